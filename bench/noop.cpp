@@ -1,0 +1,56 @@
+// The C++ side of the benchmark: no-op throughput, round-trip latency, large payloads. Prints one JSON object.
+//
+//   bench_noop PASSWORD ADDRESS PORT JOBS
+#include <distributed_computing/distributed_computing.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <ranges>
+#include <string>
+#include <vector>
+
+class Echo : public dc::WorkerInterface {
+ public:
+  int run(int x) { return x; }
+};
+DISTRIBUTED_COMPUTING_WORKER(Echo);
+
+namespace {
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+}  // namespace
+
+int main(int argc, char** argv) {
+  dc::initialize(argc, argv);
+  if (argc != 5) return std::cerr << "usage: bench_noop PASSWORD ADDRESS PORT JOBS\n", 2;
+  dc::PoolOptions options;
+  options.password = argv[1];
+  options.address = argv[2];
+  options.port = static_cast<std::uint16_t>(std::stoi(argv[3]));
+  const int jobs = std::stoi(argv[4]);
+  dc::Pool<Echo> pool(options);
+  pool.wait_for_workers(1);
+  pool.map(std::views::iota(0, 1000));  // warm
+
+  auto start = Clock::now();
+  std::int64_t sum = 0;
+  for (int value : pool.imap_unordered(std::views::iota(0, jobs))) sum += value;
+  const double unordered = jobs / seconds_since(start);
+  if (sum != static_cast<std::int64_t>(jobs) * (jobs - 1) / 2) return std::cerr << "wrong results\n", 1;
+
+  start = Clock::now();
+  const auto values = pool.map(std::views::iota(0, jobs));
+  const double map = static_cast<double>(values.size()) / seconds_since(start);
+
+  std::vector<double> trips;
+  for (int i = 0; i < 2000; ++i) {
+    start = Clock::now();
+    pool.submit(i).get();
+    trips.push_back(seconds_since(start) * 1e6);
+  }
+  std::sort(trips.begin(), trips.end());
+  std::printf("{\"imap_unordered\": %.0f, \"map\": %.0f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", unordered, map,
+              trips[trips.size() / 2], trips[trips.size() * 99 / 100]);
+}

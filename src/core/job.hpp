@@ -1,0 +1,111 @@
+// What a job, its outcome and its pool are made of: shared by the scheduler, the wire and the roles.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/limits.hpp"
+#include "core/payload.hpp"
+
+namespace dc {
+
+/// Why a job, a worker or a pool failed. The public exceptions bear the same names.
+enum class ErrorKind : std::uint8_t {
+  job_error = 0,          ///< run() raised: `traceback` is the remote one, the payload may hold the exception
+  worker_died = 1,        ///< the worker process ended while the job ran, max_retries times
+  job_timeout = 2,        ///< the job ran longer than job_timeout, max_retries times
+  worker_init_error = 3,  ///< the class could not be constructed on any slot
+  pool_closed = 4,
+  too_large = 5,   ///< a payload over the limit
+  serialization = 6,  ///< arguments or result could not be pickled or unpickled
+};
+
+/// One error as the user will see it. `message` is complete; the other fields are for programs.
+struct ErrorInfo {
+  ErrorKind kind{};
+  std::string message;
+  std::string traceback;   ///< remote traceback or the last lines of the worker's output; may be empty
+  std::string type_name;   ///< the remote exception's type, e.g. "ValueError"; may be empty
+  std::string host;
+  std::uint32_t slot{};
+  std::int32_t exit_status = -1;  ///< of the worker process; -1: none
+  std::int32_t signal = 0;        ///< that ended the worker process; 0: none
+  bool operator==(const ErrorInfo&) const = default;
+};
+
+/// A job as submitted.
+struct SubmittedJob {
+  JobSequence sequence{};
+  UpdateNumber after_update{};  ///< must not run on a worker that has not applied this update
+  Payload arguments;
+  bool operator==(const SubmittedJob&) const = default;
+};
+
+/// How a job ended. With no `error` the payload is its value; with one it may hold the pickled exception.
+struct Outcome {
+  Payload payload;
+  std::optional<ErrorInfo> error;
+  bool operator==(const Outcome&) const = default;
+};
+
+enum class Language : std::uint8_t { python = 0, cpp = 1 };
+
+/// Everything about a pool that head and node must know. Durations are whole milliseconds on the wire; 0 = no limit.
+struct PoolOptions {
+  Language language = Language::python;
+  std::string label;                       ///< class name, for people
+  std::string python_version;              ///< "3.11": the client's; empty for C++
+  std::string program_hash;                ///< SHA-256 (hex) of the executable of a C++ pool; empty for Python
+  double weight = 1.0;
+  std::uint32_t max_retries = limits::max_retries_default;  ///< dead workers until a job is given up
+  std::chrono::milliseconds job_timeout{0};
+  std::chrono::milliseconds init_timeout{0};
+  bool keep_updates_history = true;
+  bool retry_exceptions = false;
+  bool forward_output = false;             ///< send the workers' output lines to the client
+  std::uint32_t min_workers = 0;           ///< counts as demand even when there are no jobs
+  std::uint64_t min_gpu_memory_mib = 0;    ///< a slot with less GPU memory is not used
+  bool operator==(const PoolOptions&) const = default;
+};
+
+/// A place for one worker on a node: normally one GPU, or one core where there is none.
+struct SlotInfo {
+  std::uint32_t slot{};
+  std::string device;                ///< "cpu", later a GPU's name and UUID
+  std::uint64_t gpu_memory_mib = 0;  ///< 0: no GPU
+  bool operator==(const SlotInfo&) const = default;
+};
+
+/// One attempt at a job.
+struct Attempt {
+  JobSequence sequence{};
+  Token token;
+  auto operator<=>(const Attempt&) const = default;
+};
+
+/// Why a worker is gone.
+enum class ExitCause : std::uint8_t {
+  requested = 0,     ///< the head asked for it
+  died = 1,          ///< it ended by itself (signal, exit) while constructed
+  init_failed = 2,   ///< the constructor raised, timed out, or the process ended during it
+  job_timeout = 3,   ///< the node killed it because its job ran too long
+  drained = 4,       ///< the node is leaving
+};
+
+/// What a node knows about one of its workers; sent after every (re)connection.
+struct WorkerReport {
+  WorkerId worker;
+  PoolId pool;
+  std::uint32_t slot{};
+  bool ready = false;                ///< constructed
+  std::uint32_t pid{};
+  UpdateNumber updates_applied{};
+  std::vector<Attempt> held;         ///< handed over and not finished, oldest first; the first may be running
+  bool operator==(const WorkerReport&) const = default;
+};
+
+}  // namespace dc

@@ -1,0 +1,84 @@
+// Every limit with its name and unit; related limits stand together with an assert that ties them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/clock.hpp"
+
+namespace dc::limits {
+
+inline constexpr std::uint16_t default_port = 8899;
+
+// --- Sessions -------------------------------------------------------------------------------------------------
+/// Version of the protocol in docs/protocol.md. Peers of different versions refuse each other.
+inline constexpr std::uint32_t protocol_version = 1;
+/// A peer that heard nothing for half of this sends a WebSocket ping; one that heard nothing for all of it closes.
+inline constexpr auto session_idle_timeout = 6s;
+inline constexpr auto handshake_deadline = 10s;
+/// First pause before a new connection is tried, doubled up to the second figure; each with +-30 % jitter.
+inline constexpr auto reconnect_delay_min = 50ms;
+inline constexpr auto reconnect_delay_max = 2s;
+
+// --- Framing ----------------------------------------------------------------------------------------------------
+/// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.
+inline constexpr std::size_t inline_payload_max = std::size_t{64} << 10;
+inline constexpr std::size_t chunk_bytes = std::size_t{256} << 10;
+/// A batch of small messages is written out when it reaches this size.
+inline constexpr std::size_t batch_bytes_max = std::size_t{1} << 20;
+/// No frame may be larger; a peer that announces one is cut off.
+inline constexpr std::size_t frame_bytes_max = std::size_t{4} << 20;
+static_assert(batch_bytes_max + inline_payload_max < frame_bytes_max && chunk_bytes < frame_bytes_max);
+/// Default limit of one payload (a job's arguments, a result, an update, a class with its init data).
+inline constexpr std::uint64_t payload_bytes_max_default = std::uint64_t{16} << 30;
+
+// --- Loss -------------------------------------------------------------------------------------------------------
+/// A node whose connection closed has this long to come back before its jobs go elsewhere. Together with the idle
+/// timeout it bounds the time until the jobs of a silent node run elsewhere.
+inline constexpr auto node_return_grace = 1500ms;
+inline constexpr auto node_silent_after = 10s;
+static_assert(session_idle_timeout + node_return_grace <= node_silent_after);
+/// A client whose connection closed without a goodbye has this long to come back before its pools are closed.
+inline constexpr auto client_return_grace = 28s;
+/// After a (re)start the head lets pools that existed before wait this long for the nodes that run their jobs.
+inline constexpr auto recovery_hold = 2500ms;
+/// The scheduler was not called for this long: the head itself was frozen. All deadlines move by the gap.
+inline constexpr auto own_freeze_gap = 2s;
+/// A node keeps workers and results of a pool that the head does not know for this long.
+inline constexpr auto unknown_pool_grace = 30s;
+
+// --- Flow -------------------------------------------------------------------------------------------------------
+/// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered (always one job).
+inline constexpr std::size_t submit_window_jobs = 16384;
+inline constexpr std::size_t submit_window_bytes = std::size_t{256} << 20;
+/// imap and imap_unordered read the caller's iterator at most this far ahead of what was consumed.
+inline constexpr std::size_t imap_window_jobs = 2048;
+inline constexpr std::size_t imap_window_bytes = std::size_t{64} << 20;
+
+// --- Prefetch ---------------------------------------------------------------------------------------------------
+/// Only jobs with a mean run time below this are handed over before the worker is idle.
+inline constexpr auto prefetch_mean_max = 50ms;
+/// So much work (by mean run time) is queued at a worker, and no more jobs or bytes than the next two.
+inline constexpr auto prefetch_work = 20ms;
+inline constexpr std::size_t prefetch_jobs_max = 512;
+inline constexpr std::size_t prefetch_bytes_max = std::size_t{1} << 20;
+
+// --- Sharing ----------------------------------------------------------------------------------------------------
+/// A worker that was idle for this long may be given up to another pool that has work.
+inline constexpr auto lend_after = 500ms;
+
+// --- Workers ----------------------------------------------------------------------------------------------------
+/// Jobs in a worker's hands at once: size of the claim table in the shared page. A power of two.
+inline constexpr std::size_t claims = 2048;
+static_assert(claims >= 2 * prefetch_jobs_max);
+inline constexpr auto terminate_grace = 5s;  ///< between SIGTERM and SIGKILL of a worker's process group
+inline constexpr std::uint32_t max_retries_default = 3;
+/// A slot whose constructor failed waits 1 s, 2 s, ... and is set aside for the pool after this many failures.
+inline constexpr std::uint32_t init_attempts_max = 3;
+inline constexpr auto init_backoff_first = 1s;
+inline constexpr std::size_t output_line_bytes_max = std::size_t{8} << 10;  ///< longer lines are cut into pieces
+inline constexpr std::size_t output_tail_lines = 20;                        ///< kept for WorkerDied
+inline constexpr std::size_t packet_bytes_max = std::size_t{96} << 10;      ///< one packet between node and worker
+static_assert(inline_payload_max < packet_bytes_max);
+
+}  // namespace dc::limits

@@ -1,0 +1,31 @@
+// Where state, sockets and caches live: XDG directories, all movable by one environment variable, so that many
+// clusters can share a machine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace dc::paths {
+
+// With DISTRIBUTED_COMPUTING_HOME set: $HOME_VAR/{run,state,cache}. Otherwise:
+//   run:   $XDG_RUNTIME_DIR/distributed-computing, else /tmp/distributed-computing-<uid>
+//   state: $XDG_STATE_HOME/distributed-computing, else ~/.local/state/distributed-computing
+//   cache: $XDG_CACHE_HOME/distributed-computing, else ~/.cache/distributed-computing
+
+/// Sockets, locks and pid files. Nothing here outlives the processes.
+std::string run_dir();
+std::string state_dir();
+std::string cache_dir();
+
+/// Creates the directory and its parents with mode 0700. Returns a sentence about what is wrong (not writable, disk
+/// full, owned by someone else), or an empty string.
+std::string make_private_dir(const std::string& dir);
+
+/// Unix socket of the head on this machine that serves `port`.
+std::string head_socket(std::uint16_t port);
+/// JSON file beside it: {"pid", "port", "address"}; exists while a head runs. Its flock is held by the head.
+std::string head_file(std::uint16_t port);
+/// JSON file of the node of this machine: {"pid", "address", "port", "workers"}; its flock is held by the node.
+std::string node_file();
+
+}  // namespace dc::paths

@@ -1,0 +1,65 @@
+// Payload bytes: a reference-counted, immutable slice. Moved and shared from socket to socket, never copied.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace dc {
+
+/// Bytes that several holders share. A slice may pin a larger buffer (the frame that it arrived in): holders that
+/// keep one for long call compact().
+class Payload {
+ public:
+  Payload() = default;
+
+  /// Takes over `text` without copying its bytes.
+  explicit Payload(std::string text) {
+    auto owner = std::make_shared<std::string>(std::move(text));
+    bytes_ = {reinterpret_cast<const std::byte*>(owner->data()), owner->size()};
+    owner_ = std::move(owner);
+  }
+
+  /// Shares `bytes`, which live as long as `owner` does.
+  Payload(std::shared_ptr<const void> owner, std::span<const std::byte> bytes)
+      : owner_(std::move(owner)), bytes_(bytes) {}
+
+  /// A copy of `bytes` in a buffer of its own.
+  static Payload copy(std::span<const std::byte> bytes) {
+    return Payload(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  }
+  static Payload copy(std::string_view text) { return Payload(std::string(text)); }
+
+  /// The whole of a memory file, mapped at `bytes`; `fd` stays open as long as `owner` lives.
+  static Payload in_memory_file(std::shared_ptr<const void> owner, std::span<const std::byte> bytes, int fd) {
+    Payload payload(std::move(owner), bytes);
+    payload.memory_file_ = fd;
+    return payload;
+  }
+
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+  [[nodiscard]] const char* data() const { return reinterpret_cast<const char*>(bytes_.data()); }
+  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
+  [[nodiscard]] bool empty() const { return bytes_.empty(); }
+  [[nodiscard]] std::string_view view() const { return {data(), size()}; }
+  /// Keeps the bytes alive.
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
+  /// File descriptor of the memory file that these bytes are the whole of, or -1.
+  [[nodiscard]] int memory_file() const { return memory_file_; }
+
+  /// The same bytes in a buffer that holds nothing else. Call it before keeping a small payload for long.
+  [[nodiscard]] Payload compact() const { return memory_file_ >= 0 ? *this : copy(bytes_); }
+
+  friend bool operator==(const Payload& a, const Payload& b) { return a.view() == b.view(); }
+
+ private:
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> bytes_;
+  int memory_file_ = -1;
+};
+
+}  // namespace dc

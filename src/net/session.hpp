@@ -1,0 +1,125 @@
+// Sessions: an authenticated, framed, heart-beating stream of messages between two processes, and how they come
+// about: a Listener accepts them, a Connector makes one and makes it anew whenever it breaks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/result.hpp"
+#include "net/event_loop.hpp"
+#include "wire/framing.hpp"
+#include "wire/messages.hpp"
+
+namespace dc::net {
+
+/// Who is at the other end, as it said itself in its handshake.
+struct Peer {
+  wire::Role role{};      ///< of a client, node or viewer; meaningless at the connecting side
+  std::uint64_t id{};     ///< NodeId or ClientId value
+  std::string host;
+  std::uint32_t pid{};
+  std::string version;
+  std::string address;    ///< "127.0.0.1:40312" or "unix"
+  std::uint32_t epoch{};  ///< connecting side: this life of the head
+  std::uint64_t payload_bytes_max{};  ///< connecting side: the head's limit
+};
+
+/// One connection past its handshake. Lives on the loop's thread. Owned by its Listener or Connector; it is gone
+/// after on_close.
+class Session {
+ public:
+  virtual ~Session() = default;
+  [[nodiscard]] virtual SessionId id() const = 0;
+  [[nodiscard]] virtual const Peer& peer() const = 0;
+  /// Queues a message; everything queued in one turn of the loop is written at its end, in as few frames as possible.
+  virtual void send(wire::Message message, wire::Lane lane = wire::control_lane) = 0;
+  /// Bytes queued and not yet written to the socket.
+  [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// Writes what is queued (for at most one second), then closes; on_close follows.
+  virtual void close(std::string reason) = 0;
+};
+
+/// What a service does with its sessions. Called on the loop's thread, never from inside send().
+struct SessionHandler {
+  std::function<void(Session&)> on_open;
+  /// All messages that one read completed, in order.
+  std::function<void(Session&, std::vector<wire::Message>&&)> on_messages;
+  /// The session is gone (`why` says how) and its object dies after this call.
+  std::function<void(SessionId, const Error& why)> on_close;
+};
+
+/// The password as both sides keep it: salted SCRAM keys, cached for the life of the process.
+struct Secret {
+  std::string password;
+};
+
+struct ListenOptions {
+  /// Addresses to listen on, e.g. {"127.0.0.1", "::1"}. Only loopback until sessions are encrypted.
+  std::vector<std::string> addresses;
+  std::uint16_t port = limits::default_port;  ///< 0: any free one, see Listener::port()
+  std::string unix_path;                      ///< empty: no Unix socket. Made with mode 0600
+  Secret secret;
+  std::uint32_t epoch{};
+  std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;
+};
+
+/// Accepts sessions. Fails with a sentence that names address and port when they are in use.
+class Listener {
+ public:
+  virtual ~Listener() = default;  ///< closes everything, removes the Unix socket's file
+  [[nodiscard]] virtual std::uint16_t port() const = 0;
+  /// Says Goodbye on all sessions, stops accepting, closes; then calls `done`.
+  virtual void shut_down(std::string message, Callback done) = 0;
+};
+Result<std::unique_ptr<Listener>> listen(EventLoop& loop, ListenOptions options, SessionHandler handler);
+
+struct ConnectOptions {
+  std::string address;   ///< host name or address of the head
+  std::uint16_t port = limits::default_port;
+  /// Used instead of TCP when `address` is one of this machine's own and the socket exists. See local_address().
+  std::string unix_path;
+  Secret secret;
+  wire::Role role{};
+  std::uint64_t id{};    ///< NodeId or ClientId value
+  wire::AllocatePayload allocate = wire::allocate_on_heap;  ///< where large incoming payloads are put together
+  bool reconnect = true;  ///< false: one attempt, and a break is final
+};
+
+/// Keeps one session to the head: connects, and connects anew with jittered back-off whenever it breaks, for ever.
+class Connector {
+ public:
+  struct Handler {
+    SessionHandler session;
+    /// An attempt failed, another follows. `error.message` is a whole sentence. `attempt` counts from 1 since the
+    /// last session.
+    std::function<void(const Error& error, int attempt)> on_retry;
+    /// The head refused us for good (password, version, role), or reconnect is off: no further attempt.
+    std::function<void(const Error& error)> on_final;
+  };
+  virtual ~Connector() = default;
+  /// The present session, or nullptr.
+  [[nodiscard]] virtual Session* session() = 0;
+  /// Says Goodbye when connected, writes what is queued, closes, makes no further attempts; then calls `done`.
+  virtual void shut_down(std::string message, Callback done) = 0;
+};
+std::unique_ptr<Connector> connect(EventLoop& loop, ConnectOptions options, Connector::Handler handler);
+
+/// True when `address` (a name or number) is this machine: loopback or the address of one of its interfaces.
+bool local_address(const std::string& address);
+/// The address under which other machines most likely reach this one, found without any outside service (the source
+/// address of the default route, else of the first interface that is up, else 127.0.0.1).
+std::string reachable_address();
+std::string host_name();
+
+/// SHA-256 of the bytes in hexadecimal.
+std::string content_hash(std::span<const std::byte> bytes);
+
+/// A random number from the system, never 0.
+std::uint64_t random_id();
+
+}  // namespace dc::net

@@ -1,0 +1,140 @@
+// What the scheduler is told. Plain data; the time comes beside it as an argument.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/job.hpp"
+
+namespace dc::scheduler {
+
+// --- Nodes ------------------------------------------------------------------------------------------------------
+
+/// A node opened a session: new, back after a break, or unknown to this head because the head was restarted.
+/// The report is complete: what is not in it, the node does not have.
+struct NodeJoined {
+  struct HeldPool {
+    PoolId pool;
+    UpdateNumber updates{};  ///< updates 1..updates of the pool are on the node
+    std::vector<Attempt> finished;  ///< results that the node keeps until they are acknowledged
+  };
+  NodeId node;
+  std::string host;
+  std::vector<SlotInfo> slots;
+  std::vector<HeldPool> pools;
+  std::vector<WorkerReport> workers;
+};
+
+/// The node's connection broke. It may come back within limits::node_return_grace.
+struct NodeDisconnected {
+  NodeId node;
+};
+
+/// The node leaves in order: no new jobs, what runs is finished (the node sends the results), then NodeGone.
+struct NodeLeaving {
+  NodeId node;
+};
+
+/// The node said goodbye; its workers are gone.
+struct NodeGone {
+  NodeId node;
+};
+
+// --- Pools and their clients ------------------------------------------------------------------------------------
+
+/// A client opened a pool. `resumed`: it existed at an earlier head; its outstanding jobs and updates follow, then
+/// PoolResumed. Until then (and until the recovery hold is over) none of its jobs is dispatched.
+struct PoolOpened {
+  PoolId pool;
+  PoolOptions options;
+  bool resumed = false;
+};
+
+/// All jobs and updates of a resumed pool are here: what nodes still claim beyond them is done with.
+struct PoolResumed {
+  PoolId pool;
+};
+
+/// The client of a pool that this head knows came back with these jobs unanswered. Every other job of the pool
+/// counts as acknowledged; outcomes that wait are delivered again; jobs never heard of come back as MissingJobs.
+struct ClientReturned {
+  PoolId pool;
+  std::vector<JobSequence> outstanding;
+};
+
+/// The pool ends now: its running jobs are aborted (workers killed), its slots are free.
+struct PoolClosed {
+  PoolId pool;
+};
+
+struct JobsSubmitted {
+  PoolId pool;
+  std::vector<SubmittedJob> jobs;
+};
+
+/// Update `number` of the pool; numbers may arrive out of order (large ones overtake small ones) and twice.
+struct UpdateAdded {
+  PoolId pool;
+  UpdateNumber number{};
+  Payload payload;
+};
+
+/// The client has these outcomes: the head and the nodes may forget them.
+struct OutcomesAcknowledged {
+  PoolId pool;
+  std::vector<JobSequence> sequences;
+};
+
+/// The client waits for so many workers: counts as demand until there are as many.
+struct WorkersWanted {
+  PoolId pool;
+  std::uint32_t count{};
+};
+
+// --- Workers ----------------------------------------------------------------------------------------------------
+
+/// The class is constructed and the history of updates applied.
+struct WorkerReady {
+  NodeId node;
+  WorkerId worker;
+  std::uint32_t pid{};
+};
+
+/// The worker process is gone. `running` is the one job that had been started and not finished; it alone may be
+/// charged. `unstarted` are jobs handed over and never started.
+struct WorkerExited {
+  NodeId node;
+  WorkerId worker;
+  ExitCause cause{};
+  ErrorInfo error;  ///< complete text for the user, were this the last attempt
+  std::vector<Attempt> running;    ///< none or one
+  std::vector<Attempt> unstarted;
+};
+
+/// An attempt ended with a value or with an error of kind job_error/serialization/too_large.
+struct JobFinished {
+  NodeId node;
+  WorkerId worker;
+  PoolId pool;
+  Attempt attempt;
+  Duration run_time{};
+  Outcome outcome;
+};
+
+/// Answer to Recall: these were handed over and will not be started. May be empty.
+struct JobsRecalled {
+  NodeId node;
+  WorkerId worker;
+  std::vector<Attempt> attempts;
+};
+
+/// The worker has applied every update up to `number`. `error` is not empty when handle_update raised on `number`.
+struct UpdatesApplied {
+  NodeId node;
+  WorkerId worker;
+  UpdateNumber number{};
+  std::string error;
+};
+
+}  // namespace dc::scheduler

@@ -1,0 +1,186 @@
+// How the types of core/ look in MessagePack. Included by whoever spells messages.
+#pragma once
+
+// NOLINTNEXTLINE: Debian's msgpack must not drag in Boost
+#ifndef MSGPACK_NO_BOOST
+#define MSGPACK_NO_BOOST
+#endif
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <msgpack.hpp>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/job.hpp"
+#include "core/limits.hpp"
+#include "core/payload.hpp"
+
+namespace dc::wire {
+
+/// MessagePack extension type that stands for a payload outside the message; its body is the index as one byte.
+inline constexpr std::int8_t external_payload_type = 1;
+
+/// Where the payloads of the message that is being decoded on this thread live. Payload's adaptor needs it, and
+/// msgpack's convert() has no room for an argument.
+struct DecodeScope {
+  std::shared_ptr<const void> frame;     ///< keeps the bytes of inline payloads
+  const std::vector<Payload>* external;  ///< payloads that arrived beside the message
+  static thread_local const DecodeScope* current;
+};
+
+/// Where the encoder puts payloads that are too large to stand in the message.
+struct EncodeScope {
+  std::vector<Payload>* external;
+  static thread_local const EncodeScope* current;
+};
+
+}  // namespace dc::wire
+
+namespace dc::wire {
+
+// The structs of core/ travel as arrays of these fields, in this order.
+#define DC_WIRE_FIELDS(TYPE, ...)                                 \
+  inline auto fields(TYPE& v) { return std::tie(__VA_ARGS__); }   \
+  inline auto fields(const TYPE& v) { return std::tie(__VA_ARGS__); }
+
+DC_WIRE_FIELDS(Token, v.epoch, v.attempt)
+DC_WIRE_FIELDS(Attempt, v.sequence, v.token)
+DC_WIRE_FIELDS(SubmittedJob, v.sequence, v.after_update, v.arguments)
+DC_WIRE_FIELDS(SlotInfo, v.slot, v.device, v.gpu_memory_mib)
+DC_WIRE_FIELDS(ErrorInfo, v.kind, v.message, v.traceback, v.type_name, v.host, v.slot, v.exit_status, v.signal)
+DC_WIRE_FIELDS(WorkerReport, v.worker, v.pool, v.slot, v.ready, v.pid, v.updates_applied, v.held)
+DC_WIRE_FIELDS(PoolOptions, v.language, v.label, v.python_version, v.program_hash, v.weight, v.max_retries,
+               v.job_timeout, v.init_timeout, v.keep_updates_history, v.retry_exceptions, v.forward_output,
+               v.min_workers, v.min_gpu_memory_mib)
+#undef DC_WIRE_FIELDS
+
+template <class T>
+concept HasFields = requires(T& value) { fields(value); };
+
+/// Largest value of each enum that travels; anything above is refused while decoding.
+template <class E>
+inline constexpr int last_of = -1;
+template <>
+inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::serialization);
+template <>
+inline constexpr int last_of<ExitCause> = static_cast<int>(ExitCause::drained);
+template <>
+inline constexpr int last_of<Language> = static_cast<int>(Language::cpp);
+enum class Role : std::uint8_t { client = 0, node = 1, viewer = 2 };
+template <>
+inline constexpr int last_of<Role> = static_cast<int>(Role::viewer);
+
+}  // namespace dc::wire
+
+namespace msgpack {
+MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
+  namespace adaptor {
+
+  template <class Tag>
+  struct convert<dc::Id<Tag>> {
+    const msgpack::object& operator()(const msgpack::object& in, dc::Id<Tag>& id) const {
+      in.convert(id.value);
+      return in;
+    }
+  };
+  template <class Tag>
+  struct pack<dc::Id<Tag>> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const dc::Id<Tag>& id) const {
+      return out.pack_uint64(id.value);
+    }
+  };
+
+  template <>
+  struct convert<dc::Payload> {
+    const msgpack::object& operator()(const msgpack::object& in, dc::Payload& payload) const {
+      const auto* scope = dc::wire::DecodeScope::current;
+      if (in.type == type::BIN) {
+        payload = dc::Payload(scope->frame, std::as_bytes(std::span(in.via.bin.ptr, in.via.bin.size)));
+      } else if (in.type == type::EXT && in.via.ext.type() == dc::wire::external_payload_type &&
+                 in.via.ext.size == 1 && scope->external &&
+                 static_cast<std::uint8_t>(*in.via.ext.data()) < scope->external->size()) {
+        payload = (*scope->external)[static_cast<std::uint8_t>(*in.via.ext.data())];
+      } else {
+        throw msgpack::type_error();
+      }
+      return in;
+    }
+  };
+  template <>
+  struct pack<dc::Payload> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const dc::Payload& payload) const {
+      const auto* scope = dc::wire::EncodeScope::current;
+      if (scope && payload.size() > dc::limits::inline_payload_max) {
+        const char index = static_cast<char>(scope->external->size());
+        scope->external->push_back(payload);
+        out.pack_ext(1, dc::wire::external_payload_type);
+        return out.pack_ext_body(&index, 1);
+      }
+      out.pack_bin(static_cast<std::uint32_t>(payload.size()));
+      return out.pack_bin_body(payload.data(), static_cast<std::uint32_t>(payload.size()));
+    }
+  };
+
+  template <>
+  struct convert<std::chrono::milliseconds> {
+    const msgpack::object& operator()(const msgpack::object& in, std::chrono::milliseconds& value) const {
+      value = std::chrono::milliseconds(in.as<std::int64_t>());
+      return in;
+    }
+  };
+  template <>
+  struct pack<std::chrono::milliseconds> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const std::chrono::milliseconds& value) const {
+      return out.pack_int64(value.count());
+    }
+  };
+
+  template <class T>
+  struct convert<T, std::enable_if_t<dc::wire::HasFields<T>>> {
+    const msgpack::object& operator()(const msgpack::object& in, T& value) const {
+      auto members = dc::wire::fields(value);
+      constexpr std::size_t count = std::tuple_size_v<decltype(members)>;
+      if (in.type != type::ARRAY || in.via.array.size != count) throw msgpack::type_error();
+      std::size_t index = 0;
+      std::apply([&](auto&... member) { (in.via.array.ptr[index++].convert(member), ...); }, members);
+      return in;
+    }
+  };
+  template <class T>
+  struct pack<T, std::enable_if_t<dc::wire::HasFields<T>>> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const T& value) const {
+      auto members = dc::wire::fields(value);
+      out.pack_array(std::tuple_size_v<decltype(members)>);
+      std::apply([&](const auto&... member) { (out.pack(member), ...); }, members);
+      return out;
+    }
+  };
+
+  template <class E>
+  struct convert<E, std::enable_if_t<(dc::wire::last_of<E> >= 0)>> {
+    const msgpack::object& operator()(const msgpack::object& in, E& value) const {
+      const auto number = in.as<std::uint8_t>();
+      if (number > dc::wire::last_of<E>) throw msgpack::type_error();
+      value = static_cast<E>(number);
+      return in;
+    }
+  };
+  template <class E>
+  struct pack<E, std::enable_if_t<(dc::wire::last_of<E> >= 0)>> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, E value) const {
+      return out.pack_uint8(static_cast<std::uint8_t>(value));
+    }
+  };
+
+  }  // namespace adaptor
+}
+}  // namespace msgpack

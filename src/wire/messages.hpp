@@ -1,0 +1,456 @@
+// Every message of the session protocol, spelled once. docs/protocol.md describes the same list; a test compares them.
+//
+// A message is the MessagePack array [type, field, field, ...] with the fields in the order of MSGPACK_DEFINE.
+// Directions: C client, N node, V viewer (status), H head. A payload of more than limits::inline_payload_max
+// bytes stands outside its message (see framing.hpp).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/ids.hpp"
+#include "core/job.hpp"
+#include "wire/adaptors.hpp"
+
+namespace dc::wire {
+
+// --- Handshake --------------------------------------------------------------------------------------------------
+
+/// C|N|V -> H, first message of every session.
+struct Hello {
+  static constexpr std::uint8_t type = 1;
+  static constexpr const char* name = "Hello";
+  std::uint32_t protocol{};     ///< limits::protocol_version
+  std::string version;          ///< product version, for people
+  Role role{};
+  std::uint64_t peer{};         ///< NodeId or ClientId; 0 for a viewer
+  std::string host;
+  std::uint32_t pid{};
+  std::string proof;            ///< SCRAM client-first-message
+  MSGPACK_DEFINE(protocol, version, role, peer, host, pid, proof)
+};
+/// Both ways: the middle steps of the password proof.
+struct Proof {
+  static constexpr std::uint8_t type = 2;
+  static constexpr const char* name = "Proof";
+  std::string proof;
+  MSGPACK_DEFINE(proof)
+};
+/// H -> C|N|V: the session is open. `proof` is the head's own proof that it knows the password.
+struct Welcome {
+  static constexpr std::uint8_t type = 3;
+  static constexpr const char* name = "Welcome";
+  std::string version;
+  std::uint32_t epoch{};        ///< this life of the head
+  std::uint32_t pid{};
+  std::string host;
+  std::uint64_t payload_bytes_max{};
+  std::string proof;
+  MSGPACK_DEFINE(version, epoch, pid, host, payload_bytes_max, proof)
+};
+/// H -> C|N|V: refused for good; trying again does not help. `reason`: "version", "password", "role", "busy".
+struct Rejected {
+  static constexpr std::uint8_t type = 4;
+  static constexpr const char* name = "Rejected";
+  std::string reason;
+  std::string message;          ///< a whole sentence for the user
+  MSGPACK_DEFINE(reason, message)
+};
+/// Both ways: the sender ends the session on purpose and does not come back. From a client: its pools close at
+/// once. From a node: its workers are gone. From the head: it is shutting down, try again later.
+struct Goodbye {
+  static constexpr std::uint8_t type = 5;
+  static constexpr const char* name = "Goodbye";
+  std::string message;
+  MSGPACK_DEFINE(message)
+};
+
+// --- Client -> head ---------------------------------------------------------------------------------------------
+
+/// Opens a pool. `resumed`: it was open at an earlier head (see PoolKnown); its updates, its outstanding jobs and
+/// PoolResumed follow. Answers: NeedProgram (C++ pool whose executable the head lacks), then PoolOpened | PoolFailed.
+struct OpenPool {
+  static constexpr std::uint8_t type = 10;
+  static constexpr const char* name = "OpenPool";
+  PoolId pool;
+  PoolOptions options;
+  bool resumed = false;
+  Payload spec;                 ///< class and init data; read by the workers alone
+  MSGPACK_DEFINE(pool, options, resumed, spec)
+};
+/// Answers NeedProgram; H -> N too: the executable of C++ pools, by content hash.
+struct Program {
+  static constexpr std::uint8_t type = 11;
+  static constexpr const char* name = "Program";
+  std::string hash;
+  Payload program;
+  MSGPACK_DEFINE(hash, program)
+};
+/// The client is back after a broken connection. `outstanding`: jobs submitted without an outcome so far.
+/// Answer: PoolKnown.
+struct ResumePool {
+  static constexpr std::uint8_t type = 12;
+  static constexpr const char* name = "ResumePool";
+  PoolId pool;
+  std::vector<JobSequence> outstanding;
+  MSGPACK_DEFINE(pool, outstanding)
+};
+/// All that OpenPool{resumed} or PoolKnown asked for has been sent.
+struct PoolResumed {
+  static constexpr std::uint8_t type = 13;
+  static constexpr const char* name = "PoolResumed";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+struct SubmitJobs {
+  static constexpr std::uint8_t type = 14;
+  static constexpr const char* name = "SubmitJobs";
+  PoolId pool;
+  std::vector<SubmittedJob> jobs;
+  MSGPACK_DEFINE(pool, jobs)
+};
+/// Answer: UpdateAccepted, and UpdateApplied later.
+struct AddUpdate {
+  static constexpr std::uint8_t type = 15;
+  static constexpr const char* name = "AddUpdate";
+  PoolId pool;
+  UpdateNumber number{};
+  Payload payload;
+  MSGPACK_DEFINE(pool, number, payload)
+};
+struct AckOutcomes {
+  static constexpr std::uint8_t type = 16;
+  static constexpr const char* name = "AckOutcomes";
+  PoolId pool;
+  std::vector<JobSequence> sequences;
+  MSGPACK_DEFINE(pool, sequences)
+};
+struct WantWorkers {
+  static constexpr std::uint8_t type = 17;
+  static constexpr const char* name = "WantWorkers";
+  PoolId pool;
+  std::uint32_t count{};
+  MSGPACK_DEFINE(pool, count)
+};
+/// Answer: PoolClosed.
+struct ClosePool {
+  static constexpr std::uint8_t type = 18;
+  static constexpr const char* name = "ClosePool";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+
+// --- Head -> client ---------------------------------------------------------------------------------------------
+
+struct PoolOpened {
+  static constexpr std::uint8_t type = 30;
+  static constexpr const char* name = "PoolOpened";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+/// H -> C, and N -> H: send the executable with this hash.
+struct NeedProgram {
+  static constexpr std::uint8_t type = 31;
+  static constexpr const char* name = "NeedProgram";
+  std::string hash;
+  MSGPACK_DEFINE(hash)
+};
+/// Answer to ResumePool. Known: send the updates after `updates`, the `missing` jobs and PoolResumed. Not known:
+/// the head was restarted; send OpenPool{resumed}, all updates, all outstanding jobs and PoolResumed.
+struct PoolKnown {
+  static constexpr std::uint8_t type = 32;
+  static constexpr const char* name = "PoolKnown";
+  PoolId pool;
+  bool known = false;
+  UpdateNumber updates{};
+  std::vector<JobSequence> missing;
+  MSGPACK_DEFINE(pool, known, updates, missing)
+};
+struct ValueItem {
+  JobSequence sequence{};
+  Payload value;
+  MSGPACK_DEFINE(sequence, value)
+};
+struct JobValues {
+  static constexpr std::uint8_t type = 33;
+  static constexpr const char* name = "JobValues";
+  PoolId pool;
+  std::vector<ValueItem> items;
+  MSGPACK_DEFINE(pool, items)
+};
+struct JobError {
+  static constexpr std::uint8_t type = 34;
+  static constexpr const char* name = "JobError";
+  PoolId pool;
+  JobSequence sequence{};
+  ErrorInfo error;
+  Payload exception;            ///< pickled, or empty
+  MSGPACK_DEFINE(pool, sequence, error, exception)
+};
+struct UpdateAccepted {
+  static constexpr std::uint8_t type = 35;
+  static constexpr const char* name = "UpdateAccepted";
+  PoolId pool;
+  UpdateNumber number{};
+  MSGPACK_DEFINE(pool, number)
+};
+struct UpdateApplied {
+  static constexpr std::uint8_t type = 36;
+  static constexpr const char* name = "UpdateApplied";
+  PoolId pool;
+  UpdateNumber number{};
+  MSGPACK_DEFINE(pool, number)
+};
+struct UpdateFailed {
+  static constexpr std::uint8_t type = 37;
+  static constexpr const char* name = "UpdateFailed";
+  PoolId pool;
+  UpdateNumber number{};
+  std::string error;            ///< names host and slot, holds the remote traceback
+  MSGPACK_DEFINE(pool, number, error)
+};
+/// The pool is over; every outstanding job ends with this error.
+struct PoolFailed {
+  static constexpr std::uint8_t type = 38;
+  static constexpr const char* name = "PoolFailed";
+  PoolId pool;
+  ErrorInfo error;
+  MSGPACK_DEFINE(pool, error)
+};
+struct PoolClosed {
+  static constexpr std::uint8_t type = 39;
+  static constexpr const char* name = "PoolClosed";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+/// Sent when a count changes.
+struct PoolState {
+  static constexpr std::uint8_t type = 40;
+  static constexpr const char* name = "PoolState";
+  PoolId pool;
+  std::uint32_t workers{};      ///< constructed
+  std::uint32_t starting{};
+  std::uint32_t nodes{};
+  std::uint32_t slots{};
+  std::uint32_t eligible{};
+  MSGPACK_DEFINE(pool, workers, starting, nodes, slots, eligible)
+};
+/// A line for the user's stderr.
+struct Notice {
+  static constexpr std::uint8_t type = 41;
+  static constexpr const char* name = "Notice";
+  PoolId pool;
+  std::string text;
+  MSGPACK_DEFINE(pool, text)
+};
+/// H -> C, and N -> H: lines that a worker printed (only with PoolOptions::forward_output).
+struct OutputLines {
+  static constexpr std::uint8_t type = 42;
+  static constexpr const char* name = "OutputLines";
+  PoolId pool;
+  std::string host;
+  std::uint32_t slot{};
+  std::vector<std::string> lines;
+  MSGPACK_DEFINE(pool, host, slot, lines)
+};
+
+// --- Node -> head -----------------------------------------------------------------------------------------------
+
+struct HeldPool {
+  PoolId pool;
+  UpdateNumber updates{};
+  std::vector<Attempt> finished;
+  MSGPACK_DEFINE(pool, updates, finished)
+};
+/// First message after Welcome: everything that the node has. What is not in it, it does not have.
+struct NodeState {
+  static constexpr std::uint8_t type = 50;
+  static constexpr const char* name = "NodeState";
+  std::vector<SlotInfo> slots;
+  std::vector<HeldPool> pools;
+  std::vector<WorkerReport> workers;
+  std::vector<std::string> programs;  ///< hashes of the executables in the node's cache
+  MSGPACK_DEFINE(slots, pools, workers, programs)
+};
+struct WorkerReady {
+  static constexpr std::uint8_t type = 51;
+  static constexpr const char* name = "WorkerReady";
+  WorkerId worker;
+  std::uint32_t pid{};
+  MSGPACK_DEFINE(worker, pid)
+};
+struct WorkerExited {
+  static constexpr std::uint8_t type = 52;
+  static constexpr const char* name = "WorkerExited";
+  WorkerId worker;
+  ExitCause cause{};
+  ErrorInfo error;
+  std::vector<Attempt> running;     ///< started and not finished: none or one
+  std::vector<Attempt> unstarted;
+  MSGPACK_DEFINE(worker, cause, error, running, unstarted)
+};
+struct FinishedItem {
+  Attempt attempt;
+  std::uint32_t run_time_us{};
+  Payload value;
+  MSGPACK_DEFINE(attempt, run_time_us, value)
+};
+struct JobsDone {
+  static constexpr std::uint8_t type = 53;
+  static constexpr const char* name = "JobsDone";
+  WorkerId worker;
+  PoolId pool;
+  std::vector<FinishedItem> items;
+  MSGPACK_DEFINE(worker, pool, items)
+};
+struct JobFailed {
+  static constexpr std::uint8_t type = 54;
+  static constexpr const char* name = "JobFailed";
+  WorkerId worker;
+  PoolId pool;
+  Attempt attempt;
+  std::uint32_t run_time_us{};
+  ErrorInfo error;
+  Payload exception;
+  MSGPACK_DEFINE(worker, pool, attempt, run_time_us, error, exception)
+};
+/// Answer to RecallJobs.
+struct JobsRecalled {
+  static constexpr std::uint8_t type = 55;
+  static constexpr const char* name = "JobsRecalled";
+  WorkerId worker;
+  std::vector<Attempt> attempts;
+  MSGPACK_DEFINE(worker, attempts)
+};
+struct UpdatesApplied {
+  static constexpr std::uint8_t type = 56;
+  static constexpr const char* name = "UpdatesApplied";
+  WorkerId worker;
+  UpdateNumber number{};
+  std::string error;
+  MSGPACK_DEFINE(worker, number, error)
+};
+/// No new jobs, please: the node finishes what runs and then says Goodbye.
+struct NodeLeaving {
+  static constexpr std::uint8_t type = 57;
+  static constexpr const char* name = "NodeLeaving";
+  std::string reason;
+  MSGPACK_DEFINE(reason)
+};
+
+// --- Head -> node -----------------------------------------------------------------------------------------------
+
+/// For a C++ pool whose hash is not among the node's programs, Program is sent first.
+struct OpenPoolHere {
+  static constexpr std::uint8_t type = 70;
+  static constexpr const char* name = "OpenPoolHere";
+  PoolId pool;
+  PoolOptions options;
+  Payload spec;
+  MSGPACK_DEFINE(pool, options, spec)
+};
+struct ClosePoolHere {
+  static constexpr std::uint8_t type = 71;
+  static constexpr const char* name = "ClosePoolHere";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+/// The head has the pool's jobs again: the node may send what it has finished of it since the connection broke.
+struct ActivatePool {
+  static constexpr std::uint8_t type = 72;
+  static constexpr const char* name = "ActivatePool";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+struct PoolUpdate {
+  static constexpr std::uint8_t type = 73;
+  static constexpr const char* name = "PoolUpdate";
+  PoolId pool;
+  UpdateNumber number{};
+  Payload payload;
+  MSGPACK_DEFINE(pool, number, payload)
+};
+struct StartWorker {
+  static constexpr std::uint8_t type = 74;
+  static constexpr const char* name = "StartWorker";
+  WorkerId worker;
+  PoolId pool;
+  std::uint32_t slot{};
+  UpdateNumber skip_updates{};  ///< updates up to this one are not replayed
+  MSGPACK_DEFINE(worker, pool, slot, skip_updates)
+};
+struct StopWorker {
+  static constexpr std::uint8_t type = 75;
+  static constexpr const char* name = "StopWorker";
+  WorkerId worker;
+  MSGPACK_DEFINE(worker)
+};
+struct RunItem {
+  Attempt attempt;
+  UpdateNumber after_update{};
+  Payload arguments;
+  MSGPACK_DEFINE(attempt, after_update, arguments)
+};
+struct RunJobs {
+  static constexpr std::uint8_t type = 76;
+  static constexpr const char* name = "RunJobs";
+  WorkerId worker;
+  std::vector<RunItem> items;
+  MSGPACK_DEFINE(worker, items)
+};
+struct RecallJobs {
+  static constexpr std::uint8_t type = 77;
+  static constexpr const char* name = "RecallJobs";
+  WorkerId worker;
+  std::uint32_t count{};
+  MSGPACK_DEFINE(worker, count)
+};
+struct AckResults {
+  static constexpr std::uint8_t type = 78;
+  static constexpr const char* name = "AckResults";
+  PoolId pool;
+  std::vector<Attempt> attempts;
+  MSGPACK_DEFINE(pool, attempts)
+};
+
+// --- Viewer -----------------------------------------------------------------------------------------------------
+
+/// V -> H. Answer: StatusReply.
+struct StatusRequest {
+  static constexpr std::uint8_t type = 90;
+  static constexpr const char* name = "StatusRequest";
+  std::uint32_t unused{};
+  MSGPACK_DEFINE(unused)
+};
+struct StatusReply {
+  static constexpr std::uint8_t type = 91;
+  static constexpr const char* name = "StatusReply";
+  std::string json;             ///< as documented for `distributed-computing status --json`
+  MSGPACK_DEFINE(json)
+};
+
+using Message =
+    std::variant<Hello, Proof, Welcome, Rejected, Goodbye,                                              // handshake
+                 OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,        // C -> H
+                 WantWorkers, ClosePool,                                                                //
+                 PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,               // H -> C
+                 UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,   //
+                 NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,               // N -> H
+                 UpdatesApplied, NodeLeaving,                                                           //
+                 OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,        // H -> N
+                 RunJobs, RecallJobs, AckResults,                                                       //
+                 StatusRequest, StatusReply>;                                                           // viewer
+
+/// Messages in one lane arrive in order; a large one delays only those behind it in its lane. Lane 0 is for messages
+/// without large payloads and is never delayed. Small messages of any lane that has nothing in progress travel at once.
+using Lane = std::uint64_t;
+inline constexpr Lane control_lane = 0;
+
+struct Outgoing {
+  Message message;
+  Lane lane = control_lane;
+};
+
+}  // namespace dc::wire

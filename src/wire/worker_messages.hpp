@@ -1,0 +1,94 @@
+// What a node and its worker say to each other over their socket pair (SOCK_SEQPACKET). One packet holds MessagePack
+// messages one after the other, each the array [type, field, ...] as in messages.hpp; payloads larger than
+// limits::inline_payload_max are memory files whose descriptors travel with the packet (SCM_RIGHTS), numbered in the
+// order in which the packet's messages name them. See packet.hpp for the codec and claims.hpp for the shared page.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/job.hpp"
+#include "wire/adaptors.hpp"
+
+namespace dc::wire {
+
+// --- Node -> worker ---------------------------------------------------------------------------------------------
+
+/// First message: construct the class.
+struct Begin {
+  static constexpr std::uint8_t type = 1;
+  PoolOptions options;
+  std::string host;
+  std::uint32_t slot{};
+  Payload spec;
+  MSGPACK_DEFINE(options, host, slot, spec)
+};
+/// Jobs of a worker are numbered 0, 1, 2, ... by the node (`index`); they run in this order. Before a job runs, the
+/// worker claims its entry in the shared page; a job that the node took back is skipped without an answer.
+struct WorkerJob {
+  static constexpr std::uint8_t type = 2;
+  std::uint64_t index{};
+  Payload arguments;
+  MSGPACK_DEFINE(index, arguments)
+};
+/// Updates come in order. History updates come between Begin and HistoryEnd.
+struct WorkerUpdate {
+  static constexpr std::uint8_t type = 3;
+  UpdateNumber number{};
+  Payload payload;
+  MSGPACK_DEFINE(number, payload)
+};
+/// The history is complete: answer WorkerConstructed.
+struct HistoryEnd {
+  static constexpr std::uint8_t type = 4;
+  std::uint32_t unused{};
+  MSGPACK_DEFINE(unused)
+};
+/// End in order, at once after the current job.
+struct Stop {
+  static constexpr std::uint8_t type = 5;
+  std::uint32_t unused{};
+  MSGPACK_DEFINE(unused)
+};
+
+// --- Worker -> node ---------------------------------------------------------------------------------------------
+
+struct WorkerConstructed {
+  static constexpr std::uint8_t type = 20;
+  std::uint32_t unused{};
+  MSGPACK_DEFINE(unused)
+};
+/// The constructor raised; the process ends after this.
+struct ConstructionFailed {
+  static constexpr std::uint8_t type = 21;
+  ErrorInfo error;
+  MSGPACK_DEFINE(error)
+};
+struct WorkerValue {
+  static constexpr std::uint8_t type = 22;
+  std::uint64_t index{};
+  std::uint32_t run_time_us{};
+  Payload value;
+  MSGPACK_DEFINE(index, run_time_us, value)
+};
+struct WorkerError {
+  static constexpr std::uint8_t type = 23;
+  std::uint64_t index{};
+  std::uint32_t run_time_us{};
+  ErrorInfo error;
+  Payload exception;
+  MSGPACK_DEFINE(index, run_time_us, error, exception)
+};
+struct UpdateDone {
+  static constexpr std::uint8_t type = 24;
+  UpdateNumber number{};
+  std::string error;  ///< traceback when handle_update raised, else empty
+  MSGPACK_DEFINE(number, error)
+};
+
+using ToWorker = std::variant<Begin, WorkerJob, WorkerUpdate, HistoryEnd, Stop>;
+using FromWorker = std::variant<WorkerConstructed, ConstructionFailed, WorkerValue, WorkerError, UpdateDone>;
+
+}  // namespace dc::wire
