@@ -1,0 +1,54 @@
+# The only entry points; continuous integration calls the same ones. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+CTEST := ctest --output-on-failure --no-tests=error -j2
+
+.PHONY: help setup build test test-unit test-asan test-tsan test-python demo bench lint format clean
+
+help:            ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+setup:           ## install what a fresh Debian 12 lacks: system packages and .venv
+	@scripts/setup.sh
+
+build: setup     ## compile everything once (build/dev) and put it into .venv
+	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null
+	@cmake --build --preset dev
+	@scripts/install_dev.sh
+
+test: lint test-unit test-asan test-python  ## run every test; what continuous integration calls
+
+test-unit: build ## unit tests of the C++ core
+	@cd build/dev && $(CTEST)
+
+test-asan: setup ## unit tests under address and undefined-behaviour sanitizers
+	@[ -f build/asan/build.ninja ] || cmake --preset asan >/dev/null
+	@cmake --build --preset asan
+	@cd build/asan && $(CTEST)
+
+test-tsan: setup ## unit tests of what has threads under the thread sanitizer
+	@[ -f build/tsan/build.ninja ] || cmake --preset tsan >/dev/null
+	@cmake --build --preset tsan --target dc_client_test dc_net_test dc_worker_test
+	@cd build/tsan && $(CTEST) -R 'PoolClient|EventLoop|Session|Worker|Runtime'
+
+test-python: build ## Python unit tests, house rules, and system tests with real processes
+	@$(PY) -m pytest -q -n 2 --dist worksteal
+
+demo: build      ## the main job on real input, with real faults
+	@$(PY) examples/demo.py
+
+bench: build     ## speed side by side with multiprocessing.Pool and dask.distributed
+	@$(PY) -c 'import distributed' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check 'dask[distributed]'
+	@$(PY) bench/run.py
+
+lint: setup      ## formatting and static checks
+	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs clang-format --dry-run --Werror
+	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+
+format: setup    ## rewrite all sources in the house style
+	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs clang-format -i
+	@.venv/bin/ruff check -q --fix . ; .venv/bin/ruff format -q .
+
+clean:           ## remove everything that was built (not .venv)
+	@rm -rf build
