@@ -27,6 +27,7 @@ struct PoolStatus {
   std::uint64_t jobs_queued{};
   std::uint64_t jobs_running{};
   std::uint64_t jobs_done{};         ///< outcomes so far
+  std::uint64_t jobs_rerun{};        ///< jobs that lost their worker, or raised and were retried, and ran again
   UpdateNumber updates{};
   bool operator==(const PoolStatus&) const = default;
 };

@@ -68,9 +68,13 @@ class FrameWriter {
   struct LaneQueue {
     std::deque<Waiting> waiting;
   };
-  void start(Waiting&& waiting, Lane lane);
+  void queue(std::string text, std::vector<Payload> external, Lane lane);
+  void close_batch();
+  Frame next_chunk();
+  void finish_stream(std::map<Lane, LaneQueue>::iterator lane);
 
-  std::string batch_;
+  std::string batch_;                      ///< being filled
+  std::deque<std::string> full_batches_;   ///< ready to be written
   std::map<Lane, LaneQueue> lanes_;  ///< only lanes with a large message in progress
   Lane last_lane_ = 0;
   std::uint64_t next_stream_ = 1;

@@ -1,6 +1,6 @@
 // Every message of the session protocol, spelled once. docs/protocol.md describes the same list; a test compares them.
 //
-// A message is the MessagePack array [type, field, field, ...] with the fields in the order of MSGPACK_DEFINE.
+// A message is the MessagePack array [type, [field, field, ...]] with the fields in the order of MSGPACK_DEFINE.
 // Directions: C client, N node, V viewer (status), H head. A payload of more than limits::inline_payload_max
 // bytes stands outside its message (see framing.hpp).
 #pragma once

@@ -1,5 +1,5 @@
 // What a node and its worker say to each other over their socket pair (SOCK_SEQPACKET). One packet holds MessagePack
-// messages one after the other, each the array [type, field, ...] as in messages.hpp; payloads larger than
+// messages one after the other, each the array [type, [field, ...]] as in messages.hpp; payloads larger than
 // limits::inline_payload_max are memory files whose descriptors travel with the packet (SCM_RIGHTS), numbered in the
 // order in which the packet's messages name them. See packet.hpp for the codec and claims.hpp for the shared page.
 #pragma once

@@ -1,0 +1,221 @@
+// The life of a job: queued, assigned, done, forgotten; and which worker gets which job.
+#include <algorithm>
+
+#include "core/check.hpp"
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+namespace {
+
+/// How many jobs a worker may hold at once: one, unless jobs are short.
+std::size_t prefetch_depth(const Pool& pool) {
+  if (!pool.mean || *pool.mean >= limits::prefetch_mean_max) return 1;
+  const auto nanoseconds = std::max<std::int64_t>(pool.mean->count(), 1);
+  const auto ahead = static_cast<std::size_t>(Duration(limits::prefetch_work).count() / nanoseconds);
+  return 1 + std::min(ahead, limits::prefetch_jobs_max - 1);
+}
+
+}  // namespace
+
+void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
+  const auto [entry, is_new] = pool.jobs.try_emplace(submitted.sequence);
+  if (!is_new) return;
+  Job& job = entry->second;
+  job.sequence = submitted.sequence;
+  job.after_update = submitted.after_update;
+  job.arguments = std::move(submitted.arguments);
+  if (const auto claim = pool.claims.find(job.sequence); claim != pool.claims.end()) {
+    job.state = JobState::assigned;
+    job.token = claim->second.attempt.token;
+    job.attempts = job.token.attempt;
+    job.worker = claim->second.worker;
+    job.node = claim->second.node;
+    ++pool.assigned;
+    pool.claims.erase(claim);
+    return;
+  }
+  pool.queue.push_back(job.sequence);
+  ++pool.queued;
+}
+
+void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
+  std::sort(sequences.rbegin(), sequences.rend());
+  for (const JobSequence sequence : sequences) {
+    Job* job = find_job(pool, sequence);
+    DC_CHECK(job && job->state == JobState::assigned);
+    job->state = JobState::queued;
+    job->worker = {};
+    job->node = {};
+    --pool.assigned;
+    ++pool.queued;
+    pool.queue.push_front(sequence);
+  }
+  if (sequences.empty()) return;
+  touch(pool);
+  sharing_dirty = true;
+}
+
+Job* Scheduler::State::current(Pool& pool, const Attempt& attempt) {
+  Job* job = find_job(pool, attempt.sequence);
+  return job && job->state == JobState::assigned && job->token == attempt.token ? job : nullptr;
+}
+
+void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out) {
+  DC_CHECK(job.state == JobState::assigned);
+  job.state = JobState::done;
+  job.outcome = std::move(outcome);
+  job.arguments = {};
+  job.worker = {};
+  job.node = node;
+  --pool.assigned;
+  ++pool.done;
+  out.emplace_back(DeliverOutcome{pool.id, job.sequence, job.outcome});
+}
+
+void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
+  switch (job.state) {
+    case JobState::queued:
+      --pool.queued;  // its entry in the queue is skipped later
+      break;
+    case JobState::assigned:
+      --pool.assigned;
+      break;
+    case JobState::done:
+      if (job.node.value != 0 && find_node(job.node)) {
+        out.emplace_back(AckResult{job.node, pool.id, {job.sequence, job.token}});
+      }
+      break;
+  }
+  pool.jobs.erase(job.sequence);
+}
+
+Job* Scheduler::State::next_queued(Pool& pool) {
+  while (!pool.queue.empty()) {
+    Job* job = find_job(pool, pool.queue.front());
+    if (job && job->state == JobState::queued) return job->after_update <= pool.updates ? job : nullptr;
+    pool.queue.pop_front();
+  }
+  return nullptr;
+}
+
+void Scheduler::State::hand_over(Pool& pool, Worker& worker, std::size_t depth, TimePoint now, Commands& out) {
+  while (worker.held.size() < depth && (worker.held.empty() || worker.held_bytes < limits::prefetch_bytes_max)) {
+    Job* job = next_queued(pool);
+    if (!job) return;
+    pool.queue.pop_front();
+    job->state = JobState::assigned;
+    job->token = {epoch, ++job->attempts};
+    job->worker = worker.id;
+    job->node = worker.node->id;
+    --pool.queued;
+    ++pool.assigned;
+    if (worker.held.empty()) worker.last_progress = now;
+    worker.held.push_back({{job->sequence, job->token}, job->arguments.size()});
+    worker.held_bytes += job->arguments.size();
+    out.emplace_back(RunJob{worker.node->id, worker.id, pool.id, job->sequence, job->token, job->after_update,
+                            job->arguments});
+  }
+}
+
+void Scheduler::State::dispatch(Pool& pool, TimePoint now, Commands& out) {
+  if (pool.resuming) return;
+  if (now < pool.hold_until) return wake_at(pool.hold_until);
+  auto& hungry = pool.hungry;
+  std::erase_if(hungry, [](Worker* worker) {
+    worker->hungry = usable(*worker);
+    return !worker->hungry;
+  });
+  // One job for everybody who has none, and only then a reserve for each, evenly, so that the end of a map is shared.
+  for (Worker* worker : hungry) {
+    if (worker->held.empty()) hand_over(pool, *worker, 1, now, out);
+  }
+  const std::size_t depth = prefetch_depth(pool);
+  if (depth > 1 && !hungry.empty() && pool.queued > 0) {
+    const std::size_t even = 1 + pool.queued / pool.workers.size();
+    for (Worker* worker : hungry) hand_over(pool, *worker, std::min(depth, even), now, out);
+  }
+  std::erase_if(hungry, [&](Worker* worker) {
+    worker->hungry = worker->held.size() < depth;
+    return !worker->hungry;
+  });
+  recall_unfair(pool, now, out);
+}
+
+/// Jobs that wait behind another while a worker of the pool is idle are taken back.
+void Scheduler::State::recall_unfair(Pool& pool, TimePoint now, Commands& out) {
+  if (pool.queued > 0 || pool.assigned == 0) return;
+  const auto idle = std::count_if(pool.hungry.begin(), pool.hungry.end(), [](Worker* w) { return w->held.empty(); });
+  if (idle == 0 || pool.assigned + static_cast<std::size_t>(idle) <= pool.workers.size()) return;
+  if (now < pool.recall_at) return wake_at(pool.recall_at);
+  const Duration patience = std::max<Duration>(5ms, 2 * pool.mean.value_or(Duration{}));
+  pool.recall_at = now + patience;
+  wake_at(pool.recall_at);
+  for (Worker* worker : pool.workers) {
+    if (worker->held.size() < 2 || worker->recalling || worker->stopping || !worker->node->connected) continue;
+    if (now - worker->last_progress < patience) continue;
+    worker->recalling = true;
+    out.emplace_back(Recall{worker->node->id, worker->id, static_cast<std::uint32_t>((worker->held.size()) / 2)});
+  }
+}
+
+void Scheduler::on(JobsSubmitted event, TimePoint now, Commands&) {
+  state_->thaw(now);
+  Pool* pool = state_->find_pool(event.pool);
+  if (!pool) return;
+  for (SubmittedJob& job : event.jobs) state_->submit(*pool, std::move(job), now);
+  state_->touch(*pool);
+  if (state_->pools.size() > 1) state_->sharing_dirty = true;
+}
+
+void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  if (Worker* worker = state.find_worker(event.worker)) {
+    ++worker->slot->jobs_done;
+    state.release(*worker, event.attempt, now, out);
+  }
+  Pool* pool = state.find_pool(event.pool);
+  if (!pool) return;
+  Job* job = State::current(*pool, event.attempt);
+  if (!job) {
+    // The attempt was given up (its node was lost for a while) or the job is done: first outcome wins.
+    out.emplace_back(AckResult{event.node, event.pool, event.attempt});
+    return;
+  }
+  const Duration sample = std::max(event.run_time, Duration{1});
+  pool->mean = pool->mean ? *pool->mean + (sample - *pool->mean) / 16 : sample;
+  const bool raised = event.outcome.error && event.outcome.error->kind == ErrorKind::job_error;
+  if (raised && pool->options.retry_exceptions && ++job->charges < std::max(1U, pool->options.max_retries)) {
+    out.emplace_back(AckResult{event.node, event.pool, event.attempt});
+    ++pool->rerun;
+    state.requeue(*pool, {job->sequence});
+    return;
+  }
+  state.finish(*pool, *job, std::move(event.outcome), event.node, out);
+}
+
+void Scheduler::on(const OutcomesAcknowledged& event, TimePoint now, Commands& out) {
+  state_->thaw(now);
+  Pool* pool = state_->find_pool(event.pool);
+  if (!pool) return;
+  for (const JobSequence sequence : event.sequences) {
+    Job* job = State::find_job(*pool, sequence);
+    if (job && job->state == JobState::done) state_->forget(*pool, *job, out);
+  }
+}
+
+void Scheduler::on(const JobsRecalled& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Worker* worker = state.find_worker(event.worker);
+  if (!worker) return;
+  worker->recalling = false;
+  std::vector<JobSequence> again;
+  for (const Attempt& attempt : event.attempts) {
+    if (worker->pool && State::current(*worker->pool, attempt)) again.push_back(attempt.sequence);
+  }
+  for (const Attempt& attempt : event.attempts) state.release(*worker, attempt, now, out);
+  if (worker->pool) state.requeue(*worker->pool, std::move(again));
+}
+
+}  // namespace dc::scheduler

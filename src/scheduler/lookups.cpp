@@ -1,0 +1,60 @@
+// Finding things, and remembering what flush() has to look at.
+#include <algorithm>
+
+#include "core/check.hpp"
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+
+Node* Scheduler::State::find_node(NodeId id) {
+  const auto found = nodes.find(id);
+  return found == nodes.end() ? nullptr : found->second.get();
+}
+
+Pool* Scheduler::State::find_pool(PoolId id) {
+  const auto found = pools.find(id);
+  return found == pools.end() ? nullptr : found->second.get();
+}
+
+Worker* Scheduler::State::find_worker(WorkerId id) {
+  const auto found = workers.find(id);
+  return found == workers.end() ? nullptr : found->second;
+}
+
+Job* Scheduler::State::find_job(Pool& pool, JobSequence sequence) {
+  const auto found = pool.jobs.find(sequence);
+  return found == pool.jobs.end() ? nullptr : &found->second;
+}
+
+void Scheduler::State::touch(Pool& pool) {
+  if (pool.dirty) return;
+  pool.dirty = true;
+  dirty.push_back(pool.id);
+}
+
+void Scheduler::State::note_change(Pool& pool) {
+  if (pool.changed) return;
+  pool.changed = true;
+  changed.push_back(pool.id);
+}
+
+void Scheduler::State::note_change_everywhere() {
+  for (auto& [id, pool] : pools) note_change(*pool);
+}
+
+void Scheduler::State::thaw(TimePoint now) {
+  const Duration gap = now - last_call;
+  const bool overslept = last_call != TimePoint{} && gap > limits::own_freeze_gap && wake < now - limits::own_freeze_gap / 2;
+  last_call = now;
+  if (!overslept) return;
+  // Nobody could reach us while we were frozen: no deadline of others may have passed because of it.
+  const auto move = [&](TimePoint& when) {
+    if (when != never) when += gap;
+  };
+  for (auto& [id, node] : nodes) {
+    move(node->lost_at);
+    for (auto& [pool, has] : node->pools) move(has.forget_at);
+  }
+}
+
+}  // namespace dc::scheduler

@@ -1,0 +1,207 @@
+// Nodes come, break off, come back and say what they have, leave, and are lost.
+#include <algorithm>
+#include <set>
+
+#include "core/check.hpp"
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+
+void Scheduler::State::lose_node(Node& node, Commands&) {
+  const NodeId id = node.id;
+  for (auto& slot : node.slots) {
+    if (!slot->worker) continue;
+    Pool* pool = slot->worker->pool;
+    const std::deque<Held> held = slot->worker->held;
+    remove_worker(*slot->worker);
+    if (!pool) continue;
+    std::vector<JobSequence> again;
+    for (const Held& entry : held) {
+      if (current(*pool, entry.attempt)) again.push_back(entry.attempt.sequence);
+    }
+    pool->rerun += again.empty() ? 0 : 1;
+    requeue(*pool, std::move(again));
+  }
+  // Results that were on their way, or kept there.
+  for (auto& [pool_id, pool] : pools) {
+    std::vector<JobSequence> again;
+    for (auto& [sequence, job] : pool->jobs) {
+      if (job.node == id && job.state == JobState::assigned) again.push_back(sequence);
+      if (job.node == id && job.state == JobState::done) job.node = {};
+    }
+    requeue(*pool, std::move(again));
+    std::erase_if(pool->claims, [&](const auto& entry) { return entry.second.node == id; });
+  }
+  nodes.erase(id);
+  sharing_dirty = true;
+  note_change_everywhere();
+}
+
+/// What a node claims to run or to have finished, met with what we know of the job.
+void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) {
+  Job* job = find_job(pool, claimed.attempt.sequence);
+  if (!job && pool.resuming) {
+    pool.claims[claimed.attempt.sequence] = claimed;
+    return;
+  }
+  if (job && job->state == JobState::queued) {
+    job->state = JobState::assigned;  // its entry in the queue is skipped later
+    job->token = claimed.attempt.token;
+    job->attempts = std::max(job->attempts, job->token.attempt);
+    --pool.queued;
+    ++pool.assigned;
+  } else if (!job || job->state != JobState::assigned || job->token != claimed.attempt.token) {
+    if (claimed.worker.value == 0 && (!job || job->token != claimed.attempt.token || job->state == JobState::done)) {
+      if (!job) out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
+      if (job && job->state == JobState::done) job->node = job->token == claimed.attempt.token ? claimed.node : job->node;
+      if (job && job->token != claimed.attempt.token) {
+        out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
+      }
+    }
+    return;
+  }
+  job->worker = claimed.worker;
+  job->node = claimed.node;
+}
+
+/// Jobs that we gave to this node and that it does not know: the message was lost with the connection.
+void Scheduler::State::drop_stranded_jobs(Node& node, const NodeJoined& event) {
+  std::map<PoolId, std::set<Attempt>> has;
+  for (const auto& held : event.pools) has[held.pool].insert(held.finished.begin(), held.finished.end());
+  for (const auto& report : event.workers) has[report.pool].insert(report.held.begin(), report.held.end());
+  for (auto& [pool_id, pool] : pools) {
+    std::vector<JobSequence> again;
+    for (auto& [sequence, job] : pool->jobs) {
+      if (job.node != node.id || job.state != JobState::assigned) continue;
+      if (!has[pool_id].contains({sequence, job.token})) again.push_back(sequence);
+    }
+    requeue(*pool, std::move(again));
+  }
+}
+
+void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, const std::vector<Attempt>&,
+                                        TimePoint now, Commands& out) {
+  const auto slot = std::find_if(node.slots.begin(), node.slots.end(),
+                                 [&](const auto& entry) { return entry->info.slot == report.slot; });
+  if (slot == node.slots.end()) return;
+  Worker* worker = find_worker(report.worker);
+  if (!worker) {
+    if ((*slot)->worker) remove_worker(*(*slot)->worker);
+    worker = &add_worker(**slot, report.worker, report.pool, find_pool(report.pool));
+  }
+  worker->ready = report.ready;
+  worker->pid = report.pid;
+  worker->updates_applied = std::max(worker->updates_applied, report.updates_applied);
+  worker->recalling = false;
+  worker->last_progress = now;
+  worker->idle_since = now;
+  worker->held.clear();
+  worker->held_bytes = 0;
+  for (const Attempt& attempt : report.held) {
+    Job* job = worker->pool ? find_job(*worker->pool, attempt.sequence) : nullptr;
+    worker->held.push_back({attempt, job ? job->arguments.size() : 0});
+    worker->held_bytes += worker->held.back().bytes;
+    if (worker->pool) claim(*worker->pool, {attempt, node.id, worker->id}, out);
+  }
+  if (!worker->pool) return;
+  worker->pool->ever_ready |= worker->ready;
+  worker->pool->applied_dirty = true;
+  if (worker->stopping) {
+    worker->stopping = false;
+    stop_worker(*worker, out);  // the request may have been lost
+  } else if (worker->leaving && worker->held.empty()) {
+    stop_worker(*worker, out);
+  } else if (worker->ready) {
+    became_hungry(*worker);
+  }
+  touch(*worker->pool);
+}
+
+void Scheduler::State::join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now,
+                                  Commands& out) {
+  std::map<PoolId, NodePool> has;
+  for (auto& held : reported) {
+    NodePool& entry = has[held.pool];
+    entry.updates = held.updates;
+    Pool* pool = find_pool(held.pool);
+    if (!pool && closed.contains(held.pool)) {
+      has.erase(held.pool);
+      out.emplace_back(ClosePoolOnNode{node.id, held.pool});
+      continue;
+    }
+    if (!pool) {
+      entry.finished = std::move(held.finished);
+      entry.forget_at = now + limits::unknown_pool_grace;
+      wake_at(entry.forget_at);
+      continue;
+    }
+    for (const Attempt& attempt : held.finished) claim(*pool, {attempt, node.id, WorkerId{}}, out);
+    if (!pool->resuming) out.emplace_back(ActivatePoolOnNode{node.id, pool->id});
+  }
+  node.pools = std::move(has);
+  for (auto& [pool_id, entry] : node.pools) {
+    if (Pool* pool = find_pool(pool_id)) send_updates(node, *pool, out);
+  }
+}
+
+void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  auto& entry = state.nodes[event.node];
+  if (!entry) {
+    entry = std::make_unique<Node>();
+    entry->id = event.node;
+    for (const SlotInfo& info : event.slots) {
+      entry->slots.push_back(std::make_unique<Slot>());
+      entry->slots.back()->info = info;
+      entry->slots.back()->node = entry.get();
+    }
+  }
+  Node& node = *entry;
+  node.host = event.host;
+  node.connected = true;
+  node.lost_at = never;
+  std::set<WorkerId> reported;
+  for (const WorkerReport& report : event.workers) reported.insert(report.worker);
+  for (auto& slot : node.slots) {
+    if (slot->worker && !reported.contains(slot->worker->id)) state.remove_worker(*slot->worker);
+  }
+  state.drop_stranded_jobs(node, event);
+  state.join_pools(node, event.pools, now, out);
+  for (const WorkerReport& report : event.workers) state.take_over_worker(node, report, {}, now, out);
+  state.sharing_dirty = true;
+  state.note_change_everywhere();
+}
+
+void Scheduler::on(const NodeDisconnected& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Node* node = state.find_node(event.node);
+  if (!node) return;
+  if (node->leaving) return state.lose_node(*node, out);
+  node->connected = false;
+  node->lost_at = now + limits::node_return_grace;
+  state.wake_at(node->lost_at);
+  state.sharing_dirty = true;
+  state.note_change_everywhere();
+}
+
+void Scheduler::on(const NodeLeaving& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Node* node = state.find_node(event.node);
+  if (!node || node->leaving) return;
+  node->leaving = true;
+  for (auto& slot : node->slots) {
+    if (slot->worker && !slot->worker->stopping) state.make_leave(*slot->worker, out);
+  }
+  state.sharing_dirty = true;
+  state.note_change_everywhere();
+}
+
+void Scheduler::on(const NodeGone& event, TimePoint now, Commands& out) {
+  state_->thaw(now);
+  if (Node* node = state_->find_node(event.node)) state_->lose_node(*node, out);
+}
+
+}  // namespace dc::scheduler

@@ -1,0 +1,185 @@
+// Pools open, come back from an earlier head, close; and flush(), where everything is decided.
+#include <algorithm>
+
+#include "core/check.hpp"
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+
+void Scheduler::State::close_pool(Pool& pool, Commands& out) {
+  for (auto& [id, node] : nodes) {
+    if (node->pools.erase(pool.id) > 0 && node->connected) out.emplace_back(ClosePoolOnNode{id, pool.id});
+    for (auto& slot : node->slots) {
+      slot->failures.erase(pool.id);
+      if (slot->worker && slot->worker->pool == &pool) {
+        slot->worker->pool = nullptr;  // the node kills it and says WorkerExited
+        slot->worker->stopping = true;
+        slot->worker->held.clear();
+        slot->worker->hungry = false;
+      }
+    }
+  }
+  closed.insert(pool.id);
+  pools.erase(pool.id);
+  sharing_dirty = true;
+}
+
+/// A pool is back whose workers and results some nodes have kept.
+void Scheduler::State::adopt_reported(Pool& pool, Commands& out) {
+  for (auto& [node_id, node] : nodes) {
+    const auto has = node->pools.find(pool.id);
+    if (has == node->pools.end()) continue;
+    has->second.forget_at = never;
+    for (const Attempt& attempt : has->second.finished) claim(pool, {attempt, node_id, WorkerId{}}, out);
+    has->second.finished.clear();
+    for (auto& slot : node->slots) {
+      Worker* worker = slot->worker.get();
+      if (!worker || worker->pool_id != pool.id) continue;
+      worker->pool = &pool;
+      pool.workers.push_back(worker);
+      for (const Held& held : worker->held) claim(pool, {held.attempt, node_id, worker->id}, out);
+      pool.ever_ready |= worker->ready;
+      if (worker->ready) became_hungry(*worker);
+    }
+  }
+}
+
+void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  auto& entry = state.pools[event.pool];
+  if (entry) return;
+  entry = std::make_unique<Pool>();
+  Pool& pool = *entry;
+  pool.id = event.pool;
+  pool.options = std::move(event.options);
+  pool.resuming = event.resumed;
+  if (event.resumed) {
+    pool.hold_until = state.start + limits::recovery_hold;
+    state.adopt_reported(pool, out);
+  }
+  state.sharing_dirty = true;
+  state.touch(pool);
+  state.note_change(pool);
+}
+
+void Scheduler::on(const PoolResumed& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Pool* pool = state.find_pool(event.pool);
+  if (!pool || !pool->resuming) return;
+  pool->resuming = false;
+  for (auto& [sequence, claimed] : pool->claims) {
+    // The client has this outcome already.
+    if (claimed.worker.value == 0) out.emplace_back(AckResult{claimed.node, pool->id, claimed.attempt});
+  }
+  pool->claims.clear();
+  for (auto& [node_id, node] : state.nodes) {
+    if (!node->pools.contains(pool->id)) continue;
+    out.emplace_back(ActivatePoolOnNode{node_id, pool->id});
+    state.send_updates(*node, *pool, out);
+  }
+  state.sharing_dirty = true;
+  state.touch(*pool);
+}
+
+void Scheduler::on(const ClientReturned& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Pool* pool = state.find_pool(event.pool);
+  if (!pool) return;
+  std::vector<JobSequence> outstanding = event.outstanding;
+  std::sort(outstanding.begin(), outstanding.end());
+  MissingJobs missing{pool->id, {}};
+  for (const JobSequence sequence : outstanding) {
+    Job* job = State::find_job(*pool, sequence);
+    if (!job) missing.sequences.push_back(sequence);
+    if (job && job->state == JobState::done) out.emplace_back(DeliverOutcome{pool->id, sequence, job->outcome});
+  }
+  std::vector<JobSequence> known;
+  for (const auto& [sequence, job] : pool->jobs) known.push_back(sequence);
+  std::sort(known.begin(), known.end());
+  for (const JobSequence sequence : known) {
+    if (std::binary_search(outstanding.begin(), outstanding.end(), sequence)) continue;
+    state.forget(*pool, pool->jobs.at(sequence), out);
+  }
+  out.emplace_back(std::move(missing));
+  state.note_change(*pool);
+}
+
+void Scheduler::on(const PoolClosed& event, TimePoint now, Commands& out) {
+  state_->thaw(now);
+  if (Pool* pool = state_->find_pool(event.pool)) state_->close_pool(*pool, out);
+}
+
+void Scheduler::on(const WorkersWanted& event, TimePoint now, Commands&) {
+  state_->thaw(now);
+  Pool* pool = state_->find_pool(event.pool);
+  if (!pool || pool->wanted == event.count) return;
+  pool->wanted = event.count;
+  state_->sharing_dirty = true;
+}
+
+/// Looks at every deadline, and works out the next one.
+void Scheduler::State::expire(TimePoint now, Commands& out) {
+  wake = never;
+  std::vector<Node*> lost;
+  for (auto& [id, node] : nodes) {
+    if (node->lost_at <= now) {
+      lost.push_back(node.get());
+      continue;
+    }
+    wake_at(node->lost_at);
+    std::vector<PoolId> forgotten;
+    for (auto& [pool_id, has] : node->pools) {
+      if (has.forget_at <= now) forgotten.push_back(pool_id);
+      else wake_at(has.forget_at);
+    }
+    for (const PoolId pool_id : forgotten) {
+      node->pools.erase(pool_id);
+      if (node->connected) out.emplace_back(ClosePoolOnNode{id, pool_id});
+    }
+    for (auto& slot : node->slots) {
+      for (auto& [pool_id, failure] : slot->failures) {
+        if (!failure.set_aside && failure.retry_at > now) wake_at(failure.retry_at);
+      }
+      const Worker* worker = slot->worker.get();
+      if (pools.size() > 1 && worker && worker->ready && worker->held.empty()) {
+        if (const TimePoint lendable = worker->idle_since + limits::lend_after; lendable > now) wake_at(lendable);
+      }
+    }
+  }
+  for (Node* node : lost) lose_node(*node, out);
+  for (auto& [id, pool] : pools) touch(*pool);
+  sharing_dirty = true;
+}
+
+void Scheduler::flush(TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  if (state.wake <= now) state.expire(now, out);
+  // With many pools one round of sharing is dear; a few milliseconds later it decides the same.
+  constexpr auto sharing_pause = 10ms;
+  if (state.sharing_dirty) {
+    if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause) state.share_slots(now, out);
+    else state.wake_at(state.shared_at + sharing_pause);
+  }
+  const std::vector<PoolId> dirty = std::move(state.dirty);
+  state.dirty.clear();
+  for (const PoolId id : dirty) {
+    Pool* pool = state.find_pool(id);
+    if (!pool) continue;
+    pool->dirty = false;
+    state.dispatch(*pool, now, out);
+    if (pool->applied_dirty) state.check_applied(*pool, out);
+  }
+  for (const PoolId id : state.changed) {
+    Pool* pool = state.find_pool(id);
+    if (!pool || !pool->changed) continue;
+    pool->changed = false;
+    out.emplace_back(PoolChanged{id});
+  }
+  state.changed.clear();
+}
+
+}  // namespace dc::scheduler

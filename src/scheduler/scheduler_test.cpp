@@ -1,0 +1,305 @@
+// The scheduler's promises, one story each.
+#include "scheduler/scheduler.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "scheduler/fair_share.hpp"
+
+namespace dc::scheduler {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr NodeId node{1}, other_node{2};
+constexpr PoolId pool{10}, other_pool{11};
+constexpr TimePoint t0{std::chrono::hours(1)};
+
+/// A scheduler, its time, and the commands of the last call.
+class Story : public testing::Test {
+ protected:
+  template <class Event>
+  Commands after(Event event) {
+    Commands out;
+    scheduler.on(std::move(event), now, out);
+    scheduler.flush(now, out);
+    scheduler.check_invariants();
+    return out;
+  }
+  Commands wait(Duration duration) {
+    now += duration;
+    Commands out;
+    scheduler.flush(now, out);
+    scheduler.check_invariants();
+    return out;
+  }
+  template <class Kind>
+  static std::vector<Kind> only(const Commands& commands) {
+    std::vector<Kind> found;
+    for (const Command& command : commands) {
+      if (const auto* kind = std::get_if<Kind>(&command)) found.push_back(*kind);
+    }
+    return found;
+  }
+  static NodeJoined joining(NodeId id, std::uint32_t slots) {
+    NodeJoined event{id, "host", {}, {}, {}};
+    for (std::uint32_t i = 0; i < slots; ++i) event.slots.push_back({i, "cpu", 0});
+    return event;
+  }
+  /// Opens a pool, makes every worker that is started ready, until nothing more is started.
+  void open(PoolId id, PoolOptions options = {}) { make_ready(after(PoolOpened{id, options, false})); }
+  void make_ready(const Commands& commands) {
+    for (const auto& start : only<StartWorker>(commands)) {
+      make_ready(after(WorkerReady{start.node, start.worker, 99}));
+      started.push_back(start);
+    }
+  }
+  Commands submit(PoolId id, JobSequence first, JobSequence last, UpdateNumber after_update = 0) {
+    JobsSubmitted event{id, {}};
+    for (JobSequence i = first; i <= last; ++i) event.jobs.push_back({i, after_update, {}});
+    return after(std::move(event));
+  }
+  Commands finished(const RunJob& job, Duration run_time = 1s) {
+    return after(JobFinished{job.node, job.worker, job.pool, {job.sequence, job.token}, run_time, {}});
+  }
+  Commands exited(WorkerId worker, ExitCause cause, std::vector<Attempt> running = {},
+                  std::vector<Attempt> unstarted = {}) {
+    WorkerExited event{node, worker, cause, {}, std::move(running), std::move(unstarted)};
+    event.error.message = "gone";
+    return after(std::move(event));
+  }
+  static std::vector<JobSequence> sequences(const std::vector<RunJob>& jobs) {
+    std::vector<JobSequence> result;
+    for (const RunJob& job : jobs) result.push_back(job.sequence);
+    return result;
+  }
+  static Attempt attempt(const RunJob& job) { return {job.sequence, job.token}; }
+
+  TimePoint now = t0;
+  Scheduler scheduler{77, t0};
+  std::vector<StartWorker> started;
+};
+
+TEST_F(Story, WorkersAreMadeEagerlyAndJobsRunInOrder) {
+  after(joining(node, 2));
+  const Commands opened = after(PoolOpened{pool, {}, false});
+  ASSERT_THAT(only<StartWorker>(opened), SizeIs(2));
+  EXPECT_THAT(only<OpenPoolOnNode>(opened), ElementsAre(OpenPoolOnNode{node, pool}));
+  make_ready(opened);
+  const auto first = only<RunJob>(submit(pool, 1, 3));
+  EXPECT_THAT(sequences(first), ElementsAre(1, 2));
+  const Commands next = finished(first[1]);
+  EXPECT_THAT(only<DeliverOutcome>(next), ElementsAre(DeliverOutcome{pool, 2, {}}));
+  EXPECT_THAT(sequences(only<RunJob>(next)), ElementsAre(3));
+  EXPECT_THAT(only<AckResult>(after(OutcomesAcknowledged{pool, {2}})),
+              ElementsAre(AckResult{node, pool, attempt(first[1])}));
+}
+
+TEST_F(Story, AJobOfADeadWorkerGoesToTheFrontAndOnlyTheOneThatRanIsCharged) {
+  after(joining(node, 1));
+  PoolOptions options;
+  options.max_retries = 2;
+  open(pool, options);
+  auto job = only<RunJob>(submit(pool, 1, 3))[0];
+  for (const bool last : {false, true}) {
+    const Commands died = exited(job.worker, ExitCause::died, {attempt(job)});
+    EXPECT_THAT(only<DeliverOutcome>(died), SizeIs(last ? 1 : 0));
+    if (last) {
+      EXPECT_EQ(only<DeliverOutcome>(died)[0].outcome.error->kind, ErrorKind::worker_died);
+    }
+    const Commands again = after(WorkerReady{node, only<StartWorker>(died)[0].worker, 1});
+    job = only<RunJob>(again)[0];
+    EXPECT_EQ(job.sequence, last ? 2U : 1U);
+  }
+  const Commands requested = exited(job.worker, ExitCause::drained, {attempt(job)});
+  EXPECT_THAT(only<DeliverOutcome>(requested), IsEmpty());
+}
+
+TEST_F(Story, AStaleResultIsDroppedAndForgottenAtTheNode) {
+  after(joining(node, 1));
+  open(pool);
+  const auto job = only<RunJob>(submit(pool, 1, 1))[0];
+  RunJob stale = job;
+  stale.token.attempt = 99;
+  const Commands dropped = finished(stale);
+  EXPECT_THAT(only<DeliverOutcome>(dropped), IsEmpty());
+  EXPECT_THAT(only<AckResult>(dropped), ElementsAre(AckResult{node, pool, attempt(stale)}));
+  EXPECT_THAT(only<DeliverOutcome>(finished(job)), SizeIs(1));
+  EXPECT_THAT(only<DeliverOutcome>(finished(job)), IsEmpty()) << "delivered twice";
+}
+
+TEST_F(Story, ANodeThatComesBackInTimeKeepsItsJobs) {
+  after(joining(node, 1));
+  open(pool);
+  const auto job = only<RunJob>(submit(pool, 1, 1))[0];
+  after(NodeDisconnected{node});
+  wait(1s);
+  NodeJoined back = joining(node, 1);
+  back.pools = {{pool, 0, {}}};
+  back.workers = {{job.worker, pool, 0, true, 99, 0, {attempt(job)}}};
+  const Commands returned = after(back);
+  EXPECT_THAT(only<RunJob>(returned), IsEmpty());
+  EXPECT_THAT(only<ActivatePoolOnNode>(returned), SizeIs(1));
+  EXPECT_THAT(only<DeliverOutcome>(finished(job)), SizeIs(1));
+}
+
+TEST_F(Story, ALostNodesJobsGoElsewhereAndItsLateResultIsDropped) {
+  after(joining(node, 1));
+  after(joining(other_node, 1));
+  open(pool);
+  const auto jobs = only<RunJob>(submit(pool, 1, 3));
+  const RunJob lost = jobs[0].node == node ? jobs[0] : jobs[1];
+  const RunJob kept = jobs[0].node == node ? jobs[1] : jobs[0];
+  after(NodeDisconnected{node});
+  EXPECT_THAT(only<RunJob>(wait(1s)), IsEmpty());
+  wait(1s);
+  EXPECT_THAT(sequences(only<RunJob>(finished(kept))), ElementsAre(lost.sequence)) << "the lost one goes first";
+  EXPECT_THAT(only<DeliverOutcome>(finished(lost)), IsEmpty());
+}
+
+TEST_F(Story, AFrozenHeadDeclaresNobodyLost) {
+  after(joining(node, 1));
+  open(pool);
+  submit(pool, 1, 1);
+  after(NodeDisconnected{node});
+  wait(30s);
+  EXPECT_THAT(scheduler.status().nodes, SizeIs(1));
+  wait(1900ms);
+  EXPECT_THAT(scheduler.status().nodes, IsEmpty());
+}
+
+TEST_F(Story, NoJobRunsBeforeItsUpdates) {
+  after(joining(node, 1));
+  open(pool);
+  EXPECT_THAT(only<RunJob>(submit(pool, 1, 1, 2)), IsEmpty());
+  EXPECT_THAT(only<SendUpdate>(after(UpdateAdded{pool, 2, {}})), IsEmpty()) << "update 1 is missing";
+  const Commands both = after(UpdateAdded{pool, 1, {}});
+  EXPECT_THAT(only<SendUpdate>(both), SizeIs(2));
+  EXPECT_THAT(only<UpdateAccepted>(both), ElementsAre(UpdateAccepted{pool, 2}));
+  EXPECT_THAT(only<RunJob>(both), SizeIs(1));
+  EXPECT_THAT(only<UpdateAppliedEverywhere>(both), IsEmpty());
+  EXPECT_THAT(only<UpdateAppliedEverywhere>(after(UpdatesApplied{node, started[0].worker, 2, {}})),
+              ElementsAre(UpdateAppliedEverywhere{pool, 2}));
+  const Commands joined = after(joining(other_node, 1));
+  EXPECT_THAT(only<SendUpdate>(joined), SizeIs(2)) << "the history goes to a new node";
+}
+
+TEST_F(Story, ShortJobsArePrefetchedAndTakenBackFromASlowWorker) {
+  after(joining(node, 2));
+  open(pool);
+  auto jobs = only<RunJob>(submit(pool, 1, 2));
+  finished(jobs[0], 10us);
+  finished(jobs[1], 10us);
+  jobs = only<RunJob>(submit(pool, 3, 22));
+  EXPECT_THAT(jobs, SizeIs(20));
+  const WorkerId slow = jobs[0].worker;
+  std::vector<Attempt> left;
+  for (const RunJob& job : jobs) {
+    if (job.worker != slow) finished(job, 10us);
+    else if (job.sequence != jobs[0].sequence) left.push_back(attempt(job));
+  }
+  ASSERT_THAT(left, SizeIs(9));
+  const auto recalls = only<Recall>(wait(20ms));
+  ASSERT_THAT(recalls, SizeIs(1));
+  EXPECT_EQ(recalls[0], (Recall{node, slow, 5}));
+  const Commands recalled = after(JobsRecalled{node, slow, {left.end() - 5, left.end()}});
+  EXPECT_THAT(only<RunJob>(recalled), SizeIs(3)) << "evenly: the rest follows when these are done";
+  for (const RunJob& job : only<RunJob>(recalled)) EXPECT_NE(job.worker, slow);
+}
+
+TEST_F(Story, LongJobsAreNeverQueuedBehindEachOther) {
+  after(joining(node, 1));
+  open(pool);
+  const auto job = only<RunJob>(submit(pool, 1, 5))[0];
+  EXPECT_THAT(only<RunJob>(finished(job, 60ms)), SizeIs(1));
+}
+
+TEST_F(Story, TwoBusyPoolsShareAndAClosedOneGivesItsSlotsBack) {
+  after(joining(node, 4));
+  open(pool);
+  auto running = only<RunJob>(submit(pool, 1, 100));
+  ASSERT_THAT(running, SizeIs(4));
+  after(PoolOpened{other_pool, {}, false});
+  submit(other_pool, 1, 100);
+  std::vector<StopWorker> stopped;
+  for (const RunJob& job : running) {
+    const auto stops = only<StopWorker>(finished(job));
+    stopped.insert(stopped.end(), stops.begin(), stops.end());
+  }
+  ASSERT_THAT(stopped, SizeIs(2)) << "two slots change hands, each after its job";
+  for (const StopWorker& stop : stopped) make_ready(exited(stop.worker, ExitCause::requested));
+  EXPECT_EQ(scheduler.pool_status(pool).workers_ready, 2U);
+  EXPECT_EQ(scheduler.pool_status(other_pool).workers_ready, 2U);
+  EXPECT_THAT(only<ClosePoolOnNode>(after(PoolClosed{other_pool})), SizeIs(1));
+  for (const StartWorker& start : std::vector(started)) {
+    if (start.pool == other_pool) make_ready(exited(start.worker, ExitCause::requested));
+  }
+  EXPECT_EQ(scheduler.pool_status(pool).workers_ready, 4U);
+}
+
+TEST_F(Story, AClassThatFailsEverywhereEndsItsPool) {
+  after(joining(node, 2));
+  const auto starts = only<StartWorker>(after(PoolOpened{pool, {}, false}));
+  EXPECT_THAT(only<PoolFailed>(exited(starts[0].worker, ExitCause::init_failed)), IsEmpty());
+  const Commands last = exited(starts[1].worker, ExitCause::init_failed);
+  ASSERT_THAT(only<PoolFailed>(last), SizeIs(1));
+  EXPECT_EQ(only<PoolFailed>(last)[0].error.kind, ErrorKind::worker_init_error);
+  EXPECT_FALSE(scheduler.has_pool(pool));
+}
+
+TEST_F(Story, AClassThatFailsSomewhereIsRetriedThereAndThenSetAside) {
+  after(joining(node, 2));
+  const auto starts = only<StartWorker>(after(PoolOpened{pool, {}, false}));
+  after(WorkerReady{node, starts[0].worker, 1});
+  WorkerId failing = starts[1].worker;
+  for (const Duration pause : {Duration(1s), Duration(2s)}) {
+    EXPECT_THAT(only<StartWorker>(exited(failing, ExitCause::init_failed)), IsEmpty());
+    EXPECT_THAT(only<StartWorker>(wait(pause - 1ms)), IsEmpty());
+    const auto again = only<StartWorker>(wait(1ms));
+    ASSERT_THAT(again, SizeIs(1));
+    failing = again[0].worker;
+  }
+  EXPECT_THAT(only<Notice>(exited(failing, ExitCause::init_failed)), SizeIs(1));
+  EXPECT_THAT(only<StartWorker>(wait(100s)), IsEmpty());
+  EXPECT_EQ(scheduler.pool_status(pool).slots_set_aside, 1U);
+}
+
+TEST_F(Story, ANewHeadAdoptsWhatNodesRunAndHaveFinished) {
+  const Attempt running{5, {33, 1}}, done{4, {33, 1}}, delivered{3, {33, 1}};
+  NodeJoined back = joining(node, 1);
+  back.pools = {{pool, 0, {done, delivered}}};
+  back.workers = {{WorkerId{900}, pool, 0, true, 99, 0, {running}}};
+  EXPECT_THAT(after(back), IsEmpty());
+  EXPECT_THAT(only<StartWorker>(after(PoolOpened{pool, {}, true})), IsEmpty());
+  EXPECT_THAT(only<RunJob>(submit(pool, 4, 6)), IsEmpty());
+  const Commands resumed = after(PoolResumed{pool});
+  EXPECT_THAT(only<ActivatePoolOnNode>(resumed), SizeIs(1));
+  EXPECT_THAT(only<AckResult>(resumed), ElementsAre(AckResult{node, pool, delivered}));
+  EXPECT_THAT(only<DeliverOutcome>(after(JobFinished{node, WorkerId{900}, pool, done, 1s, {}})), SizeIs(1));
+  EXPECT_THAT(only<RunJob>(after(JobFinished{node, WorkerId{900}, pool, running, 1s, {}})), IsEmpty());
+  EXPECT_THAT(sequences(only<RunJob>(wait(limits::recovery_hold))), ElementsAre(6));
+}
+
+TEST_F(Story, AClientThatComesBackGetsWhatItMissed) {
+  after(joining(node, 1));
+  open(pool);
+  const auto job = only<RunJob>(submit(pool, 1, 2))[0];
+  finished(job);
+  const Commands returned = after(ClientReturned{pool, {1, 2, 3}});
+  EXPECT_THAT(only<DeliverOutcome>(returned), ElementsAre(DeliverOutcome{pool, 1, {}}));
+  EXPECT_THAT(only<MissingJobs>(returned), ElementsAre(MissingJobs{pool, {3}}));
+}
+
+TEST(FairShare, IsWeightedMaxMin) {
+  using Shares = std::vector<std::uint32_t>;
+  EXPECT_EQ(fair_share(4, {{1, 100}, {1, 100}}), (Shares{2, 2}));
+  EXPECT_EQ(fair_share(4, {{1, 1}, {1, 100}}), (Shares{1, 3}));
+  EXPECT_EQ(fair_share(6, {{2, 100}, {1, 100}}), (Shares{4, 2}));
+  EXPECT_EQ(fair_share(3, {{1, 0}, {1, 2}}), (Shares{0, 2}));
+  EXPECT_EQ(fair_share(0, {{1, 1}}), (Shares{0}));
+}
+
+}  // namespace
+}  // namespace dc::scheduler

@@ -1,0 +1,203 @@
+// What the scheduler remembers. One struct per noun; the functions that change them stand in jobs.cpp, workers.cpp,
+// nodes.cpp, pools.cpp, updates.cpp and sharing.cpp.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "scheduler/commands.hpp"
+#include "scheduler/events.hpp"
+#include "scheduler/scheduler.hpp"
+
+namespace dc::scheduler {
+
+struct Pool;
+struct Node;
+struct Slot;
+
+enum class JobState : std::uint8_t { queued, assigned, done };
+
+struct Job {
+  JobSequence sequence{};
+  UpdateNumber after_update{};
+  Payload arguments;
+  JobState state = JobState::queued;
+  Token token;                 ///< of the current or last attempt
+  std::uint32_t attempts = 0;
+  std::uint32_t charges = 0;   ///< workers that died or were killed because of it
+  WorkerId worker;             ///< assigned: who runs it; 0 while a finished result is on its way
+  NodeId node;                 ///< assigned or done: where the result is kept; 0: nowhere
+  Outcome outcome;             ///< done: kept until acknowledged
+};
+
+/// An attempt in a worker's hands.
+struct Held {
+  Attempt attempt;
+  std::size_t bytes{};
+};
+
+struct Worker {
+  WorkerId id;
+  PoolId pool_id;
+  Pool* pool = nullptr;        ///< null: a pool that this head does not know (yet)
+  Node* node = nullptr;
+  Slot* slot = nullptr;
+  bool ready = false;
+  bool leaving = false;        ///< gives its slot up as soon as it holds nothing
+  bool stopping = false;       ///< StopWorker was sent, WorkerExited is awaited
+  bool recalling = false;      ///< a Recall is unanswered
+  bool hungry = false;         ///< stands in pool->hungry
+  std::uint32_t pid{};
+  std::deque<Held> held;
+  std::size_t held_bytes = 0;
+  UpdateNumber updates_applied{};
+  TimePoint idle_since{};
+  TimePoint last_progress{};
+};
+
+struct SlotFailure {
+  std::uint32_t count = 0;
+  TimePoint retry_at{};
+  bool set_aside = false;
+};
+
+struct Slot {
+  SlotInfo info;
+  Node* node = nullptr;
+  std::unique_ptr<Worker> worker;
+  std::map<PoolId, SlotFailure> failures;
+  std::uint64_t jobs_done = 0;
+};
+
+/// What a node has of a pool.
+struct NodePool {
+  UpdateNumber updates{};           ///< 1..updates were sent to it
+  std::vector<Attempt> finished;    ///< reported results of a pool that this head does not know yet
+  TimePoint forget_at = never;      ///< pool unknown: close it then
+};
+
+struct Node {
+  NodeId id;
+  std::string host;
+  bool connected = true;
+  bool leaving = false;
+  TimePoint lost_at = never;        ///< disconnected: lost then
+  std::vector<std::unique_ptr<Slot>> slots;
+  std::map<PoolId, NodePool> pools;
+};
+
+/// What a node said of a job before the job was resubmitted to this head.
+struct Claimed {
+  Attempt attempt;
+  NodeId node;
+  WorkerId worker;  ///< 0: finished, the result waits on the node
+};
+
+struct Pool {
+  PoolId id;
+  PoolOptions options;
+  bool resuming = false;
+  TimePoint hold_until{};
+  std::unordered_map<JobSequence, Job> jobs;
+  std::deque<JobSequence> queue;    ///< entries of jobs that are no longer queued are skipped
+  std::uint64_t queued = 0, assigned = 0, done = 0, rerun = 0;
+  std::unordered_map<JobSequence, Claimed> claims;
+  std::vector<Worker*> workers;
+  std::vector<Worker*> hungry;      ///< ready workers that hold fewer jobs than they could
+  std::uint32_t wanted = 0;
+  std::optional<Duration> mean;     ///< of the run time, moving
+  bool ever_ready = false;
+  ErrorInfo init_error;
+  std::vector<Payload> log;         ///< updates 1..; empty without history
+  UpdateNumber updates = 0;         ///< 1..updates have arrived
+  std::map<UpdateNumber, Payload> early;
+  UpdateNumber applied_everywhere = 0;
+  bool applied_dirty = false, changed = false, dirty = false;
+  TimePoint recall_at{};            ///< no check for recalls before this
+};
+
+struct Scheduler::State {
+  std::uint32_t epoch{};
+  TimePoint start{};
+  std::uint32_t next_worker = 1;
+  std::map<NodeId, std::unique_ptr<Node>> nodes;
+  std::map<PoolId, std::unique_ptr<Pool>> pools;
+  std::unordered_map<WorkerId, Worker*> workers;
+  std::vector<PoolId> dirty;        ///< pools with something to dispatch
+  std::vector<PoolId> changed;      ///< pools whose counts changed
+  std::set<PoolId> closed;          ///< closed in this life of the head: nodes that come back forget them at once
+  bool sharing_dirty = false;
+  TimePoint shared_at{};
+  TimePoint wake = never;           ///< flush() looks at all deadlines when this is past
+  TimePoint last_call{};
+
+  // lookups.cpp: `find_x` may be null
+  Node* find_node(NodeId id);
+  Pool* find_pool(PoolId id);
+  Worker* find_worker(WorkerId id);
+  static Job* find_job(Pool& pool, JobSequence sequence);
+  void wake_at(TimePoint when) { wake = std::min(wake, when); }
+  void touch(Pool& pool);           ///< something to dispatch
+  void note_change(Pool& pool);     ///< pool_status() shows something new
+  void note_change_everywhere();
+  void thaw(TimePoint now);         ///< the head itself was frozen: move all deadlines
+
+  // jobs.cpp
+  void submit(Pool& pool, SubmittedJob&& submitted, TimePoint now);
+  void requeue(Pool& pool, std::vector<JobSequence> sequences);
+  void finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out);
+  void forget(Pool& pool, Job& job, Commands& out);
+  /// True when this attempt is the job's current one and it is assigned.
+  static Job* current(Pool& pool, const Attempt& attempt);
+  void dispatch(Pool& pool, TimePoint now, Commands& out);
+  void hand_over(Pool& pool, Worker& worker, std::size_t depth, TimePoint now, Commands& out);
+  Job* next_queued(Pool& pool);
+  void recall_unfair(Pool& pool, TimePoint now, Commands& out);
+
+  // workers.cpp
+  Worker& add_worker(Slot& slot, WorkerId id, PoolId pool_id, Pool* pool);
+  void start_worker(Slot& slot, Pool& pool, TimePoint now, Commands& out);
+  void stop_worker(Worker& worker, Commands& out);
+  void make_leave(Worker& worker, Commands& out);
+  void remove_worker(Worker& worker);
+  void became_hungry(Worker& worker);
+  static bool usable(const Worker& worker);
+  void release(Worker& worker, const Attempt& attempt, TimePoint now, Commands& out);
+  void charge(Pool& pool, Job& job, const WorkerExited& event, std::vector<JobSequence>& again, Commands& out);
+  void construction_failed(Slot& slot, Pool& pool, const WorkerExited& event, TimePoint now, Commands& out);
+  void fail_if_hopeless(Pool& pool, TimePoint now, Commands& out);
+
+  // nodes.cpp
+  void lose_node(Node& node, Commands& out);
+  void take_over_worker(Node& node, const WorkerReport& report, const std::vector<Attempt>& finished, TimePoint now,
+                        Commands& out);
+  void sync_held(Worker& worker, const WorkerReport& report, const std::vector<Attempt>& finished);
+  void claim(Pool& pool, const Claimed& claimed, Commands& out);
+  void join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now, Commands& out);
+  void drop_stranded_jobs(Node& node, const NodeJoined& event);
+  void adopt_reported(Pool& pool, Commands& out);
+
+  // updates.cpp
+  void open_on(Node& node, Pool& pool, Commands& out);
+  void send_updates(Node& node, Pool& pool, Commands& out);
+  void check_applied(Pool& pool, Commands& out);
+
+  // sharing.cpp
+  static bool eligible(const Pool& pool, const Slot& slot);
+  static bool available(const Pool& pool, const Slot& slot, TimePoint now);
+  std::uint32_t demand(const Pool& pool, TimePoint now) const;
+  void share_slots(TimePoint now, Commands& out);
+
+  // pools.cpp
+  void close_pool(Pool& pool, Commands& out);
+  void expire(TimePoint now, Commands& out);
+};
+
+}  // namespace dc::scheduler

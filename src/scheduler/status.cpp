@@ -1,0 +1,129 @@
+// What can be seen of the scheduler from outside, and the check that it is consistent.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/check.hpp"
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+
+Scheduler::Scheduler(std::uint32_t epoch, TimePoint now) : state_(std::make_unique<State>()) {
+  state_->epoch = epoch;
+  state_->start = now;
+}
+Scheduler::~Scheduler() = default;
+
+TimePoint Scheduler::next_deadline() const {
+  return state_->sharing_dirty && state_->pools.size() <= 64 ? TimePoint{} : state_->wake;
+}
+
+bool Scheduler::has_pool(PoolId pool) const { return state_->find_pool(pool) != nullptr; }
+
+PoolStatus Scheduler::pool_status(PoolId id) const {
+  const Pool* pool = state_->find_pool(id);
+  DC_CHECK(pool);
+  PoolStatus status;
+  status.pool = id;
+  status.label = pool->options.label;
+  status.weight = pool->options.weight;
+  for (const Worker* worker : pool->workers) {
+    if (worker->stopping || !worker->node->connected) continue;
+    ++(worker->ready ? status.workers_ready : status.workers_starting);
+  }
+  for (const auto& [node_id, node] : state_->nodes) {
+    if (!node->connected) continue;
+    ++status.nodes;
+    for (const auto& slot : node->slots) {
+      ++status.slots_total;
+      status.slots_eligible += State::eligible(*pool, *slot);
+      const auto failure = slot->failures.find(id);
+      status.slots_set_aside += failure != slot->failures.end() && failure->second.set_aside;
+    }
+  }
+  status.jobs_queued = pool->queued;
+  status.jobs_running = pool->assigned;
+  status.jobs_done = pool->done;
+  status.jobs_rerun = pool->rerun;
+  status.updates = pool->updates;
+  return status;
+}
+
+Status Scheduler::status() const {
+  Status status;
+  for (const auto& [id, node] : state_->nodes) {
+    NodeStatus& shown = status.nodes.emplace_back(NodeStatus{id, node->host, node->connected, node->leaving, {}});
+    for (const auto& slot : node->slots) {
+      SlotStatus& entry = shown.slots.emplace_back();
+      entry.slot = slot->info.slot;
+      entry.device = slot->info.device;
+      entry.jobs_done = slot->jobs_done;
+      const Worker* worker = slot->worker.get();
+      if (!worker) {
+        entry.state = slot->failures.empty() ? SlotState::free : SlotState::waiting_to_retry;
+        continue;
+      }
+      entry.state = worker->stopping        ? SlotState::stopping
+                    : !worker->ready        ? SlotState::starting
+                    : worker->held.empty()  ? SlotState::idle
+                                            : SlotState::busy;
+      entry.pool = worker->pool_id;
+      entry.worker = worker->id;
+      entry.pid = worker->pid;
+    }
+  }
+  for (const auto& [id, pool] : state_->pools) status.pools.push_back(pool_status(id));
+  return status;
+}
+
+void Scheduler::check_invariants() const {
+  const State& state = *state_;
+  std::set<WorkerId> seen;
+  for (const auto& [node_id, node] : state.nodes) {
+    for (const auto& slot : node->slots) {
+      DC_CHECK(slot->node == node.get());
+      if (const Worker* worker = slot->worker.get()) {
+        DC_CHECK(worker->slot == slot.get() && worker->node == node.get());
+        DC_CHECK(state.workers.at(worker->id) == worker && seen.insert(worker->id).second);
+        if (worker->pool) {
+          const auto& workers = worker->pool->workers;
+          DC_CHECK(worker->pool->id == worker->pool_id);
+          DC_CHECK(std::count(workers.begin(), workers.end(), worker) == 1);
+        }
+      }
+    }
+  }
+  DC_CHECK(seen.size() == state.workers.size());
+  for (const auto& [pool_id, pool] : state.pools) {
+    std::uint64_t queued = 0, assigned = 0;
+    std::map<JobSequence, int> holders;
+    for (const Worker* worker : pool->workers) {
+      DC_CHECK(seen.contains(worker->id));
+      std::size_t bytes = 0;
+      for (const Held& held : worker->held) {
+        bytes += held.bytes;
+        const auto job = pool->jobs.find(held.attempt.sequence);
+        if (job == pool->jobs.end() || job->second.state != JobState::assigned) continue;
+        if (job->second.token == held.attempt.token) {
+          ++holders[job->first];
+          DC_CHECK(job->second.worker == worker->id);
+        }
+      }
+      DC_CHECK(bytes == worker->held_bytes);
+    }
+    for (const auto& [sequence, job] : pool->jobs) {
+      DC_CHECK(job.sequence == sequence);
+      queued += job.state == JobState::queued;
+      assigned += job.state == JobState::assigned;
+      if (job.state == JobState::assigned) DC_CHECK(holders[sequence] == (job.worker.value ? 1 : 0));
+      if (job.state == JobState::queued) {
+        DC_CHECK(std::find(pool->queue.begin(), pool->queue.end(), sequence) != pool->queue.end());
+      }
+    }
+    DC_CHECK(queued == pool->queued && assigned == pool->assigned);
+    DC_CHECK(pool->early.empty() || pool->early.begin()->first > pool->updates + 1);
+    DC_CHECK(!pool->options.keep_updates_history || pool->log.size() == pool->updates);
+  }
+}
+
+}  // namespace dc::scheduler

@@ -1,0 +1,76 @@
+// The update log of a pool: contiguous at the head, sent once to every node, applied once by every worker.
+#include <algorithm>
+
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+
+/// Class, init data and history go to a node before its first worker of the pool.
+void Scheduler::State::open_on(Node& node, Pool& pool, Commands& out) {
+  const auto [entry, is_new] = node.pools.try_emplace(pool.id);
+  if (!is_new) return;
+  out.emplace_back(OpenPoolOnNode{node.id, pool.id});
+  if (!pool.options.keep_updates_history) entry->second.updates = pool.updates;
+  send_updates(node, pool, out);
+}
+
+void Scheduler::State::send_updates(Node& node, Pool& pool, Commands& out) {
+  const auto has = node.pools.find(pool.id);
+  if (has == node.pools.end() || !node.connected || has->second.forget_at != never) return;
+  UpdateNumber& sent = has->second.updates;
+  // Without history only the latest ones can still be in the log.
+  const UpdateNumber first = pool.updates - pool.log.size();
+  for (sent = std::max(sent, first); sent < pool.updates; ++sent) {
+    out.emplace_back(SendUpdate{node.id, pool.id, sent + 1, pool.log[sent - first]});
+  }
+}
+
+void Scheduler::State::check_applied(Pool& pool, Commands& out) {
+  pool.applied_dirty = false;
+  UpdateNumber lowest = pool.updates;
+  for (const Worker* worker : pool.workers) {
+    if (worker->ready && !worker->stopping) lowest = std::min(lowest, worker->updates_applied);
+  }
+  if (lowest <= pool.applied_everywhere) return;
+  pool.applied_everywhere = lowest;
+  out.emplace_back(UpdateAppliedEverywhere{pool.id, lowest});
+}
+
+void Scheduler::on(UpdateAdded event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Pool* pool = state.find_pool(event.pool);
+  if (!pool || event.number == 0) return;
+  if (event.number <= pool->updates) {
+    out.emplace_back(UpdateAccepted{pool->id, pool->updates});  // sent again after a reconnection
+    return;
+  }
+  pool->early.emplace(event.number, event.payload.compact());
+  const UpdateNumber before = pool->updates;
+  for (auto next = pool->early.begin(); next != pool->early.end() && next->first == pool->updates + 1;
+       next = pool->early.erase(next)) {
+    pool->log.push_back(std::move(next->second));
+    ++pool->updates;
+  }
+  if (pool->updates == before) return;
+  for (auto& [id, node] : state.nodes) state.send_updates(*node, *pool, out);
+  if (!pool->options.keep_updates_history) pool->log.clear();
+  out.emplace_back(UpdateAccepted{pool->id, pool->updates});
+  pool->applied_dirty = true;
+  state.touch(*pool);
+}
+
+void Scheduler::on(const UpdatesApplied& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Worker* worker = state.find_worker(event.worker);
+  if (!worker || !worker->pool) return;
+  worker->updates_applied = std::max(worker->updates_applied, event.number);
+  worker->pool->applied_dirty = true;
+  state.touch(*worker->pool);
+  if (!event.error.empty()) {
+    out.emplace_back(UpdateFailed{worker->pool->id, event.worker, event.number, event.error});
+  }
+}
+
+}  // namespace dc::scheduler

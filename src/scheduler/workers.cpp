@@ -1,0 +1,194 @@
+// The life of a worker: started, ready, stopped, dead; and who is charged for its death.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/check.hpp"
+#include "scheduler/state.hpp"
+
+namespace dc::scheduler {
+
+bool Scheduler::State::usable(const Worker& worker) {
+  return worker.ready && !worker.leaving && !worker.stopping && worker.node->connected && !worker.node->leaving;
+}
+
+Worker& Scheduler::State::add_worker(Slot& slot, WorkerId id, PoolId pool_id, Pool* pool) {
+  DC_CHECK(!slot.worker);
+  slot.worker = std::make_unique<Worker>();
+  Worker& worker = *slot.worker;
+  worker.id = id;
+  worker.pool_id = pool_id;
+  worker.pool = pool;
+  worker.node = slot.node;
+  worker.slot = &slot;
+  workers.emplace(id, &worker);
+  if (pool) {
+    pool->workers.push_back(&worker);
+    note_change(*pool);
+  }
+  return worker;
+}
+
+void Scheduler::State::start_worker(Slot& slot, Pool& pool, TimePoint, Commands& out) {
+  open_on(*slot.node, pool, out);
+  const WorkerId id{(std::uint64_t{epoch} << 32) | next_worker++};
+  Worker& worker = add_worker(slot, id, pool.id, &pool);
+  worker.updates_applied = pool.updates;  // true as soon as it is ready: the history comes first
+  const UpdateNumber skip = pool.options.keep_updates_history ? 0 : pool.updates;
+  out.emplace_back(StartWorker{slot.node->id, id, pool.id, slot.info.slot, skip});
+}
+
+void Scheduler::State::stop_worker(Worker& worker, Commands& out) {
+  if (worker.stopping) return;
+  worker.stopping = true;
+  out.emplace_back(StopWorker{worker.node->id, worker.id});
+  if (worker.pool) note_change(*worker.pool);
+}
+
+/// The worker gives its slot up between two jobs.
+void Scheduler::State::make_leave(Worker& worker, Commands& out) {
+  if (worker.leaving) return;
+  worker.leaving = true;
+  if (worker.held.empty()) return stop_worker(worker, out);
+  if (worker.held.size() > 1 && !worker.recalling) {
+    worker.recalling = true;
+    out.emplace_back(Recall{worker.node->id, worker.id, static_cast<std::uint32_t>(worker.held.size() - 1)});
+  }
+}
+
+void Scheduler::State::became_hungry(Worker& worker) {
+  if (!worker.pool) return;
+  touch(*worker.pool);
+  if (worker.hungry) return;
+  worker.hungry = true;
+  worker.pool->hungry.push_back(&worker);
+}
+
+/// The attempt is no longer in the worker's hands.
+void Scheduler::State::release(Worker& worker, const Attempt& attempt, TimePoint now, Commands& out) {
+  const auto held = std::find_if(worker.held.begin(), worker.held.end(),
+                                 [&](const Held& entry) { return entry.attempt == attempt; });
+  if (held == worker.held.end()) return;
+  worker.held_bytes -= held->bytes;
+  worker.held.erase(held);
+  worker.last_progress = now;
+  if (!worker.held.empty()) {
+    became_hungry(worker);
+    return;
+  }
+  worker.idle_since = now;
+  if (pools.size() > 1) wake_at(now + limits::lend_after);
+  if (worker.leaving) return stop_worker(worker, out);
+  became_hungry(worker);
+}
+
+void Scheduler::State::remove_worker(Worker& worker) {
+  if (Pool* pool = worker.pool) {
+    std::erase(pool->workers, &worker);
+    std::erase(pool->hungry, &worker);
+    pool->applied_dirty = true;
+    touch(*pool);
+    note_change(*pool);
+  }
+  workers.erase(worker.id);
+  sharing_dirty = true;
+  worker.slot->worker.reset();
+}
+
+void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, std::vector<JobSequence>& again,
+                              Commands& out) {
+  const std::uint32_t allowed = std::max(1U, pool.options.max_retries);
+  ++job.charges;
+  if (job.charges < allowed) {
+    ++pool.rerun;
+    again.push_back(job.sequence);
+    out.emplace_back(Notice{pool.id, fmt::format("{}; job {} runs again (death {} of {})", event.error.message,
+                                                 job.sequence, job.charges, allowed)});
+    return;
+  }
+  Outcome outcome;
+  outcome.error = event.error;
+  outcome.error->kind = event.cause == ExitCause::job_timeout ? ErrorKind::job_timeout : ErrorKind::worker_died;
+  outcome.error->message += fmt::format("; the job was tried {} time{}", job.charges, job.charges == 1 ? "" : "s");
+  finish(pool, job, std::move(outcome), NodeId{}, out);
+}
+
+void Scheduler::State::construction_failed(Slot& slot, Pool& pool, const WorkerExited& event, TimePoint now,
+                                           Commands& out) {
+  pool.init_error = event.error;
+  pool.init_error.kind = ErrorKind::worker_init_error;
+  SlotFailure& failure = slot.failures[pool.id];
+  ++failure.count;
+  failure.retry_at = now + limits::init_backoff_first * (1U << std::min(failure.count - 1, 10U));
+  failure.set_aside = failure.count >= limits::init_attempts_max;
+  if (failure.set_aside) {
+    out.emplace_back(Notice{pool.id, fmt::format("slot {} of {} is set aside after {} failed constructions: {}",
+                                                 slot.info.slot, slot.node->host, failure.count, event.error.message)});
+  } else {
+    wake_at(failure.retry_at);
+  }
+  fail_if_hopeless(pool, now, out);
+}
+
+void Scheduler::State::fail_if_hopeless(Pool& pool, TimePoint, Commands& out) {
+  if (!pool.workers.empty()) return;
+  bool tried = false;
+  for (const auto& [node_id, node] : nodes) {
+    for (const auto& slot : node->slots) {
+      if (node->leaving || slot->worker || !eligible(pool, *slot)) continue;
+      const auto failure = slot->failures.find(pool.id);
+      if (failure == slot->failures.end() || (pool.ever_ready && !failure->second.set_aside)) return;
+      tried = true;
+    }
+  }
+  if (!tried) return;
+  const ErrorInfo error = pool.init_error;
+  out.emplace_back(PoolFailed{pool.id, error});
+  close_pool(pool, out);
+}
+
+void Scheduler::on(const WorkerReady& event, TimePoint now, Commands&) {
+  State& state = *state_;
+  state.thaw(now);
+  Worker* worker = state.find_worker(event.worker);
+  if (!worker || worker->ready) return;
+  worker->ready = true;
+  worker->pid = event.pid;
+  worker->idle_since = now;
+  worker->last_progress = now;
+  worker->slot->failures.erase(worker->pool_id);
+  if (!worker->pool) return;
+  worker->pool->ever_ready = true;
+  worker->pool->applied_dirty = true;
+  if (state.pools.size() > 1) state.wake_at(now + limits::lend_after);
+  state.became_hungry(*worker);
+  state.note_change(*worker->pool);
+}
+
+void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Worker* worker = state.find_worker(event.worker);
+  if (!worker) return;
+  Slot& slot = *worker->slot;
+  Pool* pool = worker->pool;
+  std::vector<JobSequence> again;
+  const bool blamed = event.cause == ExitCause::died || event.cause == ExitCause::job_timeout;
+  for (const Held& held : worker->held) {
+    Job* job = pool ? State::current(*pool, held.attempt) : nullptr;
+    if (!job) continue;
+    const bool ran = std::find(event.running.begin(), event.running.end(), held.attempt) != event.running.end();
+    if (ran && blamed) {
+      state.charge(*pool, *job, event, again, out);
+    } else {
+      again.push_back(held.attempt.sequence);
+    }
+  }
+  const bool was_stopping = worker->stopping;
+  state.remove_worker(*worker);
+  if (!pool) return;
+  state.requeue(*pool, std::move(again));
+  if (event.cause == ExitCause::init_failed && !was_stopping) state.construction_failed(slot, *pool, event, now, out);
+}
+
+}  // namespace dc::scheduler

@@ -1,0 +1,173 @@
+// Packets between a node and its worker: MessagePack in the data, memory files in the ancillary data.
+#include "wire/packet.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "wire/codec.hpp"
+
+namespace dc::wire {
+namespace {
+
+constexpr std::size_t files_per_packet_max = 64;
+
+[[noreturn]] void fail_with_errno(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+/// A mapping and, optionally, the descriptor behind it.
+struct Mapping {
+  void* memory;
+  std::size_t bytes;
+  int fd;
+  Mapping(void* memory, std::size_t bytes, int fd) : memory(memory), bytes(bytes), fd(fd) {}
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    ::munmap(memory, bytes);
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+/// Maps all of `fd` and takes it over. The descriptor stays open so that the payload can be passed on.
+std::shared_ptr<Mapping> map_file(int fd, std::size_t bytes, int flags) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (memory == MAP_FAILED) {
+    const int error = errno;
+    ::close(fd);
+    throw std::system_error(error, std::generic_category(), "mapping a payload");
+  }
+  return std::make_shared<Mapping>(memory, bytes, fd);
+}
+
+template <class Variant>
+void append_to(std::vector<Packet>& packets, const Variant& message) {
+  thread_local std::string text;
+  text.clear();
+  std::vector<Payload> external;
+  encode_message(message, text, external);
+  for (Payload& payload : external) {
+    if (payload.memory_file() >= 0) continue;
+    MemoryFile file = make_memory_file(payload.size());
+    std::memcpy(file.memory.data(), payload.data(), payload.size());
+    payload = std::move(file.payload);
+  }
+  if (packets.empty() || packets.back().text.size() + text.size() > limits::packet_bytes_max ||
+      packets.back().files.size() + external.size() > files_per_packet_max || !external.empty()) {
+    // A message with files starts a packet: its placeholders count from zero.
+    packets.emplace_back();
+  }
+  Packet& packet = packets.back();
+  packet.text += text;
+  for (Payload& payload : external) packet.files.push_back(std::move(payload));
+}
+
+}  // namespace
+
+MemoryFile make_memory_file(std::size_t bytes) {
+  const int fd = ::memfd_create("dc-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) fail_with_errno("making a memory file for a payload");
+  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
+    ::close(fd);
+    fail_with_errno("sizing a memory file for a payload");
+  }
+  ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+  auto mapping = map_file(fd, bytes, MAP_SHARED);
+  const std::span<std::byte> memory(static_cast<std::byte*>(mapping->memory), bytes);
+  return {memory, Payload::in_memory_file(mapping, memory, fd)};
+}
+
+Payload map_memory_file(int fd) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0 || status.st_size <= 0) {
+    ::close(fd);
+    throw std::runtime_error("a payload's memory file has no size");
+  }
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  auto mapping = map_file(fd, bytes, MAP_PRIVATE);
+  return Payload::in_memory_file(mapping, std::span(static_cast<const std::byte*>(mapping->memory), bytes), fd);
+}
+
+void append(std::vector<Packet>& packets, const ToWorker& message) { append_to(packets, message); }
+void append(std::vector<Packet>& packets, const FromWorker& message) { append_to(packets, message); }
+
+SocketResult send_packet(int socket, const Packet& packet, bool blocking) {
+  iovec data{const_cast<char*>(packet.text.data()), packet.text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * files_per_packet_max)> control{};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  if (!packet.files.empty()) {
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * packet.files.size());
+    cmsghdr* message = CMSG_FIRSTHDR(&header);
+    message->cmsg_level = SOL_SOCKET;
+    message->cmsg_type = SCM_RIGHTS;
+    message->cmsg_len = CMSG_LEN(sizeof(int) * packet.files.size());
+    int* fds = reinterpret_cast<int*>(CMSG_DATA(message));
+    for (const Payload& file : packet.files) *fds++ = file.memory_file();
+  }
+  while (true) {
+    const ssize_t sent = ::sendmsg(socket, &header, MSG_NOSIGNAL | (blocking ? 0 : MSG_DONTWAIT));
+    if (sent >= 0) return SocketResult::done;
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return SocketResult::would_block;
+    if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return SocketResult::closed;
+    fail_with_errno("sending to the other end of a worker's socket");
+  }
+}
+
+template <class T>
+SocketResult receive_packet(int socket, bool blocking, std::vector<T>& out) {
+  constexpr std::size_t buffer_bytes = limits::packet_bytes_max + limits::inline_payload_max;
+  thread_local const auto scratch = std::make_unique_for_overwrite<std::byte[]>(buffer_bytes);
+  iovec data{scratch.get(), buffer_bytes};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * files_per_packet_max)> control{};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  ssize_t size = 0;
+  while ((size = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC | (blocking ? 0 : MSG_DONTWAIT))) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return SocketResult::would_block;
+    if (errno == ECONNRESET) return SocketResult::closed;
+    fail_with_errno("receiving from the other end of a worker's socket");
+  }
+  if (size == 0) return SocketResult::closed;
+  std::vector<Payload> external;
+  for (cmsghdr* message = CMSG_FIRSTHDR(&header); message; message = CMSG_NXTHDR(&header, message)) {
+    if (message->cmsg_level != SOL_SOCKET || message->cmsg_type != SCM_RIGHTS) continue;
+    const int* fds = reinterpret_cast<const int*>(CMSG_DATA(message));
+    const std::size_t count = (message->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) external.push_back(map_memory_file(fds[i]));
+  }
+  if (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) throw std::runtime_error("a packet larger than agreed");
+  // Copied once into a buffer of its exact size, which the payloads of this packet then share.
+  const auto bytes = static_cast<std::size_t>(size);
+  auto buffer = std::make_shared_for_overwrite<std::byte[]>(bytes);
+  std::memcpy(buffer.get(), scratch.get(), bytes);
+  const auto* text = reinterpret_cast<const char*>(buffer.get());
+  const Scoped<DecodeScope> scope(DecodeScope{std::move(buffer), &external});
+  ObjectReader reader(text, bytes);
+  while (!reader.at_end()) {
+    T message;
+    decode_message(reader.next(), message);
+    out.push_back(std::move(message));
+  }
+  return SocketResult::done;
+}
+
+template SocketResult receive_packet<ToWorker>(int, bool, std::vector<ToWorker>&);
+template SocketResult receive_packet<FromWorker>(int, bool, std::vector<FromWorker>&);
+
+}  // namespace dc::wire
