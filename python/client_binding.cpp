@@ -1,0 +1,318 @@
+// The Python module _client: PoolClient and its streams for distributed_computing.pool. Payloads are bytes here;
+// pickling happens in Python.
+//
+// No wait holds the interpreter's lock, and every wait wakes every 50 ms to look for signals (Ctrl-C).
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "client/pool_client.hpp"
+#include "client_payload.hpp"
+
+namespace nb = nanobind;
+
+namespace {
+
+using dc::Duration;
+using dc::Payload;
+using dc::python::Buffer;
+using dc::python::object_of;
+using dc::python::payload_of;
+using dc::client::Completed;
+using dc::client::Failure;
+using dc::client::FailureKind;
+using dc::client::Outcomes;
+
+constexpr auto signal_check_interval = std::chrono::milliseconds(50);
+constexpr std::size_t take_max = 4096;
+
+// --- Errors -----------------------------------------------------------------------------------------------------
+
+const char* class_of(const Failure& failure) {
+  switch (failure.kind) {
+    case FailureKind::pool_closed: return "PoolClosed";
+    case FailureKind::unreachable: return "HeadUnreachable";
+    case FailureKind::authentication: return "AuthenticationError";
+    case FailureKind::too_large: return "PayloadTooLarge";
+    case FailureKind::pool_failed:
+      return failure.info.kind == dc::ErrorKind::worker_init_error ? "WorkerInitError" : "PoolClosed";
+    case FailureKind::invalid: return "PoolClosed";
+  }
+  return "PoolClosed";
+}
+
+nb::str text(const std::string& value) {
+  return nb::steal<nb::str>(
+      PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), "replace"));
+}
+
+/// Raises the class of distributed_computing.errors, with the details as attributes.
+[[noreturn]] void raise(const Failure& failure) {
+  const nb::object type = nb::module_::import_("distributed_computing.errors").attr(class_of(failure));
+  nb::object error = type(text(failure.message));
+  if (failure.kind == FailureKind::pool_failed) {
+    error.attr("traceback") = text(failure.info.traceback);
+    error.attr("host") = text(failure.info.host);
+    error.attr("slot") = failure.info.slot;
+  }
+  PyErr_SetObject(type.ptr(), error.ptr());
+  throw nb::python_error();
+}
+
+template <class T>
+T value_or_raise(Outcomes<T>&& result) {
+  if (!result) raise(result.error());
+  return std::move(result).value();
+}
+
+// --- Waiting ----------------------------------------------------------------------------------------------------
+
+Duration duration_of(double seconds) {
+  if (std::isnan(seconds)) throw nb::value_error("timeout is not a number");
+  if (seconds > 1e9) return Duration::max();
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::max(seconds, 0.0)));
+}
+
+/// Calls `wait(slice)` without the lock until `done(result)` or the timeout; returns the last result.
+template <class Wait, class Done>
+auto wait_in_slices(double timeout, Wait wait, Done done) {
+  const Duration total = duration_of(timeout);
+  const auto start = std::chrono::steady_clock::now();
+  for (;;) {
+    const Duration left = total == Duration::max() ? total : total - (std::chrono::steady_clock::now() - start);
+    auto result = [&] {
+      const nb::gil_scoped_release unlocked;
+      return wait(std::clamp<Duration>(left, Duration::zero(), signal_check_interval));
+    }();
+    if (!result) raise(result.error());
+    if (done(result.value()) || left <= signal_check_interval) return std::move(result).value();
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  }
+}
+
+bool is_true(bool value) { return value; }
+
+// --- Streams ----------------------------------------------------------------------------------------------------
+
+nb::object tuple_of(Completed&& completed) {
+  nb::object error = nb::none();
+  if (const auto& info = completed.outcome.error) {
+    error = nb::make_tuple(static_cast<int>(info->kind), text(info->message), text(info->traceback),
+                           text(info->type_name), text(info->host), info->slot, info->exit_status, info->signal);
+  }
+  return nb::make_tuple(completed.sequence, object_of(std::move(completed.outcome.payload)), error);
+}
+
+class PyStream {
+ public:
+  explicit PyStream(std::unique_ptr<dc::client::Stream> stream) : stream_(std::move(stream)) {}
+  PyStream(PyStream&&) = default;
+  ~PyStream() {
+    const nb::gil_scoped_release unlocked;  // it may hold the last reference to its pool
+    stream_.reset();
+  }
+
+  dc::JobSequence submit(nb::handle item) { return value_or_raise(stream_->submit(payload_of(item))); }
+
+  dc::JobSequence submit_many(nb::list items) {
+    std::vector<Payload> payloads;
+    payloads.reserve(items.size());
+    for (nb::handle item : items) payloads.push_back(payload_of(item));
+    return value_or_raise(stream_->submit(std::move(payloads)));
+  }
+
+  nb::list take(double timeout) {
+    auto completed = wait_in_slices(
+        timeout, [&](Duration slice) { return stream_->take(take_max, slice); },
+        [](const std::vector<Completed>& some) { return !some.empty(); });
+    nb::list result;
+    for (Completed& one : completed) result.append(tuple_of(std::move(one)));
+    return result;
+  }
+
+  [[nodiscard]] std::size_t in_flight() const { return stream_->in_flight(); }
+  void close() { stream_->close(); }
+
+ private:
+  std::unique_ptr<dc::client::Stream> stream_;
+};
+
+// --- The pool ---------------------------------------------------------------------------------------------------
+
+/// A Python function that the background thread may call and let go of.
+class Callable {
+ public:
+  explicit Callable(nb::object function)
+      : function_(function.release().ptr(), [](PyObject* object) {
+          if (!Py_IsInitialized()) return;
+          const nb::gil_scoped_acquire locked;
+          Py_DECREF(object);
+        }) {}
+
+  template <class... Args>
+  void operator()(const Args&... args) const {
+    if (!Py_IsInitialized()) return;
+    const nb::gil_scoped_acquire locked;
+    try {
+      nb::borrow<nb::object>(function_.get())(object(args)...);
+    } catch (nb::python_error& error) {
+      error.restore();
+      PyErr_WriteUnraisable(function_.get());
+    }
+  }
+
+ private:
+  static nb::object object(const std::string& value) { return text(value); }
+  static nb::object object(std::uint32_t value) { return nb::int_(value); }
+  static nb::object object(const std::vector<std::string>& lines) {
+    nb::list list;
+    for (const std::string& line : lines) list.append(text(line));
+    return list;
+  }
+  std::shared_ptr<PyObject> function_;
+};
+
+dc::PoolOptions pool_options(nb::dict given) {
+  dc::PoolOptions options;
+  options.language = dc::Language::python;
+  for (auto [key, value] : given) {
+    const auto name = nb::cast<std::string>(key);
+    if (name == "label") options.label = nb::cast<std::string>(value);
+    else if (name == "python_version") options.python_version = nb::cast<std::string>(value);
+    else if (name == "weight") options.weight = nb::cast<double>(value);
+    else if (name == "max_retries") options.max_retries = nb::cast<std::uint32_t>(value);
+    else if (name == "job_timeout_ms") options.job_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
+    else if (name == "init_timeout_ms") options.init_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
+    else if (name == "keep_updates_history") options.keep_updates_history = nb::cast<bool>(value);
+    else if (name == "retry_exceptions") options.retry_exceptions = nb::cast<bool>(value);
+    else if (name == "forward_output") options.forward_output = nb::cast<bool>(value);
+    else if (name == "min_workers") options.min_workers = nb::cast<std::uint32_t>(value);
+    else if (name == "min_gpu_memory_mib") options.min_gpu_memory_mib = nb::cast<std::uint64_t>(value);
+    else throw nb::type_error(("unknown pool option " + name).c_str());
+  }
+  return options;
+}
+
+/// Every client that is alive, for the end of the interpreter. Guarded by the interpreter's lock.
+std::set<std::weak_ptr<dc::client::PoolClient>, std::owner_less<>>& clients() {
+  static std::set<std::weak_ptr<dc::client::PoolClient>, std::owner_less<>> all;
+  return all;
+}
+
+class PyClient {
+ public:
+  PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
+           double connect_timeout, nb::object on_notice, nb::object on_output) {
+    dc::client::ClientOptions given;
+    given.address = address;
+    given.port = port;
+    given.password.assign(password.c_str(), password.size());
+    given.pool = pool_options(std::move(options));
+    given.spec = payload_of(spec);
+    given.connect_timeout = duration_of(connect_timeout);
+    if (!on_notice.is_none()) given.on_notice = Callable(std::move(on_notice));
+    if (!on_output.is_none()) given.on_output = Callable(std::move(on_output));
+    client_ = dc::client::PoolClient::start(std::move(given));
+    std::erase_if(clients(), [](const auto& one) { return one.expired(); });
+    clients().insert(client_);
+  }
+  ~PyClient() {
+    const nb::gil_scoped_release unlocked;  // closing waits for the background thread, which may call Python
+    client_.reset();
+  }
+  PyClient(const PyClient&) = delete;
+  PyClient& operator=(const PyClient&) = delete;
+
+  bool wait_open(double timeout) {
+    return wait_in_slices(timeout, [&](Duration slice) { return client_->wait_open(slice); }, is_true);
+  }
+  PyStream open_stream() { return PyStream(value_or_raise(client_->open_stream())); }
+
+  dc::UpdateNumber update(nb::handle parts) {
+    const auto number = value_or_raise(client_->send_update(payload_of(parts)));
+    wait_in_slices(HUGE_VAL, [&](Duration slice) { return client_->wait_accepted(number, slice); }, is_true);
+    return number;
+  }
+  nb::object wait_applied(dc::UpdateNumber number, double timeout) {
+    const auto wait = [&](Duration slice) { return client_->wait_applied(number, slice); };
+    if (!wait_in_slices(timeout, wait, is_true)) return nb::none();
+    nb::list failures;
+    for (const std::string& failure : client_->update_failures(number)) failures.append(text(failure));
+    return failures;
+  }
+
+  void want_workers(std::uint32_t count) { value_or_raise(client_->want_workers(count)); }
+  nb::tuple state() {
+    const auto counts = value_or_raise(client_->counts());
+    seen_version_ = counts.version;
+    const auto& state = counts.state;
+    return nb::make_tuple(state.workers, state.starting, state.nodes, state.slots, state.eligible);
+  }
+  void wait_state(double timeout) {
+    const auto seen = seen_version_;
+    wait_in_slices(timeout, [&](Duration slice) { return client_->wait_counts(seen, slice); }, is_true);
+  }
+  void close() {
+    const nb::gil_scoped_release unlocked;
+    client_->close();
+  }
+
+ private:
+  std::shared_ptr<dc::client::PoolClient> client_;
+  std::uint64_t seen_version_ = 0;  ///< of the counts that state() returned last
+};
+
+void close_all() {
+  for (const auto& one : std::exchange(clients(), {})) {
+    const auto client = one.lock();
+    const nb::gil_scoped_release unlocked;
+    if (client) client->close();
+  }
+}
+
+std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
+  auto result = [&, secret = std::string(password.c_str(), password.size())] {
+    const nb::gil_scoped_release unlocked;
+    return dc::client::head_status(address, port, secret);
+  }();
+  if (result) return std::move(result).value();
+  const bool rejected = result.error().code == dc::ErrorCode::rejected;
+  raise({rejected ? FailureKind::authentication : FailureKind::unreachable, result.error().message, {}});
+}
+
+}  // namespace
+
+NB_MODULE(_client, module) {
+  nb::set_leak_warnings(false);
+  nb::class_<Buffer>(module, "Buffer", nb::type_slots(dc::python::buffer_slots))
+      .def("__len__", [](const Buffer& buffer) { return buffer.payload.size(); });
+  nb::class_<PyStream>(module, "Stream")
+      .def("submit", &PyStream::submit, nb::arg("parts"))
+      .def("submit_many", &PyStream::submit_many, nb::arg("items"))
+      .def("take", &PyStream::take, nb::arg("timeout"))
+      .def("in_flight", &PyStream::in_flight)
+      .def("close", &PyStream::close);
+  nb::class_<PyClient>(module, "PoolClient")
+      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, nb::object,
+                    nb::object>(),
+           nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"),
+           nb::arg("spec"), nb::arg("connect_timeout"), nb::arg("on_notice").none(), nb::arg("on_output").none())
+      .def("wait_open", &PyClient::wait_open, nb::arg("timeout"))
+      .def("open_stream", &PyClient::open_stream)
+      .def("update", &PyClient::update, nb::arg("parts"))
+      .def("wait_applied", &PyClient::wait_applied, nb::arg("number"), nb::arg("timeout"))
+      .def("want_workers", &PyClient::want_workers, nb::arg("n"))
+      .def("state", &PyClient::state)
+      .def("wait_state", &PyClient::wait_state, nb::arg("timeout"))
+      .def("close", &PyClient::close);
+  module.def("status", &status, nb::arg("address"), nb::arg("port"), nb::arg("password"));
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function(&close_all));
+}

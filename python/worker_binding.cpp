@@ -1,0 +1,175 @@
+// The extension module _worker: the worker runtime with a Python object at its end. Links neither Boost nor TLS.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "wire/packet.hpp"
+#include "worker/runtime.hpp"
+
+namespace nb = nanobind;
+
+namespace {
+
+using dc::ErrorInfo;
+using dc::ErrorKind;
+using dc::Outcome;
+using dc::Payload;
+
+constexpr std::size_t alignment = 64;
+constexpr char magic[] = "\0DCPY01";  // eight bytes with the closing zero; see _payload.py
+constexpr std::size_t bytes_object_max = 4096;
+
+/// A payload as a Python object with the buffer protocol; the memory lives as long as somebody looks at it.
+struct Buffer {
+  Payload payload;
+};
+
+int buffer_get(PyObject* self, Py_buffer* view, int flags) {
+  const Payload& payload = nb::inst_ptr<Buffer>(nb::handle(self))->payload;
+  // Writable: it is a private mapping or a buffer that only this job looks at.
+  return PyBuffer_FillInfo(view, self, const_cast<char*>(payload.data()), static_cast<Py_ssize_t>(payload.size()), 0, flags);
+}
+
+PyType_Slot buffer_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(buffer_get)}, {0, nullptr}};
+
+nb::object to_python(const Payload& payload) {
+  if (payload.size() < bytes_object_max) return nb::bytes(payload.data(), payload.size());
+  if (payload.memory_file() >= 0) return nb::cast(Buffer{payload});
+  return nb::cast(Buffer{payload.compact()});
+}
+
+std::size_t aligned(std::size_t offset) { return (offset + alignment - 1) / alignment * alignment; }
+
+/// Assembles what _payload.dumps() returned: bytes, or a list of parts, with one copy (large ones into a memory file).
+Payload from_python(nb::handle value) {
+  if (PyBytes_Check(value.ptr())) {
+    return Payload(std::string(PyBytes_AS_STRING(value.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()))));
+  }
+  struct Part {
+    Py_buffer view{};
+    Part() = default;
+    Part(Part&& other) noexcept : view(other.view) { other.view.obj = nullptr; }
+    ~Part() {
+      if (view.obj) PyBuffer_Release(&view);
+    }
+  };
+  std::vector<Part> parts;
+  for (nb::handle part : nb::cast<nb::list>(value)) {
+    parts.emplace_back();
+    if (PyObject_GetBuffer(part.ptr(), &parts.back().view, PyBUF_SIMPLE) != 0) throw nb::python_error();
+  }
+  std::size_t size = sizeof magic + 8 + 8 * parts.size();
+  std::vector<std::size_t> offsets;
+  for (const Part& part : parts) {
+    offsets.push_back(aligned(size));
+    size = offsets.back() + static_cast<std::size_t>(part.view.len);
+  }
+  dc::wire::MemoryFile file = dc::wire::make_memory_file(size);
+  std::byte* memory = file.memory.data();
+  const std::uint64_t count = parts.size();
+  std::memcpy(memory, magic, sizeof magic);
+  std::memcpy(memory + sizeof magic, &count, 8);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::uint64_t part_size = static_cast<std::uint64_t>(parts[i].view.len);
+    std::memcpy(memory + sizeof magic + 8 + 8 * i, &part_size, 8);
+    if (part_size > 0) std::memcpy(memory + offsets[i], parts[i].view.buf, part_size);
+  }
+  return std::move(file.payload);
+}
+
+/// The Python object `Runner` of worker_main.py behind the runtime's interface.
+class PythonRunner final : public dc::worker::JobRunner {
+ public:
+  PythonRunner(nb::object runner, std::string host, std::uint32_t slot)
+      : run_(runner.attr("run_job")), update_(runner.attr("update")), host_(std::move(host)), slot_(slot) {}
+  ~PythonRunner() override {
+    const nb::gil_scoped_acquire locked;
+    run_.reset();
+    update_.reset();
+  }
+
+  Outcome run(Payload arguments) override {
+    const nb::gil_scoped_acquire locked;
+    try {
+      nb::object result = run_(to_python(arguments));
+      nb::object error = result[1];
+      Outcome outcome;
+      outcome.payload = from_python(nb::object(result[0]));
+      if (!error.is_none()) {
+        outcome.error = error_of(static_cast<ErrorKind>(nb::cast<int>(error[0])), nb::cast<std::string>(error[1]));
+        outcome.error->traceback = nb::cast<std::string>(error[2]);
+        outcome.error->type_name = nb::cast<std::string>(error[3]);
+      }
+      return outcome;
+    } catch (const std::exception& error) {
+      return {{}, error_of(ErrorKind::serialization, error.what())};
+    }
+  }
+
+  std::string update(Payload payload) override {
+    const nb::gil_scoped_acquire locked;
+    try {
+      return nb::cast<std::string>(update_(to_python(payload)));
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+  }
+
+ private:
+  ErrorInfo error_of(ErrorKind kind, std::string message) const {
+    ErrorInfo info;
+    info.kind = kind;
+    info.message = std::move(message);
+    info.host = host_;
+    info.slot = slot_;
+    return info;
+  }
+  nb::object run_, update_;
+  std::string host_;
+  std::uint32_t slot_;
+};
+
+/// worker_main.build() raises _worker.ConstructionError(message, traceback="", type_name="").
+nb::object construction_error;
+
+int run(const nb::object& build) {
+  const auto construct = [&build](const dc::wire::Begin& begin) -> std::unique_ptr<dc::worker::JobRunner> {
+    const nb::gil_scoped_acquire locked;
+    ErrorInfo info;
+    info.kind = ErrorKind::worker_init_error;
+    info.host = begin.host;
+    info.slot = begin.slot;
+    try {
+      nb::object runner = build(to_python(begin.spec), begin.options.label, begin.options.python_version, begin.slot);
+      return std::make_unique<PythonRunner>(std::move(runner), begin.host, begin.slot);
+    } catch (nb::python_error& error) {
+      info.message = error.what();
+      if (error.matches(construction_error)) {
+        nb::object args = error.value().attr("args");
+        const auto field = [&](std::size_t i) { return i < nb::len(args) ? nb::cast<std::string>(nb::object(args[i])) : ""; };
+        info.message = field(0);
+        info.traceback = field(1);
+        info.type_name = field(2);
+      }
+    }
+    throw dc::worker::ConstructionError(std::move(info));
+  };
+  const nb::gil_scoped_release unlocked;
+  return dc::worker::run_worker(construct);
+}
+
+}  // namespace
+
+NB_MODULE(_worker, module) {
+  nb::set_leak_warnings(false);
+  module.doc() = "The worker runtime: run(build) serves the node that started this process.";
+  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots), "Bytes of a payload, shared without a copy.");
+  construction_error = nb::steal(PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr));
+  module.attr("ConstructionError") = construction_error;
+  module.def("run", &run, nb::arg("build"),
+             "Serve the node until it says stop; returns the exit code. build(spec, label, python_version, slot) returns an "
+             "object with run_job(payload) and update(payload), or raises ConstructionError.");
+}

@@ -1,0 +1,37 @@
+// What both commands share: password sources, exit codes, where things are.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/result.hpp"
+
+namespace dc::cli {
+
+inline constexpr const char* password_variable = "DISTRIBUTED_COMPUTING_PASSWORD";
+
+struct PasswordSources {
+  std::string argument;  ///< --password, -r
+  std::string file;      ///< --password-file
+};
+
+/// The password from the first source that has one: argument, file, environment variable. Empty when none has. The file must
+/// not be readable by others. Removes the variable from the environment, so that no child inherits it.
+Result<std::string> read_password(const PasswordSources& sources);
+
+/// Asks on the terminal without echo. Empty when there is no terminal.
+std::string ask_password();
+
+/// 128 random bits in hexadecimal.
+std::string make_password();
+
+/// Overwrites the password in the process title, so that `ps` does not show it.
+void hide_password(int argc, char** argv);
+
+/// The interpreter for Python workers: beside this executable, else python3 on PATH, else empty.
+std::string find_python();
+
+/// Cores that this process may use.
+unsigned usable_cores();
+
+}  // namespace dc::cli

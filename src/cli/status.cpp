@@ -1,0 +1,81 @@
+// See status.hpp.
+#include "cli/status.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/paths.hpp"
+#include "net/session.hpp"
+
+namespace dc::cli {
+
+Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password) {
+  net::EventLoop loop;
+  net::ConnectOptions connect;
+  connect.address = address;
+  connect.port = port;
+  connect.unix_path = paths::head_socket(port);
+  connect.secret.password = password;
+  connect.role = wire::Role::viewer;
+  connect.reconnect = false;
+  std::optional<std::string> json;
+  Error problem = fail(ErrorCode::unreachable, "the head closed the connection without an answer");
+  net::Connector::Handler handler;
+  handler.session.on_open = [](net::Session& session) { session.send(wire::StatusRequest{}); };
+  handler.session.on_messages = [&](net::Session&, std::vector<wire::Message>&& messages) {
+    for (wire::Message& message : messages) {
+      if (auto* reply = std::get_if<wire::StatusReply>(&message)) json = std::move(reply->json), loop.stop();
+    }
+  };
+  handler.session.on_close = [&](SessionId, const Error& why) { problem = why; };
+  handler.on_retry = [](const Error&, int) {};
+  handler.on_final = [&](const Error& error) {
+    problem = error;
+    loop.stop();
+  };
+  const auto deadline = loop.call_at(net::EventLoop::now() + limits::handshake_deadline, [&] {
+    problem = fail(ErrorCode::unreachable, fmt::format("the head at {}:{} does not answer", address, port));
+    loop.stop();
+  });
+  auto connector = net::connect(loop, std::move(connect), std::move(handler));
+  loop.run();
+  if (json) return *json;
+  return problem;
+}
+
+std::string status_table(const std::string& text) {
+  const auto json = nlohmann::json::parse(text);
+  std::string out;
+  auto to = std::back_inserter(out);
+  const auto string_of = [](const nlohmann::json& value) {
+    return value.is_null() ? std::string("-") : value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  const auto& head = json["head"];
+  fmt::format_to(to, "head   {} pid {} port {} version {} up {:.0f} s\n", string_of(head["address"]), string_of(head["pid"]),
+                 string_of(head["port"]), string_of(head["version"]), head["uptime_s"].get<double>());
+  for (const auto& node : json["nodes"]) {
+    const char* state = !node["connected"].get<bool>() ? " (disconnected)" : node["leaving"].get<bool>() ? " (leaving)" : "";
+    fmt::format_to(to, "\nnode   {} pid {} from {}{}\n", string_of(node["host"]), string_of(node["pid"]), string_of(node["address"]), state);
+    fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", "slot", "device", "state", "pid", "pool", "jobs done");
+    for (const auto& slot : node["slots"]) {
+      fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", string_of(slot["slot"]), string_of(slot["device"]),
+                     string_of(slot["state"]), string_of(slot["worker_pid"]), string_of(slot["pool"]), string_of(slot["jobs_done"]));
+    }
+  }
+  if (json["nodes"].empty()) fmt::format_to(to, "\nno nodes: start_node on a machine joins it\n");
+  for (const auto& pool : json["pools"]) {
+    fmt::format_to(to, "\npool   {} {} of {} pid {}\n", string_of(pool["id"]), string_of(pool["label"]), string_of(pool["client"]["host"]),
+                   string_of(pool["client"]["pid"]));
+    fmt::format_to(to, "  workers {} (+{} starting)  jobs: {} queued, {} running, {} done, {} run again  updates {}  weight {}\n",
+                   string_of(pool["workers"]), string_of(pool["starting"]), string_of(pool["jobs_queued"]), string_of(pool["jobs_running"]),
+                   string_of(pool["jobs_done"]), string_of(pool["jobs_rerun"]), string_of(pool["updates"]), string_of(pool["weight"]));
+  }
+  if (json["pools"].empty()) fmt::format_to(to, "\nno pools\n");
+  return out;
+}
+
+}  // namespace dc::cli

@@ -1,0 +1,110 @@
+#include "core/paths.hpp"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+namespace dc::paths {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* folder = "distributed-computing";
+
+/// The variable's value when it is set and not empty.
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+/// XDG says that a relative path in its variables is to be ignored.
+std::string xdg_base(const char* name) {
+  std::string base = environment(name);
+  return fs::path(base).is_absolute() ? base : "";
+}
+
+std::string home() {
+  if (std::string from_environment = environment("HOME"); !from_environment.empty()) return from_environment;
+  const passwd* entry = getpwuid(geteuid());
+  return entry && entry->pw_dir ? entry->pw_dir : "/";
+}
+
+/// Where everything lives when the user moved it with one variable, else an empty path.
+fs::path moved_home() {
+  const std::string moved = environment("DISTRIBUTED_COMPUTING_HOME");
+  if (moved.empty()) return {};
+  std::error_code ignored;
+  const fs::path absolute = fs::absolute(moved, ignored);
+  return absolute.empty() ? fs::path(moved) : absolute;
+}
+
+std::string in_home(const char* leaf, const char* variable, const char* below_home) {
+  if (const fs::path moved = moved_home(); !moved.empty()) return moved / leaf;
+  if (const std::string base = xdg_base(variable); !base.empty()) return fs::path(base) / folder;
+  return fs::path(home()) / below_home / folder;
+}
+
+std::string cannot_make(const std::string& dir, int error) {
+  return fmt::format("cannot make the directory {} ({}): set DISTRIBUTED_COMPUTING_HOME to a directory of yours", dir,
+                     std::strerror(error));
+}
+
+/// What is wrong with an existing directory, or an empty string. Whoever else may write in it could replace our
+/// sockets and keys.
+std::string check_private(const std::string& dir) {
+  struct stat link {};
+  struct stat target {};
+  if (lstat(dir.c_str(), &link) != 0 || stat(dir.c_str(), &target) != 0) return cannot_make(dir, errno);
+  if (!S_ISDIR(target.st_mode)) return fmt::format("{} is in the way: it is not a directory", dir);
+  if (link.st_uid != geteuid() || target.st_uid != geteuid()) {
+    return fmt::format("the directory {} belongs to someone else: set DISTRIBUTED_COMPUTING_HOME to a directory of yours",
+                       dir);
+  }
+  if (target.st_mode & (S_IWGRP | S_IWOTH)) {
+    return fmt::format("others may write in the directory {}: run 'chmod 700 {}'", dir, dir);
+  }
+  if (access(dir.c_str(), W_OK | X_OK) != 0) {
+    return fmt::format("the directory {} is not writable ({})", dir, std::strerror(errno));
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string run_dir() {
+  if (const fs::path moved = moved_home(); !moved.empty()) return moved / "run";
+  if (const std::string base = xdg_base("XDG_RUNTIME_DIR"); !base.empty()) return fs::path(base) / folder;
+  return fmt::format("/tmp/{}-{}", folder, geteuid());
+}
+
+std::string state_dir() { return in_home("state", "XDG_STATE_HOME", ".local/state"); }
+
+std::string cache_dir() { return in_home("cache", "XDG_CACHE_HOME", ".cache"); }
+
+std::string make_private_dir(const std::string& dir) {
+  std::string made;
+  for (const fs::path& part : fs::path(dir)) {
+    if (!part.empty()) made = fs::path(made) / part;
+    if (mkdir(made.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    const int error = errno;
+    struct stat existing {};
+    // On a read-only file system, or below a directory that we may not write, the error need not be EEXIST.
+    if (stat(made.c_str(), &existing) != 0) return cannot_make(made, error);
+  }
+  return check_private(dir);
+}
+
+std::string head_socket(std::uint16_t port) { return fmt::format("{}/head-{}.sock", run_dir(), port); }
+
+std::string head_file(std::uint16_t port) { return fmt::format("{}/head-{}.json", run_dir(), port); }
+
+std::string node_file() { return run_dir() + "/node.json"; }
+
+}  // namespace dc::paths

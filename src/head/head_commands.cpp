@@ -1,0 +1,181 @@
+// Commands of the scheduler become messages: those of one kind that stand together become one.
+#include <fmt/format.h>
+
+#include "head/head_machine.hpp"
+
+namespace dc::head {
+
+void HeadMachine::carry_out(scheduler::Commands& commands, Effects& out) {
+  for (scheduler::Command& command : commands) {
+    std::visit(
+        [&](auto& body) {
+          using Body = std::decay_t<decltype(body)>;
+          // A message of another kind must not overtake, nor be overtaken by, what is being collected.
+          constexpr bool collected = std::is_same_v<Body, scheduler::RunJob> ||
+                                     std::is_same_v<Body, scheduler::DeliverOutcome> ||
+                                     std::is_same_v<Body, scheduler::AckResult>;
+          if (!collected) flush_batches(out);
+          carry_out(body, out);
+        },
+        command);
+  }
+  commands.clear();
+}
+
+void HeadMachine::flush_batches(Effects& out) {
+  if (!run_.items.empty()) send_to_node(run_node_, std::exchange(run_, {}), run_.worker.value, out);
+  if (!values_.items.empty()) {
+    const PoolId pool = values_.pool;
+    send_to_client(pool, std::exchange(values_, {}), wire::control_lane, out);
+  }
+  for (auto& [key, attempts] : acks_) {
+    send_to_node(key.first, wire::AckResults{key.second, std::move(attempts)}, wire::control_lane, out);
+  }
+  acks_.clear();
+}
+
+void HeadMachine::send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out) {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end() || found->second.session.value == 0) return;  // it will say what it has when it is back
+  out.emplace_back(Send{found->second.session, std::move(message), lane});
+}
+
+void HeadMachine::send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out) {
+  const auto found = pools_.find(pool);
+  if (found == pools_.end() || found->second.session.value == 0) return;  // it will ask for what it missed
+  out.emplace_back(Send{found->second.session, std::move(message), lane});
+}
+
+// --- To nodes ---------------------------------------------------------------------------------------------------
+// What must stay in order travels in one lane: the pool's for its class, updates and workers; the worker's for its jobs.
+
+void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
+  const PoolInfo& pool = pools_[command.pool];
+  const std::string& hash = pool.options.program_hash;
+  NodeInfo& node = nodes_[command.node];
+  const wire::Lane lane = command.pool.value;
+  if (!hash.empty() && node.programs.insert(hash).second) {
+    send_to_node(command.node, wire::Program{hash, programs_[hash]}, lane, out);
+  }
+  send_to_node(command.node, wire::OpenPoolHere{command.pool, pool.options, pool.spec}, lane, out);
+}
+
+void HeadMachine::carry_out(scheduler::ClosePoolOnNode& command, Effects& out) {
+  send_to_node(command.node, wire::ClosePoolHere{command.pool}, command.pool.value, out);
+}
+
+void HeadMachine::carry_out(scheduler::ActivatePoolOnNode& command, Effects& out) {
+  send_to_node(command.node, wire::ActivatePool{command.pool}, command.pool.value, out);
+}
+
+void HeadMachine::carry_out(scheduler::SendUpdate& command, Effects& out) {
+  send_to_node(command.node, wire::PoolUpdate{command.pool, command.number, std::move(command.payload)},
+               command.pool.value, out);
+}
+
+void HeadMachine::carry_out(scheduler::StartWorker& command, Effects& out) {
+  places_[command.worker] = {command.node, command.slot};
+  send_to_node(command.node, wire::StartWorker{command.worker, command.pool, command.slot, command.skip_updates},
+               command.pool.value, out);
+}
+
+void HeadMachine::carry_out(scheduler::StopWorker& command, Effects& out) {
+  const auto pool = command.worker.value;
+  send_to_node(command.node, wire::StopWorker{command.worker}, pool, out);
+}
+
+void HeadMachine::carry_out(scheduler::RunJob& command, Effects& out) {
+  const bool large = command.arguments.size() > limits::inline_payload_max;
+  if (run_.worker != command.worker || large) {
+    if (!run_.items.empty()) send_to_node(run_node_, std::exchange(run_, {}), run_.worker.value, out);
+    run_.worker = command.worker;
+    run_node_ = command.node;
+  }
+  run_.items.push_back({{command.sequence, command.token}, command.after_update, std::move(command.arguments)});
+  if (large) send_to_node(run_node_, std::exchange(run_, {}), command.worker.value, out);
+}
+
+void HeadMachine::carry_out(scheduler::Recall& command, Effects& out) {
+  send_to_node(command.node, wire::RecallJobs{command.worker, command.count}, command.worker.value, out);
+}
+
+void HeadMachine::carry_out(scheduler::AckResult& command, Effects&) {
+  acks_[{command.node, command.pool}].push_back(command.attempt);
+}
+
+// --- To clients -------------------------------------------------------------------------------------------------
+
+void HeadMachine::carry_out(scheduler::DeliverOutcome& command, Effects& out) {
+  Outcome& outcome = command.outcome;
+  // Outcomes are independent of each other: a large one has a lane of its own and delays nothing.
+  const bool large = outcome.payload.size() > limits::inline_payload_max;
+  const wire::Lane lane = large ? (std::uint64_t{1} << 62) | next_lane_++ : wire::control_lane;
+  if (outcome.error) {
+    send_to_client(command.pool,
+                   wire::JobError{command.pool, command.sequence, std::move(*outcome.error), std::move(outcome.payload)},
+                   lane, out);
+    return;
+  }
+  if (large) {
+    wire::JobValues values{command.pool, {}};
+    values.items.push_back({command.sequence, std::move(outcome.payload)});
+    send_to_client(command.pool, std::move(values), lane, out);
+    return;
+  }
+  if (values_.pool != command.pool && !values_.items.empty()) {
+    const PoolId pool = values_.pool;
+    send_to_client(pool, std::exchange(values_, {}), wire::control_lane, out);
+  }
+  values_.pool = command.pool;
+  values_.items.push_back({command.sequence, std::move(outcome.payload)});
+}
+
+void HeadMachine::carry_out(scheduler::MissingJobs& command, Effects& out) {
+  const auto updates = scheduler_.pool_status(command.pool).updates;
+  send_to_client(command.pool, wire::PoolKnown{command.pool, true, updates, std::move(command.sequences)},
+                 wire::control_lane, out);
+}
+
+void HeadMachine::carry_out(scheduler::UpdateAccepted& command, Effects& out) {
+  send_to_client(command.pool, wire::UpdateAccepted{command.pool, command.number}, wire::control_lane, out);
+}
+
+void HeadMachine::carry_out(scheduler::UpdateAppliedEverywhere& command, Effects& out) {
+  send_to_client(command.pool, wire::UpdateApplied{command.pool, command.number}, wire::control_lane, out);
+}
+
+std::string HeadMachine::worker_place(WorkerId worker) const {
+  const auto place = places_.find(worker);
+  if (place == places_.end()) return "a worker that is gone";
+  const auto node = nodes_.find(place->second.first);
+  return fmt::format("slot {} of {}", place->second.second, node == nodes_.end() ? "?" : node->second.peer.host);
+}
+
+void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
+  const std::string text =
+      fmt::format("handle_update raised for update {} on {}:\n{}", command.number, worker_place(command.worker), command.error);
+  send_to_client(command.pool, wire::UpdateFailed{command.pool, command.number, text}, wire::control_lane, out);
+}
+
+void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
+  out.emplace_back(Log{fmt::format("pool {:x} has failed: {}", command.pool.value, command.error.message)});
+  send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane, out);
+  pools_.erase(command.pool);
+  drop_unused_programs();
+}
+
+void HeadMachine::carry_out(scheduler::PoolChanged& command, Effects& out) {
+  if (!scheduler_.has_pool(command.pool)) return;
+  const scheduler::PoolStatus status = scheduler_.pool_status(command.pool);
+  send_to_client(command.pool,
+                 wire::PoolState{command.pool, status.workers_ready, status.workers_starting, status.nodes,
+                                 status.slots_total, status.slots_eligible},
+                 wire::control_lane, out);
+}
+
+void HeadMachine::carry_out(scheduler::Notice& command, Effects& out) {
+  out.emplace_back(Log{fmt::format("pool {:x}: {}", command.pool.value, command.text)});
+  send_to_client(command.pool, wire::Notice{command.pool, std::move(command.text)}, wire::control_lane, out);
+}
+
+}  // namespace dc::head

@@ -1,0 +1,148 @@
+// Sessions in, effects out: one flush of the machine per turn of the loop.
+#include "head/head_service.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "core/lock_file.hpp"
+#include "core/log.hpp"
+#include "core/paths.hpp"
+#include "head/head_machine.hpp"
+
+namespace dc::head {
+namespace {
+
+class HeadService {
+ public:
+  HeadService(HeadOptions options, std::uint32_t epoch)
+      : options_(std::move(options)),
+        epoch_(epoch),
+        machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(), options_.shown_address},
+                 net::EventLoop::now()) {}
+
+  int run() {
+    auto listener = net::listen(loop_, listen_options(), handler());
+    if (!listener) {
+      fmt::print(stderr, "start_node: {}\n", listener.error().message);
+      return listener.error().code == ErrorCode::io ? exit_port_in_use : exit_error;
+    }
+    listener_ = std::move(listener.value());
+    signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
+    if (options_.on_listening) options_.on_listening();
+    loop_.run();
+    listener_.reset();
+    return exit_fine;
+  }
+
+ private:
+  net::ListenOptions listen_options() {
+    net::ListenOptions listen;
+    listen.addresses = options_.addresses;
+    listen.port = options_.port;
+    listen.unix_path = paths::head_socket(options_.port);
+    listen.secret = options_.secret;
+    listen.epoch = epoch_;
+    return listen;
+  }
+
+  net::SessionHandler handler() {
+    net::SessionHandler handler;
+    handler.on_open = [this](net::Session& session) {
+      sessions_[session.id()] = &session;
+      const net::Peer& peer = session.peer();
+      machine_.session_opened(session.id(), {peer.role, peer.id, peer.host, peer.pid, peer.address}, net::EventLoop::now(),
+                              effects_);
+      schedule_flush();
+    };
+    handler.on_messages = [this](net::Session& session, std::vector<wire::Message>&& messages) {
+      machine_.on_messages(session.id(), std::move(messages), net::EventLoop::now(), effects_);
+      schedule_flush();
+    };
+    handler.on_close = [this](SessionId id, const Error& why) {
+      sessions_.erase(id);
+      log::debug("session {} closed: {}", id.value, why.message);
+      machine_.session_closed(id, net::EventLoop::now(), effects_);
+      schedule_flush();
+    };
+    return handler;
+  }
+
+  void schedule_flush() {
+    if (std::exchange(flush_scheduled_, true)) return;
+    loop_.at_turn_end([this] { flush(); });
+  }
+
+  void flush() {
+    flush_scheduled_ = false;
+    machine_.flush(net::EventLoop::now(), effects_);
+    for (Effect& effect : effects_) std::visit([this](auto& body) { carry_out(body); }, effect);
+    effects_.clear();
+    const TimePoint next = machine_.next_deadline();
+    if (next == timer_at_ && timer_) return;
+    timer_at_ = next;
+    timer_ = next == never ? nullptr : loop_.call_at(next, [this] {
+      timer_at_ = never;
+      schedule_flush();
+    });
+  }
+
+  void carry_out(Send& send) {
+    if (const auto found = sessions_.find(send.session); found != sessions_.end()) {
+      found->second->send(std::move(send.message), send.lane);
+    }
+  }
+  void carry_out(CloseSession& close) {
+    if (const auto found = sessions_.find(close.session); found != sessions_.end()) found->second->close(close.reason);
+  }
+  void carry_out(Log& entry) { log::info("{}", entry.text); }
+
+  void stop(int signal) {
+    if (std::exchange(stopping_, true)) return loop_.stop();
+    log::info("signal {}: shutting down", signal);
+    if (options_.on_stop) options_.on_stop();
+    listener_->shut_down("the head is shutting down", [this] { loop_.stop(); });
+  }
+
+  HeadOptions options_;
+  std::uint32_t epoch_;
+  net::EventLoop loop_;
+  HeadMachine machine_;
+  std::unique_ptr<net::Listener> listener_;
+  std::unique_ptr<net::EventLoop::SignalWatch> signals_;
+  std::unique_ptr<net::Timer> timer_;
+  TimePoint timer_at_ = never;
+  std::map<SessionId, net::Session*> sessions_;
+  Effects effects_;
+  bool flush_scheduled_ = false;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+int run_head(HeadOptions options) {
+  log::set_up("head");
+  auto taken = LockFile::take(paths::head_file(options.port));
+  if (!taken.problem.empty()) {
+    fmt::print(stderr, "start_node: {}\n", taken.problem);
+    return exit_error;
+  }
+  if (!taken.owner.empty()) {
+    fmt::print(stderr, "start_node: a head already runs on port {} of this machine ({}): end it first, or choose another "
+                       "port with -p\n", options.port, taken.owner);
+    return exit_port_in_use;
+  }
+  const std::string problem = taken.lock.write(
+      fmt::format("{{\"pid\": {}, \"port\": {}, \"address\": \"{}\"}}", ::getpid(), options.port, options.shown_address));
+  if (!problem.empty()) {
+    fmt::print(stderr, "start_node: {}\n", problem);
+    return exit_error;
+  }
+  const auto epoch = static_cast<std::uint32_t>(net::random_id() | 1);
+  return HeadService(std::move(options), epoch).run();
+}
+
+}  // namespace dc::head

@@ -1,0 +1,28 @@
+// The head as a process: event loop, listener, and the machine between them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "net/session.hpp"
+
+namespace dc::head {
+
+struct HeadOptions {
+  std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< loopback only
+  std::uint16_t port = limits::default_port;
+  net::Secret secret;
+  std::string shown_address;            ///< for `status`
+  std::function<void()> on_listening;   ///< the port is bound: print the banner, start the node
+  std::function<void()> on_stop;        ///< a signal asked the head to end
+};
+
+/// Exit codes of the commands.
+enum ExitCode : int { exit_fine = 0, exit_error = 1, exit_usage = 2, exit_rejected = 3, exit_port_in_use = 4 };
+
+/// Runs until SIGTERM, SIGINT or SIGHUP. Returns an ExitCode; what was wrong is on stderr.
+int run_head(HeadOptions options);
+
+}  // namespace dc::head

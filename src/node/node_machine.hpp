@@ -1,0 +1,172 @@
+// The node's decisions as a pure machine: what the head asks and what workers say come in, messages, packets and signals go
+// out. It owns no process and no socket; the only memory it shares with a worker is the page of claims.
+#pragma once
+
+#include <sys/types.h>
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/job.hpp"
+#include "wire/claims.hpp"
+#include "wire/messages.hpp"
+#include "wire/worker_messages.hpp"
+
+namespace dc::node {
+
+// --- Effects ----------------------------------------------------------------------------------------------------
+struct ToHead {
+  wire::Message message;
+  wire::Lane lane = wire::control_lane;
+};
+struct SpawnWorker {
+  WorkerId worker;
+  std::uint32_t slot{};
+  PoolOptions options;
+};
+struct ToWorker {
+  WorkerId worker;
+  wire::ToWorker message;
+};
+/// To the worker's whole process group.
+struct SignalWorker {
+  WorkerId worker;
+  int signal{};
+};
+struct StoreProgram {
+  std::string hash;
+  Payload program;
+};
+/// The node has left in order: say goodbye and end.
+struct Left {};
+using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, Left>;
+using Effects = std::vector<Effect>;
+
+/// How a worker process ended.
+struct ProcessEnd {
+  std::optional<int> exit_status;
+  std::optional<int> signal;
+  std::string last_output;   ///< the last lines that it printed
+  std::string spawn_error;   ///< it could not be started: a whole sentence
+};
+
+struct NodeFacts {
+  std::string host;
+  std::vector<SlotInfo> slots;
+  std::set<std::string> programs;  ///< hashes of the executables in the cache
+};
+
+/// Call any number of the event functions, then flush() once per loop turn. All append to `out`.
+class NodeMachine {
+ public:
+  explicit NodeMachine(NodeFacts facts) : facts_(std::move(facts)) {}
+
+  // The session with the head.
+  void session_opened(TimePoint now, Effects& out);
+  void session_closed();
+  void on_messages(std::vector<wire::Message>&& messages, TimePoint now, Effects& out);
+
+  // Workers. `claims` lives until worker_exited returns.
+  void worker_spawned(WorkerId worker, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out);
+  void on_worker_messages(WorkerId worker, std::vector<wire::FromWorker>&& messages, TimePoint now, Effects& out);
+  /// The process is gone and everything that it sent has been handed in.
+  void worker_exited(WorkerId worker, const ProcessEnd& end, Effects& out);
+  void worker_printed(WorkerId worker, std::vector<std::string> lines, Effects& out);
+  /// Answer to StoreProgram; `error` is a sentence, or empty.
+  void program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out);
+
+  /// The node shall end: what runs is finished first, until `deadline`.
+  void leave(const std::string& reason, TimePoint deadline, Effects& out);
+
+  void flush(TimePoint now, Effects& out);
+  [[nodiscard]] TimePoint next_deadline() const { return next_deadline_; }
+  [[nodiscard]] bool idle() const { return workers_.empty(); }
+
+ private:
+  struct Kept {
+    Token token;
+    WorkerId worker;
+    std::uint32_t run_time_us{};
+    Outcome outcome;
+  };
+  struct Pool {
+    PoolOptions options;
+    Payload spec;
+    UpdateNumber first_update = 0;             ///< updates before this one are not in the log
+    std::vector<Payload> updates;
+    std::unordered_map<JobSequence, Kept> kept;  ///< results until the head acknowledges them
+    bool active = true;                        ///< the head knows the pool in this session
+  };
+  struct Given {
+    Attempt attempt;
+    std::uint64_t index{};
+  };
+  enum class Phase { waits_for_program, spawning, constructing, ready };
+  struct Worker {
+    WorkerId id;
+    PoolId pool;
+    std::uint32_t slot{};
+    Phase phase = Phase::spawning;
+    pid_t pid = 0;
+    wire::Claims* claims = nullptr;
+    std::deque<Given> given;                   ///< in the worker's hands
+    std::deque<wire::RunItem> waiting;         ///< for an update, or for room in the claims
+    std::uint64_t next_index = 0, passed_index = 0;
+    UpdateNumber skip_updates = 0, updates_sent = 0, updates_applied = 0;
+    bool update_report = false;
+    std::optional<ExitCause> cause;            ///< decided before the process ended
+    std::string cause_text;
+    std::optional<ErrorInfo> init_error;
+    TimePoint init_deadline = never, terminate_at = never, kill_at = never;
+    wire::JobsDone done;                       ///< of this turn
+  };
+
+  void on(wire::OpenPoolHere&& message, TimePoint now, Effects& out);
+  void on(wire::ClosePoolHere&& message, TimePoint now, Effects& out);
+  void on(wire::ActivatePool&& message, TimePoint now, Effects& out);
+  void on(wire::PoolUpdate&& message, TimePoint now, Effects& out);
+  void on(wire::StartWorker&& message, TimePoint now, Effects& out);
+  void on(wire::StopWorker&& message, TimePoint now, Effects& out);
+  void on(wire::RunJobs&& message, TimePoint now, Effects& out);
+  void on(wire::RecallJobs&& message, TimePoint now, Effects& out);
+  void on(wire::AckResults&& message, TimePoint now, Effects& out);
+  void on(wire::Program&& message, TimePoint now, Effects& out);
+  template <class Other>
+  void on(Other&&, TimePoint, Effects&) {}
+
+  void on_worker(Worker& worker, wire::WorkerConstructed&& message, Effects& out);
+  void on_worker(Worker& worker, wire::ConstructionFailed&& message, Effects& out);
+  void on_worker(Worker& worker, wire::WorkerValue&& message, Effects& out);
+  void on_worker(Worker& worker, wire::WorkerError&& message, Effects& out);
+  void on_worker(Worker& worker, wire::UpdateDone&& message, Effects& out);
+
+  void spawn_if_possible(Worker& worker, TimePoint now, Effects& out);
+  void send_update(Worker& worker, const Pool& pool, Effects& out);
+  void pump(Worker& worker, Effects& out);
+  std::optional<Attempt> take_given(Worker& worker, std::uint64_t index);
+  void keep(Worker& worker, const Attempt& attempt, std::uint32_t run_time_us, Outcome outcome, Effects& out);
+  void report_result(Worker* worker, PoolId pool_id, JobSequence sequence, const Kept& kept, Effects& out);
+  void activate(PoolId id, Pool& pool, Effects& out);
+  void end_worker(Worker& worker, ExitCause cause, std::string text, Duration patience, Effects& out, TimePoint now);
+  ErrorInfo end_error(const Worker& worker, const ProcessEnd& end, bool ran) const;
+  void watch_limits(Worker& worker, TimePoint now, Effects& out);
+  void to_head(wire::Message message, wire::Lane lane, Effects& out) const;
+
+  NodeFacts facts_;
+  bool connected_ = false;
+  std::map<PoolId, Pool> pools_;
+  std::map<WorkerId, Worker> workers_;
+  std::set<std::string> programs_asked_;
+  bool leaving_ = false, left_ = false, abort_ = false;
+  TimePoint leave_deadline_ = never;
+  TimePoint next_deadline_ = never;
+};
+
+}  // namespace dc::node

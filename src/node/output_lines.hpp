@@ -1,0 +1,34 @@
+// Cuts a stream of bytes into lines in bounded memory, and remembers the last ones.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/limits.hpp"
+
+namespace dc::node {
+
+class OutputLines {
+ public:
+  /// Appends the lines that `text` completes. Longer ones than limits::output_line_bytes_max come in pieces; after
+  /// dropped_after pieces the rest of such a line is dropped and counted.
+  void feed(std::string_view text, std::vector<std::string>& lines);
+  /// What was printed without a newline at the end of the stream.
+  void finish(std::vector<std::string>& lines);
+  /// The last lines, joined by newlines.
+  [[nodiscard]] std::string tail() const;
+
+ private:
+  static constexpr std::size_t pieces_max = 16;
+  void emit(std::string line, std::vector<std::string>& lines);
+
+  std::string partial_;
+  std::size_t pieces_ = 0;          ///< of the present line so far
+  std::size_t dropped_bytes_ = 0;   ///< of the present line
+  std::deque<std::string> last_;
+};
+
+}  // namespace dc::node

@@ -1,0 +1,68 @@
+// One worker process: how it is born (clean, in a process group of its own, tied to the node's life) and what the node holds
+// of it (socket, pidfd, output pipes, page of claims).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.hpp"
+#include "wire/claims.hpp"
+
+namespace dc::node {
+
+/// A descriptor that closes itself.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd() { reset(); }
+  [[nodiscard]] int get() const { return fd_; }
+  int release();
+  void reset();
+
+ private:
+  int fd_ = -1;
+};
+
+struct SpawnOptions {
+  std::vector<std::string> command;      ///< argv; [0] is a path
+  std::vector<std::string> environment;  ///< added to the cleaned environment of the node, "NAME=value"
+  std::string secret;                    ///< no variable that holds this is passed on
+};
+
+class WorkerProcess {
+ public:
+  /// Forks and executes. Fails with a sentence when the program cannot be executed.
+  static Result<std::unique_ptr<WorkerProcess>> spawn(const SpawnOptions& options);
+  ~WorkerProcess();  ///< kills the whole process group
+  WorkerProcess(const WorkerProcess&) = delete;
+  WorkerProcess& operator=(const WorkerProcess&) = delete;
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] int socket() const { return socket_.get(); }
+  [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+  [[nodiscard]] int output() const { return output_.get(); }  ///< stdout and stderr of the worker, one pipe
+  [[nodiscard]] wire::Claims* claims() const { return claims_; }
+  void signal_group(int signal) const;
+  /// To be called once the pidfd is readable. Then whatever is left of its process group is killed.
+  struct End {
+    int exit_status = -1;
+    int signal = 0;
+  };
+  End reap();
+
+ private:
+  WorkerProcess() = default;
+  pid_t pid_ = -1;
+  bool reaped_ = false;
+  Fd socket_, pidfd_, output_;
+  wire::Claims* claims_ = nullptr;
+};
+
+}  // namespace dc::node

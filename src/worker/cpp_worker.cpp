@@ -1,0 +1,113 @@
+// Worker classes written in C++: the registry, and the bridge from the runtime to the user's object.
+#include <cxxabi.h>
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <map>
+
+#include "distributed_computing/detail/worker_entry.hpp"
+#include "worker/runtime.hpp"
+
+namespace dc::detail {
+namespace {
+
+std::map<std::string, WorkerFactory>& registry() {
+  static std::map<std::string, WorkerFactory> classes;
+  return classes;
+}
+
+std::string type_name_of(const std::exception& error) {
+  int status = 0;
+  char* name = abi::__cxa_demangle(typeid(error).name(), nullptr, nullptr, &status);
+  std::string result = status == 0 && name ? name : typeid(error).name();
+  std::free(name);
+  return result;
+}
+
+class CppRunner final : public worker::JobRunner {
+ public:
+  CppRunner(std::unique_ptr<WorkerObject> object, std::string host, std::uint32_t slot)
+      : object_(std::move(object)), host_(std::move(host)), slot_(slot) {}
+
+  Outcome run(Payload arguments) override {
+    try {
+      return {Payload(object_->run(arguments.view())), {}};
+    } catch (const BadArguments& error) {
+      return failed(ErrorKind::serialization, error.what(), "msgpack::type_error");
+    } catch (const std::exception& error) {
+      return failed(ErrorKind::job_error, error.what(), type_name_of(error));
+    } catch (...) {
+      return failed(ErrorKind::job_error, "run threw something that is no std::exception", "");
+    }
+  }
+
+  std::string update(Payload payload) override {
+    try {
+      object_->update(payload.view());
+      return {};
+    } catch (const std::exception& error) {
+      return fmt::format("{}: {}", type_name_of(error), error.what());
+    } catch (...) {
+      return "handle_update threw something that is no std::exception";
+    }
+  }
+
+ private:
+  Outcome failed(ErrorKind kind, const char* what, std::string type) const {
+    ErrorInfo error;
+    error.kind = kind;
+    error.message = type.empty() ? what : fmt::format("{}: {}", type, what);
+    error.type_name = std::move(type);
+    error.host = host_;
+    error.slot = slot_;
+    return {{}, std::move(error)};
+  }
+  std::unique_ptr<WorkerObject> object_;
+  std::string host_;
+  std::uint32_t slot_;
+};
+
+std::unique_ptr<worker::JobRunner> construct(const wire::Begin& begin) {
+  ErrorInfo info;
+  info.kind = ErrorKind::worker_init_error;
+  info.host = begin.host;
+  info.slot = begin.slot;
+  try {
+    const auto unpacked = msgpack::unpack(begin.spec.data(), begin.spec.size());
+    const auto& fields = unpacked.get().via.array;
+    if (unpacked.get().type != msgpack::type::ARRAY || fields.size != 2) throw msgpack::type_error();
+    const auto name = fields.ptr[0].as<std::string>();
+    const auto factory = registry().find(name);
+    if (factory == registry().end()) {
+      info.message = fmt::format("this program has no worker class {}: DISTRIBUTED_COMPUTING_WORKER({}) is missing", name, name);
+      throw worker::ConstructionError(info);
+    }
+    return std::make_unique<CppRunner>(factory->second(fields.ptr[1]), begin.host, begin.slot);
+  } catch (const worker::ConstructionError&) {
+    throw;
+  } catch (const std::exception& error) {
+    info.type_name = type_name_of(error);
+    info.message = fmt::format("the constructor of {} failed on {} slot {}: {}: {}", begin.options.label, begin.host, begin.slot,
+                               info.type_name, error.what());
+    throw worker::ConstructionError(info);
+  }
+}
+
+}  // namespace
+
+bool register_worker(const char* name, WorkerFactory factory) {
+  registry()[name] = factory;
+  return true;
+}
+
+bool in_worker_process() { return std::getenv("DISTRIBUTED_COMPUTING_WORKER") != nullptr; }
+
+void worker_main() {
+  const int code = worker::run_worker(construct);
+  std::cout.flush();
+  std::fflush(nullptr);
+  std::_Exit(code);
+}
+
+}  // namespace dc::detail

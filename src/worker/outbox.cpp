@@ -1,0 +1,62 @@
+// See outbox.hpp.
+#include "worker/outbox.hpp"
+
+#include <unistd.h>
+
+namespace dc::worker {
+namespace {
+
+constexpr std::size_t flush_bytes = std::size_t{32} << 10;
+constexpr auto flush_delay = std::chrono::microseconds(500);
+
+}  // namespace
+
+Outbox::Outbox(int socket) : socket_(socket), flusher_([this] { flush_in_background(); }) {}
+
+Outbox::~Outbox() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  flusher_.join();
+}
+
+void Outbox::append(const wire::FromWorker& message) {
+  const std::lock_guard lock(mutex_);
+  wire::append(packets_, message);
+  if (packets_.size() > 1 || packets_.back().text.size() > flush_bytes || !packets_.back().files.empty()) send_locked();
+}
+
+void Outbox::flush() {
+  const std::lock_guard lock(mutex_);
+  send_locked();
+}
+
+void Outbox::flush_soon() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (packets_.empty() || armed_) return;
+    armed_ = true;
+  }
+  wake_.notify_one();
+}
+
+void Outbox::send_locked() {
+  for (const wire::Packet& packet : packets_) {
+    if (wire::send_packet(socket_, packet, true) == wire::SocketResult::closed) ::_exit(1);
+  }
+  packets_.clear();
+}
+
+void Outbox::flush_in_background() {
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    wake_.wait(lock, [this] { return armed_ || stop_; });
+    wake_.wait_for(lock, flush_delay, [this] { return stop_; });
+    send_locked();
+    armed_ = false;
+  }
+}
+
+}  // namespace dc::worker

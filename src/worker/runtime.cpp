@@ -1,0 +1,147 @@
+// See runtime.hpp.
+#include "worker/runtime.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <deque>
+#include <limits>
+#include <vector>
+
+#include "wire/claims.hpp"
+#include "wire/packet.hpp"
+#include "worker/outbox.hpp"
+
+namespace dc::worker {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::uint64_t nanoseconds(Clock::time_point when) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count());
+}
+
+wire::Claims& map_claims() {
+  void* memory = ::mmap(nullptr, sizeof(wire::Claims), PROT_READ | PROT_WRITE, MAP_SHARED, wire::worker_claims_fd, 0);
+  if (memory == MAP_FAILED) {
+    std::perror("distributed-computing worker: this program is started by a node, not by hand");
+    ::_exit(2);
+  }
+  return *static_cast<wire::Claims*>(memory);
+}
+
+class Runtime {
+ public:
+  explicit Runtime(const Construct& construct) : construct_(construct), claims_(map_claims()), outbox_(wire::worker_socket_fd) {}
+
+  int run() {
+    if (!construct_object()) return 1;
+    while (true) {
+      // An update passes the jobs that were handed over before it.
+      while (claims_.update_sent.load(std::memory_order_acquire) > updates_received_) receive();
+      if (!updates_.empty()) {
+        apply_update();
+      } else if (history_end_) {
+        history_end_ = false;
+        outbox_.append(wire::WorkerConstructed{});
+      } else if (stop_) {
+        outbox_.flush();
+        return 0;
+      } else if (!jobs_.empty()) {
+        run_job();
+      } else {
+        outbox_.flush();
+        receive();
+      }
+    }
+  }
+
+ private:
+  bool construct_object() {
+    while (!begin_) receive();
+    try {
+      runner_ = construct_(*begin_);
+    } catch (const ConstructionError& error) {
+      outbox_.append(wire::ConstructionFailed{error.info});
+    } catch (const std::exception& error) {
+      ErrorInfo info;
+      info.kind = ErrorKind::worker_init_error;
+      info.message = error.what();
+      outbox_.append(wire::ConstructionFailed{info});
+    }
+    begin_.reset();
+    outbox_.flush();
+    return runner_ != nullptr;
+  }
+
+  void receive() {
+    std::vector<wire::ToWorker> messages;
+    if (wire::receive_packet(wire::worker_socket_fd, true, messages) == wire::SocketResult::closed) ::_exit(1);
+    for (wire::ToWorker& message : messages) {
+      std::visit([this](auto&& body) { take(std::move(body)); }, std::move(message));
+    }
+  }
+  void take(wire::Begin&& message) { begin_ = std::make_unique<wire::Begin>(std::move(message)); }
+  void take(wire::WorkerJob&& message) { jobs_.push_back(std::move(message)); }
+  void take(wire::WorkerUpdate&& message) {
+    updates_received_ = message.number;
+    updates_.push_back(std::move(message));
+  }
+  void take(wire::HistoryEnd&&) { history_end_ = true; }
+  void take(wire::Stop&&) { stop_ = true; }
+
+  void apply_update() {
+    wire::WorkerUpdate update = std::move(updates_.front());
+    updates_.pop_front();
+    outbox_.append(wire::UpdateDone{update.number, runner_->update(std::move(update.payload))});
+  }
+
+  void run_job() {
+    wire::WorkerJob job = std::move(jobs_.front());
+    jobs_.pop_front();
+    const auto start = Clock::now();
+    if (!claims_.start(job.index, nanoseconds(start))) return;  // the node took it back
+    outbox_.flush_soon();
+    Outcome outcome = runner_->run(std::move(job.arguments));
+    const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    const auto run_time = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
+    if (outcome.error) {
+      outbox_.append(wire::WorkerError{job.index, run_time, std::move(*outcome.error), std::move(outcome.payload)});
+    } else {
+      outbox_.append(wire::WorkerValue{job.index, run_time, std::move(outcome.payload)});
+    }
+  }
+
+  const Construct& construct_;
+  wire::Claims& claims_;
+  Outbox outbox_;
+  std::unique_ptr<wire::Begin> begin_;
+  std::unique_ptr<JobRunner> runner_;
+  std::deque<wire::WorkerJob> jobs_;
+  std::deque<wire::WorkerUpdate> updates_;
+  UpdateNumber updates_received_ = 0;
+  bool history_end_ = false, stop_ = false;
+};
+
+}  // namespace
+
+int run_worker(const Construct& construct) {
+  // The user's subprocesses must not hold the channel open.
+  ::fcntl(wire::worker_socket_fd, F_SETFD, FD_CLOEXEC);
+  ::fcntl(wire::worker_claims_fd, F_SETFD, FD_CLOEXEC);
+  std::signal(SIGINT, SIG_IGN);  // Ctrl-C is for the node and the client
+  try {
+    return Runtime(construct).run();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "distributed-computing worker: %s\n", error.what());
+    return 1;
+  }
+}
+
+}  // namespace dc::worker

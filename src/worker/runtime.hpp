@@ -1,0 +1,39 @@
+// The loop inside a worker process: constructs the user's class, applies updates, runs jobs one at a time, answers. Links
+// neither Boost nor TLS.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/job.hpp"
+#include "wire/worker_messages.hpp"
+
+namespace dc::worker {
+
+/// The user's object, whatever its language.
+class JobRunner {
+ public:
+  virtual ~JobRunner() = default;
+  /// Runs one job. Never throws: an error of the job is in the outcome.
+  virtual Outcome run(Payload arguments) = 0;
+  /// Applies one update. Returns the traceback when the user's code raised, else an empty string.
+  virtual std::string update(Payload payload) = 0;
+};
+
+/// The constructor raised.
+struct ConstructionError : std::exception {
+  explicit ConstructionError(ErrorInfo error) : info(std::move(error)) {}
+  [[nodiscard]] const char* what() const noexcept override { return info.message.c_str(); }
+  ErrorInfo info;
+};
+
+/// Builds the user's object; throws ConstructionError.
+using Construct = std::function<std::unique_ptr<JobRunner>(const wire::Begin& begin)>;
+
+/// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the constructor raises (returns 1) or the
+/// node is gone (the process ends at once). Never throws.
+int run_worker(const Construct& construct);
+
+}  // namespace dc::worker
