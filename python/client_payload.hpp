@@ -76,12 +76,25 @@ inline Payload copy_all(const std::vector<Copy>& copies, std::size_t size) {
   return memory.payload();
 }
 
-// @@LAYOUT@@
+/// The layout of _payload.py: a bare pickle for one part, else magic, count, sizes, and the parts at multiples of 64.
+inline constexpr char magic[] = "\0DCPY01";  // eight bytes with the closing zero
+
 inline Payload payload_of_parts(nb::handle parts) {
   std::deque<View> views;
   for (nb::handle part : nb::cast<nb::list>(parts)) views.emplace_back(part);
-  if (views.size() != 1) throw nb::value_error("several parts: layout to come");
-  return copy_all({{0, views[0].data(), views[0].size()}}, views[0].size());
+  if (views.size() == 1) return copy_all({{0, views[0].data(), views[0].size()}}, views[0].size());
+  std::string header(magic, sizeof magic);
+  const auto append = [&header](std::uint64_t number) { header.append(reinterpret_cast<const char*>(&number), 8); };
+  append(views.size());
+  for (const View& view : views) append(view.size());
+  std::vector<Copy> copies{{0, header.data(), header.size()}};
+  std::size_t end = header.size();
+  for (const View& view : views) {
+    const std::size_t start = (end + alignment - 1) / alignment * alignment;
+    copies.push_back({start, view.data(), view.size()});
+    end = start + view.size();
+  }
+  return copy_all(copies, end);
 }
 
 inline Payload payload_of(nb::handle item) {

@@ -129,7 +129,7 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
             type(error).__name__,
         ) from None
     try:
-        args, kwargs = loads(outer["init"])
+        args, kwargs = pickle.loads(outer["init"][0], buffers=outer["init"][1:])
         return Runner(worker_class(*args, **kwargs))
     except BaseException as error:
         raise _worker.ConstructionError(

@@ -55,7 +55,10 @@ LockFile::Taken LockFile::take(const std::string& path) {
                                   "another directory", path, std::strerror(errno));
       return taken;
     }
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    // Somebody who only looks (read_owner) holds the lock for a moment.
+    int attempts = 5;
+    while (::flock(fd, LOCK_EX | LOCK_NB) != 0 && --attempts > 0) ::usleep(10'000);
+    if (attempts == 0) {
       taken.owner = read_all(fd);
       if (taken.owner.empty()) taken.owner = "{}";
       ::close(fd);

@@ -6,7 +6,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/ids.hpp"
@@ -58,14 +60,26 @@ struct Secret {
   std::string password;
 };
 
+/// The answer to an HTTP request that is no session.
+struct HttpAnswer {
+  unsigned status = 404;
+  std::string type = "text/plain";
+  std::string body = "not found\n";
+};
+
 struct ListenOptions {
-  /// Addresses to listen on, e.g. {"127.0.0.1", "::1"}. Only loopback until sessions are encrypted.
+  /// Addresses to listen on, e.g. {"127.0.0.1", "::1"}. Only loopback until sessions are encrypted. "::1" is left
+  /// out where the machine has no IPv6 and there is another address. None at all: only the Unix socket.
   std::vector<std::string> addresses;
   std::uint16_t port = limits::default_port;  ///< 0: any free one, see Listener::port()
   std::string unix_path;                      ///< empty: no Unix socket. Made with mode 0600
   Secret secret;
   std::uint32_t epoch{};
   std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;
+  /// Answers HTTP GET on the same port, on every transport and without a password; empty: all is "not found".
+  std::function<HttpAnswer(std::string_view target)> on_http;
+  Duration handshake_deadline = limits::handshake_deadline;  ///< shorter in tests
+  Duration idle_timeout = limits::session_idle_timeout;      ///< shorter in tests
 };
 
 /// Accepts sessions. Fails with a sentence that names address and port when they are in use.
@@ -88,6 +102,8 @@ struct ConnectOptions {
   std::uint64_t id{};    ///< NodeId or ClientId value
   wire::AllocatePayload allocate = wire::allocate_on_heap;  ///< where large incoming payloads are put together
   bool reconnect = true;  ///< false: one attempt, and a break is final
+  Duration handshake_deadline = limits::handshake_deadline;  ///< of one attempt; shorter in tests
+  Duration idle_timeout = limits::session_idle_timeout;      ///< shorter in tests
 };
 
 /// Keeps one session to the head: connects, and connects anew with jittered back-off whenever it breaks, for ever.

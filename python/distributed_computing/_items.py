@@ -1,0 +1,43 @@
+"""From what callers write to (args, kwargs), with errors that name what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_KEYS = {"args", "kwargs"}
+
+
+def arguments(item: Any, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return (args, kwargs) of an item.
+
+    A mapping must have the form ``{'args': [...], 'kwargs': {...}}``; either key may be missing, args may be any sequence
+    but a string. Anything that is no mapping is the single argument.
+
+    Args:
+        item: what the caller wrote.
+        where: name of the place, for messages, e.g. ``"item 3"``.
+
+    Raises:
+        TypeError: a mapping of another form.
+    """
+    if not isinstance(item, Mapping):
+        return (item,), {}
+    unknown = item.keys() - _KEYS
+    if unknown:
+        names = ", ".join(sorted(map(repr, unknown)))
+        raise TypeError(
+            f"{where} is a mapping with the unknown key{'s' * (len(unknown) > 1)} {names}: it must have the form "
+            "{'args': [...], 'kwargs': {...}}. To pass a dictionary as the argument, write {'args': [dictionary]}"
+        )
+    args = item.get("args", ())
+    kwargs = item.get("kwargs", {})
+    if args is None:
+        args = ()
+    if isinstance(args, (str, bytes)) or not (isinstance(args, Sequence) or hasattr(args, "__array__")):
+        raise TypeError(f"{where}: 'args' must be a list or tuple, not {type(args).__name__}")
+    if kwargs is None:
+        kwargs = {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(key, str) for key in kwargs):
+        raise TypeError(f"{where}: 'kwargs' must be a dictionary with string keys, not {type(kwargs).__name__}")
+    return tuple(args), dict(kwargs)

@@ -1,0 +1,256 @@
+"""Starting heads, nodes and Redis from Python: the same commands as on the shell, as child processes."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed_computing import _paths
+from distributed_computing.errors import AuthenticationError, DistributedComputingError
+from distributed_computing.pool import DEFAULT_PORT, password_bytes
+
+_START_DEADLINE_S = 30.0
+_STOP_DEADLINE_S = 70.0
+REDIS_PORT = 6379
+
+Functions = tuple[Callable[[], None], Callable[[], int]]
+
+
+def _command(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(
+            f"the command {name} is neither beside {sys.executable} nor on PATH: install distributed-computing into this "
+            "environment"
+        )
+    return found
+
+
+class _Process:
+    """A start_node process with its output, which is passed on and remembered for error messages."""
+
+    def __init__(self, arguments: list[str], password: str | bytes, quiet: bool) -> None:
+        environment = {**os.environb, b"DISTRIBUTED_COMPUTING_PASSWORD": password_bytes(password)}
+        self.output: list[str] = []
+        self._quiet = quiet
+        self.popen = subprocess.Popen(
+            [_command("start_node"), *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C in the script does not end it: terminate() does
+        )
+        self._reader = threading.Thread(target=self._read, name="start_node-output", daemon=True)
+        self._reader.start()
+        atexit.register(self.terminate)
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            self.output.append(line)
+            del self.output[:-50]
+            if not self._quiet:
+                with contextlib.suppress(Exception):
+                    sys.stderr.write(line)
+
+    def wait_until(self, ready: Callable[[], bool], what: str) -> bool:
+        """Wait until `ready`; return False when the process ended peacefully before. Raise when it failed."""
+        deadline = time.monotonic() + _START_DEADLINE_S
+        while not ready():
+            code = self.popen.poll()
+            if code is not None:
+                self._reader.join(2)
+                text = "".join(self.output).strip()
+                if code == 0:
+                    return False
+                error = {3: AuthenticationError, 4: OSError}.get(code, DistributedComputingError)
+                raise error(f"{what} did not start (exit code {code}): {text}")
+            if time.monotonic() > deadline:
+                self.terminate()
+                raise DistributedComputingError(f"{what} did not start within {_START_DEADLINE_S:.0f} s")
+            time.sleep(0.02)
+        return True
+
+    def terminate(self) -> None:
+        atexit.unregister(self.terminate)
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGINT)
+            try:
+                self.popen.wait(_STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+        self.popen.wait()
+
+    def functions(self, violent_exit: bool) -> Functions:
+        def wait() -> int:
+            code = self.popen.wait()
+            if violent_exit and code == -signal.SIGKILL:
+                sys.exit(1)
+            return code
+
+        return self.terminate, wait
+
+
+def _options(options: dict[str, Any]) -> list[str]:
+    """Turn keyword arguments into the command's options: workers=2 becomes --workers=2."""
+    arguments = []
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        flag = "--" + name.replace("_", "-")
+        arguments.append(flag if value is True else f"{flag}={value}")
+    return arguments
+
+
+def start_node(
+    password: str,
+    address: str = "localhost",
+    port: int = DEFAULT_PORT,
+    violent_exit: bool = True,
+    *,
+    workers: int | None = None,
+    python: str | None = sys.executable,
+    drain_timeout: int | None = None,
+    quiet: bool = True,
+) -> Functions:
+    """Start a node on this machine. When one is running already, this does nothing, peacefully.
+
+    Args:
+        password: of the head.
+        address: of the head; this machine if not given.
+        port: of the head.
+        violent_exit: whether `wait` ends this program with ``sys.exit(1)`` when the node was killed by SIGKILL.
+        workers: slots of the node; None: one per core.
+        python: interpreter of the workers.
+        drain_timeout: seconds that running jobs may go on after SIGTERM.
+        quiet: whether to keep the node's output from stderr.
+
+    Returns:
+        (terminate, wait): a function that ends the node, and one that waits for its end and returns its exit code.
+
+    Raises:
+        AuthenticationError: the head refused the password or the version.
+        DistributedComputingError: the node did not start; the message holds what it printed.
+    """
+    options = _options({"workers": workers, "python": python, "drain_timeout": drain_timeout})
+    arguments = ["-a", address, "-p", str(port), *options]
+    process = _Process(arguments, password, quiet)
+    pid = process.popen.pid
+    node_file = _paths.run_dir() / "node.json"
+    process.wait_until(lambda: (_paths.owner(node_file) or {}).get("pid") == pid, "the node")
+    return process.functions(violent_exit)
+
+
+def start_server(password: str, port: int = DEFAULT_PORT, *, quiet: bool = True) -> Functions:
+    """Start a head without a node on this machine. Returns (terminate, wait) as :func:`start_node` does.
+
+    Raises:
+        OSError: the port is in use, or a head runs there already.
+    """
+    return _start_head(password, port, {"workers": 0}, quiet)
+
+
+def start_head_node(
+    password: str,
+    port: int = DEFAULT_PORT,
+    *,
+    workers: int | None = None,
+    python: str | None = sys.executable,
+    quiet: bool = True,
+) -> Functions:
+    """Start a head and a node on this machine. Returns (terminate, wait), for both.
+
+    Args:
+        password: of the cluster.
+        port: to listen on.
+        workers: slots of the node; None: one per core.
+        python: interpreter of the workers.
+        quiet: whether to keep their output from stderr.
+
+    Raises:
+        OSError: the port is in use, or a head runs there already.
+    """
+    return _start_head(password, port, {"workers": workers, "python": python}, quiet)
+
+
+def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
+    process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
+    process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
+    return process.functions(violent_exit=False)
+
+
+def is_server_running() -> bool:
+    """Return whether a head is running on this machine (for this user)."""
+    return any(_paths.owner(path) is not None for path in _paths.run_dir().glob("head-*.json"))
+
+
+def is_client_running() -> bool:
+    """Return whether a node is running on this machine (for this user)."""
+    return _paths.owner(_paths.run_dir() / "node.json") is not None
+
+
+def _redis_answer(password: str) -> str | None:
+    """Return how what listens on the Redis port answers to the password, or None when nothing listens."""
+    encoded = password_bytes(password)
+    try:
+        with socket.create_connection(("127.0.0.1", REDIS_PORT), timeout=2) as connection:
+            connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(encoded), encoded))
+            return connection.recv(256).decode(errors="replace")
+    except ConnectionRefusedError:
+        return None
+    except OSError as error:
+        return f"no answer ({error})"
+
+
+def start_redis(password: str) -> subprocess.Popen[bytes] | None:
+    """Start a Redis server on this machine (port 6379, loopback), protected by the password.
+
+    Returns:
+        The process, or None when one with this password is running already.
+
+    Raises:
+        FileNotFoundError: redis-server is not installed.
+        OSError: something else holds the port.
+    """
+    answer = _redis_answer(password)
+    if answer is not None:
+        if answer.startswith("+OK"):
+            return None
+        raise OSError(
+            f"port {REDIS_PORT} is held by something that does not take this password ({answer.strip()!r}): end it first"
+        )
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        raise FileNotFoundError("neither redis-server nor valkey-server is installed: apt-get install redis-server")
+    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+    directory = tempfile.mkdtemp(prefix="distributed-computing-redis-")
+    settings = f'port {REDIS_PORT}\nbind 127.0.0.1\nrequirepass "{quoted}"\ndir "{directory}"\nappendonly yes\n'
+    process = subprocess.Popen(
+        [program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    process.stdin.write(settings.encode())  # the password stays out of the process title
+    process.stdin.close()
+    deadline = time.monotonic() + _START_DEADLINE_S
+    while (_redis_answer(password) or "").startswith("+OK") is False:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise OSError(f"{program} did not start (exit code {process.poll()})")
+        time.sleep(0.05)
+    return process

@@ -1,0 +1,370 @@
+// The client's side of one pool: decisions only, see client_machine.hpp.
+#include "client/client_machine.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/check.hpp"
+
+namespace dc::client {
+
+namespace {
+
+/// A SubmitJobs message of small jobs is closed when it reaches either figure, so that it stays far below a frame.
+constexpr std::size_t message_bytes_max = limits::chunk_bytes;
+constexpr std::size_t message_jobs_max = 4096;
+/// Encoded size of a job beside its payload, roughly.
+constexpr std::size_t job_overhead_bytes = 24;
+static_assert(message_bytes_max + limits::inline_payload_max < limits::batch_bytes_max);
+
+/// So long a pool without workers is no news.
+constexpr auto waiting_notice_after = 1s;
+
+ErrorInfo too_large_error(const char* what, std::size_t size, std::uint64_t limit) {
+  ErrorInfo error;
+  error.kind = ErrorKind::too_large;
+  error.message = too_large_text(what, size, limit);
+  return error;
+}
+
+std::string counted(std::uint64_t count, const char* noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::string too_large_text(const char* what, std::uint64_t size, std::uint64_t limit) {
+  return std::string(what) + " of " + std::to_string(size) + " bytes is over the head's limit of " +
+         std::to_string(limit) + " bytes (payload_bytes_max)";
+}
+
+// --- The user ---------------------------------------------------------------------------------------------------
+
+void ClientMachine::submit(std::vector<NewJob> jobs) {
+  for (NewJob& job : jobs) {
+    if (over_) {
+      deliver(job.stream, job.job.sequence, {{}, over_});
+    } else {
+      waiting_.push_back(std::move(job));
+    }
+  }
+}
+
+void ClientMachine::update(UpdateNumber number, Payload payload) {
+  DC_CHECK(number == updates_.size() + 1);
+  updates_.push_back(std::move(payload));
+  if (link_ == Link::ready) send_update(number);
+}
+
+void ClientMachine::want_workers(std::uint32_t count) {
+  if (std::exchange(wanted_, count) == count) return;
+  if (link_ == Link::ready) send(wire::WantWorkers{config_.pool, wanted_});
+}
+
+void ClientMachine::drop_stream(StreamId stream) {
+  std::erase_if(waiting_, [&](const NewJob& job) { return job.stream == stream; });
+  for (auto& [sequence, job] : sent_) {
+    if (job.stream == stream) job.stream = nobody;
+  }
+}
+
+void ClientMachine::close(ErrorInfo error) {
+  if (link_ == Link::over) return;
+  const bool head_may_know = opened_once_ || link_ == Link::opening;
+  end(std::move(error));
+  close_pending_ = head_may_know;
+  if (session_ && close_pending_) send(wire::ClosePool{config_.pool});
+}
+
+// --- The session ------------------------------------------------------------------------------------------------
+
+void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*now*/) {
+  session_ = true;
+  payload_bytes_max_ = payload_bytes_max;
+  if (std::exchange(in_outage_, false)) {
+    effects_.reports.emplace_back(Note{"connected to the head at " + config_.head_name + " again"});
+  }
+  if (link_ == Link::over) {
+    if (close_pending_) send(wire::ClosePool{config_.pool});
+    return;
+  }
+  if (config_.spec.size() > payload_bytes_max_) {
+    return end(too_large_error("the worker class with its init data", config_.spec.size(), payload_bytes_max_));
+  }
+  if (!opened_once_) {
+    link_ = Link::opening;
+    return send_open(false);
+  }
+  // Outcomes that nobody wants any more are not asked for: the head takes what we do not name as acknowledged.
+  std::erase_if(sent_, [&](const auto& entry) {
+    if (entry.second.stream != nobody) return false;
+    sent_bytes_ -= entry.second.arguments.size();
+    return true;
+  });
+  link_ = Link::asking;
+  send(wire::ResumePool{config_.pool, outstanding()});
+}
+
+void ClientMachine::session_closed(const std::string& why) {
+  session_ = false;
+  acks_.clear();  // ResumePool says the same
+  if (link_ == Link::over) return;
+  link_ = Link::away;
+  if (opened_once_ && !std::exchange(in_outage_, true)) {
+    effects_.reports.emplace_back(
+        Note{"lost the connection to the head at " + config_.head_name + " (" + why + "); trying again"});
+  }
+}
+
+void ClientMachine::receive(wire::Message&& message) {
+  std::visit(
+      [this](auto&& body) {
+        if constexpr (requires { body.pool; }) {
+          if (body.pool != config_.pool) return;
+        }
+        if constexpr (requires { this->on(std::move(body)); }) on(std::move(body));
+      },
+      std::move(message));
+}
+
+void ClientMachine::on(const wire::PoolOpened&) {
+  if (link_ == Link::opening) {
+    opened_once_ = true;
+    effects_.reports.emplace_back(PoolIsOpen{});
+    for (UpdateNumber number = 1; number <= updates_.size(); ++number) send_update(number);
+    become_ready();
+  } else if (link_ == Link::reopening) {
+    for (UpdateNumber number = 1; number <= updates_.size(); ++number) send_update(number);
+    send_again(outstanding());
+    send(wire::PoolResumed{config_.pool}, pool_lane());
+    become_ready();
+  }
+}
+
+void ClientMachine::on(const wire::NeedProgram& message) {
+  if (link_ != Link::over && message.hash == config_.options.program_hash) {
+    send(wire::Program{message.hash, config_.program}, pool_lane());
+  }
+}
+
+void ClientMachine::on(const wire::PoolKnown& message) {
+  if (link_ != Link::asking) return;
+  if (!message.known) {
+    link_ = Link::reopening;
+    return send_open(true);
+  }
+  on(wire::UpdateAccepted{config_.pool, message.updates});
+  for (UpdateNumber number = message.updates + 1; number <= updates_.size(); ++number) send_update(number);
+  send_again(message.missing);
+  send(wire::PoolResumed{config_.pool}, pool_lane());
+  become_ready();
+}
+
+void ClientMachine::on(wire::JobValues&& message) {
+  for (wire::ValueItem& item : message.items) finish(item.sequence, {std::move(item.value), {}});
+}
+
+void ClientMachine::on(wire::JobError&& message) {
+  finish(message.sequence, {std::move(message.exception), std::move(message.error)});
+}
+
+void ClientMachine::on(const wire::UpdateAccepted& message) {
+  if (message.number <= updates_accepted_ || message.number > updates_.size()) return;
+  updates_accepted_ = message.number;
+  effects_.reports.emplace_back(UpdatesAccepted{updates_accepted_});
+}
+
+void ClientMachine::on(const wire::UpdateApplied& message) {
+  if (message.number <= updates_applied_ || message.number > updates_.size()) return;
+  if (!config_.options.keep_updates_history) {
+    // Every present worker has these and later ones start without them: no head will need their bytes again.
+    for (UpdateNumber number = updates_applied_ + 1; number <= message.number; ++number) updates_[number - 1] = {};
+  }
+  updates_applied_ = message.number;
+  effects_.reports.emplace_back(UpdatesDone{updates_applied_});
+}
+
+void ClientMachine::on(wire::UpdateFailed&& message) {
+  effects_.reports.emplace_back(UpdateRaised{message.number, std::move(message.error)});
+}
+
+void ClientMachine::on(wire::PoolFailed&& message) {
+  if (link_ != Link::over) end(std::move(message.error));
+}
+
+void ClientMachine::on(const wire::PoolClosed&) {
+  close_pending_ = false;
+  if (link_ == Link::over) return;
+  ErrorInfo error;
+  error.kind = ErrorKind::pool_closed;
+  error.message = "the head at " + config_.head_name + " closed the pool";
+  end(std::move(error));
+}
+
+void ClientMachine::on(const wire::PoolState& message) {
+  state_ = message;
+  if (state_.workers >= wanted_) wanted_ = 0;
+  effects_.reports.emplace_back(CountsChanged{message});
+}
+
+void ClientMachine::on(wire::Notice&& message) { effects_.reports.emplace_back(Note{std::move(message.text)}); }
+
+void ClientMachine::on(wire::OutputLines&& message) {
+  effects_.reports.emplace_back(OutputSeen{std::move(message)});
+}
+
+// --- Sending ----------------------------------------------------------------------------------------------------
+
+void ClientMachine::send(wire::Message message, wire::Lane lane) {
+  effects_.sends.push_back({std::move(message), lane});
+}
+
+void ClientMachine::send_open(bool resumed) {
+  send(wire::OpenPool{config_.pool, config_.options, resumed, config_.spec}, pool_lane());
+}
+
+void ClientMachine::send_update(UpdateNumber number) {
+  send(wire::AddUpdate{config_.pool, number, updates_[number - 1]}, pool_lane());
+}
+
+/// Jobs that the head has lost. In the pool's lane whatever their size, so that PoolResumed comes after them.
+void ClientMachine::send_again(const std::vector<JobSequence>& sequences) {
+  wire::SubmitJobs message{config_.pool, {}};
+  std::size_t bytes = 0;
+  const auto flush = [&] {
+    if (!message.jobs.empty()) send(std::exchange(message, {config_.pool, {}}), pool_lane());
+    bytes = 0;
+  };
+  for (const JobSequence sequence : sequences) {
+    const auto found = sent_.find(sequence);
+    if (found == sent_.end()) continue;
+    const Sent& job = found->second;
+    const bool large = job.arguments.size() > limits::inline_payload_max;
+    if (large) flush();
+    message.jobs.push_back({sequence, job.after_update, job.arguments});
+    bytes += job.arguments.size() + job_overhead_bytes;
+    if (large || bytes >= message_bytes_max || message.jobs.size() >= message_jobs_max) flush();
+  }
+  flush();
+}
+
+void ClientMachine::become_ready() {
+  link_ = Link::ready;
+  if (wanted_ != 0) send(wire::WantWorkers{config_.pool, wanted_});
+}
+
+/// Sends waiting jobs as far as the window reaches, always at least one.
+void ClientMachine::submit_waiting() {
+  wire::SubmitJobs message{config_.pool, {}};
+  std::size_t bytes = 0;
+  const auto flush = [&] {
+    if (!message.jobs.empty()) send(std::exchange(message, {config_.pool, {}}));
+    bytes = 0;
+  };
+  while (!waiting_.empty()) {
+    NewJob& next = waiting_.front();
+    SubmittedJob& job = next.job;
+    const std::size_t size = job.arguments.size();
+    const bool room = sent_.size() < limits::submit_window_jobs && sent_bytes_ + size <= limits::submit_window_bytes;
+    if (!room && !sent_.empty()) break;
+    if (size > payload_bytes_max_) {
+      deliver(next.stream, job.sequence, {{}, too_large_error("a job's argument", size, payload_bytes_max_)});
+      waiting_.pop_front();
+      continue;
+    }
+    sent_.emplace(job.sequence, Sent{next.stream, job.after_update, job.arguments});
+    sent_bytes_ += size;
+    if (size > limits::inline_payload_max) {
+      const wire::Lane lane = std::max<wire::Lane>(pool_lane() + job.sequence, 1);
+      send(wire::SubmitJobs{config_.pool, {std::move(job)}}, lane);
+    } else {
+      message.jobs.push_back(std::move(job));
+      bytes += size + job_overhead_bytes;
+      if (bytes >= message_bytes_max || message.jobs.size() >= message_jobs_max) flush();
+    }
+    waiting_.pop_front();
+  }
+  flush();
+}
+
+Effects ClientMachine::take_effects(TimePoint now) {
+  if (link_ == Link::ready) {
+    if (!acks_.empty()) send(wire::AckOutcomes{config_.pool, std::exchange(acks_, {})});
+    submit_waiting();
+  }
+  watch_for_workers(now);
+  return std::exchange(effects_, {});
+}
+
+// --- Outcomes ---------------------------------------------------------------------------------------------------
+
+/// The first outcome of a job counts; one that comes again after a break is acknowledged again and dropped.
+void ClientMachine::finish(JobSequence sequence, Outcome outcome) {
+  if (link_ == Link::over) return;
+  acks_.push_back(sequence);
+  const auto found = sent_.find(sequence);
+  if (found == sent_.end()) return;
+  const StreamId stream = found->second.stream;
+  sent_bytes_ -= found->second.arguments.size();
+  sent_.erase(found);
+  deliver(stream, sequence, std::move(outcome));
+}
+
+void ClientMachine::deliver(StreamId stream, JobSequence sequence, Outcome outcome) {
+  if (stream == nobody) return;
+  if (effects_.deliveries.empty() || effects_.deliveries.back().stream != stream) {
+    effects_.deliveries.push_back({stream, {}});
+  }
+  effects_.deliveries.back().completed.push_back({sequence, std::move(outcome)});
+}
+
+void ClientMachine::end(ErrorInfo error) {
+  link_ = Link::over;
+  over_ = std::move(error);
+  for (const JobSequence sequence : outstanding()) deliver(sent_.at(sequence).stream, sequence, {{}, over_});
+  for (const NewJob& job : waiting_) deliver(job.stream, job.job.sequence, {{}, over_});
+  sent_.clear();
+  sent_bytes_ = 0;
+  waiting_.clear();
+  acks_.clear();
+  effects_.reports.emplace_back(PoolIsOver{*over_});
+}
+
+std::vector<JobSequence> ClientMachine::outstanding() const {
+  std::vector<JobSequence> sequences;
+  sequences.reserve(sent_.size());
+  for (const auto& [sequence, job] : sent_) sequences.push_back(sequence);
+  std::sort(sequences.begin(), sequences.end());
+  return sequences;
+}
+
+// --- Waiting for workers ----------------------------------------------------------------------------------------
+
+void ClientMachine::watch_for_workers(TimePoint now) {
+  const bool wants = !sent_.empty() || !waiting_.empty() || wanted_ > 0;
+  if (link_ != Link::ready || state_.workers > 0 || !wants) {
+    waiting_deadline_ = never;
+    waiting_text_.clear();
+    return;
+  }
+  if (std::string text = waiting_text(); text != waiting_text_) {
+    waiting_text_ = std::move(text);
+    waiting_said_ = false;
+    waiting_deadline_ = now + waiting_notice_after;
+  }
+  if (waiting_said_ || now < waiting_deadline_) return;
+  waiting_said_ = true;
+  waiting_deadline_ = never;
+  effects_.reports.emplace_back(Note{waiting_text_});
+}
+
+std::string ClientMachine::waiting_text() const {
+  const std::string head = "waiting for workers: the head at " + config_.head_name + " has ";
+  if (state_.nodes == 0) return head + "no nodes; start_node on a machine adds one";
+  const std::string counts = head + counted(state_.nodes, "node") + " with " + counted(state_.slots, "slot") + ", ";
+  if (state_.starting > 0) return counts + counted(state_.starting, "worker") + " starting";
+  if (state_.eligible == 0) return counts + "none of them can run this pool";
+  return counts + "none of them free for this pool";
+}
+
+}  // namespace dc::client

@@ -1,0 +1,135 @@
+// One pool as the user's threads see it: a thread-safe face over the client machine, which runs with its session on a
+// background thread of its own. Shared by the C++ API and the Python binding.
+#pragma once
+
+#include <boost/outcome/basic_result.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/client_machine.hpp"
+#include "core/job.hpp"
+#include "core/limits.hpp"
+#include "core/result.hpp"
+
+namespace dc::client {
+
+/// What went wrong with the pool itself (errors of a job stand in its Outcome).
+enum class FailureKind : std::uint8_t {
+  pool_closed,     ///< closed by this program, or used in a forked child
+  unreachable,     ///< no head answered
+  authentication,  ///< the head refused us: password or version
+  too_large,       ///< a payload over the head's limit
+  pool_failed,     ///< the pool is over; `info` says why (kind worker_init_error, ...)
+  invalid,         ///< bad input
+};
+
+struct Failure {
+  FailureKind kind{};
+  std::string message;  ///< a whole sentence
+  ErrorInfo info;       ///< of pool_failed
+};
+
+template <class T>
+using Outcomes = boost::outcome_v2::basic_result<T, Failure, boost::outcome_v2::policy::terminate>;
+
+struct ClientOptions {
+  std::string address = "localhost";
+  std::uint16_t port = limits::default_port;
+  std::string unix_path;  ///< empty: the socket of this machine's head at `port`
+  std::string password;
+  PoolOptions pool;
+  Payload spec;
+  /// Executable that the nodes run (C++ pools), read when needed; its hash is put into `pool`. Empty: none.
+  std::string program_path;
+  Duration connect_timeout = 10s;
+  /// Called on the background thread.
+  std::function<void(const std::string& text)> on_notice;
+  std::function<void(const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines)> on_output;
+};
+
+class PoolClient;
+
+/// A consumer of outcomes. Closing or destroying it discards what has not been taken.
+class Stream {
+ public:
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  Outcomes<JobSequence> submit(Payload arguments);
+  /// Consecutive sequences; returns the first. All or none are submitted.
+  Outcomes<JobSequence> submit(std::vector<Payload> arguments);
+
+  /// Up to `max` outcomes in the order of their arrival; waits for the first one. Empty at the timeout. Fails once
+  /// the pool is over and everything was taken.
+  Outcomes<std::vector<Completed>> take(std::size_t max, Duration timeout);
+
+  /// Submitted and not yet taken.
+  [[nodiscard]] std::size_t in_flight() const;
+  void close();
+
+  struct State;
+
+ private:
+  friend class PoolClient;
+  Stream(std::shared_ptr<PoolClient> client, std::shared_ptr<State> state);
+  std::shared_ptr<PoolClient> client_;  ///< shared: a stream may outlive the user's own handle on the pool
+  std::shared_ptr<State> state_;        ///< shared with the background thread
+};
+
+/// All members are for any thread. In a forked child every call fails and the destructor leaves everything alone.
+/// Held by shared_ptr because streams in the hands of other threads may outlive the pool object.
+class PoolClient : public std::enable_shared_from_this<PoolClient> {
+ public:
+  /// Starts connecting; does not wait.
+  static std::shared_ptr<PoolClient> start(ClientOptions options);
+  ~PoolClient();  ///< closes
+  PoolClient(const PoolClient&) = delete;
+  PoolClient& operator=(const PoolClient&) = delete;
+
+  /// True when the head has the pool; false at the timeout.
+  Outcomes<bool> wait_open(Duration timeout);
+
+  Outcomes<std::unique_ptr<Stream>> open_stream();
+
+  /// Gives the update out and returns when the head has it.
+  Outcomes<UpdateNumber> update(Payload payload);
+  /// The same in two steps: the number at once, then whether the head has it within the timeout.
+  Outcomes<UpdateNumber> send_update(Payload payload);
+  Outcomes<bool> wait_accepted(UpdateNumber number, Duration timeout);
+  /// Waits until every present worker has applied the update; false at the timeout.
+  Outcomes<bool> wait_applied(UpdateNumber number, Duration timeout);
+  /// What handle_update raised for this update so far.
+  std::vector<std::string> update_failures(UpdateNumber number);
+
+  Outcomes<bool> want_workers(std::uint32_t count);
+  struct Counts {
+    wire::PoolState state;
+    std::uint64_t version{};  ///< rises with every change
+  };
+  Outcomes<Counts> counts();
+  /// Waits until the counts are of another version; false at the timeout.
+  Outcomes<bool> wait_counts(std::uint64_t version, Duration timeout);
+  /// Waits until so many workers are there.
+  Outcomes<bool> wait_workers(std::uint32_t count, Duration timeout);
+
+  /// Closes the pool at the head (waits at most about `timeout` for its answer) and joins the thread. May be called
+  /// again and from several threads; from a callback it only begins.
+  void close(Duration timeout = 1s);
+
+  struct Impl;
+
+ private:
+  friend class Stream;
+  explicit PoolClient(ClientOptions options);
+  std::shared_ptr<Impl> impl_;  ///< shared with the background thread
+};
+
+/// The head's state as the JSON text of `distributed-computing status --json`.
+Result<std::string> head_status(const std::string& address, std::uint16_t port, const std::string& password,
+                                const std::string& unix_path = {}, Duration timeout = 10s);
+
+}  // namespace dc::client

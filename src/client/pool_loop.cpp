@@ -1,0 +1,249 @@
+// The background thread of a PoolClient: carries the outbox to the machine, the machine's effects to the session and
+// to the users.
+#include <algorithm>
+#include <utility>
+
+#include "client/pool_client_impl.hpp"
+#include "core/paths.hpp"
+
+namespace dc::client {
+
+namespace {
+
+/// After the Goodbye the socket has this long to take what is queued.
+constexpr auto goodbye_time = 300ms;
+constexpr std::size_t raised_updates_max = 256;
+constexpr std::size_t raised_texts_max = 64;
+
+ErrorInfo closed_info(std::string message) {
+  ErrorInfo info;
+  info.kind = ErrorKind::pool_closed;
+  info.message = std::move(message);
+  return info;
+}
+
+Failure failure_of(const ErrorInfo& error) {
+  const auto kind = error.kind == ErrorKind::pool_closed ? FailureKind::pool_closed
+                    : error.kind == ErrorKind::too_large ? FailureKind::too_large
+                                                         : FailureKind::pool_failed;
+  return {kind, error.message, error};
+}
+
+}  // namespace
+
+void PoolClient::Impl::run() {
+  start_connecting();
+  drain();
+  loop.run();
+  connect_timer.reset();
+  tick_timer.reset();
+  close_timer.reset();
+  connector.reset();
+}
+
+void PoolClient::Impl::start_connecting() {
+  ClientMachine::Config config;
+  config.pool = PoolId{net::random_id()};
+  config.options = options.pool;
+  config.spec = options.spec;
+  config.head_name = head_name;
+  std::optional<Failure> unreadable;
+  if (!options.program_path.empty()) {
+    if (auto program = map_file(options.program_path)) {
+      config.program = std::move(program).value();
+      config.options.program_hash = net::content_hash(config.program.bytes());
+    } else {
+      unreadable = Failure{FailureKind::invalid, program.error().message, {}};
+    }
+  }
+  machine.emplace(std::move(config));
+  if (unreadable) return give_up(std::move(*unreadable));
+
+  net::ConnectOptions connect;
+  connect.address = options.address;
+  connect.port = options.port;
+  connect.unix_path = options.unix_path.empty() ? paths::head_socket(options.port) : options.unix_path;
+  connect.secret.password = options.password;
+  connect.role = wire::Role::client;
+  connect.id = net::random_id();
+  connector = net::connect(loop, std::move(connect), handlers());
+  connect_timer = loop.call_at(net::EventLoop::now() + options.connect_timeout, [this] {
+    if (had_session || shutting_down) return;
+    if (last_error.empty()) {
+      last_error = "cannot reach the head at " + head_name + " (no answer within " +
+                   std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options.connect_timeout).count()) +
+                   " s): is it running, and is the port open?";
+    }
+    give_up({FailureKind::unreachable, last_error, {}});
+  });
+}
+
+net::Connector::Handler PoolClient::Impl::handlers() {
+  net::Connector::Handler handler;
+  handler.session.on_open = [this](net::Session& opened) {
+    had_session = true;
+    session = &opened;
+    const std::uint64_t limit = opened.peer().payload_bytes_max;
+    {
+      const std::lock_guard lock(mutex);
+      payload_bytes_max = limit;
+    }
+    machine->session_opened(limit, net::EventLoop::now());
+    flush();
+  };
+  handler.session.on_messages = [this](net::Session&, std::vector<wire::Message>&& messages) {
+    for (wire::Message& message : messages) machine->receive(std::move(message));
+    flush();
+  };
+  handler.session.on_close = [this](SessionId, const Error& why) {
+    session = nullptr;
+    machine->session_closed(why.message);
+    flush();
+  };
+  handler.on_retry = [this](const Error& error, int) { last_error = error.message; };
+  handler.on_final = [this](const Error& error) {
+    if (shutting_down) return;
+    const bool rejected = error.code == ErrorCode::rejected;
+    give_up({rejected ? FailureKind::authentication : FailureKind::unreachable, error.message, {}});
+  };
+  return handler;
+}
+
+/// Everything that users have put down since the last time.
+void PoolClient::Impl::drain() {
+  std::unique_lock lock(mutex);
+  woken = false;
+  auto jobs = std::exchange(new_jobs, {});
+  auto updates = std::exchange(new_updates, {});
+  const UpdateNumber first_update = last_update - updates.size() + 1;
+  const auto want = std::exchange(new_want, {});
+  const auto drop = std::exchange(dropped, {});
+  const auto close = close_asked;
+  lock.unlock();
+
+  for (std::size_t i = 0; i < updates.size(); ++i) machine->update(first_update + i, std::move(updates[i]));
+  machine->submit(std::move(jobs));
+  if (want) machine->want_workers(*want);
+  for (const StreamId stream : drop) machine->drop_stream(stream);
+  if (close && !shutting_down && !close_timer) {
+    machine->close(closed_info("the pool is closed"));
+    close_timer = loop.call_at(net::EventLoop::now() + *close, [this] { begin_shut_down(); });
+  }
+  flush();
+}
+
+void PoolClient::Impl::flush() {
+  Effects effects = machine->take_effects(net::EventLoop::now());
+  for (wire::Outgoing& out : effects.sends) {
+    if (session) session->send(std::move(out.message), out.lane);
+  }
+  deliver(effects.deliveries);
+  for (const Report& one : effects.reports) report(one);
+  const bool closing = close_timer != nullptr;
+  if (closing && !shutting_down && (!session || machine->closed_at_head())) begin_shut_down();
+  schedule_tick();
+}
+
+void PoolClient::Impl::schedule_tick() {
+  const TimePoint deadline = machine->next_deadline();
+  if (deadline == tick_at) return;
+  tick_at = deadline;
+  tick_timer.reset();
+  if (deadline == never) return;
+  tick_timer = loop.call_at(deadline, [this] {
+    tick_at = never;
+    flush();
+  });
+}
+
+void PoolClient::Impl::deliver(std::vector<Delivery>& deliveries) {
+  for (Delivery& delivery : deliveries) {
+    std::shared_ptr<Stream::State> stream;
+    {
+      const std::lock_guard lock(mutex);
+      if (const auto found = streams.find(delivery.stream); found != streams.end()) stream = found->second;
+    }
+    if (!stream) continue;
+    {
+      const std::lock_guard lock(stream->mutex);
+      if (stream->closed) continue;
+      if (stream->ready.empty()) {
+        stream->ready = std::move(delivery.completed);
+        stream->next = 0;
+      } else {
+        std::move(delivery.completed.begin(), delivery.completed.end(), std::back_inserter(stream->ready));
+      }
+    }
+    stream->arrived.notify_all();
+  }
+}
+
+void PoolClient::Impl::report(const Report& report) {
+  if (const auto* said = std::get_if<Note>(&report)) return note(said->text);
+  if (const auto* seen = std::get_if<OutputSeen>(&report)) {
+    if (options.on_output) options.on_output(seen->lines.host, seen->lines.slot, seen->lines.lines);
+    return;
+  }
+  if (const auto* over = std::get_if<PoolIsOver>(&report)) return fail(failure_of(over->error));
+  {
+    const std::lock_guard lock(mutex);
+    if (std::holds_alternative<PoolIsOpen>(report)) open = true;
+    if (const auto* now = std::get_if<UpdatesAccepted>(&report)) accepted = now->number;
+    if (const auto* now = std::get_if<UpdatesDone>(&report)) applied = now->number;
+    if (const auto* error = std::get_if<UpdateRaised>(&report)) {
+      auto& texts = raised[error->number];
+      if (texts.size() < raised_texts_max) texts.push_back(error->error);
+      if (raised.size() > raised_updates_max) raised.erase(raised.begin());
+    }
+    if (const auto* now = std::get_if<CountsChanged>(&report)) {
+      state = now->state;
+      ++state_version;
+    }
+  }
+  changed.notify_all();
+  if (const auto* error = std::get_if<UpdateRaised>(&report)) note("handle_update failed: " + error->error);
+}
+
+void PoolClient::Impl::note(const std::string& text) {
+  if (options.on_notice) options.on_notice(text);
+}
+
+/// From here on every call reports `why` (the first one counts). All outcomes that there will be are delivered.
+void PoolClient::Impl::fail(Failure why) {
+  std::vector<std::shared_ptr<Stream::State>> all;
+  {
+    const std::lock_guard lock(mutex);
+    if (!failure) failure = std::move(why);
+    why = *failure;
+    for (const auto& [id, stream] : streams) all.push_back(stream);
+  }
+  changed.notify_all();
+  for (const auto& stream : all) {
+    {
+      const std::lock_guard lock(stream->mutex);
+      stream->over = why;
+    }
+    stream->arrived.notify_all();
+  }
+}
+
+/// There is no way to the head: ends the pool with this reason and stops trying.
+void PoolClient::Impl::give_up(Failure why) {
+  {
+    const std::lock_guard lock(mutex);
+    if (!failure) failure = why;
+  }
+  machine->close(closed_info(why.message));
+  flush();
+  loop.post([this] { connector.reset(); });  // not from within its own callback
+}
+
+void PoolClient::Impl::begin_shut_down() {
+  if (std::exchange(shutting_down, true)) return;
+  if (!connector) return loop.stop();
+  // Destroyed with the connector after run(): nothing that it calls is gone by then.
+  close_timer = loop.call_at(net::EventLoop::now() + goodbye_time, [this] { loop.stop(); });
+  connector->shut_down("the client closed its pool", [this] { loop.stop(); });
+}
+
+}  // namespace dc::client

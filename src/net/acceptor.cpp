@@ -1,0 +1,206 @@
+#include "net/acceptor.hpp"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "core/paths.hpp"
+
+namespace dc::net {
+namespace {
+
+using Protocol = asio::generic::stream_protocol;
+using Endpoint = Protocol::endpoint;
+using asio::ip::tcp;
+
+constexpr int backlog = 4096;
+constexpr int unsent_bytes_max = 256 << 10;
+constexpr int free_port_attempts = 20;
+
+Result<tcp::endpoint> endpoint_of(const std::string& address, std::uint16_t port) {
+  ErrorNumber error;
+  const auto parsed = asio::ip::make_address(address == "localhost" ? "127.0.0.1" : address, error);
+  if (error) {
+    return fail(ErrorCode::invalid, fmt::format("cannot listen on '{}': it is not an IP address", address));
+  }
+  if (!parsed.is_loopback()) {
+    return fail(ErrorCode::invalid, fmt::format("cannot listen on {}: sessions are not encrypted yet, so the head "
+                                                "serves only its own machine (127.0.0.1, ::1)",
+                                                address));
+  }
+  return tcp::endpoint(parsed, port);
+}
+
+/// Every step of opening a listening socket; the first error is the result.
+ErrorNumber open(Acceptor& acceptor, const tcp::endpoint& endpoint) {
+  ErrorNumber error;
+  const bool v6 = endpoint.address().is_v6();
+  acceptor.open(Protocol(v6 ? AF_INET6 : AF_INET, IPPROTO_TCP), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error && v6) acceptor.set_option(asio::ip::v6_only(true), error);
+  if (!error) acceptor.bind(Endpoint(endpoint.data(), endpoint.size()), error);
+  if (!error) acceptor.listen(backlog, error);
+  return error;
+}
+
+std::uint16_t port_of(const Acceptor& acceptor) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  getsockname(const_cast<Acceptor&>(acceptor).native_handle(), reinterpret_cast<sockaddr*>(&address), &size);
+  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                             : reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+bool no_ipv6(const tcp::endpoint& endpoint, const ErrorNumber& error) {
+  return endpoint.address().is_v6() &&
+         (error == asio::error::address_family_not_supported || error.value() == EADDRNOTAVAIL);
+}
+
+Error cannot_listen(const std::string& address, std::uint16_t port, const ErrorNumber& error) {
+  const std::string where = host_port(address, port);
+  if (error == asio::error::address_in_use) {
+    return fail(ErrorCode::io, fmt::format("cannot listen on {}: the port is in use. Is a head already running here? "
+                                           "Stop it, or choose another port with --port",
+                                           where));
+  }
+  if (error == asio::error::access_denied) {
+    return fail(ErrorCode::io, fmt::format("cannot listen on {}: ports below 1024 are for the administrator, choose "
+                                           "another one with --port",
+                                           where));
+  }
+  return fail(ErrorCode::io, fmt::format("cannot listen on {} ({})", where, error.message()));
+}
+
+struct Attempt {
+  std::vector<Acceptor> acceptors;
+  std::optional<Error> failure;
+  bool in_use = false;
+};
+
+Attempt try_listen(asio::io_context& context, const std::vector<std::string>& addresses,
+                   const std::vector<tcp::endpoint>& endpoints, std::uint16_t& port) {
+  Attempt attempt;
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    tcp::endpoint endpoint = endpoints[i];
+    endpoint.port(port);
+    Acceptor acceptor(context.get_executor());
+    const ErrorNumber error = open(acceptor, endpoint);
+    if (error && no_ipv6(endpoint, error) && endpoints.size() > 1) continue;
+    if (error) {
+      attempt.failure = cannot_listen(addresses[i], port, error);
+      attempt.in_use = error == asio::error::address_in_use;
+      return attempt;
+    }
+    if (port == 0) port = port_of(acceptor);
+    attempt.acceptors.push_back(std::move(acceptor));
+  }
+  return attempt;
+}
+
+/// The address of a Unix socket, or nothing when the path does not fit.
+std::optional<sockaddr_un> unix_address(const std::string& path) {
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path) return std::nullopt;
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+bool somebody_answers(const sockaddr_un& address) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return true;  // cannot know: leave the file alone
+  const int connected = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int error = errno;
+  ::close(fd);
+  return connected == 0 || error == EAGAIN;  // EAGAIN: its queue is full
+}
+
+}  // namespace
+
+std::string host_port(const std::string& address, std::uint16_t port) {
+  return address.find(':') == address.npos ? fmt::format("{}:{}", address, port) : fmt::format("[{}]:{}", address, port);
+}
+
+Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::vector<std::string>& addresses,
+                                         std::uint16_t& port) {
+  std::vector<tcp::endpoint> endpoints;
+  for (const std::string& address : addresses) {
+    BOOST_OUTCOME_TRY(endpoint, endpoint_of(address, port));
+    endpoints.push_back(endpoint);
+  }
+  const std::uint16_t wanted = port;
+  for (int i = 1;; ++i) {
+    port = wanted;
+    Attempt attempt = try_listen(context, addresses, endpoints, port);
+    if (!attempt.failure) return std::move(attempt.acceptors);
+    // The port that was free on the first address may be taken on the second.
+    if (wanted != 0 || !attempt.in_use || i == free_port_attempts) return *attempt.failure;
+  }
+}
+
+Result<Acceptor> listen_unix(asio::io_context& context, const std::string& path) {
+  const auto address = unix_address(path);
+  if (!address) {
+    return fail(ErrorCode::invalid, fmt::format("the path {} is too long for a socket: set DISTRIBUTED_COMPUTING_HOME "
+                                                "to a shorter directory",
+                                                path));
+  }
+  const std::string problem = paths::make_private_dir(std::filesystem::path(path).parent_path());
+  if (!problem.empty()) return fail(ErrorCode::io, problem);
+  Acceptor acceptor(context.get_executor());
+  ErrorNumber error;
+  acceptor.open(Protocol(AF_UNIX, 0), error);
+  const Endpoint endpoint(&*address, sizeof *address);
+  if (!error) acceptor.bind(endpoint, error);
+  if (error == asio::error::address_in_use) {
+    if (somebody_answers(*address)) {
+      return fail(ErrorCode::io, fmt::format("a head already serves the socket {}: stop it, or choose another port "
+                                             "with --port",
+                                             path));
+    }
+    unlink(path.c_str());
+    error = {};
+    acceptor.bind(endpoint, error);
+  }
+  // Nobody can connect before listen(), so there is no moment with too wide a mode.
+  if (!error && chmod(path.c_str(), 0600) != 0) error.assign(errno, boost::system::system_category());
+  if (!error) acceptor.listen(backlog, error);
+  if (error) return fail(ErrorCode::io, fmt::format("cannot listen on the socket {} ({})", path, error.message()));
+  return acceptor;
+}
+
+bool same_user(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
+}
+
+void prepare_tcp(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // What the kernel has taken from us can no longer be overtaken: a heartbeat or a small message would wait for it.
+  const int unsent_max = unsent_bytes_max;
+  setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
+}
+
+std::string peer_address(const Socket& socket) {
+  ErrorNumber error;
+  const Endpoint endpoint = socket.remote_endpoint(error);
+  const int family = error ? AF_UNSPEC : endpoint.data()->sa_family;
+  if (family == AF_UNIX) return "unix";
+  if (family != AF_INET && family != AF_INET6) return "unknown";
+  tcp::endpoint address;
+  address.resize(endpoint.size());
+  std::memcpy(address.data(), endpoint.data(), endpoint.size());
+  return host_port(address.address().to_string(), address.port());
+}
+
+}  // namespace dc::net

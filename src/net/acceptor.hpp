@@ -1,0 +1,34 @@
+// Sockets that listen: how they come about, and what is said when they cannot.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/result.hpp"
+#include "net/asio.hpp"
+
+namespace dc::net {
+
+using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol, Executor>;
+
+/// Listens on all the addresses with one port; 0 chooses one that is free on all. `port` is set to it.
+Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::vector<std::string>& addresses,
+                                         std::uint16_t& port);
+
+/// Listens on a Unix socket that only this user can open. A file that a dead head left behind is replaced.
+Result<Acceptor> listen_unix(asio::io_context& context, const std::string& path);
+
+/// True when the process at the other end of the connected Unix socket runs as our own user.
+bool same_user(int fd);
+
+/// Options of every TCP connection of ours.
+void prepare_tcp(int fd);
+
+/// "10.0.0.5:8899" or "[::1]:8899".
+std::string host_port(const std::string& address, std::uint16_t port);
+
+/// "127.0.0.1:40312", "[::1]:40312" or "unix", of the peer of a connected socket.
+std::string peer_address(const Socket& socket);
+
+}  // namespace dc::net

@@ -1,0 +1,162 @@
+#include "net/dialer.hpp"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cctype>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "net/acceptor.hpp"
+#include "net/event_loop_impl.hpp"
+#include "net/machine.hpp"
+
+namespace dc::net {
+namespace {
+
+using asio::ip::tcp;
+using Resolver = asio::ip::basic_resolver<tcp, Executor>;
+using Endpoint = asio::generic::stream_protocol::endpoint;
+
+bool is_socket(const std::string& path) {
+  struct stat file {};
+  return !path.empty() && stat(path.c_str(), &file) == 0 && S_ISSOCK(file.st_mode);
+}
+
+Endpoint unix_endpoint(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
+  return {&address, sizeof address};
+}
+
+std::string lower_first(std::string text) {
+  if (text.size() > 1 && std::islower(static_cast<unsigned char>(text[1]))) {
+    text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  }
+  return text;
+}
+
+/// Shared with the operation under way, which may end after the dialer is gone.
+class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
+  /// A handler that does nothing once the attempt is over.
+  template <class Body>
+  auto then(Body body) {
+    return [self = shared_from_this(), body = std::move(body)](auto&&... arguments) {
+      if (!self->over_) body(*self, std::forward<decltype(arguments)>(arguments)...);
+    };
+  }
+
+ public:
+  DialerImpl(asio::io_context& context, DialTarget target, std::function<void(Result<Dialed>)> on_done)
+      : target_(std::move(target)), on_done_(std::move(on_done)), resolver_(context.get_executor()),
+        socket_(context.get_executor()) {}
+
+  void start() {
+    ErrorNumber not_a_number;
+    const auto number = asio::ip::make_address(target_.address, not_a_number);
+    // Not left to the resolver: "localhost" must work on a machine without any name service.
+    if (target_.address == "localhost") {
+      endpoints_ = {{asio::ip::address_v4::loopback(), target_.port}, {asio::ip::address_v6::loopback(), target_.port}};
+    } else if (!not_a_number) {
+      endpoints_ = {{number, target_.port}};
+    } else {
+      return resolve();
+    }
+    asio::post(socket_.get_executor(), then([](DialerImpl& self) { self.connect_first(); }));
+  }
+
+  void cancel() {
+    over_ = true;
+    resolver_.cancel();
+    ErrorNumber ignored;
+    socket_.close(ignored);
+  }
+
+ private:
+  void resolve() {
+    resolver_.async_resolve(target_.address, std::to_string(target_.port), asio::ip::resolver_base::numeric_service,
+                            then([](DialerImpl& self, ErrorNumber error, Resolver::results_type results) {
+      if (error || results.empty()) {
+        return self.done(fail(ErrorCode::unreachable, fmt::format("cannot find the machine '{}' ({}): is the name right?",
+                                                                  self.target_.address, lower_first(error.message()))));
+      }
+      for (const auto& entry : results) self.endpoints_.push_back(entry.endpoint());
+      self.connect_first();
+    }));
+  }
+
+  void connect_first() {
+    bool own_machine = false;
+    for (const tcp::endpoint& endpoint : endpoints_) own_machine = own_machine || local_address(*endpoint.data());
+    if (!own_machine || !is_socket(target_.unix_path)) return connect_next();
+    socket_.async_connect(unix_endpoint(target_.unix_path), then([](DialerImpl& self, ErrorNumber error) {
+      // A file that a dead head left, or someone else's socket: the port decides.
+      if (error || !same_user(self.socket_.native_handle())) return self.connect_next();
+      self.done(Dialed{std::move(self.socket_), "unix"});
+    }));
+  }
+
+  void connect_next() {
+    if (tried_ == endpoints_.size()) {
+      return done(fail(ErrorCode::unreachable,
+                       fmt::format("cannot reach the head at {} ({}): is it running, and is the port open?",
+                                   host_port(target_.address, target_.port), lower_first(last_error_.message()))));
+    }
+    const tcp::endpoint& endpoint = endpoints_[tried_++];
+    ErrorNumber ignored;
+    socket_.close(ignored);
+    socket_.async_connect(Endpoint(endpoint.data(), endpoint.size()), then([](DialerImpl& self, ErrorNumber error) {
+      self.on_connect(error);
+    }));
+  }
+
+  void on_connect(ErrorNumber error) {
+    // While nobody listens on a high port of this machine, TCP may connect us to ourselves.
+    if (!error && socket_.local_endpoint(error) == socket_.remote_endpoint(error)) {
+      error = asio::error::connection_refused;
+    }
+    if (error) {
+      last_error_ = error;
+      return connect_next();
+    }
+    prepare_tcp(socket_.native_handle());
+    std::string address = peer_address(socket_);
+    done(Dialed{std::move(socket_), std::move(address)});
+  }
+
+  void done(Result<Dialed> result) {
+    over_ = true;
+    std::exchange(on_done_, {})(std::move(result));
+  }
+
+  DialTarget target_;
+  std::function<void(Result<Dialed>)> on_done_;
+  Resolver resolver_;
+  Socket socket_;
+  std::vector<tcp::endpoint> endpoints_;
+  std::size_t tried_ = 0;
+  ErrorNumber last_error_;
+  bool over_ = false;
+};
+
+class DialerHandle final : public Dialer {
+ public:
+  explicit DialerHandle(std::shared_ptr<DialerImpl> impl) : impl_(std::move(impl)) {}
+  ~DialerHandle() override { impl_->cancel(); }
+
+ private:
+  std::shared_ptr<DialerImpl> impl_;
+};
+
+}  // namespace
+
+std::unique_ptr<Dialer> dial(EventLoop& loop, DialTarget target, std::function<void(Result<Dialed>)> on_done) {
+  auto impl = std::make_shared<DialerImpl>(loop.impl().context, std::move(target), std::move(on_done));
+  impl->start();
+  return std::make_unique<DialerHandle>(std::move(impl));
+}
+
+}  // namespace dc::net

@@ -1,0 +1,113 @@
+#include "net/session_impl.hpp"
+
+#include <utility>
+
+#include "net/handshake.hpp"
+
+namespace dc::net {
+namespace {
+
+SessionId next_session_id() {
+  static std::uint64_t count = 0;  // sessions are made on the loop's thread, but a process may have several loops
+  return SessionId{__atomic_add_fetch(&count, 1, __ATOMIC_RELAXED)};
+}
+
+}  // namespace
+
+SessionImpl::SessionImpl(EventLoop& loop, Peer peer, std::shared_ptr<Channel> channel,
+                         wire::FrameReader::Options reader, Events events)
+    : loop_(loop), id_(next_session_id()), peer_(std::move(peer)), channel_(std::move(channel)),
+      reader_(std::move(reader)), events_(std::move(events)) {}
+
+void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
+  writing_ = writing;
+  first_ = std::move(last);
+  channel_->set_frame_bytes_max(limits::frame_bytes_max);
+  const auto weak = weak_from_this();
+  channel_->listen({
+      .on_frame =
+          [weak](std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {
+            if (const auto self = weak.lock()) self->on_frame(std::move(frame), bytes);
+          },
+      .on_written =
+          [weak] {
+            const auto self = weak.lock();
+            if (!self) return;
+            self->writing_ = false;
+            self->writing_bytes_ = 0;
+            self->schedule_flush();
+          },
+      .on_closed =
+          [weak](const Error& why) {
+            if (const auto self = weak.lock()) self->finish(why);
+          },
+  });
+  schedule_flush();
+}
+
+void SessionImpl::send(wire::Message message, wire::Lane lane) {
+  if (state_ != State::open) return;
+  writer_.push(std::move(message), lane);
+  schedule_flush();
+}
+
+void SessionImpl::schedule_flush() {
+  if (flush_scheduled_ || writing_ || state_ == State::over) return;
+  if (state_ == State::open && writer_.empty() && !first_) return;
+  flush_scheduled_ = true;
+  loop_.at_turn_end([self = shared_from_this()] { self->flush(); });
+}
+
+void SessionImpl::flush() {
+  flush_scheduled_ = false;
+  if (writing_ || state_ == State::over) return;
+  if (writer_.empty() && !first_) {
+    if (state_ == State::closing) channel_->close(close_reason_);
+    return;
+  }
+  wire::Frame frame = first_ ? std::move(*first_) : writer_.next();
+  first_.reset();
+  writing_ = true;
+  writing_bytes_ = frame.head.size() + frame.body.size();
+  channel_->write(std::move(frame));
+}
+
+void SessionImpl::close(std::string reason) {
+  if (state_ != State::open) return;
+  state_ = State::closing;
+  close_reason_ = std::move(reason);
+  // A peer that does not read, or does not say farewell, must not keep us.
+  deadline_ = loop_.call_at(EventLoop::now() + close_deadline, [this] {
+    finish(fail(ErrorCode::unreachable, "it was closed at this end"));
+  });
+  schedule_flush();
+}
+
+void SessionImpl::on_frame(std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {
+  if (state_ != State::open) return;
+  std::vector<wire::Message> messages;
+  const auto read = reader_.read(bytes, std::move(frame), messages);
+  for (const wire::Message& message : messages) {
+    if (const auto* goodbye = std::get_if<wire::Goodbye>(&message)) {
+      goodbye_ = goodbye->message.empty() ? "goodbye" : printable(goodbye->message);
+    }
+  }
+  if (!messages.empty()) events_.on_messages(*this, std::move(messages));
+  if (!read && state_ == State::open) finish(read.error());
+}
+
+void SessionImpl::finish(Error why) {
+  if (state_ == State::over) return;
+  if (state_ == State::open && !goodbye_.empty()) why = fail(ErrorCode::unreachable, goodbye_);
+  abort();
+  const auto self = shared_from_this();
+  events_.on_closed(*this, why);
+}
+
+void SessionImpl::abort() {
+  state_ = State::over;
+  deadline_.reset();
+  channel_->abort();
+}
+
+}  // namespace dc::net
