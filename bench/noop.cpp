@@ -25,7 +25,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 int main(int argc, char** argv) {
   dc::initialize(argc, argv);
   if (argc != 5) return std::cerr << "usage: bench_noop PASSWORD ADDRESS PORT JOBS\n", 2;
-  dc::PoolOptions options;
+  dc::PoolSettings options;
   options.password = argv[1];
   options.address = argv[2];
   options.port = static_cast<std::uint16_t>(std::stoi(argv[3]));

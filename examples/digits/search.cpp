@@ -125,7 +125,7 @@ std::vector<Point> neighbours(const std::map<Point, double>& scores, std::size_t
   return points;
 }
 
-int search(const Images& images, const dc::PoolOptions& options) {
+int search(const Images& images, const dc::PoolSettings& options) {
   std::map<Point, double> scores;
   {
     dc::Pool<Trainer> pool(options, images);
@@ -153,7 +153,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    dc::PoolOptions options;
+    dc::PoolSettings options;
     options.password = argv[2];
     if (argc > 3) options.address = argv[3];
     if (argc > 4) options.port = static_cast<std::uint16_t>(std::stoi(argv[4]));

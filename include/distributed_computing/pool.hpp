@@ -1,0 +1,136 @@
+// A pool of workers of one class on all the machines that joined a head. Feels like multiprocessing.Pool.
+//
+//   dc::Pool<Trainer> pool({.password = "123456", .address = "194.173.121.37"}, "digits.csv");
+//   for (const Score& score : pool.imap_unordered(parameter_sets)) pool.update_workers(CacheEntry{score});
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <future>
+#include <limits>
+#include <memory>
+#include <ranges>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "distributed_computing/detail/codec.hpp"
+#include "distributed_computing/detail/raw_pool.hpp"
+#include "distributed_computing/errors.hpp"
+#include "distributed_computing/results.hpp"
+#include "distributed_computing/settings.hpp"
+#include "distributed_computing/worker.hpp"
+
+namespace dc {
+
+/// To be called first in main. In a worker process (which is this same program, started by a node) it serves the node and never
+/// returns; elsewhere it does nothing.
+void initialize(int argc, char** argv);
+
+/// `Worker` is registered by DISTRIBUTED_COMPUTING_WORKER in this program. All members may be called from several threads.
+/// All throw PoolClosed after close() and WorkerInitError once the class turned out to fail everywhere.
+template <class Worker>
+class Pool {
+  static_assert(detail::HasRun<Worker>, "the worker class needs one public method run, neither overloaded nor a template");
+
+ public:
+  using Result = detail::result_value_t<Worker>;  ///< what run returns; std::monostate for void
+  static constexpr std::chrono::nanoseconds forever = std::chrono::nanoseconds::max();
+
+  /// Connects to the head and opens the pool; `arguments` go to every worker's constructor.
+  /// Throws HeadUnreachable, AuthenticationError.
+  template <class... Arguments>
+  explicit Pool(const PoolSettings& settings, const Arguments&... arguments) {
+    static_assert(std::is_constructible_v<Worker, const Arguments&...>, "the worker class has no constructor for these arguments");
+    msgpack::sbuffer spec;
+    msgpack::packer<msgpack::sbuffer> packer(spec);
+    const std::string name = detail::Registration<Worker>::name;
+    packer.pack_array(2);
+    packer.pack(name);
+    packer.pack_array(sizeof...(Arguments));
+    (packer.pack(arguments), ...);
+    pool_ = detail::open_pool(settings, name, {spec.data(), spec.size()});
+  }
+  ~Pool() { close(); }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  /// Runs all items; their results in the order of the items. An item is the argument of run, or a std::tuple of its
+  /// arguments. Throws what the first failed item, in their order, failed with; the rest is abandoned.
+  template <std::ranges::input_range Items>
+  std::vector<Result> map(Items&& items) {
+    std::vector<Result> values;
+    if constexpr (std::ranges::sized_range<Items>) values.reserve(std::ranges::size(items));
+    auto results = make_results(std::forward<Items>(items), true, 4 * detail::window_jobs);
+    for (auto result = results.begin(); result != results.end(); ++result) values.push_back(*result);
+    return values;
+  }
+  /// The same lazily, for a range that may be endless: see Results.
+  template <std::ranges::input_range Items>
+  auto imap(Items&& items) {
+    return make_results(std::forward<Items>(items), true, detail::window_jobs);
+  }
+  /// The same, each result as soon as it is there, in any order.
+  template <std::ranges::input_range Items>
+  auto imap_unordered(Items&& items) {
+    return make_results(std::forward<Items>(items), false, detail::window_jobs);
+  }
+
+  /// Runs one job. The future holds the result or the exception.
+  template <class... Arguments>
+  std::future<Result> submit(const Arguments&... arguments) {
+    using Parameters = detail::run_arguments_t<Worker>;
+    static_assert(detail::accepts<Parameters, const Arguments&...>, "run does not take these arguments");
+    auto promise = std::make_shared<std::promise<Result>>();
+    auto future = promise->get_future();
+    pool_->submit(detail::pack_tuple(Parameters(arguments...)), [promise](detail::RawOutcome&& outcome) {
+      try {
+        if (outcome.error) std::rethrow_exception(outcome.error);
+        promise->set_value(detail::decode_result<Worker>(outcome.data, outcome.size));
+      } catch (...) {
+        promise->set_exception(std::current_exception());
+      }
+    });
+    return future;
+  }
+
+  /// Every worker calls handle_update with these arguments once, in order, between two jobs (later workers before their first).
+  /// Returns when the head has the update. A job submitted afterwards runs only on workers that have applied it.
+  template <class... Arguments>
+  void update_workers(const Arguments&... arguments) {
+    static_assert(detail::HasUpdate<Worker>, "the worker class has no handle_update");
+    using Parameters = detail::update_arguments_t<Worker>;
+    static_assert(detail::accepts<Parameters, const Arguments&...>, "handle_update does not take these arguments");
+    last_update_ = pool_->update(detail::pack_tuple(Parameters(arguments...)));
+  }
+  /// Waits until every present worker has applied the latest update of this thread's view. Throws TimeoutError, and JobError when
+  /// handle_update threw.
+  void wait_for_updates(std::chrono::nanoseconds timeout = forever) { pool_->wait_applied(last_update_, timeout); }
+
+  /// Workers of this pool that are constructed now.
+  [[nodiscard]] std::uint32_t get_workers_count() const { return pool_->workers(); }
+  /// Nodes (machines) that are connected to the head now.
+  [[nodiscard]] std::uint32_t get_nodes_count() const { return pool_->nodes(); }
+  /// Throws TimeoutError.
+  void wait_for_workers(std::uint32_t count = 1, std::chrono::nanoseconds timeout = forever) {
+    pool_->wait_for_workers(count, timeout);
+  }
+
+  /// Aborts running jobs and frees the slots. May be called again.
+  void close() {
+    if (pool_) pool_->close();
+  }
+
+ private:
+  template <class Items>
+  auto make_results(Items&& items, bool ordered, std::size_t window) {
+    using View = std::views::all_t<Items>;
+    return Results<Worker, View>(pool_, std::views::all(std::forward<Items>(items)), ordered, window);
+  }
+
+  std::shared_ptr<detail::RawPool> pool_;  // shared with results that are still iterated
+  std::atomic<std::uint64_t> last_update_ = 0;
+};
+
+}  // namespace dc

@@ -1,0 +1,236 @@
+// The C++ interface's compiled part: PoolClient behind detail::RawPool, failures as exceptions.
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "client/pool_client.hpp"
+#include "distributed_computing/detail/raw_pool.hpp"
+#include "distributed_computing/detail/worker_entry.hpp"
+#include "distributed_computing/errors.hpp"
+#include "distributed_computing/pool.hpp"
+
+namespace dc {
+
+void initialize(int, char**) {
+  if (detail::in_worker_process()) detail::worker_main();
+}
+
+namespace detail {
+namespace {
+
+using client::Failure;
+using client::FailureKind;
+using client::PoolClient;
+
+constexpr std::size_t take_max = 4096;
+
+ErrorDetails details_of(const ErrorInfo& info) {
+  return {info.host, info.slot, info.traceback, info.type_name, info.exit_status, info.signal};
+}
+
+std::exception_ptr exception_of(const ErrorInfo& info) {
+  const ErrorDetails details = details_of(info);
+  switch (info.kind) {
+    case ErrorKind::job_error:
+      return std::make_exception_ptr(JobError(info.message, details));
+    case ErrorKind::worker_died:
+      return std::make_exception_ptr(WorkerDied(info.message, details));
+    case ErrorKind::job_timeout:
+      return std::make_exception_ptr(JobTimeout(info.message, details));
+    case ErrorKind::worker_init_error:
+      return std::make_exception_ptr(WorkerInitError(info.message, details));
+    case ErrorKind::pool_closed:
+      return std::make_exception_ptr(PoolClosed(info.message, details));
+    case ErrorKind::too_large:
+      return std::make_exception_ptr(PayloadTooLarge(info.message));
+    case ErrorKind::serialization:
+      return std::make_exception_ptr(SerializationError(info.message, details));
+  }
+  return std::make_exception_ptr(JobError(info.message, details));
+}
+
+[[noreturn]] void raise(const Failure& failure) {
+  switch (failure.kind) {
+    case FailureKind::unreachable:
+      throw HeadUnreachable(failure.message);
+    case FailureKind::authentication:
+      throw AuthenticationError(failure.message);
+    case FailureKind::too_large:
+      throw PayloadTooLarge(failure.message);
+    case FailureKind::pool_failed:
+      std::rethrow_exception(exception_of(failure.info));
+    case FailureKind::pool_closed:
+    case FailureKind::invalid:
+      break;
+  }
+  throw PoolClosed(failure.message);
+}
+
+template <class T>
+T value_or_raise(client::Outcomes<T>&& result) {
+  if (!result) raise(result.error());
+  return std::move(result).value();
+}
+
+RawOutcome raw(client::Completed&& completed) {
+  const Payload payload = std::move(completed.outcome.payload);
+  RawOutcome outcome{completed.sequence, payload.owner(), payload.data(), payload.size(), nullptr};
+  if (completed.outcome.error) outcome.error = exception_of(*completed.outcome.error);
+  return outcome;
+}
+
+class Stream final : public RawStream {
+ public:
+  explicit Stream(std::unique_ptr<client::Stream> stream) : stream_(std::move(stream)) {}
+  std::uint64_t submit(std::vector<std::string> arguments) override {
+    std::vector<Payload> payloads;
+    payloads.reserve(arguments.size());
+    for (std::string& item : arguments) payloads.emplace_back(std::move(item));
+    return value_or_raise(stream_->submit(std::move(payloads)));
+  }
+  std::vector<RawOutcome> take(std::chrono::nanoseconds timeout) override {
+    std::vector<RawOutcome> outcomes;
+    for (auto& completed : value_or_raise(stream_->take(take_max, timeout))) outcomes.push_back(raw(std::move(completed)));
+    return outcomes;
+  }
+
+ private:
+  std::unique_ptr<client::Stream> stream_;
+};
+
+/// Calls back for the outcomes of one stream, on a thread of its own.
+class Callbacks {
+ public:
+  explicit Callbacks(std::unique_ptr<client::Stream> stream) : stream_(std::move(stream)), thread_([this] { run(); }) {}
+  ~Callbacks() {
+    stop_ = true;
+    thread_.join();
+  }
+  void submit(std::string arguments, std::function<void(RawOutcome&&)> done) {
+    const std::lock_guard lock(mutex_);
+    waiting_.emplace(value_or_raise(stream_->submit(Payload(std::move(arguments)))), std::move(done));
+  }
+
+ private:
+  void run() {
+    while (!stop_) {
+      auto taken = stream_->take(take_max, std::chrono::milliseconds(50));
+      if (!taken) return fail_all(taken.error());
+      for (auto& completed : taken.value()) {
+        std::unique_lock lock(mutex_);
+        const auto found = waiting_.find(completed.sequence);
+        const auto done = std::move(found->second);
+        waiting_.erase(found);
+        lock.unlock();
+        done(raw(std::move(completed)));
+      }
+    }
+  }
+  void fail_all(const Failure& failure) {
+    std::unique_lock lock(mutex_);
+    auto waiting = std::exchange(waiting_, {});
+    lock.unlock();
+    for (auto& [sequence, done] : waiting) {
+      RawOutcome outcome;
+      outcome.sequence = sequence;
+      try {
+        raise(failure);
+      } catch (...) {
+        outcome.error = std::current_exception();
+      }
+      done(std::move(outcome));
+    }
+  }
+  std::unique_ptr<client::Stream> stream_;
+  std::mutex mutex_;
+  std::map<JobSequence, std::function<void(RawOutcome&&)>> waiting_;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+class ClientPool final : public RawPool {
+ public:
+  explicit ClientPool(client::ClientOptions options) : client_(PoolClient::start(std::move(options))) {
+    while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
+    }
+  }
+  ~ClientPool() override { close(); }
+  ClientPool(const ClientPool&) = delete;
+  ClientPool& operator=(const ClientPool&) = delete;
+
+  std::unique_ptr<RawStream> open_stream() override {
+    return std::make_unique<Stream>(value_or_raise(client_->open_stream()));
+  }
+  void submit(std::string arguments, std::function<void(RawOutcome&&)> done) override {
+    Callbacks* callbacks = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!callbacks_) callbacks_ = std::make_unique<Callbacks>(value_or_raise(client_->open_stream()));
+      callbacks = callbacks_.get();
+    }
+    callbacks->submit(std::move(arguments), std::move(done));
+  }
+  std::uint64_t update(std::string arguments) override {
+    return value_or_raise(client_->update(Payload(std::move(arguments))));
+  }
+  void wait_applied(std::uint64_t number, std::chrono::nanoseconds timeout) override {
+    if (number == 0) return;
+    if (!value_or_raise(client_->wait_applied(number, timeout))) throw TimeoutError("the update was not applied by every worker in time");
+    const auto failures = client_->update_failures(number);
+    if (!failures.empty()) throw JobError(failures.front());
+  }
+  std::uint32_t workers() override { return value_or_raise(client_->counts()).state.workers; }
+  std::uint32_t nodes() override { return value_or_raise(client_->counts()).state.nodes; }
+  void wait_for_workers(std::uint32_t count, std::chrono::nanoseconds timeout) override {
+    if (!value_or_raise(client_->wait_workers(count, timeout))) {
+      throw TimeoutError("only " + std::to_string(workers()) + " of " + std::to_string(count) + " workers are there");
+    }
+  }
+  void close() override {
+    client_->close();
+    const std::lock_guard lock(mutex_);
+    callbacks_.reset();
+  }
+
+ private:
+  std::shared_ptr<PoolClient> client_;
+  std::mutex mutex_;
+  std::unique_ptr<Callbacks> callbacks_;
+};
+
+}  // namespace
+
+std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label, std::string spec) {
+  client::ClientOptions options;
+  options.address = settings.address;
+  options.port = settings.port;
+  options.password = settings.password;
+  options.connect_timeout = settings.connect_timeout;
+  options.spec = Payload(std::move(spec));
+  options.program_path = "/proc/self/exe";
+  options.pool.language = Language::cpp;
+  options.pool.label = label;
+  options.pool.weight = settings.weight;
+  options.pool.job_timeout = settings.job_timeout;
+  options.pool.init_timeout = settings.init_timeout;
+  options.pool.max_retries = settings.max_retries;
+  options.pool.min_workers = settings.min_workers;
+  options.pool.keep_updates_history = settings.keep_updates_history;
+  options.pool.retry_exceptions = settings.retry_exceptions;
+  options.pool.forward_output = settings.show_output;
+  options.on_notice = [](const std::string& text) { std::fprintf(stderr, "distributed-computing: %s\n", text.c_str()); };
+  if (settings.show_output) {
+    options.on_output = [](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
+      for (const std::string& line : lines) std::fprintf(stderr, "[%s/%u] %s\n", host.c_str(), slot, line.c_str());
+    };
+  }
+  return std::make_shared<ClientPool>(std::move(options));
+}
+
+}  // namespace detail
+}  // namespace dc
