@@ -178,7 +178,11 @@ def main() -> None:
     show(figures)
     if options.record:
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-        entry = {"date": datetime.date.today().isoformat(), "commit": commit.stdout.strip(), "figures": figures}
+        entry = {
+            "date": datetime.date.today().isoformat(),
+            "commit": commit.stdout.strip(),
+            "figures": figures,
+        }
         with open(ROOT / "bench" / "ledger.jsonl", "a") as ledger:
             ledger.write(json.dumps(entry) + "\n")
 

@@ -119,14 +119,15 @@ def harm(cluster: Cluster) -> None:
     _, slot = busy_worker(status)
     os.kill(slot["worker_pid"], signal.SIGKILL)
     say(f"killed a worker: pid {slot['worker_pid']}, slot {slot['slot']}, after {done(status)} results")
-    status = cluster.wait("more results", lambda s, seen=done(status): done(s) >= seen + 10)
+    seen = done(status)
+    status = cluster.wait("more results", lambda s: done(s) >= seen + 10)
     node = cluster.processes["node-b"]
     node.kill()
     node.wait()
     say(f"killed a node: pid {node.pid} with its workers, after {done(status)} results")
-    status = cluster.wait("the loss is noticed", lambda s: len([n for n in s["nodes"] if n["connected"]]) == 1)
+    status = cluster.wait("the loss is noticed", lambda s: len(s["nodes"]) == 1)
     cluster.start("node-b", "--workers", "2")
-    status = cluster.wait("the node is back", lambda s: len([n for n in s["nodes"] if n["connected"]]) == 2)
+    status = cluster.wait("the node is back", lambda s: len(s["nodes"]) == 2)
     say(f"the node is back; jobs that lost their worker and run again so far: {pool_of(status).get('jobs_rerun', 0)}")
 
 

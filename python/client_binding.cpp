@@ -23,13 +23,13 @@ namespace {
 
 using dc::Duration;
 using dc::Payload;
-using dc::python::Buffer;
-using dc::python::object_of;
-using dc::python::payload_of;
 using dc::client::Completed;
 using dc::client::Failure;
 using dc::client::FailureKind;
 using dc::client::Outcomes;
+using dc::python::Buffer;
+using dc::python::object_of;
+using dc::python::payload_of;
 
 constexpr auto signal_check_interval = std::chrono::milliseconds(50);
 constexpr std::size_t take_max = 4096;
@@ -38,20 +38,24 @@ constexpr std::size_t take_max = 4096;
 
 const char* class_of(const Failure& failure) {
   switch (failure.kind) {
-    case FailureKind::pool_closed: return "PoolClosed";
-    case FailureKind::unreachable: return "HeadUnreachable";
-    case FailureKind::authentication: return "AuthenticationError";
-    case FailureKind::too_large: return "PayloadTooLarge";
+    case FailureKind::pool_closed:
+      return "PoolClosed";
+    case FailureKind::unreachable:
+      return "HeadUnreachable";
+    case FailureKind::authentication:
+      return "AuthenticationError";
+    case FailureKind::too_large:
+      return "PayloadTooLarge";
     case FailureKind::pool_failed:
       return failure.info.kind == dc::ErrorKind::worker_init_error ? "WorkerInitError" : "PoolClosed";
-    case FailureKind::invalid: return "PoolClosed";
+    case FailureKind::invalid:
+      return "PoolClosed";
   }
   return "PoolClosed";
 }
 
 nb::str text(const std::string& value) {
-  return nb::steal<nb::str>(
-      PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), "replace"));
+  return nb::steal<nb::str>(PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), "replace"));
 }
 
 /// Raises the class of distributed_computing.errors, with the details as attributes.
@@ -185,18 +189,30 @@ dc::PoolOptions pool_options(nb::dict given) {
   options.language = dc::Language::python;
   for (auto [key, value] : given) {
     const auto name = nb::cast<std::string>(key);
-    if (name == "label") options.label = nb::cast<std::string>(value);
-    else if (name == "python_version") options.python_version = nb::cast<std::string>(value);
-    else if (name == "weight") options.weight = nb::cast<double>(value);
-    else if (name == "max_retries") options.max_retries = nb::cast<std::uint32_t>(value);
-    else if (name == "job_timeout_ms") options.job_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
-    else if (name == "init_timeout_ms") options.init_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
-    else if (name == "keep_updates_history") options.keep_updates_history = nb::cast<bool>(value);
-    else if (name == "retry_exceptions") options.retry_exceptions = nb::cast<bool>(value);
-    else if (name == "forward_output") options.forward_output = nb::cast<bool>(value);
-    else if (name == "min_workers") options.min_workers = nb::cast<std::uint32_t>(value);
-    else if (name == "min_gpu_memory_mib") options.min_gpu_memory_mib = nb::cast<std::uint64_t>(value);
-    else throw nb::type_error(("unknown pool option " + name).c_str());
+    if (name == "label")
+      options.label = nb::cast<std::string>(value);
+    else if (name == "python_version")
+      options.python_version = nb::cast<std::string>(value);
+    else if (name == "weight")
+      options.weight = nb::cast<double>(value);
+    else if (name == "max_retries")
+      options.max_retries = nb::cast<std::uint32_t>(value);
+    else if (name == "job_timeout_ms")
+      options.job_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
+    else if (name == "init_timeout_ms")
+      options.init_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
+    else if (name == "keep_updates_history")
+      options.keep_updates_history = nb::cast<bool>(value);
+    else if (name == "retry_exceptions")
+      options.retry_exceptions = nb::cast<bool>(value);
+    else if (name == "forward_output")
+      options.forward_output = nb::cast<bool>(value);
+    else if (name == "min_workers")
+      options.min_workers = nb::cast<std::uint32_t>(value);
+    else if (name == "min_gpu_memory_mib")
+      options.min_gpu_memory_mib = nb::cast<std::uint64_t>(value);
+    else
+      throw nb::type_error(("unknown pool option " + name).c_str());
   }
   return options;
 }
@@ -232,13 +248,15 @@ class PyClient {
   PyClient& operator=(const PyClient&) = delete;
 
   bool wait_open(double timeout) {
-    return wait_in_slices(timeout, [&](Duration slice) { return client_->wait_open(slice); }, is_true);
+    return wait_in_slices(
+        timeout, [&](Duration slice) { return client_->wait_open(slice); }, is_true);
   }
   PyStream open_stream() { return PyStream(value_or_raise(client_->open_stream())); }
 
   dc::UpdateNumber update(nb::handle parts) {
     const auto number = value_or_raise(client_->send_update(payload_of(parts)));
-    wait_in_slices(HUGE_VAL, [&](Duration slice) { return client_->wait_accepted(number, slice); }, is_true);
+    wait_in_slices(
+        HUGE_VAL, [&](Duration slice) { return client_->wait_accepted(number, slice); }, is_true);
     return number;
   }
   nb::object wait_applied(dc::UpdateNumber number, double timeout) {
@@ -258,7 +276,8 @@ class PyClient {
   }
   void wait_state(double timeout) {
     const auto seen = seen_version_;
-    wait_in_slices(timeout, [&](Duration slice) { return client_->wait_counts(seen, slice); }, is_true);
+    wait_in_slices(
+        timeout, [&](Duration slice) { return client_->wait_counts(seen, slice); }, is_true);
   }
   void close() {
     const nb::gil_scoped_release unlocked;
@@ -303,8 +322,8 @@ NB_MODULE(_client, module) {
   nb::class_<PyClient>(module, "PoolClient")
       .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, nb::object,
                     nb::object>(),
-           nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"),
-           nb::arg("spec"), nb::arg("connect_timeout"), nb::arg("on_notice").none(), nb::arg("on_output").none())
+           nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
+           nb::arg("connect_timeout"), nb::arg("on_notice").none(), nb::arg("on_output").none())
       .def("wait_open", &PyClient::wait_open, nb::arg("timeout"))
       .def("open_stream", &PyClient::open_stream)
       .def("update", &PyClient::update, nb::arg("parts"))

@@ -29,8 +29,8 @@ struct Memory {
   std::shared_ptr<std::byte> bytes;
   std::size_t size;
   explicit Memory(std::size_t size)
-      : bytes(static_cast<std::byte*>(::operator new(size, std::align_val_t{alignment})),
-              [](std::byte* memory) { ::operator delete(memory, std::align_val_t{alignment}); }),
+      : bytes(static_cast<std::byte*>(::operator new (size, std::align_val_t{alignment})),
+              [](std::byte* memory) { ::operator delete (memory, std::align_val_t{alignment}); }),
         size(size) {}
   [[nodiscard]] Payload payload() const { return Payload(bytes, {bytes.get(), size}); }
 };

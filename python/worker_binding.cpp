@@ -30,7 +30,8 @@ struct Buffer {
 int buffer_get(PyObject* self, Py_buffer* view, int flags) {
   const Payload& payload = nb::inst_ptr<Buffer>(nb::handle(self))->payload;
   // Writable: it is a private mapping or a buffer that only this job looks at.
-  return PyBuffer_FillInfo(view, self, const_cast<char*>(payload.data()), static_cast<Py_ssize_t>(payload.size()), 0, flags);
+  return PyBuffer_FillInfo(view, self, const_cast<char*>(payload.data()), static_cast<Py_ssize_t>(payload.size()), 0,
+                           flags);
 }
 
 PyType_Slot buffer_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(buffer_get)}, {0, nullptr}};
@@ -46,7 +47,8 @@ std::size_t aligned(std::size_t offset) { return (offset + alignment - 1) / alig
 /// Assembles what _payload.dumps() returned: bytes, or a list of parts, with one copy (large ones into a memory file).
 Payload from_python(nb::handle value) {
   if (PyBytes_Check(value.ptr())) {
-    return Payload(std::string(PyBytes_AS_STRING(value.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()))));
+    return Payload(
+        std::string(PyBytes_AS_STRING(value.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()))));
   }
   struct Part {
     Py_buffer view{};
@@ -149,7 +151,9 @@ int run(const nb::object& build) {
       info.message = error.what();
       if (error.matches(construction_error)) {
         nb::object args = error.value().attr("args");
-        const auto field = [&](std::size_t i) { return i < nb::len(args) ? nb::cast<std::string>(nb::object(args[i])) : ""; };
+        const auto field = [&](std::size_t i) {
+          return i < nb::len(args) ? nb::cast<std::string>(nb::object(args[i])) : "";
+        };
         info.message = field(0);
         info.traceback = field(1);
         info.type_name = field(2);
@@ -167,9 +171,11 @@ NB_MODULE(_worker, module) {
   nb::set_leak_warnings(false);
   module.doc() = "The worker runtime: run(build) serves the node that started this process.";
   nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots), "Bytes of a payload, shared without a copy.");
-  construction_error = nb::steal(PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr));
+  construction_error =
+      nb::steal(PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr));
   module.attr("ConstructionError") = construction_error;
-  module.def("run", &run, nb::arg("build"),
-             "Serve the node until it says stop; returns the exit code. build(spec, label, python_version, slot) returns an "
-             "object with run_job(payload) and update(payload), or raises ConstructionError.");
+  module.def(
+      "run", &run, nb::arg("build"),
+      "Serve the node until it says stop; returns the exit code. build(spec, label, python_version, slot) returns an "
+      "object with run_job(payload) and update(payload), or raises ConstructionError.");
 }

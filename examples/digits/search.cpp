@@ -37,8 +37,8 @@ struct Point {
 
 struct Score {
   Point point;
-  double accuracy{};     ///< on the validation rows
-  bool known = false;    ///< the worker had it from an update
+  double accuracy{};   ///< on the validation rows
+  bool known = false;  ///< the worker had it from an update
   MSGPACK_DEFINE(point, accuracy, known)
 };
 
@@ -96,8 +96,8 @@ void evaluate(dc::Pool<Trainer>& pool, const std::vector<Point>& points, const c
     known += score.known;
     if (scores.emplace(score.point, score.accuracy).second) pool.update_workers(score);
     const auto width = static_cast<int>(++done * 40 / points.size());
-    std::fprintf(stderr, "\r%s |%.*s%*s| %zu/%zu", title, width, "########################################",
-                 40 - width, "", done, points.size());
+    std::fprintf(stderr, "\r%s |%.*s%*s| %zu/%zu", title, width, "########################################", 40 - width,
+                 "", done, points.size());
   }
   std::fprintf(stderr, "  (%zu known already)\n", known);
 }
@@ -120,7 +120,8 @@ std::vector<Point> neighbours(const std::map<Point, double>& scores, std::size_t
     const Point& p = order[i].second;
     for (int r : {-1, 0, 1})
       for (int d : {-1, 0, 1})
-        if (p.rate_step + r >= 0 && p.decay_step + d >= 0) points.push_back({p.rate_step + r, p.width_step, p.decay_step + d});
+        if (p.rate_step + r >= 0 && p.decay_step + d >= 0)
+          points.push_back({p.rate_step + r, p.width_step, p.decay_step + d});
   }
   return points;
 }
@@ -132,8 +133,8 @@ int search(const Images& images, const dc::PoolSettings& options) {
     evaluate(pool, coarse_grid(), "coarse grid", scores);
     evaluate(pool, neighbours(scores, 6), "refinement ", scores);
   }
-  const auto best = std::max_element(scores.begin(), scores.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto best =
+      std::max_element(scores.begin(), scores.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   const digits::Settings settings = best->first.settings();
   const digits::Data data{images.images, images.labels};
   auto network = digits::trained(data, validation_rows, settings);

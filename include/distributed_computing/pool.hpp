@@ -24,15 +24,16 @@
 
 namespace dc {
 
-/// To be called first in main. In a worker process (which is this same program, started by a node) it serves the node and never
-/// returns; elsewhere it does nothing.
+/// To be called first in main. In a worker process (which is this same program, started by a node) it serves the node
+/// and never returns; elsewhere it does nothing.
 void initialize(int argc, char** argv);
 
-/// `Worker` is registered by DISTRIBUTED_COMPUTING_WORKER in this program. All members may be called from several threads.
-/// All throw PoolClosed after close() and WorkerInitError once the class turned out to fail everywhere.
+/// `Worker` is registered by DISTRIBUTED_COMPUTING_WORKER in this program. All members may be called from several
+/// threads. All throw PoolClosed after close() and WorkerInitError once the class turned out to fail everywhere.
 template <class Worker>
 class Pool {
-  static_assert(detail::HasRun<Worker>, "the worker class needs one public method run, neither overloaded nor a template");
+  static_assert(detail::HasRun<Worker>,
+                "the worker class needs one public method run, neither overloaded nor a template");
 
  public:
   using Result = detail::result_value_t<Worker>;  ///< what run returns; std::monostate for void
@@ -42,7 +43,8 @@ class Pool {
   /// Throws HeadUnreachable, AuthenticationError.
   template <class... Arguments>
   explicit Pool(const PoolSettings& settings, const Arguments&... arguments) {
-    static_assert(std::is_constructible_v<Worker, const Arguments&...>, "the worker class has no constructor for these arguments");
+    static_assert(std::is_constructible_v<Worker, const Arguments&...>,
+                  "the worker class has no constructor for these arguments");
     msgpack::sbuffer spec;
     msgpack::packer<msgpack::sbuffer> packer(spec);
     const std::string name = detail::Registration<Worker>::name;
@@ -62,19 +64,20 @@ class Pool {
   std::vector<Result> map(Items&& items) {
     std::vector<Result> values;
     if constexpr (std::ranges::sized_range<Items>) values.reserve(std::ranges::size(items));
-    auto results = make_results(std::forward<Items>(items), true, 4 * detail::window_jobs);
+    constexpr std::size_t window = 4 * detail::window_jobs;
+    auto results = make_results(std::forward<Items>(items), {true, false, window, window});
     for (auto result = results.begin(); result != results.end(); ++result) values.push_back(*result);
     return values;
   }
   /// The same lazily, for a range that may be endless: see Results.
   template <std::ranges::input_range Items>
   auto imap(Items&& items) {
-    return make_results(std::forward<Items>(items), true, detail::window_jobs);
+    return make_results(std::forward<Items>(items), {.ordered = true});
   }
   /// The same, each result as soon as it is there, in any order.
   template <std::ranges::input_range Items>
   auto imap_unordered(Items&& items) {
-    return make_results(std::forward<Items>(items), false, detail::window_jobs);
+    return make_results(std::forward<Items>(items), {.ordered = false});
   }
 
   /// Runs one job. The future holds the result or the exception.
@@ -95,8 +98,9 @@ class Pool {
     return future;
   }
 
-  /// Every worker calls handle_update with these arguments once, in order, between two jobs (later workers before their first).
-  /// Returns when the head has the update. A job submitted afterwards runs only on workers that have applied it.
+  /// Every worker calls handle_update with these arguments once, in order, between two jobs (later workers before their
+  /// first). Returns when the head has the update. A job submitted afterwards runs only on workers that have applied
+  /// it.
   template <class... Arguments>
   void update_workers(const Arguments&... arguments) {
     static_assert(detail::HasUpdate<Worker>, "the worker class has no handle_update");
@@ -104,8 +108,8 @@ class Pool {
     static_assert(detail::accepts<Parameters, const Arguments&...>, "handle_update does not take these arguments");
     last_update_ = pool_->update(detail::pack_tuple(Parameters(arguments...)));
   }
-  /// Waits until every present worker has applied the latest update of this thread's view. Throws TimeoutError, and JobError when
-  /// handle_update threw.
+  /// Waits until every present worker has applied the latest update of this thread's view. Throws TimeoutError, and
+  /// JobError when handle_update threw.
   void wait_for_updates(std::chrono::nanoseconds timeout = forever) { pool_->wait_applied(last_update_, timeout); }
 
   /// Workers of this pool that are constructed now.
@@ -124,9 +128,9 @@ class Pool {
 
  private:
   template <class Items>
-  auto make_results(Items&& items, bool ordered, std::size_t window) {
+  auto make_results(Items&& items, const ReadAhead& read_ahead) {
     using View = std::views::all_t<Items>;
-    return Results<Worker, View>(pool_, std::views::all(std::forward<Items>(items)), ordered, window);
+    return Results<Worker, View>(pool_, std::views::all(std::forward<Items>(items)), read_ahead);
   }
 
   std::shared_ptr<detail::RawPool> pool_;  // shared with results that are still iterated

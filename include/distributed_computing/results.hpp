@@ -21,17 +21,26 @@
 
 namespace dc {
 
-/// Yields results while it reads the items: in order, or as they come. Reads only a bounded number of items ahead of what was
-/// consumed, so that an endless range is fine. A single-pass input range: iterate once. Destroying it early discards what is
-/// still under way. Dereferencing throws when that job failed; incrementing goes on with the next one.
+/// How far Results reads ahead of what was consumed.
+struct ReadAhead {
+  bool ordered = false;  ///< results in the order of the items
+  bool bounded = true;   ///< false: results that wait to be consumed do not count (map keeps them all anyway)
+  std::size_t jobs_min = 16;
+  std::size_t jobs_max = detail::window_jobs;
+};
+
+/// Yields results while it reads the items: in order, or as they come. Reads only a bounded number of items ahead of
+/// what was consumed (about two for each worker, more when jobs are short), so that an endless range is fine. A
+/// single-pass input range: iterate once, do not move it meanwhile. Destroying it early discards what is still under
+/// way. Dereferencing throws when that job failed; incrementing goes on with the next one.
 template <class Worker, std::ranges::input_range Items>
 class Results {
  public:
   using value_type = detail::result_value_t<Worker>;
 
-  Results(std::shared_ptr<detail::RawPool> pool, Items items, bool ordered, std::size_t window)
-      : pool_(std::move(pool)), stream_(pool_->open_stream()), items_(std::move(items)), ordered_(ordered), window_max_(window) {
-    window_ = std::min<std::size_t>(window_max_, std::max<std::size_t>(16, 2 * pool_->workers()));
+  Results(std::shared_ptr<detail::RawPool> pool, Items items, ReadAhead read_ahead)
+      : pool_(std::move(pool)), stream_(pool_->open_stream()), items_(std::move(items)), options_(read_ahead) {
+    widen();
   }
   Results(Results&&) = default;
 
@@ -62,29 +71,40 @@ class Results {
   std::default_sentinel_t end() const { return {}; }
 
  private:
+  using Clock = std::chrono::steady_clock;
   static constexpr std::size_t batch_max = 256;
+  static constexpr auto batch_time =
+      std::chrono::milliseconds(1);  ///< a slow range's items are not held back for longer
+  static constexpr auto short_wait = std::chrono::milliseconds(20);
+  static constexpr auto look_again = std::chrono::milliseconds(200);  ///< whether there are more workers to feed
 
   /// Makes the next result current; false at the end.
   bool advance() {
     while (true) {
+      // The workers must not run dry while the consumer works through what is ready.
+      if (!exhausted_ && ahead() <= window_ / 2) feed();
       if (std::optional<detail::RawOutcome> outcome = next_outcome()) {
-        value_.reset();
-        error_ = outcome->error;
-        if (!error_) decode(*outcome);
+        ++yielded_;
+        if (options_.bounded) bytes_ -= outcome->size;
+        make_current(*outcome);
         return true;
       }
-      feed();
-      if (in_flight_ == 0 && ready_.empty() && early_.empty()) return false;
-      if (take(std::chrono::nanoseconds::zero())) continue;
-      if (window_ < window_max_) {
-        window_ = std::min(window_max_, window_ * 2);  // the consumer waits: read further ahead
-        if (!exhausted_ && bytes_ < detail::window_bytes) continue;
-      }
-      take(std::chrono::hours(1));
+      if (take(std::chrono::nanoseconds::zero()) || feed()) continue;
+      if (submitted_ == yielded_) return throw_at_end();
+      wait();
     }
   }
 
-  void decode(const detail::RawOutcome& outcome) {
+  /// What the caller's range threw is the last result; false when it threw nothing.
+  bool throw_at_end() {
+    error_ = std::exchange(items_error_, nullptr);
+    return error_ != nullptr;
+  }
+
+  void make_current(const detail::RawOutcome& outcome) {
+    value_.reset();
+    error_ = outcome.error;
+    if (error_) return;
     try {
       value_ = detail::decode_result<Worker>(outcome.data, outcome.size);
     } catch (...) {
@@ -93,12 +113,11 @@ class Results {
   }
 
   std::optional<detail::RawOutcome> next_outcome() {
-    if (ordered_) {
-      const auto found = early_.find(next_sequence_);
+    if (options_.ordered) {
+      const auto found = early_.find(yielded_);
       if (found == early_.end()) return std::nullopt;
       detail::RawOutcome outcome = std::move(found->second);
       early_.erase(found);
-      ++next_sequence_;
       return outcome;
     }
     if (ready_.empty()) return std::nullopt;
@@ -107,26 +126,46 @@ class Results {
     return outcome;
   }
 
-  void feed() {
-    while (!exhausted_ && in_flight_ < window_ && (bytes_ < detail::window_bytes || in_flight_ == 0)) {
-      std::vector<std::string> batch;
-      std::size_t batch_bytes = 0;
-      const std::size_t room = std::min(batch_max, window_ - in_flight_);
-      while (batch.size() < room && (batch.empty() || bytes_ + batch_bytes < detail::window_bytes)) {
-        if (!position_) position_ = std::ranges::begin(items_);
-        else if (advance_position_) ++*position_;
-        advance_position_ = true;
-        if (*position_ == std::ranges::end(items_)) {
-          exhausted_ = true;
-          break;
-        }
+  /// Jobs that count for the window.
+  [[nodiscard]] std::size_t ahead() const { return options_.bounded ? submitted_ - yielded_ : in_flight_; }
+
+  /// Room for one more job, when `more_bytes` are about to be submitted. Results to come count with their mean size so
+  /// far.
+  [[nodiscard]] bool has_room(std::size_t more_jobs, std::size_t more_bytes) const {
+    if (ahead() + more_jobs == 0) return true;
+    const std::size_t to_come = options_.bounded ? (in_flight_ + more_jobs) * mean_result_bytes_ : 0;
+    return ahead() + more_jobs < window_ && bytes_ + more_bytes + to_come < detail::window_bytes;
+  }
+
+  /// Reads and submits some items as far as the window allows; false when it could not read any.
+  bool feed() {
+    std::vector<std::string> batch;
+    std::size_t batch_bytes = 0;
+    const auto start = Clock::now();
+    try {
+      while (!exhausted_ && batch.size() < batch_max && has_room(batch.size(), batch_bytes)) {
+        if (!next_item()) break;
         batch.push_back(detail::encode_item<Worker>(**position_));
         batch_bytes += batch.back().size();
+        if (Clock::now() - start > batch_time) break;
       }
-      if (batch.empty()) return;
-      submit(std::move(batch));
-      if (take(std::chrono::nanoseconds::zero())) return;
+    } catch (...) {
+      exhausted_ = true;
+      items_error_ = std::current_exception();  // thrown after the results of the items before it
     }
+    if (batch.empty()) return false;
+    submit(std::move(batch));
+    return true;
+  }
+
+  /// Moves position_ to an item that was not used so far.
+  bool next_item() {
+    if (position_)
+      ++*position_;
+    else
+      position_ = std::ranges::begin(items_);
+    exhausted_ = *position_ == std::ranges::end(items_);
+    return !exhausted_;
   }
 
   void submit(std::vector<std::string> batch) {
@@ -135,7 +174,7 @@ class Results {
     const std::uint64_t first = stream_->submit(std::move(batch));
     // Other streams of the pool may have taken numbers in between: the order is that of our own items.
     for (std::size_t i = 0; i < sizes.size(); ++i) {
-      if (ordered_ || sizes[i] > 0) place_[first + i] = {submitted_ + i, sizes[i]};
+      place_[first + i] = {submitted_ + i, sizes[i]};
       bytes_ += sizes[i];
     }
     submitted_ += sizes.size();
@@ -147,12 +186,28 @@ class Results {
     in_flight_ -= outcomes.size();
     for (detail::RawOutcome& outcome : outcomes) {
       const auto place = place_.find(outcome.sequence);
+      if (options_.bounded) bytes_ += outcome.size;
       bytes_ -= place->second.size;
-      if (ordered_) early_.emplace(place->second.index, std::move(outcome));
-      else ready_.push_back(std::move(outcome));
+      mean_result_bytes_ = (mean_result_bytes_ * 7 + outcome.size) / 8;
+      if (options_.ordered)
+        early_.emplace(place->second.index, std::move(outcome));
+      else
+        ready_.push_back(std::move(outcome));
       place_.erase(place);
     }
     return !outcomes.empty();
+  }
+
+  /// The consumer waits for a result. When they come quickly, jobs are short and more of them must be under way.
+  void wait() {
+    const auto start = Clock::now();
+    if (take(look_again) && Clock::now() - start < short_wait) window_ *= 2;
+    widen();
+  }
+
+  void widen() {
+    const std::size_t two_each = std::max<std::size_t>(options_.jobs_min, 2 * std::size_t{pool_->workers()});
+    window_ = std::clamp(window_, std::min(two_each, options_.jobs_max), options_.jobs_max);
   }
 
   struct Place {
@@ -162,15 +217,17 @@ class Results {
   std::shared_ptr<detail::RawPool> pool_;
   std::unique_ptr<detail::RawStream> stream_;
   Items items_;
-  std::optional<std::ranges::iterator_t<Items>> position_;
-  bool advance_position_ = false;  ///< the item at position_ was used
-  bool ordered_;
+  ReadAhead options_;
+  std::optional<std::ranges::iterator_t<Items>> position_;  ///< at the item that was used last
   bool exhausted_ = false;
-  std::size_t window_ = 0, window_max_;
-  std::size_t in_flight_ = 0, bytes_ = 0;
-  std::uint64_t submitted_ = 0, next_sequence_ = 0;
+  std::exception_ptr items_error_;  ///< thrown by the caller's range
+  std::size_t window_ = 0;
+  std::size_t in_flight_ = 0;
+  std::size_t bytes_ = 0;  ///< arguments in flight, and results not consumed where they count
+  std::size_t mean_result_bytes_ = 0;
+  std::uint64_t submitted_ = 0, yielded_ = 0;
   std::map<std::uint64_t, Place> place_;
-  std::map<std::uint64_t, detail::RawOutcome> early_;
+  std::map<std::uint64_t, detail::RawOutcome> early_;  ///< ordered: by index
   std::deque<detail::RawOutcome> ready_;
   std::optional<value_type> value_;
   std::exception_ptr error_;

@@ -9,8 +9,8 @@
 //   DISTRIBUTED_COMPUTING_WORKER(Trainer);          // at namespace scope, in one source file
 //
 // Parameters and results travel as MessagePack: arithmetic types, strings, standard containers, and your own types with
-// msgpack's MSGPACK_DEFINE. They must be default-constructible and copyable. An exception of run is the job's outcome: the
-// caller gets dc::JobError with its text.
+// msgpack's MSGPACK_DEFINE. They must be default-constructible and copyable. An exception of run is the job's outcome:
+// the caller gets dc::JobError with its text.
 #pragma once
 
 #include <memory>
@@ -33,12 +33,13 @@ class WorkerInterface {
 
 namespace detail {
 
-/// Converts one MessagePack object to whatever a constructor's parameter asks for: the language does not tell what that is.
+/// Converts one MessagePack object to whatever a constructor's parameter asks for: the language does not tell what that
+/// is.
 struct AnyArgument {
   const msgpack::object* object;
   template <class T>
-    requires(!std::is_base_of_v<WorkerInterface, T>)  // not the copy constructor, please
-  operator T() const {  // NOLINT: implicit on purpose
+  requires(!std::is_base_of_v<WorkerInterface, T>)  // not the copy constructor, please
+  operator T() const {                              // NOLINT: implicit on purpose
     try {
       return object->as<T>();
     } catch (const msgpack::type_error&) {
@@ -51,16 +52,19 @@ struct AnyArgument {
 template <class Worker, std::size_t Count>
 std::unique_ptr<Worker> construct_with(const msgpack::object& arguments) {
   if (arguments.via.array.size != Count) {
-    if constexpr (Count < 8) return construct_with<Worker, Count + 1>(arguments);
-    else throw BadArguments("no constructor takes " + std::to_string(arguments.via.array.size) + " arguments");
+    if constexpr (Count < 8)
+      return construct_with<Worker, Count + 1>(arguments);
+    else
+      throw BadArguments("no constructor takes " + std::to_string(arguments.via.array.size) + " arguments");
   }
-  return [&]<std::size_t... I>(std::index_sequence<I...>) -> std::unique_ptr<Worker> {
+  return [&]<std::size_t... I>(std::index_sequence<I...>)->std::unique_ptr<Worker> {
     if constexpr (std::is_constructible_v<Worker, decltype((void)I, AnyArgument{})...>) {
       return std::make_unique<Worker>(AnyArgument{&arguments.via.array.ptr[I]}...);
     } else {
       throw BadArguments("no constructor takes " + std::to_string(Count) + " arguments");
     }
-  }(std::make_index_sequence<Count>{});
+  }
+  (std::make_index_sequence<Count>{});
 }
 
 template <class Worker>
@@ -105,11 +109,11 @@ class TypedWorker final : public WorkerObject {
 }  // namespace dc
 
 /// Registers a worker class under its name. At namespace scope (global), in one source file of the program.
-#define DISTRIBUTED_COMPUTING_WORKER(Class)                                                              \
-  template <>                                                                                            \
-  struct dc::detail::Registration<Class> {                                                               \
-    static constexpr const char* name = #Class;                                                          \
-    static const bool done;                                                                              \
-  };                                                                                                     \
-  const bool dc::detail::Registration<Class>::done =                                                     \
+#define DISTRIBUTED_COMPUTING_WORKER(Class)          \
+  template <>                                        \
+  struct dc::detail::Registration<Class> {           \
+    static constexpr const char* name = #Class;      \
+    static const bool done;                          \
+  };                                                 \
+  const bool dc::detail::Registration<Class>::done = \
       dc::detail::register_worker(#Class, &dc::detail::TypedWorker<Class>::make)

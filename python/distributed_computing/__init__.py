@@ -9,8 +9,6 @@ import sysconfig as _sysconfig
 __version__ = "0.1.0"
 
 # In a development tree the compiled modules stand beside the environment's packages, the Python sources in the tree.
-_native = _os.path.join(
-    _sysconfig.get_path("purelib"), "distributed_computing_native", "distributed_computing"
-)
+_native = _os.path.join(_sysconfig.get_path("purelib"), "distributed_computing_native", "distributed_computing")
 if _os.path.isdir(_native) and _native not in __path__:
     __path__.append(_native)

@@ -19,6 +19,7 @@ from typing import Any
 
 MAGIC = b"\x00DCPY01\x00"
 ALIGNMENT = 64
+ASIDE_BYTES_MIN = 16 << 10
 _U64 = struct.Struct("<Q")
 
 
@@ -62,14 +63,22 @@ def dumps(value: Any) -> bytes | list[Any]:
     cloudpickle. Raises whatever the value's own pickling raises.
     """
     buffers: list[pickle.PickleBuffer] = []
+
+    def aside(buffer: pickle.PickleBuffer) -> bool:
+        # A small buffer is cheaper inside the pickle, and writable when it comes out.
+        if buffer.raw().nbytes < ASIDE_BYTES_MIN:
+            return True
+        buffers.append(buffer)
+        return False
+
     try:
-        text = pickle.dumps(value, 5, buffer_callback=buffers.append)
+        text = pickle.dumps(value, 5, buffer_callback=aside)
         if b"__main__" not in text:
             return [text, *map(_raw, buffers)] if buffers else text
     except (pickle.PicklingError, AttributeError, TypeError):
         pass
     buffers.clear()
-    text = _by_value(value, buffers.append)
+    text = _by_value(value, aside)
     return [text, *map(_raw, buffers)] if buffers else text
 
 

@@ -1,9 +1,9 @@
 """The whole interface of distributed computing.
 
-    from distributed_computing.api import Pool, WorkerInterface
+from distributed_computing.api import Pool, WorkerInterface
 
-    with Pool(WorkerClass, {"args": [init_data]}, password, address) as pool:
-        results = pool.map(parameter_sets)
+with Pool(WorkerClass, {"args": [init_data]}, password, address) as pool:
+    results = pool.map(parameter_sets)
 """
 
 from distributed_computing.errors import (

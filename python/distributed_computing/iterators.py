@@ -62,6 +62,7 @@ class ResultIterator:
         self._early: dict[int, tuple[Any, Any]] = {}  # ordered: outcomes that came before their turn
         self._ready: list[tuple[int, Any, Any]] = []  # outcomes, the next one last
         self._in_flight = 0
+        self._feed()  # the first jobs start now, not when the first result is asked for
 
     def __iter__(self) -> ResultIterator:
         return self
@@ -100,7 +101,8 @@ class ResultIterator:
                     return self._deliver(sequence, *self._early.pop(sequence))
             elif not self._ordered and self._ready:
                 return self._deliver(*self._ready.pop())
-            self._feed()
+            if self._feed():
+                continue
             waiting = self._in_flight if not self._ordered else len(self._order) - self._next_place
             if waiting == 0:
                 if self._item_error is not None:
@@ -121,8 +123,8 @@ class ResultIterator:
             if not self._take(max(0.0, left)) and deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError("no result within the timeout")
 
-    def _feed(self) -> None:
-        """Read and submit items as far as the window allows; stop early when results are there."""
+    def _feed(self) -> bool:
+        """Read and submit items as far as the window allows; stop early and return True when results are there."""
         while (
             self._in_flight < self._window
             and (self._bytes < WINDOW_BYTES or not self._in_flight)
@@ -133,7 +135,7 @@ class ResultIterator:
             room = min(_BATCH, self._window - self._in_flight)
             batch_bytes = 0
             try:
-                while len(batch) < room and self._bytes + batch_bytes < WINDOW_BYTES or not batch:
+                while (len(batch) < room and self._bytes + batch_bytes < WINDOW_BYTES) or not batch:
                     item = next(self._items)
                     payload = pickled_item(item, f"item {self._index}")
                     self._index += 1
@@ -149,7 +151,8 @@ class ResultIterator:
             if batch:
                 self._submit(batch)
             if self._take(0.0):
-                return
+                return True
+        return False
 
     def _submit(self, batch: list[bytes | list[Any]]) -> None:
         first = self._stream.submit_many(batch)

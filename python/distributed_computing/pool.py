@@ -210,10 +210,9 @@ class Pool:
             TimeoutError: not applied everywhere in time.
             JobError: with `wait`, when handle_update raised on a worker.
         """
+        call = arguments(data, "the update")
         try:
-            payload = dumps(arguments(data, "the update"))
-        except TypeError:
-            raise
+            payload = dumps(call)
         except Exception as error:
             raise SerializationError(f"the update cannot be pickled: {type(error).__name__}: {error}") from error
         self._check_open()
@@ -366,4 +365,3 @@ def _show_output(host: str, slot: int, lines: list[str]) -> None:
     text = "".join(f"[{host}/{slot}] {line}\n" for line in lines)
     sys.stderr.write(text)
     sys.stderr.flush()
-

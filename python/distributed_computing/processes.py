@@ -192,6 +192,8 @@ def start_head_node(
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
     process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
     process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
+    if options.get("workers") != 0:
+        process.wait_until(is_client_running, "the head's node")
     return process.functions(violent_exit=False)
 
 

@@ -51,7 +51,8 @@ int main(int argc, char** argv) {
   auto password = dc::cli::read_password(sources);
   if (password && password.value().empty()) password = dc::cli::ask_password();
   if (!password || password.value().empty()) {
-    fmt::print(stderr, "distributed-computing: {}\n", password ? "a password is needed: -r PASSWORD" : password.error().message);
+    fmt::print(stderr, "distributed-computing: {}\n",
+               password ? "a password is needed: -r PASSWORD" : password.error().message);
     return 2;
   }
   const auto answer = dc::cli::ask_status(address, port, password.value());

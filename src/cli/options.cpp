@@ -31,17 +31,20 @@ Result<std::string> read_password(const PasswordSources& sources) {
   if (sources.file.empty()) return from_environment;
   struct stat status {};
   if (::stat(sources.file.c_str(), &status) != 0) {
-    return fail(ErrorCode::invalid, fmt::format("cannot read the password file {} ({})", sources.file, std::strerror(errno)));
+    return fail(ErrorCode::invalid,
+                fmt::format("cannot read the password file {} ({})", sources.file, std::strerror(errno)));
   }
   if ((status.st_mode & 077) != 0) {
-    return fail(ErrorCode::invalid, fmt::format("the password file {} can be read by others: chmod 600 {}", sources.file, sources.file));
+    return fail(ErrorCode::invalid,
+                fmt::format("the password file {} can be read by others: chmod 600 {}", sources.file, sources.file));
   }
   std::ifstream file(sources.file, std::ios::binary);
   std::stringstream text;
   text << file.rdbuf();
   std::string password = text.str();
   while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) password.pop_back();
-  if (!file || password.empty()) return fail(ErrorCode::invalid, fmt::format("the password file {} is empty", sources.file));
+  if (!file || password.empty())
+    return fail(ErrorCode::invalid, fmt::format("the password file {} is empty", sources.file));
   return password;
 }
 
@@ -83,7 +86,8 @@ std::string find_python() {
   if (const fs::path beside = own.parent_path() / "python"; fs::exists(beside, ignored)) return beside.string();
   std::stringstream path(std::getenv("PATH") ? std::getenv("PATH") : "");
   for (std::string dir; std::getline(path, dir, ':');) {
-    if (const fs::path candidate = fs::path(dir) / "python3"; ::access(candidate.c_str(), X_OK) == 0) return candidate.string();
+    if (const fs::path candidate = fs::path(dir) / "python3"; ::access(candidate.c_str(), X_OK) == 0)
+      return candidate.string();
   }
   return {};
 }

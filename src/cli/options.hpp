@@ -15,8 +15,8 @@ struct PasswordSources {
   std::string file;      ///< --password-file
 };
 
-/// The password from the first source that has one: argument, file, environment variable. Empty when none has. The file must
-/// not be readable by others. Removes the variable from the environment, so that no child inherits it.
+/// The password from the first source that has one: argument, file, environment variable. Empty when none has. The file
+/// must not be readable by others. Removes the variable from the environment, so that no child inherits it.
 Result<std::string> read_password(const PasswordSources& sources);
 
 /// Asks on the terminal without echo. Empty when there is no terminal.

@@ -86,7 +86,8 @@ int drain() {
   const auto json = nlohmann::json::parse(*owner, nullptr, false);
   if (!json.is_object() || !json.contains("pid")) return complain(head::exit_error, "the node's file cannot be read");
   const pid_t pid = json["pid"].get<pid_t>();
-  if (::kill(pid, SIGTERM) != 0) return complain(head::exit_error, fmt::format("the node (pid {}) cannot be signalled", pid));
+  if (::kill(pid, SIGTERM) != 0)
+    return complain(head::exit_error, fmt::format("the node (pid {}) cannot be signalled", pid));
   fmt::print("The node (pid {}) finishes its jobs and leaves", pid);
   std::fflush(stdout);
   for (int i = 0; LockFile::read_owner(paths::node_file()) == owner; ++i) {
@@ -112,14 +113,17 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.workers = arguments.workers < 0 ? usable_cores() : static_cast<std::uint32_t>(arguments.workers);
   options.python = arguments.python.empty() ? find_python() : arguments.python;
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout);
-  const nlohmann::json json{{"pid", ::getpid()}, {"address", options.address}, {"port", options.port}, {"workers", options.workers}};
-  if (const std::string problem = taken.lock.write(json.dump()); !problem.empty()) return complain(head::exit_error, problem);
+  const nlohmann::json json{
+      {"pid", ::getpid()}, {"address", options.address}, {"port", options.port}, {"workers", options.workers}};
+  if (const std::string problem = taken.lock.write(json.dump()); !problem.empty())
+    return complain(head::exit_error, problem);
   return node::run_node(options);
 }
 
 void print_banner(const Arguments& arguments, const std::string& address, const std::string& password) {
   const std::string stars(90, '*');
-  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} -r {}\n{}\n\n", stars, arguments.port, address, password, stars);
+  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} -r {}\n{}\n\n", stars, arguments.port,
+             address, password, stars);
   fmt::print("Sessions are not encrypted in this version: the head accepts nodes and clients of this machine only.\n");
   std::fflush(stdout);
 }
@@ -192,7 +196,8 @@ int run_head_here(const Arguments& arguments, const std::string& password) {
 
 int start_node(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Starts a head, or joins this machine to one as a node whose workers run the jobs of pools.", "start_node");
+  CLI::App app("Starts a head, or joins this machine to one as a node whose workers run the jobs of pools.",
+               "start_node");
   declare(app, arguments);
   try {
     app.parse(argc, argv);
@@ -209,8 +214,9 @@ int start_node(int argc, char** argv) {
   if (arguments.workers == 0) return complain(head::exit_usage, "--workers 0 makes sense only with --head");
   if (password.value().empty()) password = ask_password();
   if (password.value().empty()) {
-    return complain(head::exit_usage, "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "
-                                      "DISTRIBUTED_COMPUTING_PASSWORD; the head shows it when it starts");
+    return complain(head::exit_usage,
+                    "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "
+                    "DISTRIBUTED_COMPUTING_PASSWORD; the head shows it when it starts");
   }
   return run_node_here(arguments, password.value());
 }

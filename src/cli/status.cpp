@@ -55,24 +55,32 @@ std::string status_table(const std::string& text) {
     return value.is_null() ? std::string("-") : value.is_string() ? value.get<std::string>() : value.dump();
   };
   const auto& head = json["head"];
-  fmt::format_to(to, "head   {} pid {} port {} version {} up {:.0f} s\n", string_of(head["address"]), string_of(head["pid"]),
-                 string_of(head["port"]), string_of(head["version"]), head["uptime_s"].get<double>());
+  fmt::format_to(to, "head   {} pid {} port {} version {} up {:.0f} s\n", string_of(head["address"]),
+                 string_of(head["pid"]), string_of(head["port"]), string_of(head["version"]),
+                 head["uptime_s"].get<double>());
   for (const auto& node : json["nodes"]) {
-    const char* state = !node["connected"].get<bool>() ? " (disconnected)" : node["leaving"].get<bool>() ? " (leaving)" : "";
-    fmt::format_to(to, "\nnode   {} pid {} from {}{}\n", string_of(node["host"]), string_of(node["pid"]), string_of(node["address"]), state);
-    fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", "slot", "device", "state", "pid", "pool", "jobs done");
+    const char* state = !node["connected"].get<bool>() ? " (disconnected)"
+                        : node["leaving"].get<bool>()  ? " (leaving)"
+                                                       : "";
+    fmt::format_to(to, "\nnode   {} pid {} from {}{}\n", string_of(node["host"]), string_of(node["pid"]),
+                   string_of(node["address"]), state);
+    fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", "slot", "device", "state", "pid", "pool",
+                   "jobs done");
     for (const auto& slot : node["slots"]) {
-      fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", string_of(slot["slot"]), string_of(slot["device"]),
-                     string_of(slot["state"]), string_of(slot["worker_pid"]), string_of(slot["pool"]), string_of(slot["jobs_done"]));
+      fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", string_of(slot["slot"]),
+                     string_of(slot["device"]), string_of(slot["state"]), string_of(slot["worker_pid"]),
+                     string_of(slot["pool"]), string_of(slot["jobs_done"]));
     }
   }
   if (json["nodes"].empty()) fmt::format_to(to, "\nno nodes: start_node on a machine joins it\n");
   for (const auto& pool : json["pools"]) {
-    fmt::format_to(to, "\npool   {} {} of {} pid {}\n", string_of(pool["id"]), string_of(pool["label"]), string_of(pool["client"]["host"]),
-                   string_of(pool["client"]["pid"]));
-    fmt::format_to(to, "  workers {} (+{} starting)  jobs: {} queued, {} running, {} done, {} run again  updates {}  weight {}\n",
-                   string_of(pool["workers"]), string_of(pool["starting"]), string_of(pool["jobs_queued"]), string_of(pool["jobs_running"]),
-                   string_of(pool["jobs_done"]), string_of(pool["jobs_rerun"]), string_of(pool["updates"]), string_of(pool["weight"]));
+    fmt::format_to(to, "\npool   {} {} of {} pid {}\n", string_of(pool["id"]), string_of(pool["label"]),
+                   string_of(pool["client"]["host"]), string_of(pool["client"]["pid"]));
+    fmt::format_to(
+        to, "  workers {} (+{} starting)  jobs: {} queued, {} running, {} done, {} run again  updates {}  weight {}\n",
+        string_of(pool["workers"]), string_of(pool["starting"]), string_of(pool["jobs_queued"]),
+        string_of(pool["jobs_running"]), string_of(pool["jobs_done"]), string_of(pool["jobs_rerun"]),
+        string_of(pool["updates"]), string_of(pool["weight"]));
   }
   if (json["pools"].empty()) fmt::format_to(to, "\nno pools\n");
   return out;

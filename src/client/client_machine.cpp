@@ -111,8 +111,7 @@ void ClientMachine::session_closed(const std::string& why) {
   if (link_ == Link::over) return;
   link_ = Link::away;
   if (opened_once_ && !std::exchange(in_outage_, true)) {
-    effects_.reports.emplace_back(
-        Note{"lost the connection to the head at " + config_.head_name + " (" + why + "); trying again"});
+    effects_.reports.emplace_back(Note{why + "; trying again"});
   }
 }
 
@@ -209,9 +208,7 @@ void ClientMachine::on(const wire::PoolState& message) {
 
 void ClientMachine::on(wire::Notice&& message) { effects_.reports.emplace_back(Note{std::move(message.text)}); }
 
-void ClientMachine::on(wire::OutputLines&& message) {
-  effects_.reports.emplace_back(OutputSeen{std::move(message)});
-}
+void ClientMachine::on(wire::OutputLines&& message) { effects_.reports.emplace_back(OutputSeen{std::move(message)}); }
 
 // --- Sending ----------------------------------------------------------------------------------------------------
 

@@ -83,8 +83,8 @@ struct Note {
 struct OutputSeen {
   wire::OutputLines lines;
 };
-using Report = std::variant<PoolIsOpen, PoolIsOver, UpdatesAccepted, UpdatesDone, UpdateRaised, CountsChanged, Note,
-                            OutputSeen>;
+using Report =
+    std::variant<PoolIsOpen, PoolIsOver, UpdatesAccepted, UpdatesDone, UpdateRaised, CountsChanged, Note, OutputSeen>;
 
 /// What is to be done after a batch of events, in this order.
 struct Effects {
@@ -120,7 +120,7 @@ class ClientMachine {
 
   // --- The session ---
   void session_opened(std::uint64_t payload_bytes_max, TimePoint now);
-  /// `why` stands in the notice of an outage.
+  /// `why`: a sentence that names the head; it becomes the notice of an outage.
   void session_closed(const std::string& why);
   void receive(wire::Message&& message);
 

@@ -33,7 +33,10 @@ std::string line(const wire::Outgoing& out) {
         if constexpr (requires { body.outstanding; }) line += " " + list(body.outstanding);
         if constexpr (requires { body.sequences; }) line += " " + list(body.sequences);
         if constexpr (requires { body.count; }) line += " " + std::to_string(body.count);
-        if constexpr (requires { body.number; body.payload; }) {
+        if constexpr (requires {
+                        body.number;
+                        body.payload;
+                      }) {
           line += " " + std::to_string(body.number) + "=" + std::string(body.payload.view());
         }
         if constexpr (requires { body.jobs; }) {
@@ -167,8 +170,7 @@ TEST(ClientMachine, TheWindowCountsJobs) {
 TEST(ClientMachine, TheWindowCountsBytesButLetsOneJobThrough) {
   Client client;
   client.open();
-  const std::string huge(limits::submit_window_bytes + 1, 'x');
-  client.submit(1, huge);
+  client.submit(1, std::string(limits::submit_window_bytes + 1, 'x'));
   client.submit(1, "b");
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1 @own"));
@@ -272,8 +274,7 @@ TEST(ClientMachine, AnOutageIsToldOnceAndItsEndToo) {
   client.open();
   client.machine.session_closed("connection reset");
   client.look();
-  EXPECT_THAT(client.reports,
-              ElementsAre("lost the connection to the head at head:8899 (connection reset); trying again"));
+  EXPECT_THAT(client.reports, ElementsAre("connection reset; trying again"));
   client.machine.session_opened(no_limit, t0);
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("connected to the head at head:8899 again"));

@@ -25,7 +25,8 @@ Failure closed_failure() { return {FailureKind::pool_closed, "the pool is closed
 
 Failure forked_failure() {
   return {FailureKind::pool_closed,
-          "a pool cannot be used in a forked child of the process that made it: make a new one there", {}};
+          "a pool cannot be used in a forked child of the process that made it: make a new one there",
+          {}};
 }
 
 Failure too_large(const char* what, std::uint64_t size, std::uint64_t limit) {
@@ -66,7 +67,7 @@ Result<Payload> map_file(const std::string& path) {
   };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return refused("open");
-  struct stat info{};
+  struct stat info {};
   const bool known = ::fstat(fd, &info) == 0;
   const auto size = static_cast<std::size_t>(info.st_size);
   void* memory = known ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;

@@ -1,6 +1,7 @@
 // Inside of PoolClient: what its threads share, and what belongs to the background thread alone.
 //
-//   user threads --(outbox, one wake-up per batch)--> background thread --(per-stream queues, one notify per batch)--> users
+//   user threads --(outbox, one wake-up per batch)--> background thread --(per-stream queues, one notify per batch)-->
+//   users
 #pragma once
 
 #include <pthread.h>

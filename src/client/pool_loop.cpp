@@ -103,8 +103,8 @@ net::Connector::Handler PoolClient::Impl::handlers() {
   handler.on_retry = [this](const Error& error, int) { last_error = error.message; };
   handler.on_final = [this](const Error& error) {
     if (shutting_down) return;
-    const bool rejected = error.code == ErrorCode::rejected;
-    give_up({rejected ? FailureKind::authentication : FailureKind::unreachable, error.message, {}});
+    const bool refused = error.code == ErrorCode::rejected || error.code == ErrorCode::invalid;
+    give_up({refused ? FailureKind::authentication : FailureKind::unreachable, error.message, {}});
   };
   return handler;
 }

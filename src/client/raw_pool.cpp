@@ -1,7 +1,5 @@
 // The C++ interface's compiled part: PoolClient behind detail::RawPool, failures as exceptions.
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -64,8 +62,9 @@ std::exception_ptr exception_of(const ErrorInfo& info) {
       throw PayloadTooLarge(failure.message);
     case FailureKind::pool_failed:
       std::rethrow_exception(exception_of(failure.info));
-    case FailureKind::pool_closed:
     case FailureKind::invalid:
+      throw DistributedComputingError(failure.message);
+    case FailureKind::pool_closed:
       break;
   }
   throw PoolClosed(failure.message);
@@ -95,7 +94,8 @@ class Stream final : public RawStream {
   }
   std::vector<RawOutcome> take(std::chrono::nanoseconds timeout) override {
     std::vector<RawOutcome> outcomes;
-    for (auto& completed : value_or_raise(stream_->take(take_max, timeout))) outcomes.push_back(raw(std::move(completed)));
+    for (auto& completed : value_or_raise(stream_->take(take_max, timeout)))
+      outcomes.push_back(raw(std::move(completed)));
     return outcomes;
   }
 
@@ -103,14 +103,14 @@ class Stream final : public RawStream {
   std::unique_ptr<client::Stream> stream_;
 };
 
-/// Calls back for the outcomes of one stream, on a thread of its own.
+/// Calls back for the outcomes of one stream, on a thread of its own. Goes after its pool is closed, which ends the
+/// thread.
 class Callbacks {
  public:
   explicit Callbacks(std::unique_ptr<client::Stream> stream) : stream_(std::move(stream)), thread_([this] { run(); }) {}
-  ~Callbacks() {
-    stop_ = true;
-    thread_.join();
-  }
+  ~Callbacks() { thread_.join(); }
+  Callbacks(const Callbacks&) = delete;
+  Callbacks& operator=(const Callbacks&) = delete;
   void submit(std::string arguments, std::function<void(RawOutcome&&)> done) {
     const std::lock_guard lock(mutex_);
     waiting_.emplace(value_or_raise(stream_->submit(Payload(std::move(arguments)))), std::move(done));
@@ -118,8 +118,8 @@ class Callbacks {
 
  private:
   void run() {
-    while (!stop_) {
-      auto taken = stream_->take(take_max, std::chrono::milliseconds(50));
+    while (true) {
+      auto taken = stream_->take(take_max, Duration::max());
       if (!taken) return fail_all(taken.error());
       for (auto& completed : taken.value()) {
         std::unique_lock lock(mutex_);
@@ -149,7 +149,6 @@ class Callbacks {
   std::unique_ptr<client::Stream> stream_;
   std::mutex mutex_;
   std::map<JobSequence, std::function<void(RawOutcome&&)>> waiting_;
-  std::atomic<bool> stop_ = false;
   std::thread thread_;
 };
 
@@ -167,11 +166,11 @@ class ClientPool final : public RawPool {
     return std::make_unique<Stream>(value_or_raise(client_->open_stream()));
   }
   void submit(std::string arguments, std::function<void(RawOutcome&&)> done) override {
-    Callbacks* callbacks = nullptr;
+    std::shared_ptr<Callbacks> callbacks;  // stays while close() on another thread lets go of it
     {
       const std::lock_guard lock(mutex_);
-      if (!callbacks_) callbacks_ = std::make_unique<Callbacks>(value_or_raise(client_->open_stream()));
-      callbacks = callbacks_.get();
+      if (!callbacks_) callbacks_ = std::make_shared<Callbacks>(value_or_raise(client_->open_stream()));
+      callbacks = callbacks_;
     }
     callbacks->submit(std::move(arguments), std::move(done));
   }
@@ -180,7 +179,8 @@ class ClientPool final : public RawPool {
   }
   void wait_applied(std::uint64_t number, std::chrono::nanoseconds timeout) override {
     if (number == 0) return;
-    if (!value_or_raise(client_->wait_applied(number, timeout))) throw TimeoutError("the update was not applied by every worker in time");
+    if (!value_or_raise(client_->wait_applied(number, timeout)))
+      throw TimeoutError("the update was not applied by every worker in time");
     const auto failures = client_->update_failures(number);
     if (!failures.empty()) throw JobError(failures.front());
   }
@@ -193,14 +193,15 @@ class ClientPool final : public RawPool {
   }
   void close() override {
     client_->close();
-    const std::lock_guard lock(mutex_);
-    callbacks_.reset();
+    std::unique_lock lock(mutex_);
+    const auto callbacks = std::exchange(callbacks_, nullptr);
+    lock.unlock();
   }
 
  private:
   std::shared_ptr<PoolClient> client_;
   std::mutex mutex_;
-  std::unique_ptr<Callbacks> callbacks_;
+  std::shared_ptr<Callbacks> callbacks_;
 };
 
 }  // namespace
@@ -220,10 +221,13 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   options.pool.init_timeout = settings.init_timeout;
   options.pool.max_retries = settings.max_retries;
   options.pool.min_workers = settings.min_workers;
+  options.pool.min_gpu_memory_mib = settings.min_gpu_memory_mib;
   options.pool.keep_updates_history = settings.keep_updates_history;
   options.pool.retry_exceptions = settings.retry_exceptions;
   options.pool.forward_output = settings.show_output;
-  options.on_notice = [](const std::string& text) { std::fprintf(stderr, "distributed-computing: %s\n", text.c_str()); };
+  options.on_notice = [](const std::string& text) {
+    std::fprintf(stderr, "distributed-computing: %s\n", text.c_str());
+  };
   if (settings.show_output) {
     options.on_output = [](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
       for (const std::string& line : lines) std::fprintf(stderr, "[%s/%u] %s\n", host.c_str(), slot, line.c_str());

@@ -12,9 +12,11 @@ namespace dc::client {
 Result<std::string> head_status(const std::string& address, std::uint16_t port, const std::string& password,
                                 const std::string& unix_path, Duration timeout) {
   net::EventLoop loop;
-  std::optional<Result<std::string>> answer;
-  const auto finish = [&](Result<std::string> result) {
-    if (!answer) answer.emplace(std::move(result));
+  std::optional<std::string> answer;
+  Error error = fail(ErrorCode::unreachable,
+                     "the head at " + address + ":" + std::to_string(port) + " did not answer in time");
+  const auto give_up = [&](const Error& why) {
+    error = why;
     loop.stop();
   };
 
@@ -29,18 +31,20 @@ Result<std::string> head_status(const std::string& address, std::uint16_t port, 
   handler.session.on_open = [](net::Session& session) { session.send(wire::StatusRequest{}); };
   handler.session.on_messages = [&](net::Session&, std::vector<wire::Message>&& messages) {
     for (wire::Message& message : messages) {
-      if (auto* reply = std::get_if<wire::StatusReply>(&message)) finish(std::move(reply->json));
+      auto* reply = std::get_if<wire::StatusReply>(&message);
+      if (!reply) continue;
+      answer = std::move(reply->json);
+      loop.stop();
     }
   };
-  handler.session.on_close = [&](SessionId, const Error& why) { finish(why); };
-  handler.on_retry = [&](const Error& error, int) { finish(error); };
-  handler.on_final = [&](const Error& error) { finish(error); };
+  handler.session.on_close = [&](SessionId, const Error& why) { give_up(why); };
+  handler.on_retry = [&](const Error& why, int) { give_up(why); };
+  handler.on_final = [&](const Error& why) { give_up(why); };
 
   const auto connector = net::connect(loop, std::move(options), std::move(handler));
-  const auto deadline = loop.call_at(net::EventLoop::now() + timeout, [&] {
-    finish(fail(ErrorCode::unreachable, "the head at " + address + ":" + std::to_string(port) + " did not answer in time"));
-  });
+  const auto deadline = loop.call_at(net::EventLoop::now() + timeout, [&] { loop.stop(); });
   loop.run();
+  if (!answer) return error;
   return std::move(*answer);
 }
 

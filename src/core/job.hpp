@@ -20,7 +20,7 @@ enum class ErrorKind : std::uint8_t {
   job_timeout = 2,        ///< the job ran longer than job_timeout, max_retries times
   worker_init_error = 3,  ///< the class could not be constructed on any slot
   pool_closed = 4,
-  too_large = 5,   ///< a payload over the limit
+  too_large = 5,      ///< a payload over the limit
   serialization = 6,  ///< arguments or result could not be pickled or unpickled
 };
 
@@ -28,8 +28,8 @@ enum class ErrorKind : std::uint8_t {
 struct ErrorInfo {
   ErrorKind kind{};
   std::string message;
-  std::string traceback;   ///< remote traceback or the last lines of the worker's output; may be empty
-  std::string type_name;   ///< the remote exception's type, e.g. "ValueError"; may be empty
+  std::string traceback;  ///< remote traceback or the last lines of the worker's output; may be empty
+  std::string type_name;  ///< the remote exception's type, e.g. "ValueError"; may be empty
   std::string host;
   std::uint32_t slot{};
   std::int32_t exit_status = -1;  ///< of the worker process; -1: none
@@ -57,18 +57,18 @@ enum class Language : std::uint8_t { python = 0, cpp = 1 };
 /// Everything about a pool that head and node must know. Durations are whole milliseconds on the wire; 0 = no limit.
 struct PoolOptions {
   Language language = Language::python;
-  std::string label;                       ///< class name, for people
-  std::string python_version;              ///< "3.11": the client's; empty for C++
-  std::string program_hash;                ///< SHA-256 (hex) of the executable of a C++ pool; empty for Python
+  std::string label;           ///< class name, for people
+  std::string python_version;  ///< "3.11": the client's; empty for C++
+  std::string program_hash;    ///< SHA-256 (hex) of the executable of a C++ pool; empty for Python
   double weight = 1.0;
   std::uint32_t max_retries = limits::max_retries_default;  ///< dead workers until a job is given up
   std::chrono::milliseconds job_timeout{0};
   std::chrono::milliseconds init_timeout{0};
   bool keep_updates_history = true;
   bool retry_exceptions = false;
-  bool forward_output = false;             ///< send the workers' output lines to the client
-  std::uint32_t min_workers = 0;           ///< counts as demand even when there are no jobs
-  std::uint64_t min_gpu_memory_mib = 0;    ///< a slot with less GPU memory is not used
+  bool forward_output = false;           ///< send the workers' output lines to the client
+  std::uint32_t min_workers = 0;         ///< counts as demand even when there are no jobs
+  std::uint64_t min_gpu_memory_mib = 0;  ///< a slot with less GPU memory is not used
   bool operator==(const PoolOptions&) const = default;
 };
 
@@ -89,11 +89,11 @@ struct Attempt {
 
 /// Why a worker is gone.
 enum class ExitCause : std::uint8_t {
-  requested = 0,     ///< the head asked for it
-  died = 1,          ///< it ended by itself (signal, exit) while constructed
-  init_failed = 2,   ///< the constructor raised, timed out, or the process ended during it
-  job_timeout = 3,   ///< the node killed it because its job ran too long
-  drained = 4,       ///< the node is leaving
+  requested = 0,    ///< the head asked for it
+  died = 1,         ///< it ended by itself (signal, exit) while constructed
+  init_failed = 2,  ///< the constructor raised, timed out, or the process ended during it
+  job_timeout = 3,  ///< the node killed it because its job ran too long
+  drained = 4,      ///< the node is leaving
 };
 
 /// What a node knows about one of its workers; sent after every (re)connection.
@@ -101,10 +101,10 @@ struct WorkerReport {
   WorkerId worker;
   PoolId pool;
   std::uint32_t slot{};
-  bool ready = false;                ///< constructed
+  bool ready = false;  ///< constructed
   std::uint32_t pid{};
   UpdateNumber updates_applied{};
-  std::vector<Attempt> held;         ///< handed over and not finished, oldest first; the first may be running
+  std::vector<Attempt> held;  ///< handed over and not finished, oldest first; the first may be running
   bool operator==(const WorkerReport&) const = default;
 };
 

@@ -51,8 +51,10 @@ LockFile::Taken LockFile::take(const std::string& path) {
   while (true) {
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-      taken.problem = fmt::format("cannot make {} ({}): free some space there, or set DISTRIBUTED_COMPUTING_HOME to "
-                                  "another directory", path, std::strerror(errno));
+      taken.problem = fmt::format(
+          "cannot make {} ({}): free some space there, or set DISTRIBUTED_COMPUTING_HOME to "
+          "another directory",
+          path, std::strerror(errno));
       return taken;
     }
     // Somebody who only looks (read_owner) holds the lock for a moment.
@@ -65,7 +67,8 @@ LockFile::Taken LockFile::take(const std::string& path) {
       return taken;
     }
     // The owner before us may have removed the file between our open and our lock.
-    struct stat ours {}, there {};
+    struct stat ours {
+    }, there{};
     if (::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino) {
       taken.lock.fd_ = fd;
       taken.lock.path_ = path;
@@ -86,11 +89,13 @@ std::optional<std::string> LockFile::read_owner(const std::string& path) {
 }
 
 std::string LockFile::write(const std::string& content) {
-  if (::ftruncate(fd_, 0) == 0 && ::pwrite(fd_, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size())) {
+  if (::ftruncate(fd_, 0) == 0 &&
+      ::pwrite(fd_, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size())) {
     return {};
   }
-  return fmt::format("cannot write {} ({}): free some space there, or set DISTRIBUTED_COMPUTING_HOME to another directory",
-                     path_, std::strerror(errno));
+  return fmt::format(
+      "cannot write {} ({}): free some space there, or set DISTRIBUTED_COMPUTING_HOME to another directory", path_,
+      std::strerror(errno));
 }
 
 }  // namespace dc

@@ -1,3 +1,4 @@
+// Log lines through spdlog; see log.hpp.
 #include "core/log.hpp"
 
 #include <spdlog/sinks/stdout_sinks.h>
@@ -28,8 +29,8 @@ Level level_from_environment(Level otherwise) {
 
 std::shared_ptr<spdlog::logger> make(std::string_view role) {
   // Not registered with spdlog: the process may be someone else's and use spdlog itself.
-  auto logger = std::make_shared<spdlog::logger>("distributed-computing",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>("distributed-computing", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern(fmt::format("%Y-%m-%d %H:%M:%S.%e {} %l: %v", role));
   return logger;
 }

@@ -1,3 +1,4 @@
+// Directories and files of this user; see paths.hpp.
 #include "core/paths.hpp"
 
 #include <fmt/format.h>
@@ -64,8 +65,8 @@ std::string check_private(const std::string& dir) {
   if (lstat(dir.c_str(), &link) != 0 || stat(dir.c_str(), &target) != 0) return cannot_make(dir, errno);
   if (!S_ISDIR(target.st_mode)) return fmt::format("{} is in the way: it is not a directory", dir);
   if (link.st_uid != geteuid() || target.st_uid != geteuid()) {
-    return fmt::format("the directory {} belongs to someone else: set DISTRIBUTED_COMPUTING_HOME to a directory of yours",
-                       dir);
+    return fmt::format(
+        "the directory {} belongs to someone else: set DISTRIBUTED_COMPUTING_HOME to a directory of yours", dir);
   }
   if (target.st_mode & (S_IWGRP | S_IWOTH)) {
     return fmt::format("others may write in the directory {}: run 'chmod 700 {}'", dir, dir);

@@ -15,8 +15,8 @@ enum class ErrorCode {
   protocol,     ///< the peer sent what the protocol does not allow
   too_large,    ///< over a limit that has a name
   not_found,
-  io,           ///< the operating system refused
-  invalid,      ///< bad input from the user
+  io,       ///< the operating system refused
+  invalid,  ///< bad input from the user
 };
 
 /// What went wrong, where, and what to do: `message` is a whole sentence for the user.

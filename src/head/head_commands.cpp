@@ -47,7 +47,8 @@ void HeadMachine::send_to_client(PoolId pool, wire::Message message, wire::Lane 
 }
 
 // --- To nodes ---------------------------------------------------------------------------------------------------
-// What must stay in order travels in one lane: the pool's for its class, updates and workers; the worker's for its jobs.
+// What must stay in order travels in one lane: the pool's for its class, updates and workers; the worker's for its
+// jobs.
 
 void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
   const PoolInfo& pool = pools_[command.pool];
@@ -111,9 +112,10 @@ void HeadMachine::carry_out(scheduler::DeliverOutcome& command, Effects& out) {
   const bool large = outcome.payload.size() > limits::inline_payload_max;
   const wire::Lane lane = large ? (std::uint64_t{1} << 62) | next_lane_++ : wire::control_lane;
   if (outcome.error) {
-    send_to_client(command.pool,
-                   wire::JobError{command.pool, command.sequence, std::move(*outcome.error), std::move(outcome.payload)},
-                   lane, out);
+    send_to_client(
+        command.pool,
+        wire::JobError{command.pool, command.sequence, std::move(*outcome.error), std::move(outcome.payload)}, lane,
+        out);
     return;
   }
   if (large) {
@@ -152,8 +154,8 @@ std::string HeadMachine::worker_place(WorkerId worker) const {
 }
 
 void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
-  const std::string text =
-      fmt::format("handle_update raised for update {} on {}:\n{}", command.number, worker_place(command.worker), command.error);
+  const std::string text = fmt::format("handle_update raised for update {} on {}:\n{}", command.number,
+                                       worker_place(command.worker), command.error);
   send_to_client(command.pool, wire::UpdateFailed{command.pool, command.number, text}, wire::control_lane, out);
 }
 

@@ -90,12 +90,15 @@ void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& me
         [&](auto&& body) {
           using Body = std::decay_t<decltype(body)>;
           constexpr bool of_client = Body::type >= 10 && Body::type < 30;
-          constexpr bool of_node =
-              (Body::type >= 50 && Body::type < 70) || Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
+          constexpr bool of_node = (Body::type >= 50 && Body::type < 70) || Body::type == wire::NeedProgram::type ||
+                                   Body::type == wire::OutputLines::type;
           constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
-          const bool allowed = of_all || (of_client && role == wire::Role::client) || (of_node && role == wire::Role::node);
-          if (allowed) on(session, std::move(body), now, out);
-          else refuse(session, Body::name, out);
+          const bool allowed =
+              of_all || (of_client && role == wire::Role::client) || (of_node && role == wire::Role::node);
+          if (allowed)
+            on(session, std::move(body), now, out);
+          else
+            refuse(session, Body::name, out);
         },
         std::move(message));
   }
@@ -114,7 +117,9 @@ void HeadMachine::on(SessionId session, Other&&, TimePoint, Effects& out) {
   refuse(session, std::decay_t<Other>::name, out);
 }
 
-void HeadMachine::on(SessionId session, wire::Goodbye&&, TimePoint, Effects&) { sessions_[session].said_goodbye = true; }
+void HeadMachine::on(SessionId session, wire::Goodbye&&, TimePoint, Effects&) {
+  sessions_[session].said_goodbye = true;
+}
 
 void HeadMachine::on(SessionId session, wire::StatusRequest&&, TimePoint now, Effects& out) {
   out.emplace_back(Send{session, wire::StatusReply{status_json(now)}});
@@ -234,7 +239,8 @@ void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now
   const PeerInfo& peer = sessions_[session].peer;
   NodeInfo& node = nodes_[NodeId{peer.id}];
   node.programs = {message.programs.begin(), message.programs.end()};
-  out.emplace_back(Log{fmt::format("node {} (pid {}) has joined with {} slots", peer.host, peer.pid, message.slots.size())});
+  out.emplace_back(
+      Log{fmt::format("node {} (pid {}) has joined with {} slots", peer.host, peer.pid, message.slots.size())});
   scheduler::NodeJoined event{NodeId{peer.id}, peer.host, std::move(message.slots), {}, {}};
   for (wire::HeldPool& held : message.pools) event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
   for (const WorkerReport& worker : message.workers) places_[worker.worker] = {event.node, worker.slot};
@@ -261,15 +267,22 @@ void HeadMachine::on(SessionId session, wire::WorkerExited&& message, TimePoint 
 void HeadMachine::on(SessionId session, wire::JobsDone&& message, TimePoint now, Effects& out) {
   const NodeId node = node_of(session);
   for (wire::FinishedItem& item : message.items) {
-    scheduler_.on(scheduler::JobFinished{node, message.worker, message.pool, item.attempt,
-                                         std::chrono::microseconds(item.run_time_us), {std::move(item.value), {}}},
+    scheduler_.on(scheduler::JobFinished{node,
+                                         message.worker,
+                                         message.pool,
+                                         item.attempt,
+                                         std::chrono::microseconds(item.run_time_us),
+                                         {std::move(item.value), {}}},
                   now, commands_);
   }
   carry_out(commands_, out);
 }
 
 void HeadMachine::on(SessionId session, wire::JobFailed&& message, TimePoint now, Effects& out) {
-  tell(scheduler::JobFinished{node_of(session), message.worker, message.pool, message.attempt,
+  tell(scheduler::JobFinished{node_of(session),
+                              message.worker,
+                              message.pool,
+                              message.attempt,
                               std::chrono::microseconds(message.run_time_us),
                               {std::move(message.exception), std::move(message.error)}},
        now, out);

@@ -1,5 +1,6 @@
-// The head's decisions as a pure machine: sessions and messages on one side, the scheduler on the other. Knows which session
-// belongs to which node and client, keeps the payloads of pools, and turns commands into as few messages as possible.
+// The head's decisions as a pure machine: sessions and messages on one side, the scheduler on the other. Knows which
+// session belongs to which node and client, keeps the payloads of pools, and turns commands into as few messages as
+// possible.
 #pragma once
 
 #include <cstdint>
@@ -77,12 +78,12 @@ class HeadMachine {
   };
   struct PoolInfo {
     ClientId client;
-    SessionId session;               ///< value 0: the client is away
-    TimePoint close_at = never;      ///< the client is away: closed then
+    SessionId session;           ///< value 0: the client is away
+    TimePoint close_at = never;  ///< the client is away: closed then
     PoolOptions options;
     Payload spec;
     bool resumed = false;
-    bool opened = false;             ///< false: waits for its program
+    bool opened = false;  ///< false: waits for its program
     PeerInfo peer;
   };
 

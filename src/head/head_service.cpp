@@ -21,8 +21,9 @@ class HeadService {
   HeadService(HeadOptions options, std::uint32_t epoch)
       : options_(std::move(options)),
         epoch_(epoch),
-        machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(), options_.shown_address},
-                 net::EventLoop::now()) {}
+        machine_(
+            {epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(), options_.shown_address},
+            net::EventLoop::now()) {}
 
   int run() {
     auto listener = net::listen(loop_, listen_options(), handler());
@@ -54,8 +55,8 @@ class HeadService {
     handler.on_open = [this](net::Session& session) {
       sessions_[session.id()] = &session;
       const net::Peer& peer = session.peer();
-      machine_.session_opened(session.id(), {peer.role, peer.id, peer.host, peer.pid, peer.address}, net::EventLoop::now(),
-                              effects_);
+      machine_.session_opened(session.id(), {peer.role, peer.id, peer.host, peer.pid, peer.address},
+                              net::EventLoop::now(), effects_);
       schedule_flush();
     };
     handler.on_messages = [this](net::Session& session, std::vector<wire::Message>&& messages) {
@@ -131,12 +132,14 @@ int run_head(HeadOptions options) {
     return exit_error;
   }
   if (!taken.owner.empty()) {
-    fmt::print(stderr, "start_node: a head already runs on port {} of this machine ({}): end it first, or choose another "
-                       "port with -p\n", options.port, taken.owner);
+    fmt::print(stderr,
+               "start_node: a head already runs on port {} of this machine ({}): end it first, or choose another "
+               "port with -p\n",
+               options.port, taken.owner);
     return exit_port_in_use;
   }
-  const std::string problem = taken.lock.write(
-      fmt::format("{{\"pid\": {}, \"port\": {}, \"address\": \"{}\"}}", ::getpid(), options.port, options.shown_address));
+  const std::string problem = taken.lock.write(fmt::format("{{\"pid\": {}, \"port\": {}, \"address\": \"{}\"}}",
+                                                           ::getpid(), options.port, options.shown_address));
   if (!problem.empty()) {
     fmt::print(stderr, "start_node: {}\n", problem);
     return exit_error;

@@ -14,9 +14,9 @@ struct HeadOptions {
   std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< loopback only
   std::uint16_t port = limits::default_port;
   net::Secret secret;
-  std::string shown_address;            ///< for `status`
-  std::function<void()> on_listening;   ///< the port is bound: print the banner, start the node
-  std::function<void()> on_stop;        ///< a signal asked the head to end
+  std::string shown_address;           ///< for `status`
+  std::function<void()> on_listening;  ///< the port is bound: print the banner, start the node
+  std::function<void()> on_stop;       ///< a signal asked the head to end
 };
 
 /// Exit codes of the commands.

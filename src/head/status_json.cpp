@@ -1,7 +1,8 @@
 // The JSON of `distributed-computing status --json`:
 //   head:  pid, host, address, port, version, epoch, uptime_s
 //   nodes: [id, host, pid, address, connected, leaving,
-//           slots: [slot, device, state (free|starting|idle|busy|stopping|waiting_to_retry), pool, worker_pid, jobs_done]]
+//           slots: [slot, device, state (free|starting|idle|busy|stopping|waiting_to_retry), pool, worker_pid,
+//           jobs_done]]
 //   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
 //           jobs_running, jobs_done, jobs_rerun, updates]
 // Ids are hexadecimal strings; `pool` and `worker_pid` are null where a slot has no worker.
@@ -36,8 +37,8 @@ const char* name_of(scheduler::SlotState state) {
 }
 
 nlohmann::json slot_json(const scheduler::SlotStatus& slot) {
-  nlohmann::json json{{"slot", slot.slot},       {"device", slot.device},       {"state", name_of(slot.state)},
-                      {"pool", nullptr},         {"worker_pid", nullptr},       {"jobs_done", slot.jobs_done}};
+  nlohmann::json json{{"slot", slot.slot}, {"device", slot.device}, {"state", name_of(slot.state)},
+                      {"pool", nullptr},   {"worker_pid", nullptr}, {"jobs_done", slot.jobs_done}};
   if (slot.worker.value != 0) {
     json["pool"] = hex(slot.pool.value);
     if (slot.pid != 0) json["worker_pid"] = slot.pid;
@@ -50,8 +51,12 @@ nlohmann::json slot_json(const scheduler::SlotStatus& slot) {
 std::string HeadMachine::status_json(TimePoint now) const {
   const scheduler::Status status = scheduler_.status();
   nlohmann::json json;
-  json["head"] = {{"pid", facts_.pid},     {"host", facts_.host},   {"address", facts_.address},
-                  {"port", facts_.port},   {"version", version},    {"epoch", facts_.epoch},
+  json["head"] = {{"pid", facts_.pid},
+                  {"host", facts_.host},
+                  {"address", facts_.address},
+                  {"port", facts_.port},
+                  {"version", version},
+                  {"epoch", facts_.epoch},
                   {"uptime_s", std::chrono::duration<double>(now - start_).count()}};
   json["nodes"] = nlohmann::json::array();
   for (const scheduler::NodeStatus& node : status.nodes) {

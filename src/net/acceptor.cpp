@@ -1,5 +1,7 @@
+// Opening sockets that listen; see acceptor.hpp.
 #include "net/acceptor.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -44,6 +46,7 @@ ErrorNumber open(Acceptor& acceptor, const tcp::endpoint& endpoint) {
   ErrorNumber error;
   const bool v6 = endpoint.address().is_v6();
   acceptor.open(Protocol(v6 ? AF_INET6 : AF_INET, IPPROTO_TCP), error);
+  if (!error) close_on_exec(acceptor.native_handle());
   if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
   if (!error && v6) acceptor.set_option(asio::ip::v6_only(true), error);
   if (!error) acceptor.bind(Endpoint(endpoint.data(), endpoint.size()), error);
@@ -126,7 +129,8 @@ bool somebody_answers(const sockaddr_un& address) {
 }  // namespace
 
 std::string host_port(const std::string& address, std::uint16_t port) {
-  return address.find(':') == address.npos ? fmt::format("{}:{}", address, port) : fmt::format("[{}]:{}", address, port);
+  return address.find(':') == address.npos ? fmt::format("{}:{}", address, port)
+                                           : fmt::format("[{}]:{}", address, port);
 }
 
 Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::vector<std::string>& addresses,
@@ -158,6 +162,7 @@ Result<Acceptor> listen_unix(asio::io_context& context, const std::string& path)
   Acceptor acceptor(context.get_executor());
   ErrorNumber error;
   acceptor.open(Protocol(AF_UNIX, 0), error);
+  if (!error) close_on_exec(acceptor.native_handle());
   const Endpoint endpoint(&*address, sizeof *address);
   if (!error) acceptor.bind(endpoint, error);
   if (error == asio::error::address_in_use) {
@@ -183,7 +188,11 @@ bool same_user(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
 }
 
+// Asio 1.74 does not ask the kernel for close-on-exec itself.
+void close_on_exec(int fd) { fcntl(fd, F_SETFD, FD_CLOEXEC); }
+
 void prepare_tcp(int fd) {
+  close_on_exec(fd);
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   // What the kernel has taken from us can no longer be overtaken: a heartbeat or a small message would wait for it.

@@ -22,7 +22,9 @@ Result<Acceptor> listen_unix(asio::io_context& context, const std::string& path)
 /// True when the process at the other end of the connected Unix socket runs as our own user.
 bool same_user(int fd);
 
-/// Options of every TCP connection of ours.
+/// Connections are not for the processes that we start.
+void close_on_exec(int fd);
+/// The options of every TCP connection of ours, close_on_exec() among them.
 void prepare_tcp(int fd);
 
 /// "10.0.0.5:8899" or "[::1]:8899".

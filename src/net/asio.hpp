@@ -12,8 +12,8 @@ namespace asio = boost::asio;
 using ErrorNumber = boost::system::error_code;
 using Executor = asio::io_context::executor_type;
 
-using SteadyTimer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                               asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using SteadyTimer =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 /// A connected TCP or Unix socket: one type for both, so that all that stands on it is compiled once.
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;

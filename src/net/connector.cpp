@@ -35,7 +35,9 @@ struct Attempt {
 class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
  public:
   ConnectorImpl(EventLoop& loop, ConnectOptions options, Connector::Handler handler)
-      : loop_(loop), options_(std::move(options)), handler_(std::move(handler)),
+      : loop_(loop),
+        options_(std::move(options)),
+        handler_(std::move(handler)),
         head_(host_port(options_.address, options_.port)) {}
 
   void begin();
@@ -84,7 +86,7 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   std::uint64_t attempt_number_ = 0;
   std::shared_ptr<SessionImpl> session_;
   TimePoint opened_{};
-  int failures_ = 0;        // since the last session
+  int failures_ = 0;  // since the last session
   Duration delay_ = limits::reconnect_delay_min;
   std::unique_ptr<Timer> retry_timer_;
   Callback shut_down_done_;
@@ -109,34 +111,38 @@ void ConnectorImpl::begin() {
 void ConnectorImpl::try_once() {
   ++attempt_number_;
   attempt_.emplace();
-  attempt_->deadline = loop_.call_at(EventLoop::now() + options_.handshake_deadline, in_attempt([](ConnectorImpl& self) {
-    const double seconds = std::chrono::duration<double>(self.options_.handshake_deadline).count();
-    self.failed(fail(ErrorCode::unreachable, fmt::format("the head at {} does not answer (for {} s): is it running, and "
-                                                         "does a firewall stand between?",
-                                                         self.head_, seconds)));
-  }));
-  attempt_->dialer = dial(loop_, {options_.address, options_.port, options_.unix_path},
-                          in_attempt([](ConnectorImpl& self, Result<Dialed> dialed) {
-                            self.on_socket(std::move(dialed));
-                          }));
+  attempt_->deadline =
+      loop_.call_at(EventLoop::now() + options_.handshake_deadline, in_attempt([](ConnectorImpl& self) {
+                      const double seconds = std::chrono::duration<double>(self.options_.handshake_deadline).count();
+                      self.failed(fail(ErrorCode::unreachable,
+                                       fmt::format("the head at {} does not answer (for {} s): is it running, and "
+                                                   "does a firewall stand between?",
+                                                   self.head_, seconds)));
+                    }));
+  attempt_->dialer =
+      dial(loop_, {options_.address, options_.port, options_.unix_path},
+           in_attempt([](ConnectorImpl& self, Result<Dialed> dialed) { self.on_socket(std::move(dialed)); }));
 }
 
 void ConnectorImpl::on_socket(Result<Dialed> dialed) {
   if (!dialed) return failed(dialed.error());
   attempt_->address = dialed.value().address;
-  attempt_->channel = connect_channel(
-      std::move(dialed.value().socket),
-      {.handshake_deadline = options_.handshake_deadline, .idle_timeout = options_.idle_timeout, .host = head_,
-       .on_http = {}},
-      in_attempt([](ConnectorImpl& self, Result<void> ready) { self.on_channel(std::move(ready)); }));
+  attempt_->channel =
+      connect_channel(std::move(dialed.value().socket),
+                      {.handshake_deadline = options_.handshake_deadline,
+                       .idle_timeout = options_.idle_timeout,
+                       .host = head_,
+                       .on_http = {}},
+                      in_attempt([](ConnectorImpl& self, Result<void> ready) { self.on_channel(std::move(ready)); }));
 }
 
 /// A sentence about a peer that answers, but not as a head does.
 Error not_a_head(const std::string& head, const Error& why) {
   if (why.code == ErrorCode::protocol) {
-    return fail(ErrorCode::protocol, fmt::format("something answers at {}, but it is not a head of distributed computing "
-                                                 "({}): check address and port",
-                                                 head, why.message));
+    return fail(ErrorCode::protocol,
+                fmt::format("something answers at {}, but it is not a head of distributed computing "
+                            "({}): check address and port",
+                            head, why.message));
   }
   return fail(why.code, fmt::format("the head at {} broke the connection off before it was ready ({}): is it shutting "
                                     "down, or is something else listening there?",
@@ -231,8 +237,8 @@ Duration ConnectorImpl::next_delay() {
 
 void ConnectorImpl::retry_after(Duration delay) {
   retry_timer_ = loop_.call_at(EventLoop::now() + delay, weakly([](ConnectorImpl& self) {
-    if (!self.over_) self.try_once();
-  }));
+                                 if (!self.over_) self.try_once();
+                               }));
 }
 
 void ConnectorImpl::end_attempt() {
@@ -272,9 +278,7 @@ class ConnectorHandle final : public Connector {
   explicit ConnectorHandle(std::shared_ptr<ConnectorImpl> impl) : impl_(std::move(impl)) {}
   ~ConnectorHandle() override { impl_->destroy(); }
   [[nodiscard]] Session* session() override { return impl_->session(); }
-  void shut_down(std::string message, Callback done) override {
-    impl_->shut_down(std::move(message), std::move(done));
-  }
+  void shut_down(std::string message, Callback done) override { impl_->shut_down(std::move(message), std::move(done)); }
 
  private:
   std::shared_ptr<ConnectorImpl> impl_;

@@ -1,3 +1,4 @@
+// One attempt to reach an address: resolve, then try what was found; see dialer.hpp.
 #include "net/dialer.hpp"
 
 #include <fmt/format.h>
@@ -51,7 +52,9 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
 
  public:
   DialerImpl(asio::io_context& context, DialTarget target, std::function<void(Result<Dialed>)> on_done)
-      : target_(std::move(target)), on_done_(std::move(on_done)), resolver_(context.get_executor()),
+      : target_(std::move(target)),
+        on_done_(std::move(on_done)),
+        resolver_(context.get_executor()),
         socket_(context.get_executor()) {}
 
   void start() {
@@ -77,15 +80,17 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
 
  private:
   void resolve() {
-    resolver_.async_resolve(target_.address, std::to_string(target_.port), asio::ip::resolver_base::numeric_service,
-                            then([](DialerImpl& self, ErrorNumber error, Resolver::results_type results) {
-      if (error || results.empty()) {
-        return self.done(fail(ErrorCode::unreachable, fmt::format("cannot find the machine '{}' ({}): is the name right?",
-                                                                  self.target_.address, lower_first(error.message()))));
-      }
-      for (const auto& entry : results) self.endpoints_.push_back(entry.endpoint());
-      self.connect_first();
-    }));
+    resolver_.async_resolve(
+        target_.address, std::to_string(target_.port), asio::ip::resolver_base::numeric_service,
+        then([](DialerImpl& self, ErrorNumber error, Resolver::results_type results) {
+          if (error || results.empty()) {
+            return self.done(
+                fail(ErrorCode::unreachable, fmt::format("cannot find the machine '{}' ({}): is the name right?",
+                                                         self.target_.address, lower_first(error.message()))));
+          }
+          for (const auto& entry : results) self.endpoints_.push_back(entry.endpoint());
+          self.connect_first();
+        }));
   }
 
   void connect_first() {
@@ -93,10 +98,11 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
     for (const tcp::endpoint& endpoint : endpoints_) own_machine = own_machine || local_address(*endpoint.data());
     if (!own_machine || !is_socket(target_.unix_path)) return connect_next();
     socket_.async_connect(unix_endpoint(target_.unix_path), then([](DialerImpl& self, ErrorNumber error) {
-      // A file that a dead head left, or someone else's socket: the port decides.
-      if (error || !same_user(self.socket_.native_handle())) return self.connect_next();
-      self.done(Dialed{std::move(self.socket_), "unix"});
-    }));
+                            // A file that a dead head left, or someone else's socket: the port decides.
+                            if (error || !same_user(self.socket_.native_handle())) return self.connect_next();
+                            close_on_exec(self.socket_.native_handle());
+                            self.done(Dialed{std::move(self.socket_), "unix"});
+                          }));
   }
 
   void connect_next() {
@@ -108,9 +114,8 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
     const tcp::endpoint& endpoint = endpoints_[tried_++];
     ErrorNumber ignored;
     socket_.close(ignored);
-    socket_.async_connect(Endpoint(endpoint.data(), endpoint.size()), then([](DialerImpl& self, ErrorNumber error) {
-      self.on_connect(error);
-    }));
+    socket_.async_connect(Endpoint(endpoint.data(), endpoint.size()),
+                          then([](DialerImpl& self, ErrorNumber error) { self.on_connect(error); }));
   }
 
   void on_connect(ErrorNumber error) {

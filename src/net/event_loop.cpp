@@ -1,3 +1,4 @@
+// The event loop on asio::io_context.
 #include "net/event_loop.hpp"
 
 #include <array>
@@ -78,8 +79,8 @@ class AsioFdWatch final : public FdWatch {
       Interest& interest = interests[static_cast<std::size_t>(side)];
       if (interest.waiting || !interest.wanted || !interest.call) return;
       interest.waiting = true;
-      const auto type = side == Side::read ? asio::posix::descriptor_base::wait_read
-                                           : asio::posix::descriptor_base::wait_write;
+      const auto type =
+          side == Side::read ? asio::posix::descriptor_base::wait_read : asio::posix::descriptor_base::wait_write;
       descriptor.async_wait(type, [self = shared_from_this(), side](ErrorNumber error) { self->ready(side, error); });
     }
 

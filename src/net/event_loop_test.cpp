@@ -1,3 +1,4 @@
+// Turns, timers, posts, watched descriptors and signals of the event loop.
 #include "net/event_loop.hpp"
 
 #include <gtest/gtest.h>
@@ -140,9 +141,11 @@ TEST(EventLoop, WritingIsWantedOnlyWhenAskedFor) {
   ASSERT_EQ(pipe(ends.data()), 0);
   int writable = 0;
   std::unique_ptr<FdWatch> watch;
-  watch = loop.watch(ends[1], [] {}, [&] {
-    if (++writable == 3) watch->want_write(false);
-  });
+  watch = loop.watch(
+      ends[1], [] {},
+      [&] {
+        if (++writable == 3) watch->want_write(false);
+      });
   auto first = loop.call_at(EventLoop::now() + 5ms, [&] {
     EXPECT_EQ(writable, 0);
     watch->want_write(true);

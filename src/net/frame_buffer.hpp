@@ -11,6 +11,7 @@
 
 #include "core/limits.hpp"
 #include "net/asio.hpp"
+#include "net/event_loop.hpp"
 
 namespace dc::net {
 
@@ -29,8 +30,15 @@ class FrameBuffer {
     if (size_ + more > capacity()) grow(size_ + more);
     return {memory() + size_, more};
   }
-  void commit(std::size_t bytes) { size_ += bytes; }
+  void commit(std::size_t bytes) {
+    size_ += bytes;
+    if (bytes > 0) last_heard_ = EventLoop::now();
+  }
   void consume(std::size_t) { size_ = 0; }  // only ever whole
+
+  /// When bytes last arrived; a long frame over a slow line is no silence.
+  [[nodiscard]] TimePoint last_heard() const { return last_heard_; }
+  void heard() { last_heard_ = EventLoop::now(); }
 
   struct Frame {
     std::shared_ptr<const void> owner;
@@ -61,6 +69,7 @@ class FrameBuffer {
   std::shared_ptr<std::byte[]> large_;
   std::size_t large_bytes_ = 0;
   std::size_t size_ = 0;
+  TimePoint last_heard_ = EventLoop::now();
 };
 
 }  // namespace dc::net

@@ -1,3 +1,4 @@
+// The two sides of the handshake; see handshake.hpp.
 #include "net/handshake.hpp"
 
 #include <fmt/format.h>
@@ -9,6 +10,8 @@ namespace dc::net {
 namespace {
 
 using Then = HandshakeStep::Then;
+
+constexpr std::size_t sentence_max = 500;
 
 HandshakeStep failed(Error error) { return {std::nullopt, Then::fail, std::move(error)}; }
 
@@ -24,9 +27,15 @@ HandshakeStep out_of_turn() {
 std::string identity_of(wire::Role role, std::uint64_t id) {
   const char* name = "";
   switch (role) {
-    case wire::Role::client: name = "client"; break;
-    case wire::Role::node: name = "node"; break;
-    case wire::Role::viewer: name = "viewer"; break;
+    case wire::Role::client:
+      name = "client";
+      break;
+    case wire::Role::node:
+      name = "node";
+      break;
+    case wire::Role::viewer:
+      name = "viewer";
+      break;
   }
   return fmt::format("{}-{:016x}", name, id);
 }
@@ -59,10 +68,10 @@ std::optional<ForeignHello> read_foreign_hello(std::span<const std::byte> bytes)
 }
 
 HandshakeStep wrong_version(const ForeignHello& hello) {
-  return rejected("version", fmt::format("the head has distributed computing {} (protocol {}), this side has {} "
-                                         "(protocol {}): install the same version on both",
-                                         product_version, limits::protocol_version, printable(hello.version),
-                                         hello.protocol));
+  return rejected("version",
+                  fmt::format("the head has distributed computing {} (protocol {}), this side has {} "
+                              "(protocol {}): install the same version on both",
+                              product_version, limits::protocol_version, printable(hello.version), hello.protocol));
 }
 
 }  // namespace
@@ -73,8 +82,8 @@ wire::Frame frame_of(wire::Message message) {
   return writer.next();
 }
 
-std::string printable(std::string_view text) {
-  std::string clean(text.substr(0, 64));
+std::string printable(std::string_view text, std::size_t characters_max) {
+  std::string clean(text.substr(0, characters_max));
   for (char& c : clean) {
     if (c < ' ' || c > '~') c = '?';
   }
@@ -101,8 +110,14 @@ HandshakeStep HeadHandshake::on_frame(std::span<const std::byte> bytes, std::sha
 HandshakeStep HeadHandshake::on_hello(const wire::Hello& hello) {
   greeted_ = true;
   identity_ = identity_of(hello.role, hello.peer);
-  peer_ = {.role = hello.role, .id = hello.peer, .host = printable(hello.host), .pid = hello.pid,
-           .version = printable(hello.version), .address = {}, .epoch = {}, .payload_bytes_max = {}};
+  peer_ = {.role = hello.role,
+           .id = hello.peer,
+           .host = printable(hello.host),
+           .pid = hello.pid,
+           .version = printable(hello.version),
+           .address = {},
+           .epoch = {},
+           .payload_bytes_max = {}};
   auto answer = scram_.answer(hello.proof);
   if (!answer) return failed(answer.error());
   return {frame_of(wire::Proof{std::move(answer.value())}), Then::wait, {}};
@@ -143,10 +158,10 @@ HandshakeStep PeerHandshake::on_frame(std::span<const std::byte> bytes, std::sha
     return on_welcome(*welcome);
   }
   if (const auto* refusal = std::get_if<wire::Rejected>(&message.value())) {
-    return failed(fail(ErrorCode::rejected, refusal->message));
+    return failed(fail(ErrorCode::rejected, printable(refusal->message, sentence_max)));
   }
   if (const auto* goodbye = std::get_if<wire::Goodbye>(&message.value())) {
-    return failed(fail(ErrorCode::unreachable, goodbye->message));
+    return failed(fail(ErrorCode::unreachable, printable(goodbye->message, sentence_max)));
   }
   return out_of_turn();
 }
@@ -160,8 +175,14 @@ HandshakeStep PeerHandshake::on_proof(const wire::Proof& proof) {
 
 HandshakeStep PeerHandshake::on_welcome(const wire::Welcome& welcome) {
   if (auto proved = scram_.finish(welcome.proof); !proved) return failed(proved.error());
-  peer_ = {.role = {}, .id = 0, .host = welcome.host, .pid = welcome.pid, .version = welcome.version, .address = {},
-           .epoch = welcome.epoch, .payload_bytes_max = welcome.payload_bytes_max};
+  peer_ = {.role = {},
+           .id = 0,
+           .host = welcome.host,
+           .pid = welcome.pid,
+           .version = welcome.version,
+           .address = {},
+           .epoch = welcome.epoch,
+           .payload_bytes_max = welcome.payload_bytes_max};
   return {std::nullopt, Then::open, {}};
 }
 

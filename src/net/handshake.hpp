@@ -114,7 +114,7 @@ class HandshakeWriter {
 /// One message alone in a frame.
 wire::Frame frame_of(wire::Message message);
 
-/// A text of a stranger as it may stand in a log or a sentence: printable ASCII, at most 64 characters.
-std::string printable(std::string_view text);
+/// A text of a stranger as it may stand in a log or a sentence: printable ASCII, at most so many characters.
+std::string printable(std::string_view text, std::size_t characters_max = 64);
 
 }  // namespace dc::net

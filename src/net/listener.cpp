@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <utility>
@@ -21,9 +22,10 @@ namespace dc::net {
 namespace {
 
 constexpr std::size_t handshakes_max = 64;  // in flight over TCP; more wait in the kernel's queue
-/// When so many are in flight and others wait, the oldest is dropped once it took this long: an idle stranger must
-/// not keep the door shut. Some round trips of a rightful peer from far away fit in.
-constexpr auto handshake_patience = 400ms;
+/// When so many are in flight and others wait, one that took this long is dropped: an idle stranger must not keep the
+/// door shut. Some round trips of a rightful peer from far away fit in, and after its Hello also its key derivation.
+constexpr auto patience_for_hello = 400ms;
+constexpr auto patience_for_proof = 2s;
 constexpr auto accept_retry_delay = 100ms;
 constexpr auto rejection_log_interval = 1s;
 
@@ -46,6 +48,8 @@ struct Incoming {
   std::unique_ptr<Timer> deadline;
   std::string address;
   TimePoint started;
+  bool local = false;    // over the Unix socket: not a stranger, and not counted
+  bool greeted = false;  // has said Hello
   bool refused = false;
 };
 
@@ -53,7 +57,9 @@ struct Incoming {
 class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
  public:
   ListenerImpl(EventLoop& loop, ListenOptions options, SessionHandler handler)
-      : loop_(loop), options_(std::move(options)), handler_(std::move(handler)),
+      : loop_(loop),
+        options_(std::move(options)),
+        handler_(std::move(handler)),
         verifier_(ScramVerifier::of(options_.secret.password, random_salt())) {}
 
   Result<void> open();
@@ -78,6 +84,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   void admit(IncomingId id, std::optional<wire::Frame> welcome);
   void refuse(IncomingId id, Incoming& incoming, HandshakeStep step);
   void drop(IncomingId id, std::string_view why);
+  [[nodiscard]] bool full() const;
   void make_room();
   void on_closed(SessionImpl& session, const Error& why);
   void close_doors();
@@ -107,13 +114,15 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   TimePoint rejection_logged_{};
   std::size_t rejections_unlogged_ = 0;
   Callback shut_down_done_;
+  bool accept_failing_ = false;
   bool dead_ = false;
 };
 
 Result<void> ListenerImpl::open() {
   auto& context = loop_.impl().context;
   BOOST_OUTCOME_TRY(acceptors, listen_tcp(context, options_.addresses, options_.port));
-  for (Acceptor& acceptor : acceptors) doors_.push_back(std::make_unique<Door>(Door{std::move(acceptor), false, false}));
+  for (Acceptor& acceptor : acceptors)
+    doors_.push_back(std::make_unique<Door>(Door{std::move(acceptor), false, false}));
   if (options_.unix_path.empty()) return boost::outcome_v2::success();
   BOOST_OUTCOME_TRY(acceptor, listen_unix(context, options_.unix_path));
   doors_.push_back(std::make_unique<Door>(Door{std::move(acceptor), true, false}));
@@ -125,11 +134,17 @@ Result<void> ListenerImpl::open() {
 // --- Accepting --------------------------------------------------------------------------------------------------
 
 void ListenerImpl::accept_more() {
-  const bool full = incoming_.size() >= handshakes_max;
+  const bool strangers_wait = full();
   for (const auto& door : doors_) {
-    if (!door->accepting && (door->local || !full)) accept(*door);
+    if (!door->accepting && (door->local || !strangers_wait)) accept(*door);
   }
-  if (full) make_room();
+  if (strangers_wait) make_room();
+}
+
+bool ListenerImpl::full() const {
+  if (incoming_.size() < handshakes_max) return false;
+  return std::count_if(incoming_.begin(), incoming_.end(), [](const auto& entry) { return !entry.second.local; }) >=
+         static_cast<std::ptrdiff_t>(handshakes_max);
 }
 
 void ListenerImpl::accept(Door& door) {
@@ -142,12 +157,14 @@ void ListenerImpl::accept(Door& door) {
 
 void ListenerImpl::on_accept(Door& door, ErrorNumber error, Socket socket) {
   if (!error) {
+    accept_failing_ = false;
     greet(std::move(socket), door.local);
     return accept_more();
   }
   if (error == asio::error::operation_aborted) return;
   // Most likely out of descriptors: at once would be a busy loop.
-  log::warning("cannot accept a connection ({})", error.message());
+  if (!accept_failing_) log::warning("cannot accept connections ({})", error.message());
+  accept_failing_ = true;
   retry_timer_ = loop_.call_at(EventLoop::now() + accept_retry_delay, [this] { accept_more(); });
 }
 
@@ -156,24 +173,36 @@ void ListenerImpl::greet(Socket socket, bool local) {
   if (local && !same_user(socket.native_handle())) {
     return log::warning("another user of this machine tried to connect");
   }
+  if (local) close_on_exec(socket.native_handle());
   if (!local) prepare_tcp(socket.native_handle());
   const IncomingId id = next_incoming_++;
   Incoming& incoming = incoming_[id];
   incoming.address = address;
+  incoming.local = local;
   incoming.started = EventLoop::now();
   incoming.deadline = loop_.call_at(incoming.started + options_.handshake_deadline,
                                     [this, id] { drop(id, "no handshake within the deadline"); });
-  incoming.channel = accept_channel(
-      std::move(socket),
-      {.handshake_deadline = options_.handshake_deadline, .idle_timeout = options_.idle_timeout, .host = {},
-       .on_http = options_.on_http},
-      weakly([id](ListenerImpl& self, Result<void> ready) { self.on_channel(id, std::move(ready)); }));
+  incoming.channel =
+      accept_channel(std::move(socket),
+                     {.handshake_deadline = options_.handshake_deadline,
+                      .idle_timeout = options_.idle_timeout,
+                      .host = {},
+                      .on_http = options_.on_http},
+                     weakly([id](ListenerImpl& self, Result<void> ready) { self.on_channel(id, std::move(ready)); }));
 }
 
 void ListenerImpl::make_room() {
-  const TimePoint when = incoming_.begin()->second.started + handshake_patience;
+  IncomingId next = 0;
+  TimePoint when = never;
+  for (const auto& [id, incoming] : incoming_) {
+    const TimePoint patient_until = incoming.started + (incoming.greeted ? patience_for_proof : patience_for_hello);
+    if (incoming.local || patient_until >= when) continue;
+    next = id;
+    when = patient_until;
+  }
+  if (when <= EventLoop::now()) return drop(next, "others are waiting");
   room_timer_ = loop_.call_at(when, [this] {
-    if (incoming_.size() >= handshakes_max) drop(incoming_.begin()->first, "others are waiting");
+    if (full()) make_room();
   });
 }
 
@@ -214,6 +243,7 @@ void ListenerImpl::on_frame(IncomingId id, std::shared_ptr<const void> frame, st
   const auto found = incoming_.find(id);
   if (found == incoming_.end() || found->second.refused) return;
   Incoming& incoming = found->second;
+  incoming.greeted = true;
   HandshakeStep step = incoming.handshake->on_frame(bytes, std::move(frame));
   switch (step.then) {
     case HandshakeStep::Then::wait:
@@ -253,9 +283,8 @@ void ListenerImpl::admit(IncomingId id, std::optional<wire::Frame> welcome) {
           .on_messages = weakly([](ListenerImpl& self, SessionImpl& from, std::vector<wire::Message>&& messages) {
             self.handler_.on_messages(from, std::move(messages));
           }),
-          .on_closed = weakly([](ListenerImpl& self, SessionImpl& from, const Error& why) {
-            self.on_closed(from, why);
-          }),
+          .on_closed =
+              weakly([](ListenerImpl& self, SessionImpl& from, const Error& why) { self.on_closed(from, why); }),
       });
   sessions_.emplace(session->id(), session);
   session->begin(incoming.writer.writing(), std::move(welcome));
@@ -267,8 +296,8 @@ void ListenerImpl::admit(IncomingId id, std::optional<wire::Frame> welcome) {
 
 void ListenerImpl::on_closed(SessionImpl& session, const Error& why) {
   const Peer& peer = session.peer();
-  const Error error = fail(why.code, fmt::format("the connection to {} ({}) ended: {}", peer.host, peer.address,
-                                                 why.message));
+  const Error error =
+      fail(why.code, fmt::format("the connection to {} ({}) ended: {}", peer.host, peer.address, why.message));
   handler_.on_close(session.id(), error);
   sessions_.erase(session.id());
   finish_shut_down();
@@ -319,9 +348,7 @@ class ListenerHandle final : public Listener {
   explicit ListenerHandle(std::shared_ptr<ListenerImpl> impl) : impl_(std::move(impl)) {}
   ~ListenerHandle() override { impl_->destroy(); }
   [[nodiscard]] std::uint16_t port() const override { return impl_->port(); }
-  void shut_down(std::string message, Callback done) override {
-    impl_->shut_down(std::move(message), std::move(done));
-  }
+  void shut_down(std::string message, Callback done) override { impl_->shut_down(std::move(message), std::move(done)); }
 
  private:
   std::shared_ptr<ListenerImpl> impl_;

@@ -1,3 +1,4 @@
+// This machine's own addresses and name.
 #include "net/machine.hpp"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// SCRAM-SHA-256(-PLUS) by libgsasl; key derivation by OpenSSL.
 #include "net/scram.hpp"
 
 #include <fmt/format.h>
@@ -127,13 +128,14 @@ ScramVerifier ScramVerifier::of(std::string_view password, std::string salt, uns
   return {iterations, std::move(salt), base64({server_key.data(), key_bytes}), base64({stored_key.data(), key_bytes})};
 }
 
-const std::string& SaltedPasswords::get(std::string_view password, std::string_view salt, unsigned iterations) {
+std::string SaltedPasswords::get(std::string_view password, std::string_view salt, unsigned iterations) {
   for (const Entry& entry : entries_) {
     if (entry.password == password && entry.salt == salt && entry.iterations == iterations) return entry.salted;
   }
+  ++computed_;
   if (entries_.size() == entries_max) entries_.erase(entries_.begin());
-  entries_.push_back({std::string(password), std::string(salt), iterations,
-                      hexadecimal(salted_password(password, salt, iterations))});
+  entries_.push_back(
+      {std::string(password), std::string(salt), iterations, hexadecimal(salted_password(password, salt, iterations))});
   return entries_.back().salted;
 }
 
@@ -154,8 +156,7 @@ struct ScramClient::Impl {
       self.bad_parameters = true;
       return GSASL_NO_CALLBACK;
     }
-    self.gsasl.set(GSASL_SCRAM_SALTED_PASSWORD,
-                   self.cache.get(self.password, salt, static_cast<unsigned>(iterations)));
+    self.gsasl.set(GSASL_SCRAM_SALTED_PASSWORD, self.cache.get(self.password, salt, static_cast<unsigned>(iterations)));
     return GSASL_OK;
   }
 

@@ -41,7 +41,9 @@ struct ScramVerifier {
 class SaltedPasswords {
  public:
   /// In hexadecimal.
-  const std::string& get(std::string_view password, std::string_view salt, unsigned iterations);
+  std::string get(std::string_view password, std::string_view salt, unsigned iterations);
+  /// How many were computed rather than remembered.
+  [[nodiscard]] std::size_t computed() const { return computed_; }
 
  private:
   struct Entry {
@@ -51,6 +53,7 @@ class SaltedPasswords {
   };
   static constexpr std::size_t entries_max = 4;  // a head could send a new salt every time
   std::vector<Entry> entries_;
+  std::size_t computed_ = 0;
 };
 
 /// With `channel_binding` (the TLS exporter value, raw bytes) the proof is SCRAM-SHA-256-PLUS and holds only on that

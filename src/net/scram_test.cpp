@@ -1,3 +1,4 @@
+// The password proof: who is convinced by what.
 #include "net/scram.hpp"
 
 #include <gtest/gtest.h>
@@ -115,10 +116,12 @@ TEST(Scram, GarbageIsAnErrorAndNotACrash) {
 
 TEST(Scram, TheSaltedPasswordIsComputedOnce) {
   SaltedPasswords cache;
-  const std::string* first = &cache.get("123456", salt, few);
-  const std::string* again = &cache.get("123456", salt, few);
-  EXPECT_EQ(first, again);
-  EXPECT_NE(cache.get("123456", "another salt....", few), *again);
+  const std::string first = cache.get("123456", salt, few);
+  EXPECT_EQ(cache.get("123456", salt, few), first);
+  EXPECT_EQ(cache.computed(), 1u);
+  EXPECT_NE(cache.get("123456", "another salt....", few), first);
+  for (int i = 0; i < 100; ++i) (void)cache.get("123456", "salt of an attacker " + std::to_string(i), few);
+  EXPECT_EQ(cache.computed(), 102u);
 }
 
 }  // namespace

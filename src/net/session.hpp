@@ -21,13 +21,13 @@ namespace dc::net {
 
 /// Who is at the other end, as it said itself in its handshake.
 struct Peer {
-  wire::Role role{};      ///< of a client, node or viewer; meaningless at the connecting side
-  std::uint64_t id{};     ///< NodeId or ClientId value
+  wire::Role role{};   ///< of a client, node or viewer; meaningless at the connecting side
+  std::uint64_t id{};  ///< NodeId or ClientId value
   std::string host;
   std::uint32_t pid{};
   std::string version;
-  std::string address;    ///< "127.0.0.1:40312" or "unix"
-  std::uint32_t epoch{};  ///< connecting side: this life of the head
+  std::string address;                ///< "127.0.0.1:40312" or "unix"
+  std::uint32_t epoch{};              ///< connecting side: this life of the head
   std::uint64_t payload_bytes_max{};  ///< connecting side: the head's limit
 };
 
@@ -93,15 +93,15 @@ class Listener {
 Result<std::unique_ptr<Listener>> listen(EventLoop& loop, ListenOptions options, SessionHandler handler);
 
 struct ConnectOptions {
-  std::string address;   ///< host name or address of the head
+  std::string address;  ///< host name or address of the head
   std::uint16_t port = limits::default_port;
   /// Used instead of TCP when `address` is one of this machine's own and the socket exists. See local_address().
   std::string unix_path;
   Secret secret;
   wire::Role role{};
-  std::uint64_t id{};    ///< NodeId or ClientId value
-  wire::AllocatePayload allocate = wire::allocate_on_heap;  ///< where large incoming payloads are put together
-  bool reconnect = true;  ///< false: one attempt, and a break is final
+  std::uint64_t id{};                                        ///< NodeId or ClientId value
+  wire::AllocatePayload allocate = wire::allocate_on_heap;   ///< where large incoming payloads are put together
+  bool reconnect = true;                                     ///< false: one attempt, and a break is final
   Duration handshake_deadline = limits::handshake_deadline;  ///< of one attempt; shorter in tests
   Duration idle_timeout = limits::session_idle_timeout;      ///< shorter in tests
 };

@@ -1,3 +1,4 @@
+// A session past its handshake; see session_impl.hpp.
 #include "net/session_impl.hpp"
 
 #include <utility>
@@ -16,8 +17,12 @@ SessionId next_session_id() {
 
 SessionImpl::SessionImpl(EventLoop& loop, Peer peer, std::shared_ptr<Channel> channel,
                          wire::FrameReader::Options reader, Events events)
-    : loop_(loop), id_(next_session_id()), peer_(std::move(peer)), channel_(std::move(channel)),
-      reader_(std::move(reader)), events_(std::move(events)) {}
+    : loop_(loop),
+      id_(next_session_id()),
+      peer_(std::move(peer)),
+      channel_(std::move(channel)),
+      reader_(std::move(reader)),
+      events_(std::move(events)) {}
 
 void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
   writing_ = writing;
@@ -77,9 +82,8 @@ void SessionImpl::close(std::string reason) {
   state_ = State::closing;
   close_reason_ = std::move(reason);
   // A peer that does not read, or does not say farewell, must not keep us.
-  deadline_ = loop_.call_at(EventLoop::now() + close_deadline, [this] {
-    finish(fail(ErrorCode::unreachable, "it was closed at this end"));
-  });
+  deadline_ = loop_.call_at(EventLoop::now() + close_deadline,
+                            [this] { finish(fail(ErrorCode::unreachable, "it was closed at this end")); });
   schedule_flush();
 }
 
@@ -89,7 +93,7 @@ void SessionImpl::on_frame(std::shared_ptr<const void> frame, std::span<const st
   const auto read = reader_.read(bytes, std::move(frame), messages);
   for (const wire::Message& message : messages) {
     if (const auto* goodbye = std::get_if<wire::Goodbye>(&message)) {
-      goodbye_ = goodbye->message.empty() ? "goodbye" : printable(goodbye->message);
+      goodbye_ = goodbye->message.empty() ? "goodbye" : printable(goodbye->message, 500);
     }
   }
   if (!messages.empty()) events_.on_messages(*this, std::move(messages));

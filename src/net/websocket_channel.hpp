@@ -48,8 +48,8 @@ inline std::string clause(const ErrorNumber& error) {
 
 inline Error to_error(const ErrorNumber& error, Duration idle_timeout) {
   if (error == beast::error::timeout) {
-    return fail(ErrorCode::unreachable, fmt::format("nothing was heard for {} s",
-                                                    std::chrono::duration<double>(idle_timeout).count()));
+    return fail(ErrorCode::unreachable,
+                fmt::format("nothing was heard for {} s", std::chrono::duration<double>(idle_timeout).count()));
   }
   if (error == asio::error::eof || error == http::error::end_of_stream || error == http::error::partial_message) {
     return fail(ErrorCode::unreachable, "it was closed at the other end");
@@ -64,7 +64,9 @@ template <class Stream>
 class WebSocketChannel final : public Channel, public std::enable_shared_from_this<WebSocketChannel<Stream>> {
  public:
   WebSocketChannel(Stream stream, ChannelOptions options, ChannelReady on_ready)
-      : options_(std::move(options)), on_ready_(std::move(on_ready)), websocket_(std::move(stream)),
+      : options_(std::move(options)),
+        on_ready_(std::move(on_ready)),
+        websocket_(std::move(stream)),
         pulse_(websocket_.get_executor()) {}
 
   void accept() {
@@ -78,6 +80,8 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
     const bool first = !events_;
     events_ = std::make_shared<Events>(std::move(events));
     if (!first) return;
+    incoming_.heard();
+    websocket_.control_callback([this](websocket::frame_type, beast::string_view) { incoming_.heard(); });
     read();
     schedule_pulse();
   }
@@ -112,7 +116,8 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
     websocket_.auto_fragment(false);
     websocket_.read_message_max(handshake_frame_bytes_max);
     if (role == Role::client) websocket_.write_buffer_bytes(mask_buffer_bytes);
-    websocket_.set_option(websocket::stream_base::timeout{options_.handshake_deadline, options_.idle_timeout, true});
+    websocket_.set_option(
+        websocket::stream_base::timeout{options_.handshake_deadline, websocket::stream_base::none(), false});
   }
   void ready(Result<void> result) { std::exchange(on_ready_, {})(std::move(result)); }
 
@@ -122,6 +127,7 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
   void request_upgrade();
   void read();
   void schedule_pulse();
+  void on_pulse(TimePoint due);
   void finish(const ErrorNumber& error);
 
   ChannelOptions options_;
@@ -131,9 +137,9 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
   std::shared_ptr<Events> events_;  // shared, so that a callback may replace them while it runs
   FrameBuffer incoming_;
   wire::Frame outgoing_;
-  bool over_ = false;     // no more events
+  bool over_ = false;  // no more events
   bool closing_ = false;
-  bool wrote_ = false;    // since the last pulse
+  bool wrote_ = false;  // since the last pulse
   bool pulse_in_flight_ = false;
 
   beast::flat_buffer request_buffer_{http_header_bytes_max};
@@ -163,10 +169,11 @@ void WebSocketChannel<Stream>::on_request(ErrorNumber error) {
   if (request_buffer_.size() > 0) return ready(fail(ErrorCode::protocol, "it spoke out of turn"));
   set_up(Role::server);
   websocket_.async_accept(request_->get(), then([](auto& self, ErrorNumber failed) {
-    if (failed) return self.ready(to_error(failed, self.options_.idle_timeout));
-    self.request_.reset();
-    self.ready(boost::outcome_v2::success());
-  }));
+                            if (failed) return self.ready(to_error(failed, self.options_.idle_timeout));
+                            self.request_.reset();
+                            self.request_buffer_.shrink_to_fit();
+                            self.ready(boost::outcome_v2::success());
+                          }));
 }
 
 template <class Stream>
@@ -177,19 +184,19 @@ void WebSocketChannel<Stream>::answer(HttpAnswer answer) {
   response_.keep_alive(false);
   response_.prepare_payload();
   http::async_write(websocket_.next_layer(), response_, then([](auto& self, ErrorNumber, std::size_t) {
-    ErrorNumber ignored;
-    beast::get_lowest_layer(self.websocket_).shutdown(asio::socket_base::shutdown_send, ignored);
-    self.ready(fail(ErrorCode::protocol, "it asked for a web page"));
-  }));
+                      ErrorNumber ignored;
+                      beast::get_lowest_layer(self.websocket_).shutdown(asio::socket_base::shutdown_send, ignored);
+                      self.ready(fail(ErrorCode::protocol, "it asked for a web page"));
+                    }));
 }
 
 template <class Stream>
 void WebSocketChannel<Stream>::request_upgrade() {
   set_up(Role::client);
   websocket_.async_handshake(options_.host, session_path, then([](auto& self, ErrorNumber error) {
-    if (error) return self.ready(to_error(error, self.options_.idle_timeout));
-    self.ready(boost::outcome_v2::success());
-  }));
+                               if (error) return self.ready(to_error(error, self.options_.idle_timeout));
+                               self.ready(boost::outcome_v2::success());
+                             }));
 }
 
 // --- Open -------------------------------------------------------------------------------------------------------
@@ -197,46 +204,57 @@ void WebSocketChannel<Stream>::request_upgrade() {
 template <class Stream>
 void WebSocketChannel<Stream>::read() {
   websocket_.async_read(incoming_, then([](auto& self, ErrorNumber error, std::size_t) {
-    if (error) return self.finish(error);
-    if (!self.websocket_.got_binary()) return self.finish(make_error_code(websocket::error::bad_opcode));
-    const FrameBuffer::Frame frame = self.incoming_.take();
-    const auto events = self.events_;
-    events->on_frame(frame.owner, frame.bytes);
-    if (!self.over_) self.read();
-  }));
+                          if (error) return self.finish(error);
+                          if (!self.websocket_.got_binary())
+                            return self.finish(make_error_code(websocket::error::bad_opcode));
+                          const FrameBuffer::Frame frame = self.incoming_.take();
+                          const auto events = self.events_;
+                          events->on_frame(frame.owner, frame.bytes);
+                          if (!self.over_) self.read();
+                        }));
 }
 
 template <class Stream>
 void WebSocketChannel<Stream>::write(wire::Frame frame) {
   outgoing_ = std::move(frame);
   wrote_ = true;
-  const std::array<asio::const_buffer, 2> buffers = {
-      asio::const_buffer(outgoing_.head.data(), outgoing_.head.size()),
-      asio::const_buffer(outgoing_.body.data(), outgoing_.body.size())};
+  const std::array<asio::const_buffer, 2> buffers = {asio::const_buffer(outgoing_.head.data(), outgoing_.head.size()),
+                                                     asio::const_buffer(outgoing_.body.data(), outgoing_.body.size())};
   websocket_.async_write(buffers, then([](auto& self, ErrorNumber error, std::size_t) {
-    if (error) return self.finish(error);
-    self.wrote_ = true;
-    self.outgoing_ = {};
-    const auto events = self.events_;
-    events->on_written();
+                           if (error) return self.finish(error);
+                           self.wrote_ = true;
+                           self.outgoing_ = {};
+                           const auto events = self.events_;
+                           events->on_written();
+                         }));
+}
+
+// Whoever has written nothing for a third of the idle timeout sends an unasked pong, which the standard allows as a
+// heartbeat; whoever has heard nothing for all of it ends the channel. Beast's own timeouts are not used: they ping
+// only a peer that is silent, and that ping waits behind our own long frame on a slow line; they end the channel
+// after anything between half of the timeout and all of it; and after a while in which this very process stood still
+// (SIGSTOP, suspend) they would blame the peer.
+template <class Stream>
+void WebSocketChannel<Stream>::schedule_pulse() {
+  const TimePoint due =
+      std::min(EventLoop::now() + options_.idle_timeout / 3, incoming_.last_heard() + options_.idle_timeout);
+  pulse_.expires_at(due);
+  pulse_.async_wait(then([due](auto& self, ErrorNumber error) {
+    if (!error && !self.closing_) self.on_pulse(due);
   }));
 }
 
-// Beast pings a peer that it has not heard for half of the idle timeout. That is no use to one who is busy sending us
-// a long frame over a slow line, as his ping waits behind it and we have nothing to say: so whoever has written
-// nothing for a third of the timeout sends an unasked pong, which the standard allows as a heartbeat.
 template <class Stream>
-void WebSocketChannel<Stream>::schedule_pulse() {
-  pulse_.expires_after(options_.idle_timeout / 3);
-  pulse_.async_wait(then([](auto& self, ErrorNumber error) {
-    if (error || self.closing_) return;
-    if (!self.wrote_ && !self.pulse_in_flight_) {
-      self.pulse_in_flight_ = true;
-      self.websocket_.async_pong({}, self.then([](auto& again, ErrorNumber) { again.pulse_in_flight_ = false; }));
-    }
-    self.wrote_ = false;
-    self.schedule_pulse();
-  }));
+void WebSocketChannel<Stream>::on_pulse(TimePoint due) {
+  const TimePoint now = EventLoop::now();
+  if (now - due > options_.idle_timeout / 3) incoming_.heard();  // we were away, not the peer
+  if (now - incoming_.last_heard() >= options_.idle_timeout) return finish(beast::error::timeout);
+  if (!wrote_ && !pulse_in_flight_) {
+    pulse_in_flight_ = true;
+    websocket_.async_pong({}, then([](auto& self, ErrorNumber) { self.pulse_in_flight_ = false; }));
+  }
+  wrote_ = false;
+  schedule_pulse();
 }
 
 // --- Closing ----------------------------------------------------------------------------------------------------
@@ -261,8 +279,8 @@ void WebSocketChannel<Stream>::finish(const ErrorNumber& error) {
     why = fail(ErrorCode::unreachable, "it was closed at this end");
   } else if (error == websocket::error::closed) {
     const auto& reason = websocket_.reason().reason;
-    why = fail(ErrorCode::unreachable, reason.empty() ? "it was closed at the other end"
-                                                      : printable({reason.data(), reason.size()}));
+    why = fail(ErrorCode::unreachable,
+               reason.empty() ? "it was closed at the other end" : printable({reason.data(), reason.size()}));
   }
   abort();
   const auto events = events_;

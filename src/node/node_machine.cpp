@@ -86,8 +86,9 @@ void NodeMachine::on(wire::PoolUpdate&& message, TimePoint, Effects& out) {
   if (found == pools_.end()) return;
   Pool& pool = found->second;
   if (pool.updates.empty() && pool.first_update == 0) pool.first_update = message.number - 1;  // no history here
-  if (message.number != pool.first_update + pool.updates.size() + 1) return;                  // sent twice
-  pool.updates.push_back(message.payload.size() > limits::inline_payload_max ? message.payload : message.payload.compact());
+  if (message.number != pool.first_update + pool.updates.size() + 1) return;                   // sent twice
+  pool.updates.push_back(message.payload.size() > limits::inline_payload_max ? message.payload
+                                                                             : message.payload.compact());
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool || worker.phase < Phase::constructing || worker.cause) continue;
     send_update(worker, pool, out);
@@ -113,8 +114,10 @@ void NodeMachine::program_stored(const std::string& hash, const std::string& err
   std::vector<WorkerId> failed;
   for (auto& [id, worker] : workers_) {
     if (worker.phase != Phase::waits_for_program || pools_[worker.pool].options.program_hash != hash) continue;
-    if (error.empty()) spawn_if_possible(worker, now, out);
-    else failed.push_back(id);
+    if (error.empty())
+      spawn_if_possible(worker, now, out);
+    else
+      failed.push_back(id);
   }
   for (const WorkerId id : failed) worker_exited(id, {{}, {}, {}, error}, out);
 }

@@ -1,5 +1,5 @@
-// The node's decisions as a pure machine: what the head asks and what workers say come in, messages, packets and signals go
-// out. It owns no process and no socket; the only memory it shares with a worker is the page of claims.
+// The node's decisions as a pure machine: what the head asks and what workers say come in, messages, packets and
+// signals go out. It owns no process and no socket; the only memory it shares with a worker is the page of claims.
 #pragma once
 
 #include <sys/types.h>
@@ -53,8 +53,8 @@ using Effects = std::vector<Effect>;
 struct ProcessEnd {
   std::optional<int> exit_status;
   std::optional<int> signal;
-  std::string last_output;   ///< the last lines that it printed
-  std::string spawn_error;   ///< it could not be started: a whole sentence
+  std::string last_output;  ///< the last lines that it printed
+  std::string spawn_error;  ///< it could not be started: a whole sentence
 };
 
 struct NodeFacts {
@@ -99,10 +99,10 @@ class NodeMachine {
   struct Pool {
     PoolOptions options;
     Payload spec;
-    UpdateNumber first_update = 0;             ///< updates before this one are not in the log
+    UpdateNumber first_update = 0;  ///< updates before this one are not in the log
     std::vector<Payload> updates;
     std::unordered_map<JobSequence, Kept> kept;  ///< results until the head acknowledges them
-    bool active = true;                        ///< the head knows the pool in this session
+    bool active = true;                          ///< the head knows the pool in this session
   };
   struct Given {
     Attempt attempt;
@@ -116,16 +116,16 @@ class NodeMachine {
     Phase phase = Phase::spawning;
     pid_t pid = 0;
     wire::Claims* claims = nullptr;
-    std::deque<Given> given;                   ///< in the worker's hands
-    std::deque<wire::RunItem> waiting;         ///< for an update, or for room in the claims
+    std::deque<Given> given;            ///< in the worker's hands
+    std::deque<wire::RunItem> waiting;  ///< for an update, or for room in the claims
     std::uint64_t next_index = 0, passed_index = 0;
     UpdateNumber skip_updates = 0, updates_sent = 0, updates_applied = 0;
     bool update_report = false;
-    std::optional<ExitCause> cause;            ///< decided before the process ended
+    std::optional<ExitCause> cause;  ///< decided before the process ended
     std::string cause_text;
     std::optional<ErrorInfo> init_error;
     TimePoint init_deadline = never, terminate_at = never, kill_at = never;
-    wire::JobsDone done;                       ///< of this turn
+    wire::JobsDone done;  ///< of this turn
   };
 
   void on(wire::OpenPoolHere&& message, TimePoint now, Effects& out);

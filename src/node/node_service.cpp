@@ -147,7 +147,8 @@ class NodeService {
   void carry_out(ToHead& effect) {
     net::Session* session = connector_->session();
     if (!session) return;
-    if (std::holds_alternative<wire::OutputLines>(effect.message) && session->queued_bytes() > forward_queue_bytes_max) return;
+    if (std::holds_alternative<wire::OutputLines>(effect.message) && session->queued_bytes() > forward_queue_bytes_max)
+      return;
     session->send(std::move(effect.message), effect.lane);
   }
 
@@ -166,7 +167,8 @@ class NodeService {
   }
 
   void carry_out(SignalWorker& effect) {
-    if (const auto found = workers_.find(effect.worker); found != workers_.end()) found->second->process->signal_group(effect.signal);
+    if (const auto found = workers_.find(effect.worker); found != workers_.end())
+      found->second->process->signal_group(effect.signal);
   }
 
   void carry_out(StoreProgram& effect) {
@@ -185,8 +187,13 @@ class NodeService {
     if (effect.options.language == Language::cpp) {
       spawn.command = {cache_.path(effect.options.program_hash)};
     } else if (options_.python.empty()) {
-      return machine_.worker_exited(effect.worker, {{}, {}, {}, "no Python interpreter was found beside start_node: start the "
-                                                    "node with --python /path/to/python"}, effects_);
+      return machine_.worker_exited(effect.worker,
+                                    {{},
+                                     {},
+                                     {},
+                                     "no Python interpreter was found beside start_node: start the "
+                                     "node with --python /path/to/python"},
+                                    effects_);
     } else {
       spawn.command = {options_.python, "-m", "distributed_computing.worker_main"};
     }
@@ -205,10 +212,11 @@ class NodeService {
 
   void watch(WorkerId id, Running& running) {
     const WorkerProcess& process = *running.process;
-    running.socket = loop_.watch(process.socket(), [this, id] { read_socket(id); },
-                                 [this, id] {
-                                   if (const auto found = workers_.find(id); found != workers_.end()) send_packets(*found->second);
-                                 });
+    running.socket = loop_.watch(
+        process.socket(), [this, id] { read_socket(id); },
+        [this, id] {
+          if (const auto found = workers_.find(id); found != workers_.end()) send_packets(*found->second);
+        });
     running.output = loop_.watch(process.output(), [this, id] { read_output(id); });
     running.pidfd = loop_.watch(process.pidfd(), [this, id] { ended(id); });
   }
@@ -221,7 +229,8 @@ class NodeService {
       const auto sent = wire::send_packet(running.process->socket(), running.outgoing.front().packet, false);
       if (sent == wire::SocketResult::would_block) break;
       if (sent == wire::SocketResult::closed) running.socket_closed = true;  // its pidfd tells the rest
-      if (const UpdateNumber update = running.outgoing.front().update) running.process->claims()->update_sent.store(update);
+      if (const UpdateNumber update = running.outgoing.front().update)
+        running.process->claims()->update_sent.store(update);
       running.outgoing.pop_front();
     }
     const bool blocked = !running.outgoing.empty() && !running.socket_closed;
@@ -293,8 +302,10 @@ class NodeService {
     running.lines.finish(rest);
     if (!rest.empty() && !rest.front().empty()) show(id, running, rest);
     ProcessEnd ended{{}, {}, running.lines.tail(), {}};
-    if (end.signal != 0) ended.signal = end.signal;
-    else ended.exit_status = end.exit_status;
+    if (end.signal != 0)
+      ended.signal = end.signal;
+    else
+      ended.exit_status = end.exit_status;
     machine_.worker_exited(id, ended, effects_);
     workers_.erase(found);
     schedule_flush();

@@ -102,9 +102,10 @@ void NodeMachine::watch_limits(Worker& worker, TimePoint now, Effects& out) {
     end_worker(worker, ExitCause::requested, "", 0s, out, now);
   } else if (worker.phase == Phase::constructing && worker.init_deadline <= now) {
     worker.init_deadline = never;
-    end_worker(worker, ExitCause::init_failed,
-               fmt::format("its constructor took longer than init_timeout ({} ms)", pool->second.options.init_timeout.count()),
-               0s, out, now);
+    end_worker(
+        worker, ExitCause::init_failed,
+        fmt::format("its constructor took longer than init_timeout ({} ms)", pool->second.options.init_timeout.count()),
+        0s, out, now);
   }
   if (pool != pools_.end() && pool->second.options.job_timeout.count() > 0 && !worker.given.empty() && !worker.cause) {
     const Duration limit = pool->second.options.job_timeout;
@@ -112,8 +113,8 @@ void NodeMachine::watch_limits(Worker& worker, TimePoint now, Effects& out) {
       const TimePoint since{Duration(worker.claims->started_at_ns.load())};
       if (now - since > limit) {
         end_worker(worker, ExitCause::job_timeout,
-                   fmt::format("the job ran longer than job_timeout ({} ms)", pool->second.options.job_timeout.count()), 0s,
-                   out, now);
+                   fmt::format("the job ran longer than job_timeout ({} ms)", pool->second.options.job_timeout.count()),
+                   0s, out, now);
       }
     }
     next_deadline_ = std::min<TimePoint>(next_deadline_, now + std::clamp<Duration>(limit / 10, 10ms, 500ms));
@@ -145,8 +146,8 @@ void NodeMachine::on_worker(Worker& worker, wire::ConstructionFailed&& message, 
 /// The job with this index leaves the worker's hands; those before it that were taken back were skipped.
 std::optional<Attempt> NodeMachine::take_given(Worker& worker, std::uint64_t index) {
   worker.passed_index = std::max(worker.passed_index, index + 1);
-  const auto given = std::find_if(worker.given.begin(), worker.given.end(),
-                                  [&](const Given& entry) { return entry.index == index; });
+  const auto given =
+      std::find_if(worker.given.begin(), worker.given.end(), [&](const Given& entry) { return entry.index == index; });
   if (given == worker.given.end()) return std::nullopt;
   const Attempt attempt = given->attempt;
   worker.given.erase(given);
@@ -161,7 +162,8 @@ void NodeMachine::on_worker(Worker& worker, wire::WorkerValue&& message, Effects
 
 void NodeMachine::on_worker(Worker& worker, wire::WorkerError&& message, Effects& out) {
   const auto attempt = take_given(worker, message.index);
-  if (attempt) keep(worker, *attempt, message.run_time_us, {std::move(message.exception), std::move(message.error)}, out);
+  if (attempt)
+    keep(worker, *attempt, message.run_time_us, {std::move(message.exception), std::move(message.error)}, out);
   if (!worker.waiting.empty()) pump(worker, out);
 }
 
@@ -204,7 +206,8 @@ void NodeMachine::worker_printed(WorkerId id, std::vector<std::string> lines, Ef
   if (worker == workers_.end()) return;
   const auto pool = pools_.find(worker->second.pool);
   if (pool == pools_.end() || !pool->second.options.forward_output) return;
-  to_head(wire::OutputLines{worker->second.pool, facts_.host, worker->second.slot, std::move(lines)}, wire::control_lane, out);
+  to_head(wire::OutputLines{worker->second.pool, facts_.host, worker->second.slot, std::move(lines)},
+          wire::control_lane, out);
 }
 
 // --- The end of a worker ----------------------------------------------------------------------------------------
@@ -217,16 +220,18 @@ ErrorInfo NodeMachine::end_error(const Worker& worker, const ProcessEnd& end, bo
   error.exit_status = end.exit_status.value_or(-1);
   error.signal = end.signal.value_or(0);
   if (!end.spawn_error.empty()) {
-    error.message = fmt::format("the worker on {} slot {} cannot be started: {}", facts_.host, worker.slot, end.spawn_error);
+    error.message =
+        fmt::format("the worker on {} slot {} cannot be started: {}", facts_.host, worker.slot, end.spawn_error);
     return error;
   }
   const char* doing = worker.phase == Phase::constructing ? "while it constructed the class"
                       : ran                               ? "while it ran the job"
                                                           : "between jobs";
-  const std::string how =
-      end.signal ? fmt::format("was killed by signal {} (SIG{})", *end.signal, ::sigabbrev_np(*end.signal) ? ::sigabbrev_np(*end.signal) : "?")
-                 : fmt::format("ended with exit status {}", error.exit_status);
-  error.message = fmt::format("the worker on {} slot {} (pid {}) {} {}", facts_.host, worker.slot, worker.pid, how, doing);
+  const std::string how = end.signal ? fmt::format("was killed by signal {} (SIG{})", *end.signal,
+                                                   ::sigabbrev_np(*end.signal) ? ::sigabbrev_np(*end.signal) : "?")
+                                     : fmt::format("ended with exit status {}", error.exit_status);
+  error.message =
+      fmt::format("the worker on {} slot {} (pid {}) {} {}", facts_.host, worker.slot, worker.pid, how, doing);
   if (!worker.cause_text.empty()) error.message += ": " + worker.cause_text;
   return error;
 }

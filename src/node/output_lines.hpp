@@ -26,8 +26,8 @@ class OutputLines {
   void emit(std::string line, std::vector<std::string>& lines);
 
   std::string partial_;
-  std::size_t pieces_ = 0;          ///< of the present line so far
-  std::size_t dropped_bytes_ = 0;   ///< of the present line
+  std::size_t pieces_ = 0;         ///< of the present line so far
+  std::size_t dropped_bytes_ = 0;  ///< of the present line
   std::deque<std::string> last_;
 };
 

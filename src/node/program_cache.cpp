@@ -89,8 +89,10 @@ std::string ProgramCache::store(const std::string& hash, const Payload& program)
   const std::string temporary = fmt::format("{}.{}.new", path(hash), ::getpid());
   if (const std::string problem = write_file(temporary, program); !problem.empty()) {
     ::unlink(temporary.c_str());
-    return fmt::format("the program cannot be written to {} ({}): free some space there, or set "
-                       "DISTRIBUTED_COMPUTING_HOME to another directory", dir_, problem);
+    return fmt::format(
+        "the program cannot be written to {} ({}): free some space there, or set "
+        "DISTRIBUTED_COMPUTING_HOME to another directory",
+        dir_, problem);
   }
   if (::rename(temporary.c_str(), path(hash).c_str()) != 0) return fmt::format("cannot rename {}", temporary);
   std::vector<fs::directory_entry> all;

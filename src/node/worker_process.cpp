@@ -94,7 +94,9 @@ void Fd::reset() {
 }
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& options) {
-  const auto refused = [](const char* what) { return fail(ErrorCode::io, fmt::format("{} ({})", what, std::strerror(errno))); };
+  const auto refused = [](const char* what) {
+    return fail(ErrorCode::io, fmt::format("{} ({})", what, std::strerror(errno)));
+  };
   std::array<int, 2> sockets{}, output{}, report{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) return refused("no socket pair");
   Fd ours(sockets[0]), theirs(sockets[1]);
@@ -116,8 +118,14 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
   const auto environment = clean_environment(options);
   const auto command_pointers = pointers(options.command);
   const auto environment_pointers = pointers(environment);
-  const ChildPlan plan{theirs.get(),       page.get(),        output_write.get(), null.get(),
-                       report_write.get(), command_pointers.data(), environment_pointers.data(), ::getpid()};
+  const ChildPlan plan{theirs.get(),
+                       page.get(),
+                       output_write.get(),
+                       null.get(),
+                       report_write.get(),
+                       command_pointers.data(),
+                       environment_pointers.data(),
+                       ::getpid()};
   const pid_t pid = ::fork();
   if (pid < 0) return refused("no process can be started");
   if (pid == 0) become_worker(plan);

@@ -1,5 +1,5 @@
-// One worker process: how it is born (clean, in a process group of its own, tied to the node's life) and what the node holds
-// of it (socket, pidfd, output pipes, page of claims).
+// One worker process: how it is born (clean, in a process group of its own, tied to the node's life) and what the node
+// holds of it (socket, pidfd, output pipes, page of claims).
 #pragma once
 
 #include <sys/types.h>

@@ -16,7 +16,7 @@ namespace dc::scheduler {
 struct NodeJoined {
   struct HeldPool {
     PoolId pool;
-    UpdateNumber updates{};  ///< updates 1..updates of the pool are on the node
+    UpdateNumber updates{};         ///< updates 1..updates of the pool are on the node
     std::vector<Attempt> finished;  ///< results that the node keeps until they are acknowledged
   };
   NodeId node;
@@ -107,8 +107,8 @@ struct WorkerExited {
   NodeId node;
   WorkerId worker;
   ExitCause cause{};
-  ErrorInfo error;  ///< complete text for the user, were this the last attempt
-  std::vector<Attempt> running;    ///< none or one
+  ErrorInfo error;               ///< complete text for the user, were this the last attempt
+  std::vector<Attempt> running;  ///< none or one
   std::vector<Attempt> unstarted;
 };
 

@@ -7,8 +7,8 @@
 namespace dc::scheduler {
 
 struct Demand {
-  double weight = 1.0;       ///< above 0
-  std::uint32_t slots = 0;   ///< how many the pool could use now
+  double weight = 1.0;      ///< above 0
+  std::uint32_t slots = 0;  ///< how many the pool could use now
   bool operator==(const Demand&) const = default;
 };
 

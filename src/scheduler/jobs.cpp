@@ -112,8 +112,8 @@ void Scheduler::State::hand_over(Pool& pool, Worker& worker, std::size_t depth, 
     if (worker.held.empty()) worker.last_progress = now;
     worker.held.push_back({{job->sequence, job->token}, job->arguments.size()});
     worker.held_bytes += job->arguments.size();
-    out.emplace_back(RunJob{worker.node->id, worker.id, pool.id, job->sequence, job->token, job->after_update,
-                            job->arguments});
+    out.emplace_back(
+        RunJob{worker.node->id, worker.id, pool.id, job->sequence, job->token, job->after_update, job->arguments});
   }
 }
 

@@ -44,7 +44,8 @@ void Scheduler::State::note_change_everywhere() {
 
 void Scheduler::State::thaw(TimePoint now) {
   const Duration gap = now - last_call;
-  const bool overslept = last_call != TimePoint{} && gap > limits::own_freeze_gap && wake < now - limits::own_freeze_gap / 2;
+  const bool overslept =
+      last_call != TimePoint{} && gap > limits::own_freeze_gap && wake < now - limits::own_freeze_gap / 2;
   last_call = now;
   if (!overslept) return;
   // Nobody could reach us while we were frozen: no deadline of others may have passed because of it.

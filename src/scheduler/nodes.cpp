@@ -53,7 +53,8 @@ void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) 
   } else if (!job || job->state != JobState::assigned || job->token != claimed.attempt.token) {
     if (claimed.worker.value == 0 && (!job || job->token != claimed.attempt.token || job->state == JobState::done)) {
       if (!job) out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
-      if (job && job->state == JobState::done) job->node = job->token == claimed.attempt.token ? claimed.node : job->node;
+      if (job && job->state == JobState::done)
+        job->node = job->token == claimed.attempt.token ? claimed.node : job->node;
       if (job && job->token != claimed.attempt.token) {
         out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
       }

@@ -132,8 +132,10 @@ void Scheduler::State::expire(TimePoint now, Commands& out) {
     wake_at(node->lost_at);
     std::vector<PoolId> forgotten;
     for (auto& [pool_id, has] : node->pools) {
-      if (has.forget_at <= now) forgotten.push_back(pool_id);
-      else wake_at(has.forget_at);
+      if (has.forget_at <= now)
+        forgotten.push_back(pool_id);
+      else
+        wake_at(has.forget_at);
     }
     for (const PoolId pool_id : forgotten) {
       node->pools.erase(pool_id);
@@ -161,8 +163,10 @@ void Scheduler::flush(TimePoint now, Commands& out) {
   // With many pools one round of sharing is dear; a few milliseconds later it decides the same.
   constexpr auto sharing_pause = 10ms;
   if (state.sharing_dirty) {
-    if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause) state.share_slots(now, out);
-    else state.wake_at(state.shared_at + sharing_pause);
+    if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause)
+      state.share_slots(now, out);
+    else
+      state.wake_at(state.shared_at + sharing_pause);
   }
   const std::vector<PoolId> dirty = std::move(state.dirty);
   state.dirty.clear();

@@ -20,14 +20,14 @@ struct PoolStatus {
   double weight = 1.0;
   std::uint32_t workers_ready{};
   std::uint32_t workers_starting{};
-  std::uint32_t nodes{};             ///< nodes that are present (not only those that serve this pool)
-  std::uint32_t slots_total{};       ///< in the whole cluster
-  std::uint32_t slots_eligible{};    ///< that meet the pool's requirements
-  std::uint32_t slots_set_aside{};   ///< whose constructor failed too often
+  std::uint32_t nodes{};            ///< nodes that are present (not only those that serve this pool)
+  std::uint32_t slots_total{};      ///< in the whole cluster
+  std::uint32_t slots_eligible{};   ///< that meet the pool's requirements
+  std::uint32_t slots_set_aside{};  ///< whose constructor failed too often
   std::uint64_t jobs_queued{};
   std::uint64_t jobs_running{};
-  std::uint64_t jobs_done{};         ///< outcomes so far
-  std::uint64_t jobs_rerun{};        ///< jobs that lost their worker, or raised and were retried, and ran again
+  std::uint64_t jobs_done{};   ///< outcomes so far
+  std::uint64_t jobs_rerun{};  ///< jobs that lost their worker, or raised and were retried, and ran again
   UpdateNumber updates{};
   bool operator==(const PoolStatus&) const = default;
 };

@@ -1,5 +1,6 @@
-// A small seeded world of nodes, workers and clients round the scheduler: crashes, breaks, late messages, updates, pools that
-// come and go. After every step the scheduler must be consistent; at the end every job must have exactly one outcome.
+// A small seeded world of nodes, workers and clients round the scheduler: crashes, breaks, late messages, updates,
+// pools that come and go. After every step the scheduler must be consistent; at the end every job must have exactly one
+// outcome.
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -160,7 +161,8 @@ class World {
   void carry_out(const AckResult& order) {
     if (auto* node = reach(order.node)) {
       auto& kept = node->finished[order.pool];
-      if (const auto found = kept.find(order.attempt.sequence); found != kept.end() && found->second == order.attempt.token) {
+      if (const auto found = kept.find(order.attempt.sequence);
+          found != kept.end() && found->second == order.attempt.token) {
         kept.erase(found);
       }
     }
@@ -198,7 +200,8 @@ class World {
     if (found == node.workers.end()) return;
     WorkerExited event{node.id, id, cause, {}, {}, {}};
     for (const RunJob& job : found->second.jobs) {
-      (event.running.empty() && found->second.ready ? event.running : event.unstarted).push_back({job.sequence, job.token});
+      (event.running.empty() && found->second.ready ? event.running : event.unstarted)
+          .push_back({job.sequence, job.token});
     }
     node.workers.erase(found);
     if (node.connected) tell(std::move(event));
@@ -235,7 +238,8 @@ class World {
     now_ += Duration(pick(3'000'000));
     handle_pending();
     FakePool& pool = any(pools_);
-    const PoolId pool_id = std::find_if(pools_.begin(), pools_.end(), [&](auto& p) { return &p.second == &pool; })->first;
+    const PoolId pool_id =
+        std::find_if(pools_.begin(), pools_.end(), [&](auto& p) { return &p.second == &pool; })->first;
     FakeNode& node = any(nodes_);
     switch (faults ? pick(16) : 2 + pick(4)) {
       case 0:
@@ -252,7 +256,8 @@ class World {
         break;
       case 8:
         if (!node.workers.empty() && pick(6) == 0) {
-          kill(node, std::next(node.workers.begin(), static_cast<std::ptrdiff_t>(pick(node.workers.size())))->first, ExitCause::died);
+          kill(node, std::next(node.workers.begin(), static_cast<std::ptrdiff_t>(pick(node.workers.size())))->first,
+               ExitCause::died);
         }
         break;
       case 9:

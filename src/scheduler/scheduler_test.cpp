@@ -197,8 +197,10 @@ TEST_F(Story, ShortJobsArePrefetchedAndTakenBackFromASlowWorker) {
   const WorkerId slow = jobs[0].worker;
   std::vector<Attempt> left;
   for (const RunJob& job : jobs) {
-    if (job.worker != slow) finished(job, 10us);
-    else if (job.sequence != jobs[0].sequence) left.push_back(attempt(job));
+    if (job.worker != slow)
+      finished(job, 10us);
+    else if (job.sequence != jobs[0].sequence)
+      left.push_back(attempt(job));
   }
   ASSERT_THAT(left, SizeIs(9));
   const auto recalls = only<Recall>(wait(20ms));

@@ -17,7 +17,8 @@ bool Scheduler::State::available(const Pool& pool, const Slot& slot, TimePoint n
   return failure == slot.failures.end() || (!failure->second.set_aside && failure->second.retry_at <= now);
 }
 
-/// How many slots the pool could use now. Workers that were busy a moment ago count, so that a short pause costs nothing.
+/// How many slots the pool could use now. Workers that were busy a moment ago count, so that a short pause costs
+/// nothing.
 std::uint32_t Scheduler::State::demand(const Pool& pool, TimePoint now) const {
   if (pool.resuming || now < pool.hold_until) return static_cast<std::uint32_t>(pool.workers.size());
   std::uint64_t wanted = pool.queued;
@@ -31,40 +32,26 @@ std::uint32_t Scheduler::State::demand(const Pool& pool, TimePoint now) const {
 
 namespace {
 
-/// One pool's part in a round of sharing.
-struct Part {
-  Pool* pool;
-  std::uint32_t target = 0;
-  std::uint32_t owned = 0;  ///< slots with a worker of the pool that is not on its way out
-};
-
 /// Idle workers first, then those that are being constructed, then busy ones.
 int reluctance(const Worker& worker) { return worker.ready && worker.held.empty() ? 0 : worker.ready ? 2 : 1; }
 
-Part* neediest(std::vector<Part>& parts, const Slot& slot, TimePoint now, bool beyond_target,
-               bool (*available)(const Pool&, const Slot&, TimePoint)) {
-  Part* best = nullptr;
-  for (Part& part : parts) {
-    if ((!beyond_target && part.owned >= part.target) || !available(*part.pool, slot, now)) continue;
-    const auto load = [](const Part& p) { return (p.owned + 1) / p.pool->options.weight; };
-    if (!best || load(part) < load(*best)) best = &part;
+/// Slots that can be given out now: their nodes are here and stay, and no unknown pool's worker sits on them.
+std::vector<Slot*> slots_to_share(const std::map<NodeId, std::unique_ptr<Node>>& nodes) {
+  std::vector<Slot*> slots;
+  for (const auto& [id, node] : nodes) {
+    if (!node->connected || node->leaving) continue;
+    for (const auto& slot : node->slots) {
+      if (!slot->worker || slot->worker->pool) slots.push_back(slot.get());
+    }
   }
-  return best;
+  return slots;
 }
 
 }  // namespace
 
-void Scheduler::State::share_slots(TimePoint now, Commands& out) {
-  sharing_dirty = false;
-  shared_at = now;
+/// How many slots each pool has and should have.
+std::vector<Scheduler::State::Part> Scheduler::State::parts_of(const std::vector<Slot*>& slots, TimePoint now) {
   std::vector<Part> parts;
-  std::vector<Slot*> all;
-  for (auto& [id, node] : nodes) {
-    if (!node->connected || node->leaving) continue;
-    for (auto& slot : node->slots) {
-      if (!slot->worker || slot->worker->pool) all.push_back(slot.get());
-    }
-  }
   std::vector<Demand> demands;
   for (auto& [id, pool] : pools) {
     if (pool->resuming) continue;
@@ -72,52 +59,74 @@ void Scheduler::State::share_slots(TimePoint now, Commands& out) {
       wake_at(pool->hold_until);
       continue;
     }
-    const auto fit = std::count_if(all.begin(), all.end(), [&](Slot* slot) { return eligible(*pool, *slot); });
+    const auto fit = std::count_if(slots.begin(), slots.end(), [&](Slot* slot) { return eligible(*pool, *slot); });
     const auto owned = std::count_if(pool->workers.begin(), pool->workers.end(),
                                      [](Worker* worker) { return !worker->leaving && !worker->stopping; });
     parts.push_back({pool.get(), 0, static_cast<std::uint32_t>(owned)});
     demands.push_back({pool->options.weight, std::min(demand(*pool, now), static_cast<std::uint32_t>(fit))});
   }
-  const auto targets = fair_share(static_cast<std::uint32_t>(all.size()), demands);
+  const auto targets = fair_share(static_cast<std::uint32_t>(slots.size()), demands);
   for (std::size_t i = 0; i < parts.size(); ++i) parts[i].target = targets[i];
+  return parts;
+}
 
+/// The pool below its target (or, beyond targets, any) with the fewest slots for its weight that can use this one.
+Scheduler::State::Part* Scheduler::State::neediest(std::vector<Part>& parts, const Slot& slot, TimePoint now,
+                                                   bool beyond_target) {
+  Part* best = nullptr;
+  const auto load = [](const Part& part) { return (part.owned + 1) / part.pool->options.weight; };
+  for (Part& part : parts) {
+    if ((!beyond_target && part.owned >= part.target) || !available(*part.pool, slot, now)) continue;
+    if (!best || load(part) < load(*best)) best = &part;
+  }
+  return best;
+}
+
+/// Takes one slot for `needy` from a pool above its target; false when there is none.
+bool Scheduler::State::take_slot(Part& needy, std::vector<Part>& parts, Commands& out) {
+  Worker* chosen = nullptr;
+  Part* giver = nullptr;
+  for (Part& part : parts) {
+    if (part.owned <= part.target) continue;
+    for (Worker* worker : part.pool->workers) {
+      if (worker->leaving || worker->stopping || !eligible(*needy.pool, *worker->slot)) continue;
+      if (!chosen || reluctance(*worker) < reluctance(*chosen)) chosen = worker, giver = &part;
+    }
+  }
+  if (!chosen) return false;
+  make_leave(*chosen, out);
+  --giver->owned;
+  ++needy.owned;
+  return true;
+}
+
+void Scheduler::State::share_slots(TimePoint now, Commands& out) {
+  sharing_dirty = false;
+  shared_at = now;
+  const std::vector<Slot*> slots = slots_to_share(nodes);
+  std::vector<Part> parts = parts_of(slots, now);
   // Free slots go to pools below their target, then to any pool that can use one: workers are made before they are
   // needed, because that is what takes long.
-  std::uint32_t vacating = 0;
   for (const bool beyond_target : {false, true}) {
-    for (Slot* slot : all) {
-      if (slot->worker) {
-        if (!beyond_target) vacating += slot->worker->leaving || slot->worker->stopping;
-        continue;
-      }
-      // A slot is not handed out beyond targets while it may be meant for a pool that waits for it.
-      Part* part = neediest(parts, *slot, now, beyond_target, &State::available);
+    for (Slot* slot : slots) {
+      Part* part = slot->worker ? nullptr : neediest(parts, *slot, now, beyond_target);
       if (!part) continue;
       start_worker(*slot, *part->pool, now, out);
       ++part->owned;
     }
   }
-  // Whoever is still below its target takes from those above theirs.
+  // Whoever is still below its target gets the slots that are being vacated, and takes from those above theirs.
+  auto vacating = std::count_if(slots.begin(), slots.end(), [](Slot* slot) {
+    return slot->worker && (slot->worker->leaving || slot->worker->stopping);
+  });
   for (Part& needy : parts) {
     while (needy.owned < needy.target) {
       if (vacating > 0) {
         --vacating;
         ++needy.owned;
-        continue;
+      } else if (!take_slot(needy, parts, out)) {
+        break;
       }
-      Worker* chosen = nullptr;
-      Part* giver = nullptr;
-      for (Part& part : parts) {
-        if (part.owned <= part.target) continue;
-        for (Worker* worker : part.pool->workers) {
-          if (worker->leaving || worker->stopping || !eligible(*needy.pool, *worker->slot)) continue;
-          if (!chosen || reluctance(*worker) < reluctance(*chosen)) chosen = worker, giver = &part;
-        }
-      }
-      if (!chosen) break;
-      make_leave(*chosen, out);
-      --giver->owned;
-      ++needy.owned;
     }
   }
 }

@@ -29,12 +29,12 @@ struct Job {
   UpdateNumber after_update{};
   Payload arguments;
   JobState state = JobState::queued;
-  Token token;                 ///< of the current or last attempt
+  Token token;  ///< of the current or last attempt
   std::uint32_t attempts = 0;
-  std::uint32_t charges = 0;   ///< workers that died or were killed because of it
-  WorkerId worker;             ///< assigned: who runs it; 0 while a finished result is on its way
-  NodeId node;                 ///< assigned or done: where the result is kept; 0: nowhere
-  Outcome outcome;             ///< done: kept until acknowledged
+  std::uint32_t charges = 0;  ///< workers that died or were killed because of it
+  WorkerId worker;            ///< assigned: who runs it; 0 while a finished result is on its way
+  NodeId node;                ///< assigned or done: where the result is kept; 0: nowhere
+  Outcome outcome;            ///< done: kept until acknowledged
 };
 
 /// An attempt in a worker's hands.
@@ -46,14 +46,14 @@ struct Held {
 struct Worker {
   WorkerId id;
   PoolId pool_id;
-  Pool* pool = nullptr;        ///< null: a pool that this head does not know (yet)
+  Pool* pool = nullptr;  ///< null: a pool that this head does not know (yet)
   Node* node = nullptr;
   Slot* slot = nullptr;
   bool ready = false;
-  bool leaving = false;        ///< gives its slot up as soon as it holds nothing
-  bool stopping = false;       ///< StopWorker was sent, WorkerExited is awaited
-  bool recalling = false;      ///< a Recall is unanswered
-  bool hungry = false;         ///< stands in pool->hungry
+  bool leaving = false;    ///< gives its slot up as soon as it holds nothing
+  bool stopping = false;   ///< StopWorker was sent, WorkerExited is awaited
+  bool recalling = false;  ///< a Recall is unanswered
+  bool hungry = false;     ///< stands in pool->hungry
   std::uint32_t pid{};
   std::deque<Held> held;
   std::size_t held_bytes = 0;
@@ -78,9 +78,9 @@ struct Slot {
 
 /// What a node has of a pool.
 struct NodePool {
-  UpdateNumber updates{};           ///< 1..updates were sent to it
-  std::vector<Attempt> finished;    ///< reported results of a pool that this head does not know yet
-  TimePoint forget_at = never;      ///< pool unknown: close it then
+  UpdateNumber updates{};         ///< 1..updates were sent to it
+  std::vector<Attempt> finished;  ///< reported results of a pool that this head does not know yet
+  TimePoint forget_at = never;    ///< pool unknown: close it then
 };
 
 struct Node {
@@ -88,7 +88,7 @@ struct Node {
   std::string host;
   bool connected = true;
   bool leaving = false;
-  TimePoint lost_at = never;        ///< disconnected: lost then
+  TimePoint lost_at = never;  ///< disconnected: lost then
   std::vector<std::unique_ptr<Slot>> slots;
   std::map<PoolId, NodePool> pools;
 };
@@ -106,21 +106,21 @@ struct Pool {
   bool resuming = false;
   TimePoint hold_until{};
   std::unordered_map<JobSequence, Job> jobs;
-  std::deque<JobSequence> queue;    ///< entries of jobs that are no longer queued are skipped
+  std::deque<JobSequence> queue;  ///< entries of jobs that are no longer queued are skipped
   std::uint64_t queued = 0, assigned = 0, done = 0, rerun = 0;
   std::unordered_map<JobSequence, Claimed> claims;
   std::vector<Worker*> workers;
-  std::vector<Worker*> hungry;      ///< ready workers that hold fewer jobs than they could
+  std::vector<Worker*> hungry;  ///< ready workers that hold fewer jobs than they could
   std::uint32_t wanted = 0;
-  std::optional<Duration> mean;     ///< of the run time, moving
+  std::optional<Duration> mean;  ///< of the run time, moving
   bool ever_ready = false;
   ErrorInfo init_error;
-  std::vector<Payload> log;         ///< updates 1..; empty without history
-  UpdateNumber updates = 0;         ///< 1..updates have arrived
+  std::vector<Payload> log;  ///< updates 1..; empty without history
+  UpdateNumber updates = 0;  ///< 1..updates have arrived
   std::map<UpdateNumber, Payload> early;
   UpdateNumber applied_everywhere = 0;
   bool applied_dirty = false, changed = false, dirty = false;
-  TimePoint recall_at{};            ///< no check for recalls before this
+  TimePoint recall_at{};  ///< no check for recalls before this
 };
 
 struct Scheduler::State {
@@ -130,12 +130,12 @@ struct Scheduler::State {
   std::map<NodeId, std::unique_ptr<Node>> nodes;
   std::map<PoolId, std::unique_ptr<Pool>> pools;
   std::unordered_map<WorkerId, Worker*> workers;
-  std::vector<PoolId> dirty;        ///< pools with something to dispatch
-  std::vector<PoolId> changed;      ///< pools whose counts changed
-  std::set<PoolId> closed;          ///< closed in this life of the head: nodes that come back forget them at once
+  std::vector<PoolId> dirty;    ///< pools with something to dispatch
+  std::vector<PoolId> changed;  ///< pools whose counts changed
+  std::set<PoolId> closed;      ///< closed in this life of the head: nodes that come back forget them at once
   bool sharing_dirty = false;
   TimePoint shared_at{};
-  TimePoint wake = never;           ///< flush() looks at all deadlines when this is past
+  TimePoint wake = never;  ///< flush() looks at all deadlines when this is past
   TimePoint last_call{};
 
   // lookups.cpp: `find_x` may be null
@@ -144,10 +144,10 @@ struct Scheduler::State {
   Worker* find_worker(WorkerId id);
   static Job* find_job(Pool& pool, JobSequence sequence);
   void wake_at(TimePoint when) { wake = std::min(wake, when); }
-  void touch(Pool& pool);           ///< something to dispatch
-  void note_change(Pool& pool);     ///< pool_status() shows something new
+  void touch(Pool& pool);        ///< something to dispatch
+  void note_change(Pool& pool);  ///< pool_status() shows something new
   void note_change_everywhere();
-  void thaw(TimePoint now);         ///< the head itself was frozen: move all deadlines
+  void thaw(TimePoint now);  ///< the head itself was frozen: move all deadlines
 
   // jobs.cpp
   void submit(Pool& pool, SubmittedJob&& submitted, TimePoint now);
@@ -193,6 +193,15 @@ struct Scheduler::State {
   static bool eligible(const Pool& pool, const Slot& slot);
   static bool available(const Pool& pool, const Slot& slot, TimePoint now);
   std::uint32_t demand(const Pool& pool, TimePoint now) const;
+  /// One pool's part in a round of sharing.
+  struct Part {
+    Pool* pool;
+    std::uint32_t target = 0;
+    std::uint32_t owned = 0;  ///< slots with a worker of the pool that is not on its way out
+  };
+  std::vector<Part> parts_of(const std::vector<Slot*>& slots, TimePoint now);
+  static Part* neediest(std::vector<Part>& parts, const Slot& slot, TimePoint now, bool beyond_target);
+  bool take_slot(Part& needy, std::vector<Part>& parts, Commands& out);
   void share_slots(TimePoint now, Commands& out);
 
   // pools.cpp

@@ -63,10 +63,10 @@ Status Scheduler::status() const {
         entry.state = slot->failures.empty() ? SlotState::free : SlotState::waiting_to_retry;
         continue;
       }
-      entry.state = worker->stopping        ? SlotState::stopping
-                    : !worker->ready        ? SlotState::starting
-                    : worker->held.empty()  ? SlotState::idle
-                                            : SlotState::busy;
+      entry.state = worker->stopping       ? SlotState::stopping
+                    : !worker->ready       ? SlotState::starting
+                    : worker->held.empty() ? SlotState::idle
+                                           : SlotState::busy;
       entry.pool = worker->pool_id;
       entry.worker = worker->id;
       entry.pid = worker->pid;

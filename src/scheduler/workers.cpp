@@ -66,8 +66,8 @@ void Scheduler::State::became_hungry(Worker& worker) {
 
 /// The attempt is no longer in the worker's hands.
 void Scheduler::State::release(Worker& worker, const Attempt& attempt, TimePoint now, Commands& out) {
-  const auto held = std::find_if(worker.held.begin(), worker.held.end(),
-                                 [&](const Held& entry) { return entry.attempt == attempt; });
+  const auto held =
+      std::find_if(worker.held.begin(), worker.held.end(), [&](const Held& entry) { return entry.attempt == attempt; });
   if (held == worker.held.end()) return;
   worker.held_bytes -= held->bytes;
   worker.held.erase(held);

@@ -43,8 +43,8 @@ struct EncodeScope {
 namespace dc::wire {
 
 // The structs of core/ travel as arrays of these fields, in this order.
-#define DC_WIRE_FIELDS(TYPE, ...)                                 \
-  inline auto fields(TYPE& v) { return std::tie(__VA_ARGS__); }   \
+#define DC_WIRE_FIELDS(TYPE, ...)                               \
+  inline auto fields(TYPE& v) { return std::tie(__VA_ARGS__); } \
   inline auto fields(const TYPE& v) { return std::tie(__VA_ARGS__); }
 
 DC_WIRE_FIELDS(Token, v.epoch, v.attempt)
@@ -59,7 +59,9 @@ DC_WIRE_FIELDS(PoolOptions, v.language, v.label, v.python_version, v.program_has
 #undef DC_WIRE_FIELDS
 
 template <class T>
-concept HasFields = requires(T& value) { fields(value); };
+concept HasFields = requires(T& value) {
+  fields(value);
+};
 
 /// Largest value of each enum that travels; anything above is refused while decoding.
 template <class E>
@@ -101,9 +103,8 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
       const auto* scope = dc::wire::DecodeScope::current;
       if (in.type == type::BIN) {
         payload = dc::Payload(scope->frame, std::as_bytes(std::span(in.via.bin.ptr, in.via.bin.size)));
-      } else if (in.type == type::EXT && in.via.ext.type() == dc::wire::external_payload_type &&
-                 in.via.ext.size == 1 && scope->external &&
-                 static_cast<std::uint8_t>(*in.via.ext.data()) < scope->external->size()) {
+      } else if (in.type == type::EXT && in.via.ext.type() == dc::wire::external_payload_type && in.via.ext.size == 1 &&
+                 scope->external && static_cast<std::uint8_t>(*in.via.ext.data()) < scope->external->size()) {
         payload = (*scope->external)[static_cast<std::uint8_t>(*in.via.ext.data())];
       } else {
         throw msgpack::type_error();

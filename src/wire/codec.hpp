@@ -52,7 +52,8 @@ void decode_message(const msgpack::object& object, std::variant<Alternatives...>
   if (object.type != msgpack::type::ARRAY || object.via.array.size != 2) throw msgpack::type_error();
   const auto type = object.via.array.ptr[0].as<std::uint8_t>();
   const msgpack::object& body = object.via.array.ptr[1];
-  const bool known = ((type == Alternatives::type && (body.convert(out.template emplace<Alternatives>()), true)) || ...);
+  const bool known =
+      ((type == Alternatives::type && (body.convert(out.template emplace<Alternatives>()), true)) || ...);
   if (!known) throw std::runtime_error("unknown message type " + std::to_string(type));
 }
 

@@ -229,13 +229,14 @@ Result<void> FrameReader::read_begin(std::span<const std::byte> bytes, std::shar
   const auto* fields = object.via.array.ptr;
   const auto number = fields[0].as<std::uint64_t>();
   const auto sizes = fields[1].as<std::vector<std::uint64_t>>();
-  if (fields[2].type != msgpack::type::BIN || sizes.empty() || sizes.size() > 255) return broken("a malformed begin frame");
+  if (fields[2].type != msgpack::type::BIN || sizes.empty() || sizes.size() > 255)
+    return broken("a malformed begin frame");
   if (streams_.size() >= options_.streams_max || streams_.contains(number)) return broken("too many streams");
   auto stream = std::make_shared<Stream>();
   for (const std::uint64_t size : sizes) {
     if (size == 0 || size > options_.payload_bytes_max) {
-      return fail(ErrorCode::too_large, fmt::format("a payload of {} bytes is over the limit of {} bytes", size,
-                                                    options_.payload_bytes_max));
+      return fail(ErrorCode::too_large,
+                  fmt::format("a payload of {} bytes is over the limit of {} bytes", size, options_.payload_bytes_max));
     }
     stream->total += size;
   }

@@ -57,9 +57,9 @@ class FrameWriter {
  private:
   struct Stream {
     std::uint64_t number{};
-    std::string begin;              ///< the begin frame, until it is handed out
-    std::deque<Payload> external;   ///< what is left of the payloads
-    std::size_t offset{};           ///< into the first of them
+    std::string begin;             ///< the begin frame, until it is handed out
+    std::deque<Payload> external;  ///< what is left of the payloads
+    std::size_t offset{};          ///< into the first of them
   };
   struct Waiting {
     std::string small;  ///< encoded, joins a batch when its turn comes
@@ -73,9 +73,9 @@ class FrameWriter {
   Frame next_chunk();
   void finish_stream(std::map<Lane, LaneQueue>::iterator lane);
 
-  std::string batch_;                      ///< being filled
-  std::deque<std::string> full_batches_;   ///< ready to be written
-  std::map<Lane, LaneQueue> lanes_;  ///< only lanes with a large message in progress
+  std::string batch_;                     ///< being filled
+  std::deque<std::string> full_batches_;  ///< ready to be written
+  std::map<Lane, LaneQueue> lanes_;       ///< only lanes with a large message in progress
   Lane last_lane_ = 0;
   std::uint64_t next_stream_ = 1;
   std::size_t queued_bytes_ = 0;

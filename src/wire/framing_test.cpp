@@ -17,9 +17,7 @@ Payload payload_of(std::size_t size) {
   return Payload(std::move(text));
 }
 
-SubmitJobs submit(JobSequence sequence, std::size_t size) {
-  return {PoolId{7}, {{sequence, 0, payload_of(size)}}};
-}
+SubmitJobs submit(JobSequence sequence, std::size_t size) { return {PoolId{7}, {{sequence, 0, payload_of(size)}}}; }
 
 /// Moves every frame from one to the other; the sequences in order of arrival.
 std::vector<JobSequence> carry(FrameWriter& writer, FrameReader& reader) {
@@ -65,8 +63,9 @@ TEST(Framing, ALargeMessageDelaysOnlyItsOwnLane) {
 }
 
 TEST(Framing, PayloadsOfEverySizeAroundTheLimitsArriveIntact) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, limits::inline_payload_max, limits::inline_payload_max + 1,
-                                 limits::chunk_bytes, limits::chunk_bytes + 1, limits::chunk_bytes * 3}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, limits::inline_payload_max, limits::inline_payload_max + 1, limits::chunk_bytes,
+        limits::chunk_bytes + 1, limits::chunk_bytes * 3}) {
     FrameWriter writer;
     FrameReader reader;
     writer.push(submit(1, size), 1);
@@ -92,9 +91,15 @@ TEST(Framing, EveryCoreTypeSurvives) {
 
 TEST(Framing, BadBytesAreRefused) {
   const std::vector<std::string> frames = {
-      "", std::string(1, '\x07'), std::string("\0\xc1", 2), std::string("\0\x92\xcc\xff\x90", 5),
-      std::string("\0\x93\x01", 3), std::string("\1\x93", 2), std::string("\2\x92\x01\xc4\x01x", 6),
-      std::string("\1\x93\x01\x91\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xc4\x00", 15), std::string(1, '\0') + std::string(1000, '\x91')};
+      "",
+      std::string(1, '\x07'),
+      std::string("\0\xc1", 2),
+      std::string("\0\x92\xcc\xff\x90", 5),
+      std::string("\0\x93\x01", 3),
+      std::string("\1\x93", 2),
+      std::string("\2\x92\x01\xc4\x01x", 6),
+      std::string("\1\x93\x01\x91\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xc4\x00", 15),
+      std::string(1, '\0') + std::string(1000, '\x91')};
   for (const std::string& text : frames) {
     FrameReader reader;
     std::vector<Message> messages;

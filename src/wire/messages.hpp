@@ -22,13 +22,13 @@ namespace dc::wire {
 struct Hello {
   static constexpr std::uint8_t type = 1;
   static constexpr const char* name = "Hello";
-  std::uint32_t protocol{};     ///< limits::protocol_version
-  std::string version;          ///< product version, for people
+  std::uint32_t protocol{};  ///< limits::protocol_version
+  std::string version;       ///< product version, for people
   Role role{};
-  std::uint64_t peer{};         ///< NodeId or ClientId; 0 for a viewer
+  std::uint64_t peer{};  ///< NodeId or ClientId; 0 for a viewer
   std::string host;
   std::uint32_t pid{};
-  std::string proof;            ///< SCRAM client-first-message
+  std::string proof;  ///< SCRAM client-first-message
   MSGPACK_DEFINE(protocol, version, role, peer, host, pid, proof)
 };
 /// Both ways: the middle steps of the password proof.
@@ -43,7 +43,7 @@ struct Welcome {
   static constexpr std::uint8_t type = 3;
   static constexpr const char* name = "Welcome";
   std::string version;
-  std::uint32_t epoch{};        ///< this life of the head
+  std::uint32_t epoch{};  ///< this life of the head
   std::uint32_t pid{};
   std::string host;
   std::uint64_t payload_bytes_max{};
@@ -55,7 +55,7 @@ struct Rejected {
   static constexpr std::uint8_t type = 4;
   static constexpr const char* name = "Rejected";
   std::string reason;
-  std::string message;          ///< a whole sentence for the user
+  std::string message;  ///< a whole sentence for the user
   MSGPACK_DEFINE(reason, message)
 };
 /// Both ways: the sender ends the session on purpose and does not come back. From a client: its pools close at
@@ -77,7 +77,7 @@ struct OpenPool {
   PoolId pool;
   PoolOptions options;
   bool resumed = false;
-  Payload spec;                 ///< class and init data; read by the workers alone
+  Payload spec;  ///< class and init data; read by the workers alone
   MSGPACK_DEFINE(pool, options, resumed, spec)
 };
 /// Answers NeedProgram; H -> N too: the executable of C++ pools, by content hash.
@@ -186,7 +186,7 @@ struct JobError {
   PoolId pool;
   JobSequence sequence{};
   ErrorInfo error;
-  Payload exception;            ///< pickled, or empty
+  Payload exception;  ///< pickled, or empty
   MSGPACK_DEFINE(pool, sequence, error, exception)
 };
 struct UpdateAccepted {
@@ -208,7 +208,7 @@ struct UpdateFailed {
   static constexpr const char* name = "UpdateFailed";
   PoolId pool;
   UpdateNumber number{};
-  std::string error;            ///< names host and slot, holds the remote traceback
+  std::string error;  ///< names host and slot, holds the remote traceback
   MSGPACK_DEFINE(pool, number, error)
 };
 /// The pool is over; every outstanding job ends with this error.
@@ -230,7 +230,7 @@ struct PoolState {
   static constexpr std::uint8_t type = 40;
   static constexpr const char* name = "PoolState";
   PoolId pool;
-  std::uint32_t workers{};      ///< constructed
+  std::uint32_t workers{};  ///< constructed
   std::uint32_t starting{};
   std::uint32_t nodes{};
   std::uint32_t slots{};
@@ -287,7 +287,7 @@ struct WorkerExited {
   WorkerId worker;
   ExitCause cause{};
   ErrorInfo error;
-  std::vector<Attempt> running;     ///< started and not finished: none or one
+  std::vector<Attempt> running;  ///< started and not finished: none or one
   std::vector<Attempt> unstarted;
   MSGPACK_DEFINE(worker, cause, error, running, unstarted)
 };
@@ -427,21 +427,20 @@ struct StatusRequest {
 struct StatusReply {
   static constexpr std::uint8_t type = 91;
   static constexpr const char* name = "StatusReply";
-  std::string json;             ///< as documented for `distributed-computing status --json`
+  std::string json;  ///< as documented for `distributed-computing status --json`
   MSGPACK_DEFINE(json)
 };
 
-using Message =
-    std::variant<Hello, Proof, Welcome, Rejected, Goodbye,                                              // handshake
-                 OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,        // C -> H
-                 WantWorkers, ClosePool,                                                                //
-                 PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,               // H -> C
-                 UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,   //
-                 NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,               // N -> H
-                 UpdatesApplied, NodeLeaving,                                                           //
-                 OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,        // H -> N
-                 RunJobs, RecallJobs, AckResults,                                                       //
-                 StatusRequest, StatusReply>;                                                           // viewer
+using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // handshake
+                             OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,  // C -> H
+                             WantWorkers, ClosePool,                                                          //
+                             PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,         // H -> C
+                             UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
+                             NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
+                             UpdatesApplied, NodeLeaving,                                                     //
+                             OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N
+                             RunJobs, RecallJobs, AckResults,                                                 //
+                             StatusRequest, StatusReply>;                                                     // viewer
 
 /// Messages in one lane arrive in order; a large one delays only those behind it in its lane. Lane 0 is for messages
 /// without large payloads and is never delayed. Small messages of any lane that has nothing in progress travel at once.

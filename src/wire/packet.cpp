@@ -19,9 +19,7 @@ namespace {
 
 constexpr std::size_t files_per_packet_max = 64;
 
-[[noreturn]] void fail_with_errno(const char* what) {
-  throw std::system_error(errno, std::generic_category(), what);
-}
+[[noreturn]] void fail_with_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
 /// A mapping and, optionally, the descriptor behind it.
 struct Mapping {

@@ -80,7 +80,8 @@ std::unique_ptr<worker::JobRunner> construct(const wire::Begin& begin) {
     const auto name = fields.ptr[0].as<std::string>();
     const auto factory = registry().find(name);
     if (factory == registry().end()) {
-      info.message = fmt::format("this program has no worker class {}: DISTRIBUTED_COMPUTING_WORKER({}) is missing", name, name);
+      info.message =
+          fmt::format("this program has no worker class {}: DISTRIBUTED_COMPUTING_WORKER({}) is missing", name, name);
       throw worker::ConstructionError(info);
     }
     return std::make_unique<CppRunner>(factory->second(fields.ptr[1]), begin.host, begin.slot);
@@ -88,8 +89,8 @@ std::unique_ptr<worker::JobRunner> construct(const wire::Begin& begin) {
     throw;
   } catch (const std::exception& error) {
     info.type_name = type_name_of(error);
-    info.message = fmt::format("the constructor of {} failed on {} slot {}: {}: {}", begin.options.label, begin.host, begin.slot,
-                               info.type_name, error.what());
+    info.message = fmt::format("the constructor of {} failed on {} slot {}: {}: {}", begin.options.label, begin.host,
+                               begin.slot, info.type_name, error.what());
     throw worker::ConstructionError(info);
   }
 }

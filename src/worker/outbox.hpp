@@ -1,5 +1,6 @@
 // Answers on their way to the node. They are sent together when the worker has nothing to do, when there are many, and
-// half a millisecond after the first when a job runs meanwhile: no system call per job, and no answer waits for a long job.
+// half a millisecond after the first when a job runs meanwhile: no system call per job, and no answer waits for a long
+// job.
 #pragma once
 
 #include <chrono>

@@ -23,7 +23,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 std::uint64_t nanoseconds(Clock::time_point when) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count());
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(when.time_since_epoch()).count());
 }
 
 wire::Claims& map_claims() {
@@ -37,7 +38,8 @@ wire::Claims& map_claims() {
 
 class Runtime {
  public:
-  explicit Runtime(const Construct& construct) : construct_(construct), claims_(map_claims()), outbox_(wire::worker_socket_fd) {}
+  explicit Runtime(const Construct& construct)
+      : construct_(construct), claims_(map_claims()), outbox_(wire::worker_socket_fd) {}
 
   int run() {
     if (!construct_object()) return 1;
@@ -109,8 +111,8 @@ class Runtime {
     outbox_.flush_soon();
     Outcome outcome = runner_->run(std::move(job.arguments));
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
-    const auto run_time = static_cast<std::uint32_t>(
-        std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
+    const auto run_time =
+        static_cast<std::uint32_t>(std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
     if (outcome.error) {
       outbox_.append(wire::WorkerError{job.index, run_time, std::move(*outcome.error), std::move(outcome.payload)});
     } else {

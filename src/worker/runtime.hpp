@@ -1,5 +1,5 @@
-// The loop inside a worker process: constructs the user's class, applies updates, runs jobs one at a time, answers. Links
-// neither Boost nor TLS.
+// The loop inside a worker process: constructs the user's class, applies updates, runs jobs one at a time, answers.
+// Links neither Boost nor TLS.
 #pragma once
 
 #include <exception>
@@ -32,8 +32,8 @@ struct ConstructionError : std::exception {
 /// Builds the user's object; throws ConstructionError.
 using Construct = std::function<std::unique_ptr<JobRunner>(const wire::Begin& begin)>;
 
-/// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the constructor raises (returns 1) or the
-/// node is gone (the process ends at once). Never throws.
+/// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the constructor raises (returns 1) or
+/// the node is gone (the process ends at once). Never throws.
 int run_worker(const Construct& construct);
 
 }  // namespace dc::worker

@@ -105,7 +105,10 @@ def test_machines_and_scheduler_read_no_clock():
     for path in CPP:
         pure = path.is_relative_to(SRC / "scheduler") or path.name.endswith("_machine.cpp")
         if pure and not path.name.endswith("_test.cpp"):
-            if re.search(r"steady_clock::now|system_clock|random_device|EventLoop::now|std::this_thread", path.read_text()):
+            if re.search(
+                r"steady_clock::now|system_clock|random_device|EventLoop::now|std::this_thread",
+                path.read_text(),
+            ):
                 wrong.append(str(path.relative_to(ROOT)))
     assert not wrong
 
@@ -146,7 +149,10 @@ def functions(path: Path):
     lines = path.read_text().splitlines()
     for start, line in enumerate(lines):
         header = re.match(r"^(\s{0,2})[A-Za-z_].*[)\w] (?:const )?(?:override )?(?:noexcept )?\{$", line)
-        if not header or re.match(r"^\s*(namespace|class|struct|enum|union|else|do|try|if|for|while|switch)\b", line):
+        if not header or re.match(
+            r"^\s*(namespace|MSGPACK_API_VERSION_NAMESPACE|class|struct|enum|union|else|do|try|if|for|while|switch)\b",
+            line,
+        ):
             continue
         for end in range(start + 1, len(lines)):
             if lines[end].startswith(header[1] + "}"):

@@ -21,28 +21,34 @@ template <class Worker>
 result_value_t<Worker> decode_result(const char* data, std::size_t size) {
   try {
     const auto unpacked = msgpack::unpack(data, size);
-    if constexpr (std::is_void_v<run_result_t<Worker>>) return {};
-    else return unpacked.get().template as<run_result_t<Worker>>();
+    if constexpr (std::is_void_v<run_result_t<Worker>>)
+      return {};
+    else
+      return unpacked.get().template as<run_result_t<Worker>>();
   } catch (const std::exception& error) {
     throw SerializationError(std::string("a result cannot be decoded: ") + error.what());
   }
 }
 
 template <class Item>
-concept TupleLike = requires { std::tuple_size<std::remove_cvref_t<Item>>::value; };
+concept TupleLike = requires {
+  std::tuple_size<std::remove_cvref_t<Item>>::value;
+};
 
 template <class Parameters, class Item>
 inline constexpr bool item_fits = false;
 template <class Parameters, TupleLike Item>
 inline constexpr bool item_fits<Parameters, Item> = []<std::size_t... I>(std::index_sequence<I...>) {
   return accepts<Parameters, std::tuple_element_t<I, std::remove_cvref_t<Item>>...>;
-}(std::make_index_sequence<std::tuple_size_v<std::remove_cvref_t<Item>>>{});
+}
+(std::make_index_sequence<std::tuple_size_v<std::remove_cvref_t<Item>>>{});
 
 /// An item is the one argument of run, or a tuple of its arguments.
 template <class Worker, class Item>
 std::string encode_item(const Item& item) {
   using Parameters = run_arguments_t<Worker>;
-  if constexpr (std::tuple_size_v<Parameters> == 1 && std::is_convertible_v<const Item&, std::tuple_element_t<0, Parameters>>) {
+  if constexpr (std::tuple_size_v<Parameters> == 1 &&
+                std::is_convertible_v<const Item&, std::tuple_element_t<0, Parameters>>) {
     return pack_tuple(Parameters{static_cast<std::tuple_element_t<0, Parameters>>(item)});
   } else {
     static_assert(item_fits<Parameters, Item>,

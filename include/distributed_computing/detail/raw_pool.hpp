@@ -49,7 +49,7 @@ class RawPool {
 /// Connects and waits until the head has the pool. `label`: the class's name; `spec`: see worker_entry.hpp.
 std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label, std::string spec);
 
-inline constexpr std::size_t window_jobs = 2048;                      ///< as limits::imap_window_jobs
+inline constexpr std::size_t window_jobs = 2048;                    ///< as limits::imap_window_jobs
 inline constexpr std::size_t window_bytes = std::size_t{64} << 20;  ///< as limits::imap_window_bytes
 
 }  // namespace dc::detail

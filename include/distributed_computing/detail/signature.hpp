@@ -1,4 +1,5 @@
-// Compile-time questions about a worker class: what its run takes and returns, what its handle_update takes. Not for users.
+// Compile-time questions about a worker class: what its run takes and returns, what its handle_update takes. Not for
+// users.
 #pragma once
 
 #include <msgpack.hpp>
@@ -31,9 +32,13 @@ struct MethodTraits<Result (*)(Arguments...)> {  // a static member function
 };
 
 template <class Worker>
-concept HasRun = requires { &Worker::run; };
+concept HasRun = requires {
+  &Worker::run;
+};
 template <class Worker>
-concept HasUpdate = requires { &Worker::handle_update; };
+concept HasUpdate = requires {
+  &Worker::handle_update;
+};
 
 /// std::tuple of the decayed parameters of Worker::run.
 template <HasRun Worker>
@@ -47,8 +52,8 @@ using update_arguments_t = typename MethodTraits<decltype(&Worker::handle_update
 template <class Tuple, class... Given>
 inline constexpr bool accepts = false;
 template <class... Parameters, class... Given>
-  requires(sizeof...(Parameters) == sizeof...(Given))
-inline constexpr bool accepts<std::tuple<Parameters...>, Given...> = (std::is_convertible_v<Given, Parameters> && ...);
+requires(sizeof...(Parameters) == sizeof...(Given)) inline constexpr bool accepts<std::tuple<Parameters...>, Given...> =
+    (std::is_convertible_v<Given, Parameters> && ...);
 
 /// The MessagePack array of a tuple's elements.
 template <class Tuple>

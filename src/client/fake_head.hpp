@@ -1,0 +1,199 @@
+// For the tests of PoolClient: a stand-in for the head, on a thread of its own, that answers every job with its own
+// argument. Tests tell it what to withhold and when to break.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "client/pool_client.hpp"
+#include "net/event_loop.hpp"
+#include "net/session.hpp"
+
+namespace dc::client {
+
+class FakeHead {
+ public:
+  static constexpr const char* password = "correct horse";
+
+  FakeHead() : thread_([this] { loop_.run(); }) { start(); }
+  ~FakeHead() {
+    stop();
+    loop_.stop();
+    thread_.join();
+  }
+  FakeHead(const FakeHead&) = delete;
+  FakeHead& operator=(const FakeHead&) = delete;
+
+  /// Listens, with an empty memory; on the same port as before.
+  void start() {
+    on_loop([this] {
+      net::ListenOptions options;
+      options.addresses = {"127.0.0.1"};
+      options.port = port_;
+      options.secret = {password};
+      options.epoch = ++epoch_;
+      options.payload_bytes_max = payload_bytes_max;
+      net::SessionHandler handler;
+      handler.on_open = [this](net::Session& session) { session_ = &session; };
+      handler.on_messages = [this](net::Session& session, std::vector<wire::Message>&& messages) {
+        for (wire::Message& message : messages) {
+          std::visit([&](auto&& body) { on(session, std::forward<decltype(body)>(body)); }, std::move(message));
+        }
+      };
+      handler.on_close = [this](SessionId id, const Error&) {
+        if (session_ && session_->id() == id) session_ = nullptr;
+      };
+      auto result = net::listen(loop_, std::move(options), std::move(handler));
+      ASSERT_TRUE(result) << result.error().message;
+      listener_ = std::move(result).value();
+      port_ = listener_->port();
+      known_.clear(), jobs_.clear();
+    });
+  }
+  /// As if the process were killed.
+  void stop() {
+    on_loop([this] {
+      listener_.reset();
+      session_ = nullptr;
+    });
+  }
+  void break_connection() {
+    on_loop([this] {
+      if (session_) session_->close("broken by the test");
+    });
+  }
+  void send(std::function<wire::Message(PoolId)> make) {
+    on_loop([&] { session_->send(make(pool_)); });
+  }
+  /// Answers what was withheld.
+  void release() {
+    withhold = false;
+    on_loop([this] {
+      for (const auto& [sequence, payload] : jobs_) answer(sequence, payload);
+    });
+  }
+  template <class Call>
+  void on_loop(Call call) {
+    std::promise<void> done;
+    loop_.post([&] {
+      call();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
+  [[nodiscard]] ClientOptions client_options() const {
+    ClientOptions options;
+    options.address = "127.0.0.1";
+    options.port = port_;
+    options.unix_path = "/nonexistent/head.sock";
+    options.password = password;
+    options.pool.label = "Echo";
+    return options;
+  }
+
+  std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;  ///< for the next start()
+  std::atomic<bool> withhold = false;                                   ///< jobs are kept without an answer
+  std::atomic<std::size_t> submitted = 0, acknowledged = 0, closed = 0, opened = 0;
+  std::string update_error;  ///< what handle_update raises; set before the update
+
+ private:
+  template <class Other>
+  void on(net::Session&, Other&&) {}
+  void on(net::Session& session, wire::OpenPool&& message) {
+    ++opened;
+    pool_ = message.pool;
+    known_.insert(pool_);
+    session.send(wire::PoolOpened{pool_});
+    session.send(wire::PoolState{pool_, 0, 1, 1, 2, 2});
+  }
+  void on(net::Session& session, wire::ResumePool&& message) {
+    wire::PoolKnown answer{message.pool, known_.contains(message.pool), 0, {}};
+    for (const JobSequence sequence : message.outstanding) {
+      if (!jobs_.contains(sequence)) answer.missing.push_back(sequence);
+    }
+    session.send(answer);
+    if (!answer.known || withhold) return;
+    for (const JobSequence sequence : message.outstanding) {
+      if (jobs_.contains(sequence)) session.send(wire::JobValues{pool_, {{sequence, jobs_[sequence]}}});
+    }
+  }
+  void on(net::Session&, wire::SubmitJobs&& message) {
+    submitted += message.jobs.size();
+    wire::JobValues values{message.pool, {}};
+    for (SubmittedJob& job : message.jobs) {
+      jobs_[job.sequence] = job.arguments;
+      if (withhold) continue;
+      if (job.arguments.size() > limits::inline_payload_max)
+        answer(job.sequence, job.arguments);
+      else
+        values.items.push_back({job.sequence, job.arguments});
+    }
+    if (!values.items.empty() && session_) session_->send(std::move(values));
+  }
+  void on(net::Session&, wire::AckOutcomes&& message) {
+    acknowledged += message.sequences.size();
+    for (const JobSequence sequence : message.sequences) jobs_.erase(sequence);
+  }
+  void on(net::Session& session, wire::AddUpdate&& message) {
+    session.send(wire::UpdateAccepted{message.pool, message.number});
+    if (!update_error.empty()) session.send(wire::UpdateFailed{message.pool, message.number, update_error});
+    session.send(wire::UpdateApplied{message.pool, message.number});
+  }
+  void on(net::Session& session, wire::WantWorkers&& message) {
+    session.send(wire::PoolState{message.pool, message.count, 0, 1, 2, 2});
+  }
+  void on(net::Session& session, wire::ClosePool&& message) {
+    ++closed;
+    session.send(wire::PoolClosed{message.pool});
+  }
+  void on(net::Session& session, wire::StatusRequest&&) { session.send(wire::StatusReply{"{\"pid\": 1}"}); }
+
+  void answer(JobSequence sequence, const Payload& payload) {
+    if (session_) session_->send(wire::JobValues{pool_, {{sequence, payload}}}, sequence);
+  }
+
+  net::EventLoop loop_;
+  std::unique_ptr<net::Listener> listener_;
+  net::Session* session_ = nullptr;
+  std::uint16_t port_ = 0;
+  std::uint32_t epoch_ = 0;
+  PoolId pool_;
+  std::set<PoolId> known_;
+  std::map<JobSequence, Payload> jobs_;  ///< not acknowledged
+  std::thread thread_;
+};
+
+/// What a client said, for several threads.
+class Notices {
+ public:
+  void add(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    all_.push_back(text);
+    said_.notify_all();
+  }
+  std::vector<std::string> wait_for(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    said_.wait_for(lock, std::chrono::seconds(10), [&] { return all_.size() >= count; });
+    return all_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable said_;
+  std::vector<std::string> all_;
+};
+
+}  // namespace dc::client

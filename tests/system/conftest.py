@@ -1,0 +1,182 @@
+"""A real cluster for each test that asks for one: a head and nodes with home directories of their own, ended and checked
+for leftovers afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BIN = Path(sys.executable).parent
+HERE = Path(__file__).resolve().parent
+PASSWORD = "correct horse 123456"
+
+
+def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = 30.0) -> Any:
+    """Poll until the condition holds; return its value. Fail with `what` when it takes too long."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            pytest.fail(f"waited {deadline_s:.0f} s in vain until {what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def alive(pid: int) -> bool:
+    """Tell whether the process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def rss_mib(pid: int) -> float:
+    """Return the resident memory of a process in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+class Cluster:
+    """Processes of one cluster below one directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = free_port()
+        self.password = PASSWORD
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def environment(self, name: str) -> dict[str, str]:
+        home = self.root / name
+        home.mkdir(exist_ok=True)
+        path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+        return {
+            **os.environ,
+            "DISTRIBUTED_COMPUTING_HOME": str(home),
+            "DISTRIBUTED_COMPUTING_PASSWORD": self.password,
+            "PYTHONPATH": path.rstrip(os.pathsep),
+        }
+
+    def start(self, name: str, *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
+        """Start one start_node process; its output goes to NAME.log."""
+        with open(self.root / f"{name}.log", "ab") as log:
+            process = subprocess.Popen(
+                [str(BIN / "start_node"), "-p", str(self.port), *arguments],
+                env=self.environment(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self.processes[name] = process
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.root / f"{name}.log").read_text(errors="replace")
+
+    def head(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a head without a node and wait until it answers."""
+        process = self.start("head", "--head", "--workers", "0", *arguments)
+        wait_until(lambda: self.status() is not None, "the head answers")
+        return process
+
+    def node(self, name: str = "node", workers: int = 2, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a node and wait until the head knows it."""
+        process = self.start(name, "--workers", str(workers), *arguments)
+        wait_until(lambda: any(n["pid"] == process.pid for n in self.nodes()), f"{name} has joined")
+        return process
+
+    def status(self) -> dict[str, Any] | None:
+        """Return what `distributed-computing status --json` says, or None while no head answers."""
+        answer = subprocess.run(
+            [str(BIN / "distributed-computing"), "status", "--json", "-p", str(self.port)],
+            env=self.environment("head"),
+            capture_output=True,
+            text=True,
+        )
+        return json.loads(answer.stdout) if answer.returncode == 0 else None
+
+    def nodes(self) -> list[dict[str, Any]]:
+        status = self.status()
+        return [node for node in status["nodes"] if node["connected"]] if status else []
+
+    def worker_pids(self, state: str | None = None) -> list[int]:
+        """Return the pids of all workers, or of those in one state."""
+        slots = [slot for node in self.nodes() for slot in node["slots"]]
+        return [slot["worker_pid"] for slot in slots if slot["worker_pid"] and state in (None, slot["state"])]
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGINT)
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def leftovers(self) -> list[str]:
+        """Return the processes that still belong to this cluster."""
+        found = []
+        marker = f"DISTRIBUTED_COMPUTING_HOME={self.root}".encode()
+        for entry in Path("/proc").glob("[0-9]*"):
+            if int(entry.name) == os.getpid() or not alive(int(entry.name)):
+                continue
+            with contextlib.suppress(OSError):
+                if marker in (entry / "environ").read_bytes():
+                    found.append(f"{entry.name} {(entry / 'cmdline').read_bytes()!r}")
+        return found
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster that is started by the test and ended after it; no process and no socket may be left."""
+    made = Cluster(tmp_path)
+    # This process is the client: on the head's machine, so to speak.
+    monkeypatch.setenv("DISTRIBUTED_COMPUTING_HOME", made.environment("head")["DISTRIBUTED_COMPUTING_HOME"])
+    yield made
+    made.stop()
+    wait_until(lambda: not made.leftovers(), f"nothing is left: {made.leftovers()}", 10)
+    killed = {name for name, process in made.processes.items() if process.returncode == -signal.SIGKILL}
+    left = [path for path in tmp_path.glob("*/run/*") if path.parts[-3] not in killed]
+    assert not left, "sockets or locks are left"
+
+
+@pytest.fixture
+def pool_arguments(cluster: Cluster) -> tuple[str, str, int]:
+    """(password, address, port) for Pool."""
+    return cluster.password, "localhost", cluster.port
+
+
+def run_script(cluster: Cluster, text: str, *arguments: str, timeout: float = 60, **kwargs: Any) -> Any:
+    """Run a Python script as its own process, as a user would; return the completed process."""
+    script = cluster.root / "script.py"
+    script.write_text(text)
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        env=cluster.environment("head"),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **kwargs,
+    )
