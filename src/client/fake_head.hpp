@@ -107,6 +107,8 @@ class FakeHead {
   std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;  ///< for the next start()
   std::atomic<bool> withhold = false;                                   ///< jobs are kept without an answer
   std::atomic<std::size_t> submitted = 0, acknowledged = 0, closed = 0, opened = 0;
+  std::function<bool(const Payload& arguments)> fails;       ///< jobs that end in an error; set before the first job
+  std::function<bool(const Payload& arguments)> never_ends;  ///< jobs that run for ever; set before the first job
   std::string update_error;  ///< what handle_update raises; set before the update
 
  private:
@@ -135,7 +137,15 @@ class FakeHead {
     wire::JobValues values{message.pool, {}};
     for (SubmittedJob& job : message.jobs) {
       jobs_[job.sequence] = job.arguments;
-      if (withhold) continue;
+      if (withhold || (never_ends && never_ends(job.arguments))) continue;
+      if (fails && fails(job.arguments)) {
+        ErrorInfo error;
+        error.message = "run raised";
+        error.host = "host";
+        error.slot = 3;
+        session_->send(wire::JobError{message.pool, job.sequence, error, {}});
+        continue;
+      }
       if (job.arguments.size() > limits::inline_payload_max)
         answer(job.sequence, job.arguments);
       else
@@ -153,7 +163,7 @@ class FakeHead {
     session.send(wire::UpdateApplied{message.pool, message.number});
   }
   void on(net::Session& session, wire::WantWorkers&& message) {
-    session.send(wire::PoolState{message.pool, message.count, 0, 1, 2, 2});
+    if (message.count <= 2) session.send(wire::PoolState{message.pool, message.count, 0, 1, 2, 2});
   }
   void on(net::Session& session, wire::ClosePool&& message) {
     ++closed;

@@ -11,20 +11,17 @@
 #include <variant>
 
 #include "core/result.hpp"
+#include "core/version.hpp"
 #include "net/channel.hpp"
 #include "net/scram.hpp"
 #include "net/session.hpp"
 #include "wire/framing.hpp"
 #include "wire/messages.hpp"
 
-#ifndef DISTRIBUTED_COMPUTING_VERSION
-#define DISTRIBUTED_COMPUTING_VERSION "0.1.0"
-#endif
-
 namespace dc::net {
 
 /// For people; peers compare limits::protocol_version.
-inline constexpr const char* product_version = DISTRIBUTED_COMPUTING_VERSION;
+inline constexpr const char* product_version = dc::version;
 
 /// No frame before the password is proved may be larger.
 inline constexpr std::size_t handshake_frame_bytes_max = std::size_t{64} << 10;

@@ -1,0 +1,129 @@
+// A program outside the tree: every call of the C++ interface once, with the faults that a user meets.
+#include <distributed_computing/distributed_computing.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <numeric>
+#include <ranges>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+struct Point {
+  double x{};
+  std::string name;
+  bool operator==(const Point&) const = default;
+  MSGPACK_DEFINE(x, name)
+};
+
+class Worker : public dc::WorkerInterface {
+ public:
+  Worker(std::string prefix, const std::vector<int>& offsets)
+      : prefix_(std::move(prefix)), offset_(std::accumulate(offsets.begin(), offsets.end(), 0)) {}
+  Point run(double x, const std::string& name) {
+    if (name == "throw") throw std::invalid_argument("no such name");
+    if (name == "die") std::raise(SIGKILL);
+    return {x + offset_, prefix_ + name};
+  }
+  void handle_update(int offset) { offset_ = offset; }
+
+ private:
+  std::string prefix_;
+  int offset_;
+};
+DISTRIBUTED_COMPUTING_WORKER(Worker);
+
+class Unbuildable : public dc::WorkerInterface {
+ public:
+  Unbuildable() { throw std::runtime_error("no data set here"); }
+  int run(int x) { return x; }
+};
+DISTRIBUTED_COMPUTING_WORKER(Unbuildable);
+
+class Large : public dc::WorkerInterface {
+ public:
+  std::vector<char> run(std::vector<char> bytes) { return bytes; }
+};
+DISTRIBUTED_COMPUTING_WORKER(Large);
+
+namespace {
+
+int failures = 0;
+void check(bool condition, const char* what) {
+  if (condition) return;
+  std::cerr << "wrong: " << what << "\n";
+  ++failures;
+}
+
+template <class Error>
+void check_throws(const std::function<void()>& call, const std::string& text, const char* what) {
+  try {
+    call();
+  } catch (const Error& error) {
+    if (std::string(error.what()).find(text) == std::string::npos) std::cerr << error.what() << "\n";
+    return check(std::string(error.what()).find(text) != std::string::npos, what);
+  } catch (const std::exception& error) {
+    std::cerr << "another exception: " << error.what() << "\n";
+  }
+  check(false, what);
+}
+
+void use(const dc::PoolSettings& settings) {
+  dc::Pool<Worker> pool(settings, "p-", std::vector<int>{1, 2});
+  pool.wait_for_workers(2);
+  check(pool.get_workers_count() == 2 && pool.get_nodes_count() == 1, "counts");
+  std::vector<std::tuple<double, std::string>> items;
+  for (int i = 0; i < 500; ++i) items.emplace_back(i, std::to_string(i));
+  const auto values = pool.map(items);
+  check(values.size() == 500 && values[7] == Point{10, "p-7"} && values[499] == Point{502, "p-499"}, "map");
+  std::size_t place = 0;
+  bool ordered = true;
+  for (const Point& point : pool.imap(items)) ordered &= point == values[place++];
+  check(ordered && place == 500, "imap");
+  std::set<std::string> names;
+  auto endless = std::views::iota(0) | std::views::transform([](int i) { return std::tuple(1.0, std::to_string(i)); });
+  for (const Point& point : pool.imap_unordered(endless)) {
+    names.insert(point.name);
+    if (names.size() == 1000) break;
+  }
+  check(names.size() == 1000, "imap_unordered over an endless range");
+  pool.update_workers(100);
+  check(pool.submit(1.0, "a").get() == Point{101, "p-a"}, "submit after an update");
+  pool.wait_for_updates();
+  check_throws<dc::JobError>([&] { pool.submit(1.0, "throw").get(); }, "no such name", "JobError");
+  check_throws<dc::WorkerDied>([&] { pool.submit(1.0, "die").get(); }, "SIGKILL", "WorkerDied");
+  check(pool.submit(2.0, "b").get() == Point{102, "p-b"}, "the pool still works");
+  pool.close();
+  check_throws<dc::PoolClosed>([&] { pool.map(items); }, "closed", "PoolClosed");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  dc::initialize(argc, argv);
+  if (argc != 3) return std::cerr << "usage: outside PASSWORD PORT\n", 2;
+  dc::PoolSettings settings{.password = argv[1], .port = static_cast<std::uint16_t>(std::stoi(argv[2]))};
+  use(settings);
+  check_throws<dc::WorkerInitError>([&] { dc::Pool<Unbuildable>(settings).map(std::vector{1}); }, "no data set here",
+                                    "WorkerInitError");
+  {
+    dc::Pool<Large> pool(settings);
+    const std::vector<char> bytes(5 << 20, 'x');
+    check(pool.submit(bytes).get() == bytes, "5 MiB there and back");
+  }
+  auto wrong = settings;
+  wrong.password = "wrong";
+  check_throws<dc::AuthenticationError>([&] { dc::Pool<Large> pool(wrong); }, "password", "AuthenticationError");
+  wrong = settings;
+  wrong.port = 1;
+  wrong.address = "127.0.0.1";
+  wrong.connect_timeout = std::chrono::milliseconds(200);
+  check_throws<dc::HeadUnreachable>([&] { dc::Pool<Large> pool(wrong); }, "cannot reach", "HeadUnreachable");
+  std::cout << (failures == 0 ? "all fine\n" : "failed\n");
+  return failures == 0 ? 0 : 1;
+}
