@@ -199,10 +199,13 @@ class Results {
     return !outcomes.empty();
   }
 
-  /// The consumer waits for a result. When they come quickly, jobs are short and more of them must be under way.
+  /// The consumer waits for a result. When they come quickly, jobs are short and more of them must be under way; when
+  /// results only wait for their turn, workers would be idle.
   void wait() {
     const auto start = Clock::now();
-    if (take(look_again) && Clock::now() - start < short_wait) window_ *= 2;
+    const bool idle = in_flight_ <= pool_->workers() && window_ < options_.jobs_max;
+    const bool came = take(idle ? std::chrono::nanoseconds::zero() : look_again);
+    if (idle || (came && Clock::now() - start < short_wait)) window_ *= 2;
     widen();
   }
 

@@ -91,6 +91,7 @@ TEST_F(PoolTest, AnOrderedIterationDoesNotReadOnWhileItsFirstJobRuns) {
   head.never_ends = [](const Payload& arguments) { return arguments == Payload(detail::pack_tuple(One{0})); };
   Pool<EchoOne> pool(settings());
   std::atomic<int> read = 0;
+  pool.wait_for_workers(2);
   auto results = pool.imap(endless(read));
   std::thread consumer([&] { EXPECT_THROW(*results.begin(), PoolClosed); });
   while (head.submitted < detail::window_jobs) std::this_thread::yield();
@@ -108,7 +109,7 @@ TEST_F(PoolTest, ASlowRangeDoesNotHoldBackResults) {
   auto slow = std::views::iota(0, 3) | std::views::transform([&](int x) {
                 // The third item is there only once the first result was consumed.
                 if (x == 2) first_was_consumed = consumed.wait_for(20s) == std::future_status::ready;
-                std::this_thread::sleep_for(std::chrono::milliseconds(5));
+                consumed.wait_for(std::chrono::milliseconds(5));
                 return x;
               });
   std::vector<One> values;
