@@ -10,10 +10,11 @@ import itertools
 import sys
 
 import numpy as np
-from distributed_computing.api import Pool, WorkerInterface
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
+
+from distributed_computing.api import Pool, WorkerInterface
 
 TRAIN, VALIDATION = 1000, 1400  # rows 1000..1399 choose the settings, rows 1400.. are held out
 

@@ -81,7 +81,8 @@ class Results {
   /// Makes the next result current; false at the end.
   bool advance() {
     while (true) {
-      // The workers must not run dry while the consumer works through what is ready; but it need not wait for a slow range.
+      // The workers must not run dry while the consumer works through what is ready; but it need not wait for a slow
+      // range.
       if (!exhausted_ && !slow_items_ && ahead() <= window_ / 2) feed();
       if (std::optional<detail::RawOutcome> outcome = next_outcome()) {
         ++yielded_;
@@ -224,7 +225,7 @@ class Results {
   ReadAhead options_;
   std::optional<std::ranges::iterator_t<Items>> position_;  ///< at the item that was used last
   bool exhausted_ = false;
-  bool slow_items_ = false;  ///< the last batch ended because reading it took long
+  bool slow_items_ = false;         ///< the last batch ended because reading it took long
   std::exception_ptr items_error_;  ///< thrown by the caller's range
   std::size_t window_ = 0;
   std::size_t in_flight_ = 0;

@@ -109,7 +109,7 @@ class FakeHead {
   std::atomic<std::size_t> submitted = 0, acknowledged = 0, closed = 0, opened = 0;
   std::function<bool(const Payload& arguments)> fails;       ///< jobs that end in an error; set before the first job
   std::function<bool(const Payload& arguments)> never_ends;  ///< jobs that run for ever; set before the first job
-  std::string update_error;  ///< what handle_update raises; set before the update
+  std::string update_error;                                  ///< what handle_update raises; set before the update
 
  private:
   template <class Other>

@@ -13,8 +13,8 @@ Result<std::string> head_status(const std::string& address, std::uint16_t port, 
                                 const std::string& unix_path, Duration timeout) {
   net::EventLoop loop;
   std::optional<std::string> answer;
-  Error error = fail(ErrorCode::unreachable,
-                     "the head at " + address + ":" + std::to_string(port) + " did not answer in time");
+  Error error =
+      fail(ErrorCode::unreachable, "the head at " + address + ":" + std::to_string(port) + " did not answer in time");
   const auto give_up = [&](const Error& why) {
     error = why;
     loop.stop();

@@ -24,6 +24,8 @@ inline constexpr auto reconnect_delay_max = 2s;
 /// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.
 inline constexpr std::size_t inline_payload_max = std::size_t{64} << 10;
 inline constexpr std::size_t chunk_bytes = std::size_t{256} << 10;
+/// So many large messages take turns on a connection; others wait until one of them is through.
+inline constexpr std::size_t active_lanes_max = 16;
 /// A batch of small messages is written out when it reaches this size.
 inline constexpr std::size_t batch_bytes_max = std::size_t{1} << 20;
 /// No frame may be larger; a peer that announces one is cut off.

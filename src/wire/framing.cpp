@@ -108,7 +108,9 @@ void FrameWriter::queue(std::string text, std::vector<Payload> external, Lane la
   }
   // A large message on the control lane gets a lane of its own: nothing may wait behind it there.
   if (lane == control_lane) lane = (std::uint64_t{1} << 63) | next_stream_;
-  lanes_[lane].waiting.push_back(std::move(waiting));
+  LaneQueue& queue = lanes_[lane];
+  if (queue.waiting.empty()) waiting_.push_back(lane);
+  queue.waiting.push_back(std::move(waiting));
 }
 
 bool FrameWriter::empty() const { return batch_.empty() && full_batches_.empty() && lanes_.empty(); }
@@ -127,9 +129,13 @@ Frame FrameWriter::next() {
 }
 
 Frame FrameWriter::next_chunk() {
-  auto lane = lanes_.upper_bound(last_lane_);
-  if (lane == lanes_.end()) lane = lanes_.begin();
-  last_lane_ = lane->first;
+  while (!waiting_.empty() && active_.size() < limits::active_lanes_max) {
+    active_.push_back(waiting_.front());
+    waiting_.pop_front();
+  }
+  const auto lane = lanes_.find(active_.front());
+  active_.pop_front();
+  active_.push_back(lane->first);
   LaneQueue& queue = lane->second;
   DC_CHECK(queue.waiting.front().large);
   Stream& stream = *queue.waiting.front().large;
@@ -172,7 +178,9 @@ void FrameWriter::finish_stream(std::map<Lane, LaneQueue>::iterator lane) {
     if (batch_.size() >= limits::batch_bytes_max) close_batch();
     waiting.pop_front();
   }
-  if (waiting.empty()) lanes_.erase(lane);
+  if (!waiting.empty()) return;
+  active_.pop_back();  // next_chunk() has just put it there
+  lanes_.erase(lane);
 }
 
 // --- Reader -----------------------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ class FrameWriter {
   std::string batch_;                     ///< being filled
   std::deque<std::string> full_batches_;  ///< ready to be written
   std::map<Lane, LaneQueue> lanes_;       ///< only lanes with a large message in progress
-  Lane last_lane_ = 0;
+  std::deque<Lane> active_;               ///< lanes that take turns, the next one first
+  std::deque<Lane> waiting_;              ///< lanes that wait until one of those is done
   std::uint64_t next_stream_ = 1;
   std::size_t queued_bytes_ = 0;
   bool chunk_next_ = false;

@@ -62,6 +62,13 @@ TEST(Framing, ALargeMessageDelaysOnlyItsOwnLane) {
   EXPECT_EQ(writer.queued_bytes(), 0U);
 }
 
+TEST(Framing, ManyLargeMessagesTakeTurnsAFewAtATime) {
+  FrameWriter writer;
+  FrameReader reader(FrameReader::Options{.streams_max = limits::active_lanes_max});
+  for (JobSequence i = 1; i <= 200; ++i) writer.push(submit(i, limits::chunk_bytes + 1), i);
+  EXPECT_EQ(carry(writer, reader).size(), 200U);
+}
+
 TEST(Framing, PayloadsOfEverySizeAroundTheLimitsArriveIntact) {
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{1}, limits::inline_payload_max, limits::inline_payload_max + 1, limits::chunk_bytes,

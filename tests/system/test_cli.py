@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import BIN, alive, free_port, wait_until
 from distributed_computing.api import Pool
 from workers import Calculator, Hostile

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

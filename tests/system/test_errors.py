@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+
 from conftest import free_port, run_script
 from distributed_computing.api import (
     AuthenticationError,

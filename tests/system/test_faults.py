@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+
 from conftest import alive, wait_until
 from distributed_computing.api import Pool
 from workers import Hostile, Recorder

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+
 from distributed_computing.api import Pool, WorkerInterface
 from workers import Calculator
 

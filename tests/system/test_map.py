@@ -6,8 +6,9 @@ from concurrent.futures import Future
 
 import numpy as np
 import pytest
-from distributed_computing.api import Pool, PoolClosed, WorkerInterface
 from tqdm import tqdm
+
+from distributed_computing.api import Pool, PoolClosed, WorkerInterface
 from workers import Calculator, Recorder
 
 
