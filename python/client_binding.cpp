@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,7 @@ using dc::client::Outcomes;
 using dc::python::Buffer;
 using dc::python::object_of;
 using dc::python::payload_of;
+using dc::python::Unlocked;
 
 constexpr auto signal_check_interval = std::chrono::milliseconds(50);
 constexpr std::size_t take_max = 4096;
@@ -85,6 +87,10 @@ Duration duration_of(double seconds) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::max(seconds, 0.0)));
 }
 
+/// The interpreter is about to end and all clients are closed: nothing waits any more.
+bool ending = false;
+constexpr auto ending_patience = std::chrono::seconds(1);
+
 /// Calls `wait(slice)` without the lock until `done(result)` or the timeout; returns the last result.
 template <class Wait, class Done>
 auto wait_in_slices(double timeout, Wait wait, Done done) {
@@ -93,11 +99,12 @@ auto wait_in_slices(double timeout, Wait wait, Done done) {
   for (;;) {
     const Duration left = total == Duration::max() ? total : total - (std::chrono::steady_clock::now() - start);
     auto result = [&] {
-      const nb::gil_scoped_release unlocked;
+      if (left <= Duration::zero() || ending) return wait(Duration::zero());  // returns at once
+      const Unlocked unlocked;
       return wait(std::clamp<Duration>(left, Duration::zero(), signal_check_interval));
     }();
     if (!result) raise(result.error());
-    if (done(result.value()) || left <= signal_check_interval) return std::move(result).value();
+    if (done(result.value()) || left <= signal_check_interval || ending) return std::move(result).value();
     if (PyErr_CheckSignals() != 0) throw nb::python_error();
   }
 }
@@ -120,7 +127,7 @@ class PyStream {
   explicit PyStream(std::unique_ptr<dc::client::Stream> stream) : stream_(std::move(stream)) {}
   PyStream(PyStream&&) = default;
   ~PyStream() {
-    const nb::gil_scoped_release unlocked;  // it may hold the last reference to its pool
+    const Unlocked unlocked;  // it may hold the last reference to its pool
     stream_.reset();
   }
 
@@ -241,7 +248,7 @@ class PyClient {
     clients().insert(client_);
   }
   ~PyClient() {
-    const nb::gil_scoped_release unlocked;  // closing waits for the background thread, which may call Python
+    const Unlocked unlocked;  // closing waits for the background thread, which may call Python
     client_.reset();
   }
   PyClient(const PyClient&) = delete;
@@ -280,7 +287,7 @@ class PyClient {
         timeout, [&](Duration slice) { return client_->wait_counts(seen, slice); }, is_true);
   }
   void close() {
-    const nb::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     client_->close();
   }
 
@@ -289,17 +296,24 @@ class PyClient {
   std::uint64_t seen_version_ = 0;  ///< of the counts that state() returned last
 };
 
+/// At the end of the interpreter: closes the clients, then lets in the threads that waited for them.
 void close_all() {
   for (const auto& one : std::exchange(clients(), {})) {
     const auto client = one.lock();
-    const nb::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     if (client) client->close();
+  }
+  ending = true;
+  const auto deadline = std::chrono::steady_clock::now() + ending_patience;
+  while (Unlocked::count > 0 && std::chrono::steady_clock::now() < deadline) {
+    const nb::gil_scoped_release unlocked;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 
 std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
   auto result = [&, secret = std::string(password.c_str(), password.size())] {
-    const nb::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     return dc::client::head_status(address, port, secret);
   }();
   if (result) return std::move(result).value();

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,23 @@
 namespace dc::python {
 
 namespace nb = nanobind;
+
+/// The interpreter's lock is released for as long as this lives. Counted, because a thread that comes back for the lock
+/// after the interpreter has ended is torn down in the middle of C++ code: whoever ends the interpreter waits for zero.
+class Unlocked {
+ public:
+  Unlocked() { ++count; }
+  ~Unlocked() {
+    released_.reset();
+    --count;
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+  static inline int count = 0;  ///< guarded by the lock
+
+ private:
+  std::optional<nb::gil_scoped_release> released_{std::in_place};
+};
 
 /// Results below this size become `bytes`; larger ones are handed out without a copy of their own.
 inline constexpr std::size_t bytes_object_max = 4096;
@@ -70,7 +88,7 @@ inline Payload copy_all(const std::vector<Copy>& copies, std::size_t size) {
   if (size < copy_unlocked_min) {
     copy();
   } else {
-    const nb::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     copy();
   }
   return memory.payload();

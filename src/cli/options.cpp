@@ -1,6 +1,7 @@
 // See options.hpp.
 #include "cli/options.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/stat.h>
@@ -13,39 +14,59 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
 
 #include "net/session.hpp"
 
 namespace dc::cli {
 
-Result<std::string> read_password(const PasswordSources& sources) {
-  std::string from_environment;
-  if (const char* value = std::getenv(password_variable)) {
-    from_environment = value;
-    ::unsetenv(password_variable);
-  }
-  if (!sources.argument.empty()) return sources.argument;
-  if (sources.file.empty()) return from_environment;
-  struct stat status {};
-  if (::stat(sources.file.c_str(), &status) != 0) {
-    return fail(ErrorCode::invalid,
-                fmt::format("cannot read the password file {} ({})", sources.file, std::strerror(errno)));
-  }
-  if ((status.st_mode & 077) != 0) {
-    return fail(ErrorCode::invalid,
-                fmt::format("the password file {} can be read by others: chmod 600 {}", sources.file, sources.file));
-  }
-  std::ifstream file(sources.file, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  std::string password = text.str();
-  while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) password.pop_back();
-  if (!file || password.empty())
-    return fail(ErrorCode::invalid, fmt::format("the password file {} is empty", sources.file));
+namespace {
+
+std::string take_from_environment() {
+  char* value = std::getenv(password_variable);
+  if (!value) return {};
+  std::string password = value;
+  std::memset(value, 0, password.size());
+  ::unsetenv(password_variable);
   return password;
+}
+
+Result<std::string> read_password_file(const std::string& path) {
+  const auto problem = [&](const std::string& what) {
+    return fail(ErrorCode::invalid, fmt::format("the password file {} {}", path, what));
+  };
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return problem(fmt::format("cannot be read ({})", std::strerror(errno)));
+  struct stat status {};
+  ::fstat(fd, &status);
+  std::string password;
+  std::array<char, 4096> buffer{};
+  ssize_t size = 0;
+  // Somewhat longer than any password, so that the wrong file is not read to its end.
+  while (password.size() < (std::size_t{1} << 20) && (size = ::read(fd, buffer.data(), buffer.size())) > 0)
+    password.append(buffer.data(), static_cast<std::size_t>(size));
+  const int error = errno;
+  ::close(fd);
+  if (size < 0) return problem(fmt::format("cannot be read ({})", std::strerror(error)));
+  if (S_ISREG(status.st_mode) && (status.st_mode & 077) != 0)
+    return problem(fmt::format("can be read by others: chmod 600 {}", shell_word(path)));
+  while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) password.pop_back();
+  if (password.empty()) return problem("is empty");
+  return password;
+}
+
+}  // namespace
+
+Result<std::string> read_password(const PasswordSources& sources) {
+  std::string from_environment = take_from_environment();
+  if (sources.argument && sources.argument->empty())
+    return fail(ErrorCode::invalid, "the password is empty: give one, or leave -r out");
+  if (sources.argument) return *sources.argument;
+  if (!sources.file.empty()) return read_password_file(sources.file);
+  return from_environment;
 }
 
 std::string ask_password() {
@@ -96,6 +117,20 @@ unsigned usable_cores() {
   cpu_set_t cores;
   if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;
   return static_cast<unsigned>(CPU_COUNT(&cores));
+}
+
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=@%:,./";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char letter : text) quoted += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return quoted + "'";
+}
+
+pid_t owner_pid(const std::string& json) {
+  const auto owner = nlohmann::json::parse(json, nullptr, false);
+  if (!owner.is_object() || !owner.contains("pid") || !owner["pid"].is_number_integer()) return 0;
+  return owner["pid"].get<pid_t>();
 }
 
 }  // namespace dc::cli

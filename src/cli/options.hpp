@@ -1,6 +1,8 @@
 // What both commands share: password sources, exit codes, where things are.
 #pragma once
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 
@@ -11,12 +13,13 @@ namespace dc::cli {
 inline constexpr const char* password_variable = "DISTRIBUTED_COMPUTING_PASSWORD";
 
 struct PasswordSources {
-  std::string argument;  ///< --password, -r
-  std::string file;      ///< --password-file
+  std::optional<std::string> argument;  ///< --password, -r
+  std::string file;                     ///< --password-file
 };
 
 /// The password from the first source that has one: argument, file, environment variable. Empty when none has. The file
-/// must not be readable by others. Removes the variable from the environment, so that no child inherits it.
+/// must not be readable by others. Wipes the variable from the environment, so that neither a child inherits it nor
+/// /proc shows it.
 Result<std::string> read_password(const PasswordSources& sources);
 
 /// Asks on the terminal without echo. Empty when there is no terminal.
@@ -33,5 +36,11 @@ std::string find_python();
 
 /// Cores that this process may use.
 unsigned usable_cores();
+
+/// The text as one word for a shell: in quotes where it needs them.
+std::string shell_word(const std::string& text);
+
+/// The "pid" in the JSON of a lock file; 0 when there is none.
+pid_t owner_pid(const std::string& json);
 
 }  // namespace dc::cli

@@ -2,20 +2,20 @@
 #include "cli/start_node.hpp"
 
 #include <fmt/format.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <thread>
+#include <optional>
 
+#include "cli/drain.hpp"
+#include "cli/node_child.hpp"
 #include "cli/options.hpp"
 #include "core/lock_file.hpp"
+#include "core/log.hpp"
 #include "core/paths.hpp"
 #include "core/version.hpp"
 #include "head/head_service.hpp"
@@ -26,14 +26,16 @@ namespace dc::cli {
 namespace {
 
 struct Arguments {
-  bool head = false, drain = false;
+  bool head = false, drain = false, verbose = false;
   PasswordSources password;
   std::string address = "localhost", python;
   std::vector<std::string> bind;
   std::uint16_t port = limits::default_port;
   int workers = -1;
-  unsigned drain_timeout = 60;
+  std::optional<unsigned> drain_timeout;
 };
+
+constexpr unsigned drain_timeout_default = 60;
 
 constexpr const char* footer = R"(
 Examples:
@@ -44,14 +46,23 @@ Examples:
   start_node --drain                         the node of this machine finishes its jobs and leaves
 
 A machine has one node: a second start says so and exits with 0. Ctrl-C leaves at once (jobs run elsewhere), SIGTERM
-lets running jobs finish first.
+lets running jobs finish first, a second signal ends that too. A head that ends takes the node beside it with it.
+
+The password comes from -r, else from --password-file, else from DISTRIBUTED_COMPUTING_PASSWORD, else it is asked for on
+the terminal. A head without one makes a random one and shows it.
 
 Environment:
-  DISTRIBUTED_COMPUTING_PASSWORD   the password, instead of -r
+  DISTRIBUTED_COMPUTING_PASSWORD   the password, instead of -r; wiped as soon as it is read
   DISTRIBUTED_COMPUTING_HOME       directory for sockets, locks and caches, instead of the XDG directories
   DISTRIBUTED_COMPUTING_LOG        debug, info (default), warning, error, off
 
-Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version), 4 port in use)";
+Files, below $DISTRIBUTED_COMPUTING_HOME/run, else $XDG_RUNTIME_DIR/distributed-computing, else
+/tmp/distributed-computing-<uid>:
+  head-8899.sock, head-8899.json   the head's socket for this machine; its pid, port and address
+  node.json                        pid of the node of this machine, and the head that it serves
+
+Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
+4 the port is in use or a head already runs on it)";
 
 void declare(CLI::App& app, Arguments& arguments) {
   app.footer(footer);
@@ -66,8 +77,11 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--python", arguments.python, "Interpreter of Python workers (default: the one beside start_node)");
   app.add_option("--bind", arguments.bind, "Address that the head listens on; loopback only in this version");
   app.add_flag("--drain", arguments.drain, "Tell the node of this machine to finish its jobs and leave; wait for it");
-  app.add_option("--drain-timeout", arguments.drain_timeout, "Seconds that running jobs may take after SIGTERM")
-      ->capture_default_str();
+  app.add_option("--drain-timeout", arguments.drain_timeout,
+                 "Seconds that running jobs may take after SIGTERM (default: 60); with --drain: that the node may "
+                 "take before its jobs are given up (default: what the node was started with)")
+      ->check(CLI::Range(0, 7 * 24 * 3600));
+  app.add_flag("--verbose", arguments.verbose, "Say more (as DISTRIBUTED_COMPUTING_LOG=debug does)");
 }
 
 int complain(int code, const std::string& text) {
@@ -75,26 +89,10 @@ int complain(int code, const std::string& text) {
   return code;
 }
 
-std::string show_owner(const std::string& json, const char* what) {
-  const auto owner = nlohmann::json::parse(json, nullptr, false);
-  return owner.is_object() && owner.contains(what) ? owner[what].dump() : "?";
-}
-
-int drain() {
-  const auto owner = LockFile::read_owner(paths::node_file());
-  if (!owner) return fmt::print("No node is running on this machine.\n"), head::exit_fine;
-  const auto json = nlohmann::json::parse(*owner, nullptr, false);
-  if (!json.is_object() || !json.contains("pid")) return complain(head::exit_error, "the node's file cannot be read");
-  const pid_t pid = json["pid"].get<pid_t>();
-  if (::kill(pid, SIGTERM) != 0)
-    return complain(head::exit_error, fmt::format("the node (pid {}) cannot be signalled", pid));
-  fmt::print("The node (pid {}) finishes its jobs and leaves", pid);
+int say_node_runs(const std::string& owner) {
+  const pid_t pid = owner_pid(owner);
+  fmt::print("A node is already running on this machine{}.\n", pid > 0 ? fmt::format(" (pid {})", pid) : "");
   std::fflush(stdout);
-  for (int i = 0; LockFile::read_owner(paths::node_file()) == owner; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    if (i % 20 == 19) fmt::print("."), std::fflush(stdout);
-  }
-  fmt::print("\nIt has left.\n");
   return head::exit_fine;
 }
 
@@ -102,17 +100,14 @@ int drain() {
 int run_node_here(const Arguments& arguments, const std::string& password) {
   auto taken = LockFile::take(paths::node_file());
   if (!taken.problem.empty()) return complain(head::exit_error, taken.problem);
-  if (!taken.owner.empty()) {
-    fmt::print("A node is already running on this machine (pid {}).\n", show_owner(taken.owner, "pid"));
-    return head::exit_fine;
-  }
+  if (!taken.owner.empty()) return say_node_runs(taken.owner);
   node::NodeOptions options;
   options.address = arguments.address;
   options.port = arguments.port;
   options.secret.password = password;
   options.workers = arguments.workers < 0 ? usable_cores() : static_cast<std::uint32_t>(arguments.workers);
   options.python = arguments.python.empty() ? find_python() : arguments.python;
-  options.drain_timeout = std::chrono::seconds(arguments.drain_timeout);
+  options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
   const nlohmann::json json{
       {"pid", ::getpid()}, {"address", options.address}, {"port", options.port}, {"workers", options.workers}};
   if (const std::string problem = taken.lock.write(json.dump()); !problem.empty())
@@ -122,73 +117,48 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
 
 void print_banner(const Arguments& arguments, const std::string& address, const std::string& password) {
   const std::string stars(90, '*');
-  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} -r {}\n{}\n\n", stars, arguments.port,
-             address, password, stars);
-  fmt::print("Sessions are not encrypted in this version: the head accepts nodes and clients of this machine only.\n");
+  const std::string option = password.starts_with('-') ? "--password=" : "-r ";
+  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}{}\n{}\n\n", stars, arguments.port, address,
+             option, shell_word(password), stars);
+  fmt::print("This version accepts nodes and clients on this machine only: its sessions are not encrypted yet.\n");
   std::fflush(stdout);
 }
 
-/// The node beside the head, in a process of its own that is made before any thread. It waits for the head to listen.
-class NodeChild {
- public:
-  NodeChild(const Arguments& arguments, const std::string& password) {
-    if (arguments.workers == 0) return;
-    int fds[2];
-    if (::pipe(fds) != 0) return;
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      ::close(fds[1]);
-      char go = 0;
-      const bool listening = ::read(fds[0], &go, 1) == 1;
-      ::close(fds[0]);
-      if (!listening) std::_Exit(head::exit_error);
-      Arguments node = arguments;
-      node.address = "localhost";
-      const int code = run_node_here(node, password);
-      std::fflush(nullptr);
-      std::_Exit(code);
-    }
-    ::close(fds[0]);
-    go_ = fds[1];
-    pid_ = pid;
+/// The node of this machine beside the head, in a process of its own.
+int run_node_child(Arguments arguments, const std::string& password) {
+  if (const auto owner = LockFile::read_owner(paths::node_file())) {
+    say_node_runs(*owner);
+    fmt::print("The head runs without a node of its own.\n");
+    return head::exit_fine;
   }
-  NodeChild(const NodeChild&) = delete;
-  NodeChild& operator=(const NodeChild&) = delete;
-  ~NodeChild() { end(); }
-
-  void start() {
-    if (pid_ > 0 && ::write(go_, "g", 1) != 1) std::perror("start_node");
-  }
-  void terminate() const {
-    if (pid_ > 0) ::kill(pid_, SIGTERM);
-  }
-  void end() {
-    if (pid_ <= 0) return;
-    ::close(go_);  // never told to start: ends by itself
-    terminate();
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-  }
-
- private:
-  pid_t pid_ = -1;
-  int go_ = -1;
-};
+  arguments.address = "localhost";
+  return run_node_here(arguments, password);
+}
 
 int run_head_here(const Arguments& arguments, const std::string& password) {
-  NodeChild child(arguments, password);
+  std::optional<NodeChild> child;
+  if (arguments.workers != 0) {
+    child.emplace([&] { return run_node_child(arguments, password); });
+    if (!child->problem().empty()) return complain(head::exit_error, child->problem());
+  }
   head::HeadOptions options;
   if (!arguments.bind.empty()) options.addresses = arguments.bind;
   options.port = arguments.port;
   options.secret.password = password;
   options.shown_address = net::reachable_address();
-  options.on_listening = [&] {
-    print_banner(arguments, options.shown_address, password);
-    child.start();
+  options.on_listening = [&, address = options.shown_address] {
+    print_banner(arguments, address, password);
+    if (child) child->start();
   };
-  options.on_stop = [&] { child.terminate(); };
-  const int code = head::run_head(options);
-  child.end();
+  options.on_stop = [&] {
+    if (child) child->leave();
+  };
+  options.child_pidfd = child ? child->pidfd() : -1;
+  options.on_child_end = [&] {
+    if (const std::string news = child->reap(); !news.empty()) log::warning("{}", news);
+  };
+  const int code = head::run_head(std::move(options));
+  if (child) child->wait_for_end();
   return code;
 }
 
@@ -205,14 +175,22 @@ int start_node(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : head::exit_usage;
   }
   hide_password(argc, argv);
-  if (arguments.drain) return drain();
+  if (arguments.verbose) ::setenv("DISTRIBUTED_COMPUTING_LOG", "debug", 1);
+  if (arguments.drain) {
+    std::optional<std::chrono::seconds> patience;
+    if (arguments.drain_timeout) patience = std::chrono::seconds(*arguments.drain_timeout);
+    return drain(patience);
+  }
   auto password = read_password(arguments.password);
   if (!password) return complain(head::exit_usage, password.error().message);
   if (arguments.head) {
     return run_head_here(arguments, password.value().empty() ? make_password() : password.value());
   }
   if (arguments.workers == 0) return complain(head::exit_usage, "--workers 0 makes sense only with --head");
-  if (password.value().empty()) password = ask_password();
+  if (password.value().empty()) {
+    if (const auto owner = LockFile::read_owner(paths::node_file())) return say_node_runs(*owner);
+    password = ask_password();
+  }
   if (password.value().empty()) {
     return complain(head::exit_usage,
                     "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "

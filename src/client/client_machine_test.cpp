@@ -115,8 +115,7 @@ TEST(ClientMachine, NothingOfThePoolIsSentBeforeItIsOpen) {
   client.machine.want_workers(2);
   client.look();
   EXPECT_THAT(client.sent, IsEmpty());
-  client.machine.session_opened(no_limit, t0);
-  client.look();
+  client.machine.session_opened(no_limit, t0), client.look();
   EXPECT_THAT(client.sent, ElementsAre("OpenPool new @pool"));
   client.machine.receive(wire::PoolOpened{pool});
   client.look();
@@ -299,8 +298,7 @@ TEST(ClientMachine, ADroppedStreamSendsNothingMoreAndItsOutcomesVanish) {
 TEST(ClientMachine, AfterABreakDroppedJobsAreNotAskedFor) {
   Client client;
   client.open();
-  client.submit(1, "a");
-  client.submit(2, "b");
+  client.submit(1, "a"), client.submit(2, "b");
   client.look();
   client.machine.drop_stream(1);
   client.lose_and_find_head();

@@ -4,6 +4,12 @@
 #include "head/head_machine.hpp"
 
 namespace dc::head {
+namespace {
+
+/// Room that a job or a value takes in a message beside its payload, at most.
+constexpr std::size_t item_bytes = 48;
+
+}  // namespace
 
 void HeadMachine::carry_out(scheduler::Commands& commands, Effects& out) {
   for (scheduler::Command& command : commands) {
@@ -22,12 +28,23 @@ void HeadMachine::carry_out(scheduler::Commands& commands, Effects& out) {
   commands.clear();
 }
 
+void HeadMachine::flush_run(Effects& out) {
+  run_bytes_ = 0;
+  if (run_.items.empty()) return;
+  const wire::Lane lane = run_.worker.value;
+  send_to_node(run_node_, std::exchange(run_, {}), lane, out);
+}
+
+void HeadMachine::flush_values(Effects& out) {
+  values_bytes_ = 0;
+  if (values_.items.empty()) return;
+  const PoolId pool = values_.pool;
+  send_to_client(pool, std::exchange(values_, {}), wire::control_lane, out);
+}
+
 void HeadMachine::flush_batches(Effects& out) {
-  if (!run_.items.empty()) send_to_node(run_node_, std::exchange(run_, {}), run_.worker.value, out);
-  if (!values_.items.empty()) {
-    const PoolId pool = values_.pool;
-    send_to_client(pool, std::exchange(values_, {}), wire::control_lane, out);
-  }
+  flush_run(out);
+  flush_values(out);
   for (auto& [key, attempts] : acks_) {
     send_to_node(key.first, wire::AckResults{key.second, std::move(attempts)}, wire::control_lane, out);
   }
@@ -36,7 +53,7 @@ void HeadMachine::flush_batches(Effects& out) {
 
 void HeadMachine::send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out) {
   const auto found = nodes_.find(node);
-  if (found == nodes_.end() || found->second.session.value == 0) return;  // it will say what it has when it is back
+  if (found == nodes_.end() || !found->second.reported) return;  // it will say what it has when it is back
   out.emplace_back(Send{found->second.session, std::move(message), lane});
 }
 
@@ -51,12 +68,12 @@ void HeadMachine::send_to_client(PoolId pool, wire::Message message, wire::Lane 
 // jobs.
 
 void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
-  const PoolInfo& pool = pools_[command.pool];
+  const PoolInfo& pool = pools_.at(command.pool);
   const std::string& hash = pool.options.program_hash;
-  NodeInfo& node = nodes_[command.node];
+  const auto node = nodes_.find(command.node);
   const wire::Lane lane = command.pool.value;
-  if (!hash.empty() && node.programs.insert(hash).second) {
-    send_to_node(command.node, wire::Program{hash, programs_[hash]}, lane, out);
+  if (!hash.empty() && node != nodes_.end() && node->second.programs.insert(hash).second) {
+    send_to_node(command.node, wire::Program{hash, programs_.at(hash)}, lane, out);
   }
   send_to_node(command.node, wire::OpenPoolHere{command.pool, pool.options, pool.spec}, lane, out);
 }
@@ -75,25 +92,30 @@ void HeadMachine::carry_out(scheduler::SendUpdate& command, Effects& out) {
 }
 
 void HeadMachine::carry_out(scheduler::StartWorker& command, Effects& out) {
-  places_[command.worker] = {command.node, command.slot};
+  places_[command.worker] = {command.node, command.slot, command.pool};
   send_to_node(command.node, wire::StartWorker{command.worker, command.pool, command.slot, command.skip_updates},
                command.pool.value, out);
 }
 
 void HeadMachine::carry_out(scheduler::StopWorker& command, Effects& out) {
-  const auto pool = command.worker.value;
-  send_to_node(command.node, wire::StopWorker{command.worker}, pool, out);
+  // Behind its StartWorker, which may wait for a large class.
+  send_to_node(command.node, wire::StopWorker{command.worker}, lane_of_pool(command.worker), out);
+}
+
+wire::Lane HeadMachine::lane_of_pool(WorkerId worker) const {
+  const auto place = places_.find(worker);
+  return place == places_.end() ? wire::control_lane : place->second.pool.value;
 }
 
 void HeadMachine::carry_out(scheduler::RunJob& command, Effects& out) {
+  const std::size_t bytes = command.arguments.size() + item_bytes;
   const bool large = command.arguments.size() > limits::inline_payload_max;
-  if (run_.worker != command.worker || large) {
-    if (!run_.items.empty()) send_to_node(run_node_, std::exchange(run_, {}), run_.worker.value, out);
-    run_.worker = command.worker;
-    run_node_ = command.node;
-  }
+  if (run_.worker != command.worker || large || run_bytes_ + bytes > limits::batch_bytes_max) flush_run(out);
+  run_node_ = command.node;
+  run_.worker = command.worker;
   run_.items.push_back({{command.sequence, command.token}, command.after_update, std::move(command.arguments)});
-  if (large) send_to_node(run_node_, std::exchange(run_, {}), command.worker.value, out);
+  run_bytes_ += bytes;
+  if (large) flush_run(out);
 }
 
 void HeadMachine::carry_out(scheduler::Recall& command, Effects& out) {
@@ -124,12 +146,11 @@ void HeadMachine::carry_out(scheduler::DeliverOutcome& command, Effects& out) {
     send_to_client(command.pool, std::move(values), lane, out);
     return;
   }
-  if (values_.pool != command.pool && !values_.items.empty()) {
-    const PoolId pool = values_.pool;
-    send_to_client(pool, std::exchange(values_, {}), wire::control_lane, out);
-  }
+  const std::size_t bytes = outcome.payload.size() + item_bytes;
+  if (values_.pool != command.pool || values_bytes_ + bytes > limits::batch_bytes_max) flush_values(out);
   values_.pool = command.pool;
   values_.items.push_back({command.sequence, std::move(outcome.payload)});
+  values_bytes_ += bytes;
 }
 
 void HeadMachine::carry_out(scheduler::MissingJobs& command, Effects& out) {
@@ -146,24 +167,23 @@ void HeadMachine::carry_out(scheduler::UpdateAppliedEverywhere& command, Effects
   send_to_client(command.pool, wire::UpdateApplied{command.pool, command.number}, wire::control_lane, out);
 }
 
-std::string HeadMachine::worker_place(WorkerId worker) const {
+std::string HeadMachine::place_name(WorkerId worker) const {
   const auto place = places_.find(worker);
   if (place == places_.end()) return "a worker that is gone";
-  const auto node = nodes_.find(place->second.first);
-  return fmt::format("slot {} of {}", place->second.second, node == nodes_.end() ? "?" : node->second.peer.host);
+  const auto node = nodes_.find(place->second.node);
+  return fmt::format("slot {} of {}", place->second.slot, node == nodes_.end() ? "?" : node->second.peer.host);
 }
 
 void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
   const std::string text = fmt::format("handle_update raised for update {} on {}:\n{}", command.number,
-                                       worker_place(command.worker), command.error);
+                                       place_name(command.worker), command.error);
   send_to_client(command.pool, wire::UpdateFailed{command.pool, command.number, text}, wire::control_lane, out);
 }
 
 void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
   out.emplace_back(Log{fmt::format("pool {:x} has failed: {}", command.pool.value, command.error.message)});
   send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane, out);
-  pools_.erase(command.pool);
-  drop_unused_programs();
+  forget_pool(command.pool);
 }
 
 void HeadMachine::carry_out(scheduler::PoolChanged& command, Effects& out) {

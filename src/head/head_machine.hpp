@@ -3,11 +3,14 @@
 // possible.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -63,18 +66,28 @@ class HeadMachine {
   void flush(TimePoint now, Effects& out);
   [[nodiscard]] TimePoint next_deadline() const;
 
-  /// The JSON text of `distributed-computing status --json`; see status_json.hpp for its fields.
+  /// The JSON text of `distributed-computing status --json`; see status_json.cpp for its fields.
   [[nodiscard]] std::string status_json(TimePoint now) const;
 
  private:
   struct Session {
     PeerInfo peer;
-    bool said_goodbye = false;
+    bool refused = false;     ///< it broke the rules and is being closed: nothing of it is heard any more
+    bool complained = false;  ///< a message for a pool that is not its own was logged: once is enough
+    std::set<PoolId> past;    ///< pools that it had: messages for them may come late
   };
   struct NodeInfo {
     SessionId session;
+    bool reported = false;  ///< its NodeState is here. Nothing is sent to it, or heard of it, before that
     PeerInfo peer;
     std::set<std::string> programs;  ///< executables that it has or is being sent
+    TimePoint forget_at = never;     ///< no session: forgotten then
+  };
+  /// Where a worker is.
+  struct Place {
+    NodeId node;
+    std::uint32_t slot{};
+    PoolId pool;
   };
   struct PoolInfo {
     ClientId client;
@@ -111,9 +124,6 @@ class HeadMachine {
   // Messages of anybody.
   void on(SessionId session, wire::StatusRequest&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::Goodbye&& message, TimePoint now, Effects& out);
-  /// Everything else is for another role.
-  template <class Other>
-  void on(SessionId session, Other&&, TimePoint, Effects& out);
 
   // Commands of the scheduler.
   void carry_out(scheduler::OpenPoolOnNode& command, Effects& out);
@@ -136,17 +146,35 @@ class HeadMachine {
   void carry_out(scheduler::Commands& commands, Effects& out);
 
   template <class Event>
-  void tell(Event event, TimePoint now, Effects& out);
+  void tell(Event event, TimePoint now, Effects& out) {
+    scheduler_.on(std::move(event), now, commands_);
+    carry_out(commands_, out);
+  }
+  /// Empty when this message may come from this session now, else what is wrong with it.
+  template <class Body>
+  std::string objection(const Session& session) const;
+  void refuse(SessionId session, std::string_view what, Effects& out);
+
   void open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void close_pool(PoolId id, TimePoint now, Effects& out);
-  void drop_unused_programs();
+  void forget_pool(PoolId id);
+  void move_pool(PoolInfo& pool, SessionId session, Effects& out);
+  void pools_lost_session(SessionId session, bool for_good, TimePoint now, Effects& out);
+  void node_lost_session(NodeId id, bool for_good, TimePoint now, Effects& out);
+  void forget_node(NodeId id);
+  void expire(TimePoint now, Effects& out);
+  void thaw(Duration gap);
+  void expire_at(TimePoint when) { next_expiry_ = std::min(next_expiry_, when); }
+
   void send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out);
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
-  void refuse(SessionId session, const char* message_name, Effects& out);
   /// The pool, if this session is its client's.
-  PoolInfo* own_pool(SessionId session, PoolId pool);
+  PoolInfo* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
   NodeId node_of(SessionId session) const;
-  std::string worker_place(WorkerId worker) const;
+  std::string place_name(WorkerId worker) const;
+  wire::Lane lane_of_pool(WorkerId worker) const;
+  void flush_run(Effects& out);
+  void flush_values(Effects& out);
   void flush_batches(Effects& out);
 
   HeadFacts facts_;
@@ -157,12 +185,16 @@ class HeadMachine {
   std::map<NodeId, NodeInfo> nodes_;
   std::map<PoolId, PoolInfo> pools_;
   std::map<std::string, Payload> programs_;
-  std::map<WorkerId, std::pair<NodeId, std::uint32_t>> places_;  ///< where each worker is, for messages to people
+  std::unordered_map<WorkerId, Place> places_;
+  TimePoint next_expiry_ = never;  ///< the first close_at or forget_at, or earlier
+  TimePoint last_flush_;
 
-  // Consecutive commands of a kind become one message.
+  // Consecutive commands of a kind become one message, of limits::batch_bytes_max at most.
   wire::RunJobs run_;
   NodeId run_node_;
+  std::size_t run_bytes_ = 0;
   wire::JobValues values_;
+  std::size_t values_bytes_ = 0;
   std::map<std::pair<NodeId, PoolId>, std::vector<Attempt>> acks_;
   std::uint64_t next_lane_ = 1;
 };

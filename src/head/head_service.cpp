@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
@@ -15,6 +16,9 @@
 
 namespace dc::head {
 namespace {
+
+/// What workers print is worth less than memory: a client that does not read loses lines beyond this.
+constexpr std::size_t output_queue_bytes_max = std::size_t{8} << 20;
 
 class HeadService {
  public:
@@ -33,6 +37,7 @@ class HeadService {
     }
     listener_ = std::move(listener.value());
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
+    if (options_.child_pidfd >= 0) child_ = loop_.watch(options_.child_pidfd, [this] { child_ended(); });
     if (options_.on_listening) options_.on_listening();
     loop_.run();
     listener_.reset();
@@ -92,15 +97,23 @@ class HeadService {
   }
 
   void carry_out(Send& send) {
-    if (const auto found = sessions_.find(send.session); found != sessions_.end()) {
-      found->second->send(std::move(send.message), send.lane);
-    }
+    const auto found = sessions_.find(send.session);
+    if (found == sessions_.end()) return;
+    const bool output = std::holds_alternative<wire::OutputLines>(send.message);
+    if (output && found->second->queued_bytes() > output_queue_bytes_max) return;
+    found->second->send(std::move(send.message), send.lane);
   }
   void carry_out(CloseSession& close) {
     if (const auto found = sessions_.find(close.session); found != sessions_.end()) found->second->close(close.reason);
   }
   void carry_out(Log& entry) { log::info("{}", entry.text); }
 
+  void child_ended() {
+    child_->want_read(false);  // the descriptor stays readable for ever
+    if (!stopping_ && options_.on_child_end) options_.on_child_end();
+  }
+
+  /// The first signal: everybody is told. A second one: at once.
   void stop(int signal) {
     if (std::exchange(stopping_, true)) return loop_.stop();
     log::info("signal {}: shutting down", signal);
@@ -114,6 +127,7 @@ class HeadService {
   HeadMachine machine_;
   std::unique_ptr<net::Listener> listener_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
+  std::unique_ptr<net::FdWatch> child_;
   std::unique_ptr<net::Timer> timer_;
   TimePoint timer_at_ = never;
   std::map<SessionId, net::Session*> sessions_;
@@ -126,24 +140,23 @@ class HeadService {
 
 int run_head(HeadOptions options) {
   log::set_up("head");
+  std::signal(SIGPIPE, SIG_IGN);  // a closed terminal or pipe behind stdout and stderr is no reason to end
+  const auto complain = [](ExitCode code, const std::string& text) {
+    fmt::print(stderr, "start_node: {}\n", text);
+    return code;
+  };
   auto taken = LockFile::take(paths::head_file(options.port));
-  if (!taken.problem.empty()) {
-    fmt::print(stderr, "start_node: {}\n", taken.problem);
-    return exit_error;
-  }
+  if (!taken.problem.empty()) return complain(exit_error, taken.problem);
   if (!taken.owner.empty()) {
-    fmt::print(stderr,
-               "start_node: a head already runs on port {} of this machine ({}): end it first, or choose another "
-               "port with -p\n",
-               options.port, taken.owner);
-    return exit_port_in_use;
+    const auto owner = nlohmann::json::parse(taken.owner, nullptr, false);
+    const bool named = owner.is_object() && owner.contains("pid");
+    return complain(exit_port_in_use,
+                    fmt::format("a head already runs on port {} of this machine{}: end it first, or choose another "
+                                "port with -p",
+                                options.port, named ? fmt::format(" (pid {})", owner["pid"].dump()) : ""));
   }
-  const std::string problem = taken.lock.write(fmt::format("{{\"pid\": {}, \"port\": {}, \"address\": \"{}\"}}",
-                                                           ::getpid(), options.port, options.shown_address));
-  if (!problem.empty()) {
-    fmt::print(stderr, "start_node: {}\n", problem);
-    return exit_error;
-  }
+  const nlohmann::json json{{"pid", ::getpid()}, {"port", options.port}, {"address", options.shown_address}};
+  if (const std::string problem = taken.lock.write(json.dump()); !problem.empty()) return complain(exit_error, problem);
   const auto epoch = static_cast<std::uint32_t>(net::random_id() | 1);
   return HeadService(std::move(options), epoch).run();
 }

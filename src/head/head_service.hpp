@@ -17,6 +17,8 @@ struct HeadOptions {
   std::string shown_address;           ///< for `status`
   std::function<void()> on_listening;  ///< the port is bound: print the banner, start the node
   std::function<void()> on_stop;       ///< a signal asked the head to end
+  int child_pidfd = -1;                ///< a process that goes with the head; -1: none
+  std::function<void()> on_child_end;  ///< that process is gone; the head goes on
 };
 
 /// Exit codes of the commands.

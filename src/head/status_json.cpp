@@ -90,7 +90,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
                              {"jobs_rerun", pool.jobs_rerun},
                              {"updates", pool.updates}});
   }
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace dc::head

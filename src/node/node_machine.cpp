@@ -1,47 +1,78 @@
-// The node and the head: what is reported after a (re)connection, and what each message of the head does.
+// The node and the head: what is reported after a (re)connection, and what each message about pools and jobs does.
 #include "node/node_machine.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <csignal>
+#include <utility>
 
 namespace dc::node {
+namespace {
+
+/// Results that the head has not acknowledged hold a leaving node up at most this long: the head has them already, and
+/// would need them again only if it died just now.
+constexpr auto settle_time = 1s;
+constexpr std::size_t stopped_early_max = 1024;
+
+/// A large payload has a buffer of its own; a small one is a slice of a frame that should not be kept for long.
+Payload for_keeping(Payload payload) {
+  return payload.size() > limits::inline_payload_max ? payload : payload.compact();
+}
+
+}  // namespace
 
 void NodeMachine::to_head(wire::Message message, wire::Lane lane, Effects& out) const {
   if (connected_) out.emplace_back(ToHead{std::move(message), lane});
 }
 
+NodeMachine::Pool* NodeMachine::find_pool(PoolId id) {
+  const auto found = pools_.find(id);
+  return found == pools_.end() ? nullptr : &found->second;
+}
+
+NodeMachine::Worker* NodeMachine::find_worker(WorkerId id) {
+  const auto found = workers_.find(id);
+  return found == workers_.end() ? nullptr : &found->second;
+}
+
 // --- Session ----------------------------------------------------------------------------------------------------
+
+WorkerReport NodeMachine::report_of(const Worker& worker) const {
+  WorkerReport report;
+  report.worker = worker.id;
+  report.pool = worker.pool;
+  report.slot = worker.slot;
+  report.ready = worker.phase == Phase::ready;
+  report.pid = static_cast<std::uint32_t>(worker.pid);
+  report.updates_applied = worker.updates_applied;
+  for (const Given& given : worker.given) report.held.push_back(given.attempt);
+  for (const wire::RunItem& item : worker.waiting) report.held.push_back(item.attempt);
+  return report;
+}
 
 void NodeMachine::session_opened(TimePoint, Effects& out) {
   connected_ = true;
   programs_asked_.clear();
+  stopped_early_.clear();
   wire::NodeState state;
   state.slots = facts_.slots;
   for (auto& [id, pool] : pools_) {
     pool.active = false;
-    wire::HeldPool held{id, pool.first_update + pool.updates.size(), {}};
+    wire::HeldPool held{id, pool.last_update(), {}};
     for (const auto& [sequence, kept] : pool.kept) held.finished.push_back({sequence, kept.token});
     std::sort(held.finished.begin(), held.finished.end());
     state.pools.push_back(std::move(held));
   }
   for (auto& [id, worker] : workers_) {
-    worker.done.items.clear();  // kept, and sent again when the head asks
-    WorkerReport report{id,
-                        worker.pool,
-                        worker.slot,
-                        worker.phase == Phase::ready,
-                        static_cast<std::uint32_t>(worker.pid),
-                        worker.updates_applied,
-                        {}};
-    for (const Given& given : worker.given) report.held.push_back(given.attempt);
-    for (const wire::RunItem& item : worker.waiting) report.held.push_back(item.attempt);
-    state.workers.push_back(std::move(report));
+    worker.done = {};  // kept, and sent again when the head asks
+    worker.update_report = false;
+    state.workers.push_back(report_of(worker));
   }
   state.programs.assign(facts_.programs.begin(), facts_.programs.end());
   to_head(std::move(state), wire::control_lane, out);
   if (leaving_) to_head(wire::NodeLeaving{"leaving"}, wire::control_lane, out);
+  for (const auto& [id, worker] : workers_) {
+    const Pool* pool = find_pool(worker.pool);
+    if (worker.phase == Phase::waits_for_program && pool) ask_for_program(pool->options.program_hash, out);
+  }
 }
 
 void NodeMachine::session_closed() { connected_ = false; }
@@ -54,105 +85,130 @@ void NodeMachine::on_messages(std::vector<wire::Message>&& messages, TimePoint n
 
 // --- Pools ------------------------------------------------------------------------------------------------------
 
-void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects&) {
+void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
   Pool& pool = pools_[message.pool];
   pool.options = std::move(message.options);
-  pool.spec = message.spec.size() > limits::inline_payload_max ? message.spec : message.spec.compact();
-  pool.active = true;
+  pool.spec = for_keeping(std::move(message.spec));
+  activate(message.pool, pool, out);
 }
 
 void NodeMachine::on(wire::ClosePoolHere&& message, TimePoint now, Effects& out) {
   pools_.erase(message.pool);
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool) continue;
-    worker.done.items.clear();
-    end_worker(worker, ExitCause::requested, "its pool was closed", 0s, out, now);
-    worker.kill_at = std::min(worker.kill_at, now + 500ms);
+    worker.done = {};
+    end_worker(worker, ExitCause::requested, "its pool was closed", now, out);
   }
 }
 
 void NodeMachine::on(wire::ActivatePool&& message, TimePoint, Effects& out) {
-  if (const auto pool = pools_.find(message.pool); pool != pools_.end()) activate(message.pool, pool->second, out);
+  if (Pool* pool = find_pool(message.pool)) activate(message.pool, *pool, out);
 }
 
+/// The head has the pool's jobs again: everything that it may have missed is sent, the oldest job first.
 void NodeMachine::activate(PoolId id, Pool& pool, Effects& out) {
-  if (pool.active) return;
-  pool.active = true;
-  for (const auto& [sequence, kept] : pool.kept) report_result(nullptr, id, sequence, kept, out);
+  if (std::exchange(pool.active, true)) return;
+  std::vector<JobSequence> sequences;
+  for (const auto& [sequence, kept] : pool.kept) sequences.push_back(sequence);
+  std::sort(sequences.begin(), sequences.end());
+  std::map<WorkerId, Batch> batches;
+  for (const JobSequence sequence : sequences) {
+    const Kept& kept = pool.kept.at(sequence);
+    report_result(batches[kept.worker], id, {sequence, kept.token}, kept, out);
+  }
+  for (auto& [worker, batch] : batches) send_batch(batch, out);
 }
 
 void NodeMachine::on(wire::PoolUpdate&& message, TimePoint, Effects& out) {
-  const auto found = pools_.find(message.pool);
-  if (found == pools_.end()) return;
-  Pool& pool = found->second;
-  if (pool.updates.empty() && pool.first_update == 0) pool.first_update = message.number - 1;  // no history here
-  if (message.number != pool.first_update + pool.updates.size() + 1) return;                   // sent twice
-  pool.updates.push_back(message.payload.size() > limits::inline_payload_max ? message.payload
-                                                                             : message.payload.compact());
+  Pool* pool = find_pool(message.pool);
+  if (!pool || message.number <= pool->last_update()) return;  // sent twice
+  if (message.number > pool->last_update() + 1) {
+    // The head itself no longer has those in between (keep_updates_history=False).
+    pool->updates.clear();
+    pool->first_update = message.number - 1;
+  }
+  pool->updates.push_back(for_keeping(std::move(message.payload)));
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool || worker.phase < Phase::constructing || worker.cause) continue;
-    send_update(worker, pool, out);
+    send_updates(worker, *pool, out);
     pump(worker, out);
   }
+  forget_updates(message.pool, *pool);
+}
+
+/// Without history only those updates are kept that a worker still has to be sent.
+void NodeMachine::forget_updates(PoolId id, Pool& pool) {
+  if (pool.options.keep_updates_history) return;
+  UpdateNumber needed_after = pool.last_update();
+  for (const auto& [worker_id, worker] : workers_) {
+    if (worker.pool == id && worker.phase < Phase::constructing) {
+      needed_after = std::min(needed_after, std::max(worker.skip_updates, pool.first_update));
+    }
+  }
+  for (; pool.first_update < needed_after; ++pool.first_update) pool.updates.pop_front();
 }
 
 void NodeMachine::on(wire::AckResults&& message, TimePoint, Effects&) {
-  const auto pool = pools_.find(message.pool);
-  if (pool == pools_.end()) return;
+  Pool* pool = find_pool(message.pool);
+  if (!pool) return;
   for (const Attempt& attempt : message.attempts) {
-    const auto kept = pool->second.kept.find(attempt.sequence);
-    if (kept != pool->second.kept.end() && kept->second.token == attempt.token) pool->second.kept.erase(kept);
+    const auto kept = pool->kept.find(attempt.sequence);
+    if (kept != pool->kept.end() && kept->second.token == attempt.token) pool->kept.erase(kept);
   }
+}
+
+// --- Programs ---------------------------------------------------------------------------------------------------
+
+void NodeMachine::ask_for_program(const std::string& hash, Effects& out) {
+  if (programs_asked_.insert(hash).second) to_head(wire::NeedProgram{hash}, wire::control_lane, out);
 }
 
 void NodeMachine::on(wire::Program&& message, TimePoint, Effects& out) {
-  out.emplace_back(StoreProgram{message.hash, std::move(message.program)});
+  if (facts_.programs.contains(message.hash)) return;
+  programs_asked_.insert(message.hash);  // it is here: no need to ask while it is being stored
+  out.emplace_back(StoreProgram{std::move(message.hash), std::move(message.program)});
 }
 
-void NodeMachine::program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out) {
+void NodeMachine::program_stored(const std::string& hash, const std::string& error, TimePoint, Effects& out) {
+  programs_asked_.erase(hash);
   if (error.empty()) facts_.programs.insert(hash);
   std::vector<WorkerId> failed;
   for (auto& [id, worker] : workers_) {
-    if (worker.phase != Phase::waits_for_program || pools_[worker.pool].options.program_hash != hash) continue;
-    if (error.empty())
-      spawn_if_possible(worker, now, out);
-    else
+    const Pool* pool = find_pool(worker.pool);
+    if (worker.phase != Phase::waits_for_program || !pool || pool->options.program_hash != hash) continue;
+    if (error.empty()) {
+      spawn_if_possible(worker, *pool, out);
+    } else {
       failed.push_back(id);
+    }
   }
   for (const WorkerId id : failed) worker_exited(id, {{}, {}, {}, error}, out);
+}
+
+void NodeMachine::program_missing(WorkerId id, TimePoint, Effects& out) {
+  Worker* worker = find_worker(id);
+  const Pool* pool = worker ? find_pool(worker->pool) : nullptr;
+  if (!pool) {
+    if (worker) worker_exited(id, {{}, {}, {}, "its pool was closed"}, out);
+    return;
+  }
+  facts_.programs.erase(pool->options.program_hash);
+  spawn_if_possible(*worker, *pool, out);
 }
 
 // --- Jobs of the head -------------------------------------------------------------------------------------------
 
 void NodeMachine::on(wire::RunJobs&& message, TimePoint, Effects& out) {
-  const auto found = workers_.find(message.worker);
-  if (found == workers_.end()) return;  // WorkerExited is on its way to the head
-  Worker& worker = found->second;
-  if (const auto pool = pools_.find(worker.pool); pool != pools_.end()) activate(worker.pool, pool->second, out);
-  for (wire::RunItem& item : message.items) worker.waiting.push_back(std::move(item));
-  pump(worker, out);
-}
-
-void NodeMachine::on(wire::RecallJobs&& message, TimePoint, Effects& out) {
-  const auto found = workers_.find(message.worker);
-  if (found == workers_.end()) return;
-  Worker& worker = found->second;
-  wire::JobsRecalled answer{message.worker, {}};
-  while (answer.attempts.size() < message.count && !worker.waiting.empty()) {
-    answer.attempts.push_back(worker.waiting.back().attempt);
-    worker.waiting.pop_back();
-  }
-  while (answer.attempts.size() < message.count && !worker.given.empty() &&
-         worker.claims->take_back(worker.given.back().index)) {
-    answer.attempts.push_back(worker.given.back().attempt);
-    worker.given.pop_back();
-  }
-  to_head(std::move(answer), worker.id.value, out);
+  Worker* worker = find_worker(message.worker);
+  if (!worker) return;  // WorkerExited is on its way to the head
+  if (Pool* pool = find_pool(worker->pool)) activate(worker->pool, *pool, out);
+  for (wire::RunItem& item : message.items) worker->waiting.push_back(std::move(item));
+  pump(*worker, out);
 }
 
 /// Hands jobs to the worker as far as updates and the page of claims allow.
 void NodeMachine::pump(Worker& worker, Effects& out) {
-  if (worker.phase != Phase::ready) return;
+  if (worker.phase != Phase::ready || worker.cause) return;
   while (!worker.waiting.empty() && worker.waiting.front().after_update <= worker.updates_sent &&
          worker.next_index - worker.passed_index < limits::claims - 1) {
     wire::RunItem& item = worker.waiting.front();
@@ -164,46 +220,64 @@ void NodeMachine::pump(Worker& worker, Effects& out) {
   }
 }
 
+void NodeMachine::on(wire::RecallJobs&& message, TimePoint, Effects& out) {
+  Worker* worker = find_worker(message.worker);
+  if (!worker) return;
+  wire::JobsRecalled answer{message.worker, {}};
+  while (answer.attempts.size() < message.count && !worker->waiting.empty()) {
+    answer.attempts.push_back(worker->waiting.back().attempt);
+    worker->waiting.pop_back();
+  }
+  // The worker skips jobs that were taken back without an answer, so their entries count as in use until it answers a
+  // later job. Were the whole page full of them, no answer would ever come: half of it is kept for jobs that run.
+  const bool has_room = worker->next_index - worker->passed_index <= limits::claims / 2;
+  while (has_room && answer.attempts.size() < message.count && !worker->given.empty() &&
+         worker->claims->take_back(worker->given.back().index)) {
+    answer.attempts.push_back(worker->given.back().attempt);
+    worker->given.pop_back();
+  }
+  to_head(std::move(answer), worker->id.value, out);
+}
+
 // --- Leaving and flush ------------------------------------------------------------------------------------------
 
 void NodeMachine::leave(const std::string& reason, TimePoint deadline, Effects& out) {
-  if (!leaving_) to_head(wire::NodeLeaving{reason}, wire::control_lane, out);
-  leaving_ = true;
-  leave_deadline_ = deadline;
+  if (!std::exchange(leaving_, true)) to_head(wire::NodeLeaving{reason}, wire::control_lane, out);
+  leave_deadline_ = std::min(leave_deadline_, deadline);
 }
 
-void NodeMachine::flush(TimePoint now, Effects& out) {
-  next_deadline_ = never;
-  bool unfinished = false;
+/// Jobs are finished first, then their results get a moment to be acknowledged, then the workers end, then the node.
+void NodeMachine::go_on_leaving(TimePoint now, Effects& out) {
+  bool running = false, unacknowledged = false;
+  for (const auto& [id, worker] : workers_) running |= !worker.given.empty() || !worker.waiting.empty();
+  for (const auto& [id, pool] : pools_) unacknowledged |= connected_ && pool.active && !pool.kept.empty();
+  if (running && now < leave_deadline_) return wake_at(leave_deadline_);
+  if (unacknowledged && now < leave_deadline_) {
+    settle_deadline_ = std::min({settle_deadline_, now + settle_time, leave_deadline_});
+    if (now < settle_deadline_) return wake_at(settle_deadline_);
+  }
   for (auto& [id, worker] : workers_) {
-    if (!worker.done.items.empty()) {
-      worker.done.worker = id;
-      worker.done.pool = worker.pool;
-      to_head(std::exchange(worker.done, {}), id.value, out);
-    }
-    if (std::exchange(worker.update_report, false)) {
-      to_head(wire::UpdatesApplied{id, worker.updates_applied, {}}, id.value, out);
-    }
-    unfinished |= !worker.given.empty() || !worker.waiting.empty();
-    watch_limits(worker, now, out);
-  }
-  if (!leaving_ || left_) return;
-  for (const auto& [id, pool] : pools_) unfinished |= connected_ && !pool.kept.empty();
-  if (unfinished && now < leave_deadline_) {
-    next_deadline_ = std::min(next_deadline_, leave_deadline_);
-    return;
-  }
-  if (!workers_.empty() && !abort_) {
-    abort_ = true;
-    for (auto& [id, worker] : workers_) {
-      end_worker(worker, ExitCause::drained, "its node is leaving", 0s, out, now);
-      worker.kill_at = std::min(worker.kill_at, now + 1s);
-      next_deadline_ = std::min(next_deadline_, worker.kill_at);
-    }
+    end_worker(worker, ExitCause::drained, "its node is leaving", now, out);
+    wake_at(worker.kill_at);
   }
   if (!workers_.empty()) return;
   left_ = true;
   out.emplace_back(Left{});
+}
+
+void NodeMachine::flush(TimePoint now, Effects& out) {
+  next_deadline_ = never;
+  while (stopped_early_.size() > stopped_early_max) stopped_early_.erase(stopped_early_.begin());
+  for (auto& [id, worker] : workers_) {
+    send_reports(worker, out);
+    watch_end(worker, now, out);
+    watch_limits(worker, now, out);
+  }
+  remove_unborn_workers(out);
+  if (!leaving_ || left_) return;
+  go_on_leaving(now, out);
+  remove_unborn_workers(out);
+  if (workers_.empty() && !left_) wake_at(now);
 }
 
 }  // namespace dc::node

@@ -15,6 +15,7 @@
 
 #include "core/clock.hpp"
 #include "core/job.hpp"
+#include "node/worker_exit.hpp"
 #include "wire/claims.hpp"
 #include "wire/messages.hpp"
 #include "wire/worker_messages.hpp"
@@ -49,14 +50,6 @@ struct Left {};
 using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, Left>;
 using Effects = std::vector<Effect>;
 
-/// How a worker process ended.
-struct ProcessEnd {
-  std::optional<int> exit_status;
-  std::optional<int> signal;
-  std::string last_output;  ///< the last lines that it printed
-  std::string spawn_error;  ///< it could not be started: a whole sentence
-};
-
 struct NodeFacts {
   std::string host;
   std::vector<SlotInfo> slots;
@@ -75,8 +68,14 @@ class NodeMachine {
 
   // Workers. `claims` lives until worker_exited returns.
   void worker_spawned(WorkerId worker, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out);
+  /// The executable of the worker's pool is no longer in the cache.
+  void program_missing(WorkerId worker, TimePoint now, Effects& out);
   void on_worker_messages(WorkerId worker, std::vector<wire::FromWorker>&& messages, TimePoint now, Effects& out);
-  /// The process is gone and everything that it sent has been handed in.
+  /// It closed its end of the channel: it is about to end, or will never answer again.
+  void worker_hung_up(WorkerId worker, TimePoint now);
+  /// The channel cannot be used any more; `why` says what happened to it.
+  void channel_broke(WorkerId worker, std::string why, TimePoint now, Effects& out);
+  /// The process is gone, or could not be started; everything that it sent has been handed in.
   void worker_exited(WorkerId worker, const ProcessEnd& end, Effects& out);
   void worker_printed(WorkerId worker, std::vector<std::string> lines, Effects& out);
   /// Answer to StoreProgram; `error` is a sentence, or empty.
@@ -86,8 +85,8 @@ class NodeMachine {
   void leave(const std::string& reason, TimePoint deadline, Effects& out);
 
   void flush(TimePoint now, Effects& out);
+  /// flush() wants to be called then, even if nothing happens before.
   [[nodiscard]] TimePoint next_deadline() const { return next_deadline_; }
-  [[nodiscard]] bool idle() const { return workers_.empty(); }
 
  private:
   struct Kept {
@@ -99,14 +98,20 @@ class NodeMachine {
   struct Pool {
     PoolOptions options;
     Payload spec;
-    UpdateNumber first_update = 0;  ///< updates before this one are not in the log
-    std::vector<Payload> updates;
+    UpdateNumber first_update = 0;  ///< updates up to this one are not in the log
+    std::deque<Payload> updates;
     std::unordered_map<JobSequence, Kept> kept;  ///< results until the head acknowledges them
     bool active = true;                          ///< the head knows the pool in this session
+    [[nodiscard]] UpdateNumber last_update() const { return first_update + updates.size(); }
   };
   struct Given {
     Attempt attempt;
     std::uint64_t index{};
+  };
+  /// Results of one turn.
+  struct Batch {
+    wire::JobsDone message;
+    std::size_t bytes = 0;
   };
   enum class Phase { waits_for_program, spawning, constructing, ready };
   struct Worker {
@@ -118,15 +123,18 @@ class NodeMachine {
     wire::Claims* claims = nullptr;
     std::deque<Given> given;            ///< in the worker's hands
     std::deque<wire::RunItem> waiting;  ///< for an update, or for room in the claims
+    /// Next job's index, and the first one whose entry in the claims the worker may still read.
     std::uint64_t next_index = 0, passed_index = 0;
     UpdateNumber skip_updates = 0, updates_sent = 0, updates_applied = 0;
     bool update_report = false;
+    std::vector<wire::UpdatesApplied> update_errors;
     std::optional<ExitCause> cause;  ///< decided before the process ended
     std::string cause_text;
     std::optional<ErrorInfo> init_error;
-    TimePoint init_deadline = never, terminate_at = never, kill_at = never;
-    wire::JobsDone done;  ///< of this turn
+    TimePoint init_deadline = never, terminate_at = never, kill_at = never, hung_up_at = never;
+    Batch done;
   };
+  using Workers = std::map<WorkerId, Worker>;
 
   void on(wire::OpenPoolHere&& message, TimePoint now, Effects& out);
   void on(wire::ClosePoolHere&& message, TimePoint now, Effects& out);
@@ -147,25 +155,37 @@ class NodeMachine {
   void on_worker(Worker& worker, wire::WorkerError&& message, Effects& out);
   void on_worker(Worker& worker, wire::UpdateDone&& message, Effects& out);
 
-  void spawn_if_possible(Worker& worker, TimePoint now, Effects& out);
-  void send_update(Worker& worker, const Pool& pool, Effects& out);
+  Pool* find_pool(PoolId id);
+  Worker* find_worker(WorkerId id);
+  WorkerReport report_of(const Worker& worker) const;
+  void ask_for_program(const std::string& hash, Effects& out);
+  void spawn_if_possible(Worker& worker, const Pool& pool, Effects& out);
+  void send_updates(Worker& worker, const Pool& pool, Effects& out);
+  void forget_updates(PoolId id, Pool& pool);
   void pump(Worker& worker, Effects& out);
   std::optional<Attempt> take_given(Worker& worker, std::uint64_t index);
-  void keep(Worker& worker, const Attempt& attempt, std::uint32_t run_time_us, Outcome outcome, Effects& out);
-  void report_result(Worker* worker, PoolId pool_id, JobSequence sequence, const Kept& kept, Effects& out);
+  void finished(Worker& worker, std::uint64_t index, std::uint32_t run_time_us, Outcome outcome, Effects& out);
+  void report_result(Batch& batch, PoolId pool, const Attempt& attempt, const Kept& kept, Effects& out);
+  void send_batch(Batch& batch, Effects& out);
+  void send_reports(Worker& worker, Effects& out);
   void activate(PoolId id, Pool& pool, Effects& out);
-  void end_worker(Worker& worker, ExitCause cause, std::string text, Duration patience, Effects& out, TimePoint now);
-  ErrorInfo end_error(const Worker& worker, const ProcessEnd& end, bool ran) const;
+  void end_worker(Worker& worker, ExitCause cause, std::string text, TimePoint now, Effects& out);
+  void stop_politely(Worker& worker, TimePoint now, Effects& out);
+  void remove_unborn_workers(Effects& out);
+  void watch_end(Worker& worker, TimePoint now, Effects& out);
   void watch_limits(Worker& worker, TimePoint now, Effects& out);
+  void go_on_leaving(TimePoint now, Effects& out);
+  void wake_at(TimePoint when) { next_deadline_ = std::min(next_deadline_, when); }
   void to_head(wire::Message message, wire::Lane lane, Effects& out) const;
 
   NodeFacts facts_;
   bool connected_ = false;
   std::map<PoolId, Pool> pools_;
-  std::map<WorkerId, Worker> workers_;
+  Workers workers_;
   std::set<std::string> programs_asked_;
-  bool leaving_ = false, left_ = false, abort_ = false;
-  TimePoint leave_deadline_ = never;
+  std::set<WorkerId> stopped_early_;  ///< StopWorker overtook their StartWorker, which travels behind the pool's class
+  bool leaving_ = false, left_ = false;
+  TimePoint leave_deadline_ = never, settle_deadline_ = never;
   TimePoint next_deadline_ = never;
 };
 

@@ -2,31 +2,29 @@
 #include "node/node_service.hpp"
 
 #include <fmt/format.h>
-#include <limits.h>
-#include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <csignal>
-#include <deque>
 #include <map>
 #include <memory>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
-#include "node/output_lines.hpp"
 #include "node/program_cache.hpp"
-#include "node/worker_process.hpp"
-#include "wire/packet.hpp"
+#include "node/worker_link.hpp"
 
 namespace dc::node {
 namespace {
 
 constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
+constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
 
+/// Large payloads land in memory files, which go on to the workers by descriptor: one copy per machine.
 Result<wire::Assembly> allocate_in_memory_file(std::uint64_t bytes) {
   try {
     wire::MemoryFile file = wire::make_memory_file(bytes);
@@ -36,38 +34,17 @@ Result<wire::Assembly> allocate_in_memory_file(std::uint64_t bytes) {
   }
 }
 
-/// What a full pipe does not take is lost rather than waited for: the node must go on.
-void print_without_waiting(std::string_view text) {
-  pollfd ready{STDOUT_FILENO, POLLOUT, 0};
-  while (!text.empty() && ::poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT)) {
-    const ssize_t written = ::write(STDOUT_FILENO, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
-    if (written <= 0) return;
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
-
-/// A process with what waits to be sent to it and what it prints.
-struct Running {
-  std::unique_ptr<WorkerProcess> process;
-  std::uint32_t slot{};
-  std::unique_ptr<net::FdWatch> socket, pidfd, output;
-  struct Outgoing {
-    wire::Packet packet;
-    UpdateNumber update = 0;  ///< latest update inside
-  };
-  std::deque<Outgoing> outgoing;
-  std::vector<wire::Packet> filling;
-  UpdateNumber filling_update = 0;
-  bool blocked = false, socket_closed = false;
-  OutputLines lines;
-};
-
 class NodeService {
  public:
   explicit NodeService(NodeOptions options)
-      : options_(std::move(options)), cache_(paths::cache_dir() + "/programs"), machine_(facts()) {}
+      : options_(std::move(options)),
+        host_(net::host_name()),
+        cache_(paths::cache_dir() + "/programs"),
+        machine_(facts()),
+        open_files_(raise_open_files_limit()) {}
 
   int run() {
+    std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that goes away must not end the jobs
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
     net::ConnectOptions connect;
     connect.address = options_.address;
@@ -80,17 +57,21 @@ class NodeService {
     connector_ = net::connect(loop_, std::move(connect), handler());
     loop_.run();
     connector_.reset();
-    workers_.clear();
+    for (const auto& [id, link] : links_) link->signal_group(SIGKILL);  // all first, then each is waited for
+    links_.clear();
     return exit_code_;
   }
 
  private:
+  static TimePoint now() { return net::EventLoop::now(); }
+
   NodeFacts facts() const {
-    NodeFacts facts{net::host_name(), {}, cache_.list()};
+    NodeFacts facts{host_, {}, cache_.list()};
     for (std::uint32_t slot = 0; slot < options_.workers; ++slot) facts.slots.push_back({slot, "cpu", 0});
     return facts;
   }
-  static TimePoint now() { return net::EventLoop::now(); }
+
+  // --- The head -------------------------------------------------------------------------------------------------
 
   net::Connector::Handler handler() {
     net::Connector::Handler handler;
@@ -106,16 +87,18 @@ class NodeService {
     };
     handler.session.on_close = [this](SessionId, const Error& why) {
       machine_.session_closed();
-      if (!stopping_) log::warning("lost the head: {}; trying again", why.message);
-      outage_said_ = true;
+      // What was meant for this session must not be the first thing that the next one hears.
+      std::erase_if(effects_, [](const Effect& effect) { return std::holds_alternative<ToHead>(effect); });
+      if (!stopping_ && !std::exchange(outage_said_, true))
+        log::warning("lost the head: {}. Trying again.", why.message);
+      schedule_flush();
     };
     handler.on_retry = [this](const Error& error, int) {
-      if (!std::exchange(outage_said_, true)) log::warning("{} Trying again.", error.message);
-      schedule_flush();
+      if (!stopping_ && !std::exchange(outage_said_, true)) log::warning("{} Trying again.", error.message);
     };
     handler.on_final = [this](const Error& error) {
       log::error("{}", error.message);
-      exit_code_ = error.code == ErrorCode::rejected ? 3 : 1;
+      exit_code_ = error.code == ErrorCode::rejected ? exit_rejected : exit_error;
       loop_.stop();
     };
     return handler;
@@ -131,49 +114,67 @@ class NodeService {
   void flush() {
     flush_scheduled_ = false;
     machine_.flush(now(), effects_);
-    // Carrying out an effect may cause others.
-    for (std::size_t i = 0; i < effects_.size(); ++i) {
+    for (std::size_t i = 0; i < effects_.size(); ++i) {  // carrying one out may cause others
       Effect effect = std::move(effects_[i]);
       std::visit([this](auto& body) { carry_out(body); }, effect);
     }
     effects_.clear();
     for (const WorkerId id : std::exchange(to_send_, {})) {
-      if (const auto found = workers_.find(id); found != workers_.end()) send_packets(*found->second);
+      if (const auto link = links_.find(id); link != links_.end()) link->second->send();
     }
+    ended_links_.clear();
     const TimePoint next = machine_.next_deadline();
-    timer_ = next == never ? nullptr : loop_.call_at(next, [this] { schedule_flush(); });
+    if (next == never || (timer_ && armed_for_ <= next)) return;
+    armed_for_ = next;
+    timer_ = loop_.call_at(next, [this] {
+      timer_.reset();
+      schedule_flush();
+    });
   }
 
   void carry_out(ToHead& effect) {
     net::Session* session = connector_->session();
-    if (!session) return;
-    if (std::holds_alternative<wire::OutputLines>(effect.message) && session->queued_bytes() > forward_queue_bytes_max)
+    if (!session) return;  // what counts is kept, and reported in the next session
+    if (auto* output = std::get_if<wire::OutputLines>(&effect.message); output && !may_forward(*output, *session))
       return;
     session->send(std::move(effect.message), effect.lane);
   }
 
-  void carry_out(ToWorker& effect) {
-    const auto found = workers_.find(effect.worker);
-    if (found == workers_.end()) return;
-    Running& running = *found->second;
-    if (running.filling.empty()) to_send_.push_back(effect.worker);
-    if (const auto* update = std::get_if<wire::WorkerUpdate>(&effect.message)) running.filling_update = update->number;
-    try {
-      wire::append(running.filling, effect.message);
-    } catch (const std::exception& error) {
-      log::error("slot {}: {}", running.slot, error.what());
-      running.process->signal_group(SIGKILL);
+  /// Output never piles up in front of results: over a bound it is dropped, and the next lines say how many.
+  bool may_forward(wire::OutputLines& output, const net::Session& session) {
+    std::size_t& dropped = lines_dropped_[output.slot];
+    if (session.queued_bytes() > forward_queue_bytes_max) {
+      dropped += output.lines.size();
+      return false;
     }
+    if (dropped > 0) {
+      const std::string note =
+          fmt::format("[{} lines were dropped: the connection was busy]", std::exchange(dropped, 0));
+      output.lines.insert(output.lines.begin(), note);
+    }
+    return true;
+  }
+
+  void carry_out(ToWorker& effect) {
+    const auto link = links_.find(effect.worker);
+    if (link == links_.end()) return;
+    if (!link->second->has_unsent()) to_send_.push_back(effect.worker);
+    link->second->queue(effect.message);
   }
 
   void carry_out(SignalWorker& effect) {
-    if (const auto found = workers_.find(effect.worker); found != workers_.end())
-      found->second->process->signal_group(effect.signal);
+    if (const auto link = links_.find(effect.worker); link != links_.end()) link->second->signal_group(effect.signal);
   }
 
+  /// On a thread of its own: a slow disk must not cost us the session.
   void carry_out(StoreProgram& effect) {
-    const std::string problem = cache_.store(effect.hash, effect.program);
-    machine_.program_stored(effect.hash, problem, now(), effects_);
+    storing_.emplace_back([this, hash = std::move(effect.hash), program = std::move(effect.program)] {
+      std::string problem = cache_.store(hash, program);
+      loop_.post([this, hash, problem = std::move(problem)] {
+        machine_.program_stored(hash, problem, now(), effects_);
+        schedule_flush();
+      });
+    });
   }
 
   void carry_out(Left&) {
@@ -181,160 +182,97 @@ class NodeService {
   }
 
   void carry_out(SpawnWorker& effect) {
+    schedule_flush();  // the machine has new deadlines
+    const WorkerId id = effect.worker;
+    const auto refuse = [&](std::string why) { machine_.worker_exited(id, {{}, {}, {}, std::move(why)}, effects_); };
     SpawnOptions spawn;
-    spawn.secret = options_.secret.password.size() >= 4 ? options_.secret.password : "";
+    spawn.secret = options_.secret.password;
+    spawn.open_files = open_files_;
     spawn.environment = {"DISTRIBUTED_COMPUTING_WORKER=1", fmt::format("DISTRIBUTED_COMPUTING_SLOT={}", effect.slot)};
     if (effect.options.language == Language::cpp) {
-      spawn.command = {cache_.path(effect.options.program_hash)};
+      const std::string& hash = effect.options.program_hash;
+      if (!cache_.use(hash)) return machine_.program_missing(id, now(), effects_);
+      spawn.command = {cache_.path(hash)};
     } else if (options_.python.empty()) {
-      return machine_.worker_exited(effect.worker,
-                                    {{},
-                                     {},
-                                     {},
-                                     "no Python interpreter was found beside start_node: start the "
-                                     "node with --python /path/to/python"},
-                                    effects_);
+      return refuse("the node found no Python interpreter: start it with --python and the path of one");
     } else {
       spawn.command = {options_.python, "-m", "distributed_computing.worker_main"};
     }
     auto process = WorkerProcess::spawn(spawn);
-    if (!process) return machine_.worker_exited(effect.worker, {{}, {}, {}, process.error().message}, effects_);
-    auto running = std::make_unique<Running>();
-    running->process = std::move(process.value());
-    running->slot = effect.slot;
-    watch(effect.worker, *running);
-    const WorkerProcess& born = *running->process;
-    workers_[effect.worker] = std::move(running);
-    machine_.worker_spawned(effect.worker, born.pid(), born.claims(), now(), effects_);
+    if (!process) return refuse(process.error().message);
+    auto link = std::make_unique<WorkerLink>(loop_, std::move(process.value()), link_handler(id, effect.slot));
+    const WorkerProcess& born = link->process();
+    log::debug("slot {}: worker process {} for {}", effect.slot, born.pid(), effect.options.label);
+    links_[id] = std::move(link);
+    machine_.worker_spawned(id, born.pid(), born.claims(), now(), effects_);
   }
 
-  // --- Worker processes -----------------------------------------------------------------------------------------
+  // --- Workers --------------------------------------------------------------------------------------------------
 
-  void watch(WorkerId id, Running& running) {
-    const WorkerProcess& process = *running.process;
-    running.socket = loop_.watch(
-        process.socket(), [this, id] { read_socket(id); },
-        [this, id] {
-          if (const auto found = workers_.find(id); found != workers_.end()) send_packets(*found->second);
-        });
-    running.output = loop_.watch(process.output(), [this, id] { read_output(id); });
-    running.pidfd = loop_.watch(process.pidfd(), [this, id] { ended(id); });
-  }
-
-  void send_packets(Running& running) {
-    for (wire::Packet& packet : running.filling) running.outgoing.push_back({std::move(packet), 0});
-    if (!running.filling.empty()) running.outgoing.back().update = running.filling_update;
-    running.filling.clear();
-    while (!running.outgoing.empty() && !running.socket_closed) {
-      const auto sent = wire::send_packet(running.process->socket(), running.outgoing.front().packet, false);
-      if (sent == wire::SocketResult::would_block) break;
-      if (sent == wire::SocketResult::closed) running.socket_closed = true;  // its pidfd tells the rest
-      if (const UpdateNumber update = running.outgoing.front().update)
-        running.process->claims()->update_sent.store(update);
-      running.outgoing.pop_front();
-    }
-    const bool blocked = !running.outgoing.empty() && !running.socket_closed;
-    if (blocked != std::exchange(running.blocked, blocked)) running.socket->want_write(blocked);
-  }
-
-  /// Reads what is there; true when the worker has closed its end.
-  bool drain_socket(WorkerId id, Running& running) {
-    std::vector<wire::FromWorker> messages;
-    auto result = wire::SocketResult::done;
-    try {
-      for (int i = 0; i < 16 && result == wire::SocketResult::done; ++i) {
-        result = wire::receive_packet(running.process->socket(), false, messages);
-      }
-    } catch (const std::exception& error) {
-      log::error("slot {}: the worker broke the protocol ({}): killed", running.slot, error.what());
-      running.process->signal_group(SIGKILL);
-      result = wire::SocketResult::closed;
-    }
-    if (!messages.empty()) machine_.on_worker_messages(id, std::move(messages), now(), effects_);
-    schedule_flush();
-    if (result == wire::SocketResult::done) return drain_socket(id, running);
-    return result == wire::SocketResult::closed;
-  }
-
-  void read_socket(WorkerId id) {
-    const auto found = workers_.find(id);
-    if (found == workers_.end()) return;
-    if (drain_socket(id, *found->second)) found->second->socket->want_read(false);
-  }
-
-  /// True at the end of the pipe.
-  bool drain_output(WorkerId id, Running& running, int reads) {
-    std::vector<std::string> lines;
-    std::array<char, 65536> buffer;
-    ssize_t size = -1;
-    for (int i = 0; i < reads && (size = ::read(running.process->output(), buffer.data(), buffer.size())) > 0; ++i) {
-      running.lines.feed({buffer.data(), static_cast<std::size_t>(size)}, lines);
-    }
-    show(id, running, std::move(lines));
-    return size == 0;
-  }
-
-  void show(WorkerId id, Running& running, std::vector<std::string> lines) {
-    if (lines.empty()) return;
-    if (options_.prefix_output) {
-      std::string text;
-      for (const std::string& line : lines) text += fmt::format("[{}/{}] {}\n", net::host_name(), running.slot, line);
-      print_without_waiting(text);
-    }
-    machine_.worker_printed(id, std::move(lines), effects_);
-    schedule_flush();
-  }
-
-  void read_output(WorkerId id) {
-    const auto found = workers_.find(id);
-    if (found == workers_.end()) return;
-    if (drain_output(id, *found->second, 4)) found->second->output->want_read(false);
-  }
-
-  void ended(WorkerId id) {
-    const auto found = workers_.find(id);
-    if (found == workers_.end()) return;
-    Running& running = *found->second;
-    drain_socket(id, running);  // results that were sent before the end count
-    const WorkerProcess::End end = running.process->reap();
-    drain_output(id, running, 1 << 20);
-    std::vector<std::string> rest;
-    running.lines.finish(rest);
-    if (!rest.empty() && !rest.front().empty()) show(id, running, rest);
-    ProcessEnd ended{{}, {}, running.lines.tail(), {}};
-    if (end.signal != 0)
-      ended.signal = end.signal;
-    else
-      ended.exit_status = end.exit_status;
-    machine_.worker_exited(id, ended, effects_);
-    workers_.erase(found);
-    schedule_flush();
+  WorkerLink::Handler link_handler(WorkerId id, std::uint32_t slot) {
+    WorkerLink::Handler handler;
+    handler.on_messages = [this, id](std::vector<wire::FromWorker>&& messages) {
+      machine_.on_worker_messages(id, std::move(messages), now(), effects_);
+      schedule_flush();
+    };
+    handler.on_lines = [this, id, prefix = fmt::format("[{}/{}] ", host_, slot)](std::vector<std::string>&& lines) {
+      if (options_.prefix_output) printer_.print(prefix, lines);
+      machine_.worker_printed(id, std::move(lines), effects_);
+      schedule_flush();
+    };
+    handler.on_hang_up = [this, id] {
+      machine_.worker_hung_up(id, now());
+      schedule_flush();
+    };
+    handler.on_broken = [this, id, slot](std::string why) {
+      log::error("slot {}: the channel to the worker broke: {}", slot, why);
+      machine_.channel_broke(id, std::move(why), now(), effects_);
+      schedule_flush();
+    };
+    handler.on_end = [this, id](const ProcessEnd& end) {
+      machine_.worker_exited(id, end, effects_);
+      const auto link = links_.find(id);
+      ended_links_.push_back(std::move(link->second));  // it is calling us: destroyed after the turn
+      links_.erase(link);
+      schedule_flush();
+    };
+    return handler;
   }
 
   // --- The end --------------------------------------------------------------------------------------------------
 
   void stop(int signal) {
-    const bool again = std::exchange(stopping_, true);
-    const bool in_order = signal == SIGTERM && !again;
-    log::info("signal {}: leaving{}", signal, in_order ? " when running jobs are finished" : " at once");
-    machine_.leave("signal", in_order ? now() + options_.drain_timeout : now(), effects_);
+    if (std::exchange(stopping_, true)) {
+      log::warning("second signal: leaving at once");
+      exit_code_ = exit_error;
+      return loop_.stop();
+    }
+    const bool in_order = signal == SIGTERM;
+    log::info("leaving{}", in_order ? fmt::format(": running jobs have {} s to finish", options_.drain_timeout.count())
+                                    : "; running jobs go elsewhere");
+    machine_.leave("the node was asked to leave", in_order ? now() + options_.drain_timeout : now(), effects_);
     schedule_flush();
-    if (!again) return;
-    loop_.stop();  // workers die with their processes' owners
   }
 
   NodeOptions options_;
+  std::string host_;
   ProgramCache cache_;
   net::EventLoop loop_;
   NodeMachine machine_;
+  LinePrinter printer_{STDOUT_FILENO};
+  std::optional<rlimit> open_files_;
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
   std::unique_ptr<net::Timer> timer_;
-  std::map<WorkerId, std::unique_ptr<Running>> workers_;
+  TimePoint armed_for_ = never;
+  std::map<WorkerId, std::unique_ptr<WorkerLink>> links_;
+  std::vector<std::unique_ptr<WorkerLink>> ended_links_;
   std::vector<WorkerId> to_send_;
+  std::map<std::uint32_t, std::size_t> lines_dropped_;  ///< by slot
   Effects effects_;
   bool flush_scheduled_ = false, stopping_ = false, outage_said_ = false;
-  int exit_code_ = 0;
+  int exit_code_ = exit_left;
+  std::vector<std::jthread> storing_;  ///< last: they use what is above
 };
 
 }  // namespace

@@ -11,18 +11,25 @@
 
 namespace dc::node {
 
+/// `text` with every byte that is not part of valid UTF-8 replaced by '?': what workers print ends in messages whose
+/// readers insist on UTF-8.
+std::string readable(std::string text);
+
 class OutputLines {
  public:
-  /// Appends the lines that `text` completes. Longer ones than limits::output_line_bytes_max come in pieces; after
-  /// dropped_after pieces the rest of such a line is dropped and counted.
+  /// Appends the lines that `text` completes. Longer ones than limits::output_line_bytes_max come in pieces that are
+  /// marked; after pieces_max of them the rest of such a line is dropped and counted.
   void feed(std::string_view text, std::vector<std::string>& lines);
-  /// What was printed without a newline at the end of the stream.
+  /// The stream has ended: appends what was printed without a newline.
   void finish(std::vector<std::string>& lines);
   /// The last lines, joined by newlines.
   [[nodiscard]] std::string tail() const;
 
- private:
   static constexpr std::size_t pieces_max = 16;
+  static constexpr std::string_view piece_mark = " [line continues]";
+
+ private:
+  void end_line(std::vector<std::string>& lines);
   void emit(std::string line, std::vector<std::string>& lines);
 
   std::string partial_;

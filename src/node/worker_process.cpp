@@ -1,20 +1,24 @@
-// Birth and death of worker processes. Between fork and exec only async-signal-safe calls are made.
+// See worker_process.hpp.
 #include "node/worker_process.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <string_view>
 #include <utility>
+
+#include "node/child.hpp"
 
 extern char** environ;
 
@@ -22,15 +26,22 @@ namespace dc::node {
 namespace {
 
 constexpr int socket_buffer_bytes = 1 << 20;
+constexpr int end_wait_ms = 2000;  ///< for a killed process; one that hangs in a driver is left to the system
+
+std::string_view name_of(std::string_view variable) { return variable.substr(0, variable.find('=')); }
 
 /// The node's environment without the password, plus what the worker needs.
 std::vector<std::string> clean_environment(const SpawnOptions& options) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry; ++entry) {
     const std::string_view text(*entry);
-    const bool named = text.starts_with("DISTRIBUTED_COMPUTING_PASSWORD=");
-    if (named || (!options.secret.empty() && text.find(options.secret) != std::string_view::npos)) continue;
-    result.emplace_back(text);
+    const std::string_view name = name_of(text);
+    const std::string_view value = text.substr(std::min(name.size() + 1, text.size()));
+    const bool replaced = std::any_of(options.environment.begin(), options.environment.end(),
+                                      [&](const std::string& added) { return name_of(added) == name; });
+    const bool secret =
+        name == "DISTRIBUTED_COMPUTING_PASSWORD" || (!options.secret.empty() && value == options.secret);
+    if (!replaced && !secret) result.emplace_back(text);
   }
   result.insert(result.end(), options.environment.begin(), options.environment.end());
   return result;
@@ -43,40 +54,57 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return result;
 }
 
-struct ChildPlan {
-  int socket, claims, output, null, report;
-  char* const* command;
-  char* const* environment;
-  pid_t parent;
+Error refused(const char* what) { return fail(ErrorCode::io, fmt::format("{} ({})", what, std::strerror(errno))); }
+
+struct Channels {
+  Fd socket, worker_socket, output, worker_output, report, worker_report, null, page;
 };
 
-/// Runs in the child. Writes errno to `report` when the program cannot be executed.
-[[noreturn]] void become_worker(const ChildPlan& plan) {
-  ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != plan.parent) ::_exit(127);
-  // Move our ends above the fixed numbers first, so that none is overwritten before it is used.
-  const int socket = ::fcntl(plan.socket, F_DUPFD, 10);
-  const int claims = ::fcntl(plan.claims, F_DUPFD, 10);
-  const int output = ::fcntl(plan.output, F_DUPFD, 10);
-  const int null = ::fcntl(plan.null, F_DUPFD, 10);
-  const int report = ::fcntl(plan.report, F_DUPFD, 10);
-  ::dup2(null, 0);
-  ::dup2(output, 1);
-  ::dup2(output, 2);
-  ::dup2(socket, wire::worker_socket_fd);
-  ::dup2(claims, wire::worker_claims_fd);
-  ::dup2(report, 5);
-  ::fcntl(5, F_SETFD, FD_CLOEXEC);
-  ::syscall(SYS_close_range, 6U, ~0U, 0U);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
-  ::execve(plan.command[0], plan.command, plan.environment);
+Result<Channels> open_channels() {
+  Channels channels;
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0)
+    return refused("no socket can be made for it");
+  channels.socket = Fd(pair[0]);
+  channels.worker_socket = Fd(pair[1]);
+  for (const int socket : pair) {
+    ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
+  }
+  if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for its output");
+  channels.output = Fd(pair[0]);
+  channels.worker_output = Fd(pair[1]);
+  if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for it");
+  channels.report = Fd(pair[0]);
+  channels.worker_report = Fd(pair[1]);
+  channels.null = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (channels.null.get() < 0) return refused("/dev/null cannot be opened");
+  channels.page = Fd(::memfd_create("dc-claims", MFD_CLOEXEC));
+  if (channels.page.get() < 0 || ::ftruncate(channels.page.get(), sizeof(wire::Claims)) != 0) {
+    return refused("no shared memory can be made for it");
+  }
+  return channels;
+}
+
+/// fork() with all signals blocked, so that none meant for the node is handled twice.
+pid_t fork_worker(const ChildPlan& plan) {
+  sigset_t all, before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::fork();
+  if (pid == 0) become_worker(plan);
   const int error = errno;
-  [[maybe_unused]] const auto written = ::write(5, &error, sizeof error);
-  ::_exit(127);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return pid;
+}
+
+/// Waits for the exec. Its errno, or 0.
+int read_report(int fd) {
+  int error = 0;
+  ssize_t size = -1;
+  while ((size = ::read(fd, &error, sizeof error)) < 0 && errno == EINTR) {
+  }
+  return size == sizeof error ? error : 0;
 }
 
 }  // namespace
@@ -94,53 +122,38 @@ void Fd::reset() {
 }
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& options) {
-  const auto refused = [](const char* what) {
-    return fail(ErrorCode::io, fmt::format("{} ({})", what, std::strerror(errno)));
-  };
-  std::array<int, 2> sockets{}, output{}, report{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) return refused("no socket pair");
-  Fd ours(sockets[0]), theirs(sockets[1]);
-  for (const int socket : sockets) {
-    ::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &socket_buffer_bytes, sizeof socket_buffer_bytes);
-  }
-  if (::pipe2(output.data(), O_CLOEXEC) != 0) return refused("no pipe");
-  Fd output_read(output[0]), output_write(output[1]);
-  if (::pipe2(report.data(), O_CLOEXEC) != 0) return refused("no pipe");
-  Fd report_read(report[0]), report_write(report[1]);
-  Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  Fd page(::memfd_create("dc-claims", MFD_CLOEXEC));
-  if (page.get() < 0 || ::ftruncate(page.get(), sizeof(wire::Claims)) != 0) return refused("no shared page");
-  void* memory = ::mmap(nullptr, sizeof(wire::Claims), PROT_READ | PROT_WRITE, MAP_SHARED, page.get(), 0);
-  if (memory == MAP_FAILED) return refused("no shared page");
-
+  auto opened = open_channels();
+  if (!opened) return opened.error();
+  Channels channels = std::move(opened.value());
+  void* memory = ::mmap(nullptr, sizeof(wire::Claims), PROT_READ | PROT_WRITE, MAP_SHARED, channels.page.get(), 0);
+  if (memory == MAP_FAILED) return refused("no shared memory can be made for it");
   std::unique_ptr<WorkerProcess> process(new WorkerProcess);
   process->claims_ = static_cast<wire::Claims*>(memory);
+
   const auto environment = clean_environment(options);
   const auto command_pointers = pointers(options.command);
   const auto environment_pointers = pointers(environment);
-  const ChildPlan plan{theirs.get(),
-                       page.get(),
-                       output_write.get(),
-                       null.get(),
-                       report_write.get(),
+  const ChildPlan plan{channels.worker_socket.get(),
+                       channels.page.get(),
+                       channels.worker_output.get(),
+                       channels.null.get(),
+                       channels.worker_report.get(),
                        command_pointers.data(),
                        environment_pointers.data(),
-                       ::getpid()};
-  const pid_t pid = ::fork();
-  if (pid < 0) return refused("no process can be started");
-  if (pid == 0) become_worker(plan);
+                       ::getpid(),
+                       options.open_files ? &*options.open_files : nullptr};
+  const pid_t pid = fork_worker(plan);
+  if (pid < 0) return refused("no process can be made for it");
   process->pid_ = pid;
-  ::setpgid(pid, pid);
-  report_write.reset();
-  int error = 0;
-  const bool failed = ::read(report_read.get(), &error, sizeof error) == sizeof error;
-  process->pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (failed) {
-    process->reap();
+  ::setpgid(pid, pid);  // here and there: whoever comes first
+  channels.worker_report.reset();
+  if (const int error = read_report(channels.report.get())) {
     return fail(ErrorCode::io, fmt::format("{} cannot be executed ({})", options.command[0], std::strerror(error)));
   }
-  process->socket_ = std::move(ours);
-  process->output_ = std::move(output_read);
+  process->pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (process->pidfd_.get() < 0) return refused("the system does not let the node watch it");
+  process->socket_ = std::move(channels.socket);
+  process->output_ = std::move(channels.output);
   return process;
 }
 
@@ -151,22 +164,35 @@ void WorkerProcess::signal_group(int signal) const {
 
 WorkerProcess::End WorkerProcess::reap() {
   End end;
-  int status = 0;
-  if (!reaped_ && ::waitpid(pid_, &status, 0) == pid_) {
-    if (WIFEXITED(status)) end.exit_status = WEXITSTATUS(status);
-    if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+  if (std::exchange(reaped_, true)) return end;
+  // As long as it is not reaped its number cannot name another process or group.
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
   }
   ::killpg(pid_, SIGKILL);  // children that it left behind
-  reaped_ = true;
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status)) end.exit_status = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
   return end;
 }
 
 WorkerProcess::~WorkerProcess() {
   if (!reaped_ && pid_ > 0) {
     signal_group(SIGKILL);
-    reap();
+    pollfd gone{pidfd_.get(), POLLIN, 0};
+    if (pidfd_.get() < 0 || ::poll(&gone, 1, end_wait_ms) == 1) reap();
   }
   if (claims_) ::munmap(claims_, sizeof(wire::Claims));
+}
+
+std::optional<rlimit> raise_open_files_limit() {
+  rlimit before{};
+  if (::getrlimit(RLIMIT_NOFILE, &before) != 0) return std::nullopt;
+  const rlimit raised{before.rlim_max, before.rlim_max};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) return std::nullopt;
+  return before;
 }
 
 }  // namespace dc::node

@@ -1,11 +1,13 @@
 // One worker process: how it is born (clean, in a process group of its own, tied to the node's life) and what the node
-// holds of it (socket, pidfd, output pipes, page of claims).
+// holds of it (socket, pidfd, output pipe, page of claims).
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +35,8 @@ class Fd {
 struct SpawnOptions {
   std::vector<std::string> command;      ///< argv; [0] is a path
   std::vector<std::string> environment;  ///< added to the cleaned environment of the node, "NAME=value"
-  std::string secret;                    ///< no variable that holds this is passed on
+  std::string secret;                    ///< no variable that has this value is passed on
+  std::optional<rlimit> open_files;      ///< the limit that the worker shall have, when the node has raised its own
 };
 
 class WorkerProcess {
@@ -50,11 +53,11 @@ class WorkerProcess {
   [[nodiscard]] int output() const { return output_.get(); }  ///< stdout and stderr of the worker, one pipe
   [[nodiscard]] wire::Claims* claims() const { return claims_; }
   void signal_group(int signal) const;
-  /// To be called once the pidfd is readable. Then whatever is left of its process group is killed.
   struct End {
     int exit_status = -1;
     int signal = 0;
   };
+  /// To be called once the pidfd is readable. Kills whatever is left of the process group.
   End reap();
 
  private:
@@ -64,5 +67,9 @@ class WorkerProcess {
   Fd socket_, pidfd_, output_;
   wire::Claims* claims_ = nullptr;
 };
+
+/// Lets this process have as many descriptors as the system allows it: every large payload is one. Returns the limit as
+/// it was, for the workers.
+std::optional<rlimit> raise_open_files_limit();
 
 }  // namespace dc::node

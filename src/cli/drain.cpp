@@ -1,0 +1,66 @@
+// See drain.hpp.
+#include "cli/drain.hpp"
+
+#include <fmt/format.h>
+#include <sys/types.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+
+#include "cli/options.hpp"
+#include "core/lock_file.hpp"
+#include "core/paths.hpp"
+#include "head/head_service.hpp"
+
+namespace dc::cli {
+namespace {
+
+constexpr auto look_interval = std::chrono::milliseconds(50);
+constexpr auto dot_interval = std::chrono::seconds(2);
+
+int complain(const std::string& text) {
+  fmt::print(stderr, "start_node: {}\n", text);
+  return head::exit_error;
+}
+
+void say(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int drain(std::optional<std::chrono::seconds> patience) {
+  using Clock = std::chrono::steady_clock;
+  // Its lock shows that it runs: the pid of a dead one may be somebody else's by now.
+  const auto owner = LockFile::read_owner(paths::node_file());
+  if (!owner) return say("No node is running on this machine.\n"), head::exit_fine;
+  const pid_t pid = owner_pid(*owner);
+  if (pid <= 0) return complain(fmt::format("{} does not name the node that holds it", paths::node_file()));
+  if (::kill(pid, SIGTERM) != 0 && errno != ESRCH)
+    return complain(fmt::format("the node (pid {}) cannot be signalled ({})", pid, std::strerror(errno)));
+  say(fmt::format("The node (pid {}) finishes its jobs and leaves ", pid));
+  const auto start = Clock::now();
+  auto next_dot = start + dot_interval;
+  bool patient = patience.has_value();
+  while (LockFile::read_owner(paths::node_file()) == owner) {
+    std::this_thread::sleep_for(look_interval);
+    const auto now = Clock::now();
+    if (now >= next_dot) {
+      say(".");
+      next_dot = now + dot_interval;
+    }
+    if (patient && now - start >= *patience) {
+      say(fmt::format("\nIt has not finished within {} s: its jobs run elsewhere ", patience->count()));
+      ::kill(pid, SIGTERM);
+      patient = false;
+    }
+  }
+  say("\nIt has left.\n");
+  return head::exit_fine;
+}
+
+}  // namespace dc::cli

@@ -1,0 +1,182 @@
+// Messages of clients: pools open, come back, submit, and close.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "head/head_machine.hpp"
+
+namespace dc::head {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Longer limits than this cannot be added to a time. Nobody means them.
+constexpr milliseconds timeout_max = std::chrono::hours(24 * 365 * 30);
+
+bool is_hash(const std::string& text) {
+  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char letter) {
+           return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f');
+         });
+}
+
+std::string problem_of(const char* name, milliseconds timeout) {
+  if (timeout.count() < 0) return fmt::format("{} is {} ms: it must not be negative", name, timeout.count());
+  if (timeout > timeout_max) return fmt::format("{} is {} ms: leave it out for no limit", name, timeout.count());
+  return {};
+}
+
+/// What is wrong with the options as a sentence, or nothing.
+std::string problem_of(const PoolOptions& options) {
+  if (!std::isfinite(options.weight) || options.weight <= 0)
+    return fmt::format("the pool's weight is {}: it must be a number above 0", options.weight);
+  if (std::string problem = problem_of("job_timeout", options.job_timeout); !problem.empty()) return problem;
+  if (std::string problem = problem_of("init_timeout", options.init_timeout); !problem.empty()) return problem;
+  const bool cpp = options.language == Language::cpp;
+  // The nodes use the hash as the name of a file.
+  if (cpp ? !is_hash(options.program_hash) : !options.program_hash.empty())
+    return "a C++ pool is known by the SHA-256 of its program, and only a C++ pool has one";
+  return {};
+}
+
+}  // namespace
+
+/// Messages for pools that others own, or that nobody knows, are ignored; the first of a session is logged.
+HeadMachine::PoolInfo* HeadMachine::own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out) {
+  const auto found = pools_.find(pool);
+  if (found != pools_.end() && found->second.session == session) return &found->second;
+  Session& sender = sessions_.at(session);
+  const bool known_to_it =
+      found == pools_.end() ? sender.past.contains(pool) : found->second.client.value == sender.peer.id;
+  if (!known_to_it && !std::exchange(sender.complained, true)) {
+    out.emplace_back(Log{fmt::format("{} (pid {}) sent {} for pool {:x}, which is not its own: ignored",
+                                     sender.peer.host, sender.peer.pid, message_name, pool.value)});
+  }
+  return nullptr;
+}
+
+/// The session speaks for the pool from now on. Another one that did is of the past, even if it was not seen to end.
+void HeadMachine::move_pool(PoolInfo& pool, SessionId session, Effects& out) {
+  if (pool.session == session) return;
+  flush_batches(out);  // what was meant for the old session
+  const SessionId old = std::exchange(pool.session, session);
+  pool.close_at = never;
+  pool.peer = sessions_.at(session).peer;
+  if (old.value != 0) out.emplace_back(CloseSession{old, "the client opened a newer session"});
+}
+
+void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
+  const PeerInfo& peer = sessions_.at(session).peer;
+  if (message.pool.value == 0) return refuse(session, "OpenPool without a pool", out);
+  if (const std::string problem = problem_of(message.options); !problem.empty()) {
+    ErrorInfo error;
+    error.kind = ErrorKind::pool_closed;
+    error.message = problem;
+    sessions_.at(session).past.insert(message.pool);
+    out.emplace_back(Send{session, wire::PoolFailed{message.pool, std::move(error)}});
+    return;
+  }
+  const auto [entry, is_new] = pools_.try_emplace(message.pool);
+  PoolInfo& pool = entry->second;
+  if (is_new) {
+    pool.client = ClientId{peer.id};
+    pool.session = session;
+    pool.peer = peer;
+    pool.options = std::move(message.options);
+    pool.spec = message.spec.size() > limits::inline_payload_max ? message.spec : message.spec.compact();
+    pool.resumed = message.resumed;
+  } else if (pool.client.value != peer.id) {
+    return refuse(session, "OpenPool of another client's pool", out);
+  }
+  move_pool(pool, session, out);
+  const std::string& hash = pool.options.program_hash;
+  if (pool.opened) {
+    out.emplace_back(Send{session, wire::PoolOpened{message.pool}});
+  } else if (!hash.empty() && !programs_.contains(hash)) {
+    out.emplace_back(Send{session, wire::NeedProgram{hash}});
+  } else {
+    open_pool(message.pool, pool, now, out);
+  }
+}
+
+void HeadMachine::open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
+  pool.opened = true;
+  send_to_client(id, wire::PoolOpened{id}, wire::control_lane, out);
+  out.emplace_back(Log{fmt::format("pool {:x} ({}) of {} (pid {}) is {}", id.value, pool.options.label, pool.peer.host,
+                                   pool.peer.pid, pool.resumed ? "back" : "open")});
+  tell(scheduler::PoolOpened{id, pool.options, pool.resumed}, now, out);
+}
+
+void HeadMachine::on(SessionId, wire::Program&& message, TimePoint now, Effects& out) {
+  std::vector<PoolId> waiting;
+  for (const auto& [id, pool] : pools_) {
+    if (!pool.opened && pool.options.program_hash == message.hash) waiting.push_back(id);
+  }
+  if (waiting.empty()) return;  // two clients were asked for the same one
+  const bool large = message.program.size() > limits::inline_payload_max;
+  programs_[message.hash] = large ? std::move(message.program) : message.program.compact();
+  for (const PoolId id : waiting) open_pool(id, pools_.at(id), now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out) {
+  const auto found = pools_.find(message.pool);
+  const PeerInfo& peer = sessions_.at(session).peer;
+  if (found == pools_.end() || !found->second.opened || found->second.client.value != peer.id) {
+    sessions_.at(session).past.insert(message.pool);  // it has something under way for the pool perhaps
+    out.emplace_back(Send{session, wire::PoolKnown{message.pool, false, 0, {}}});
+    return;
+  }
+  move_pool(found->second, session, out);
+  tell(scheduler::ClientReturned{message.pool, std::move(message.outstanding)}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::PoolResumed&& message, TimePoint now, Effects& out) {
+  if (!own_pool(session, message.pool, message.name, out)) return;
+  tell(scheduler::PoolResumed{message.pool}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::SubmitJobs&& message, TimePoint now, Effects& out) {
+  if (!own_pool(session, message.pool, message.name, out)) return;
+  tell(scheduler::JobsSubmitted{message.pool, std::move(message.jobs)}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::AddUpdate&& message, TimePoint now, Effects& out) {
+  if (!own_pool(session, message.pool, message.name, out)) return;
+  tell(scheduler::UpdateAdded{message.pool, message.number, std::move(message.payload)}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::AckOutcomes&& message, TimePoint now, Effects& out) {
+  if (!own_pool(session, message.pool, message.name, out)) return;
+  tell(scheduler::OutcomesAcknowledged{message.pool, std::move(message.sequences)}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::WantWorkers&& message, TimePoint now, Effects& out) {
+  if (!own_pool(session, message.pool, message.name, out)) return;
+  tell(scheduler::WorkersWanted{message.pool, message.count}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out) {
+  if (own_pool(session, message.pool, message.name, out)) close_pool(message.pool, now, out);
+  out.emplace_back(Send{session, wire::PoolClosed{message.pool}});
+}
+
+void HeadMachine::close_pool(PoolId id, TimePoint now, Effects& out) {
+  forget_pool(id);
+  out.emplace_back(Log{fmt::format("pool {:x} is closed", id.value)});
+  tell(scheduler::PoolClosed{id}, now, out);
+}
+
+/// Forgets the pool, and its program unless another pool uses it.
+void HeadMachine::forget_pool(PoolId id) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end()) return;
+  if (const auto session = sessions_.find(found->second.session); session != sessions_.end())
+    session->second.past.insert(id);
+  const std::string hash = found->second.options.program_hash;
+  pools_.erase(found);
+  const bool used = std::any_of(pools_.begin(), pools_.end(),
+                                [&](const auto& pool) { return pool.second.options.program_hash == hash; });
+  if (!used) programs_.erase(hash);
+}
+
+}  // namespace dc::head

@@ -1,0 +1,78 @@
+// Messages of nodes: what they have, what became of jobs and workers.
+#include <fmt/format.h>
+
+#include "head/head_machine.hpp"
+
+namespace dc::head {
+
+NodeId HeadMachine::node_of(SessionId session) const { return NodeId{sessions_.at(session).peer.id}; }
+
+void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out) {
+  const NodeId id = node_of(session);
+  NodeInfo& node = nodes_.at(id);
+  node.reported = true;
+  node.programs = {message.programs.begin(), message.programs.end()};
+  out.emplace_back(Log{fmt::format("node {} (pid {}) has joined with {} slot{}", node.peer.host, node.peer.pid,
+                                   message.slots.size(), message.slots.size() == 1 ? "" : "s")});
+  scheduler::NodeJoined event{id, node.peer.host, std::move(message.slots), {}, {}};
+  for (wire::HeldPool& held : message.pools) event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
+  std::erase_if(places_, [&](const auto& place) { return place.second.node == id; });
+  for (const WorkerReport& worker : message.workers) places_[worker.worker] = {id, worker.slot, worker.pool};
+  event.workers = std::move(message.workers);
+  tell(std::move(event), now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::NeedProgram&& message, TimePoint, Effects& out) {
+  const auto program = programs_.find(message.hash);
+  if (program != programs_.end()) out.emplace_back(Send{session, wire::Program{message.hash, program->second}});
+}
+
+void HeadMachine::on(SessionId session, wire::WorkerReady&& message, TimePoint now, Effects& out) {
+  tell(scheduler::WorkerReady{node_of(session), message.worker, message.pid}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::WorkerExited&& message, TimePoint now, Effects& out) {
+  tell(scheduler::WorkerExited{node_of(session), message.worker, message.cause, std::move(message.error),
+                               std::move(message.running), std::move(message.unstarted)},
+       now, out);
+  places_.erase(message.worker);
+}
+
+void HeadMachine::on(SessionId session, wire::JobsDone&& message, TimePoint now, Effects& out) {
+  const NodeId node = node_of(session);
+  for (wire::FinishedItem& item : message.items) {
+    scheduler::JobFinished event{node, message.worker, message.pool, item.attempt, {}, {}};
+    event.run_time = std::chrono::microseconds(item.run_time_us);
+    event.outcome.payload = std::move(item.value);
+    scheduler_.on(std::move(event), now, commands_);
+  }
+  carry_out(commands_, out);
+}
+
+void HeadMachine::on(SessionId session, wire::JobFailed&& message, TimePoint now, Effects& out) {
+  scheduler::JobFinished event{node_of(session), message.worker, message.pool, message.attempt, {}, {}};
+  event.run_time = std::chrono::microseconds(message.run_time_us);
+  event.outcome = {std::move(message.exception), std::move(message.error)};
+  tell(std::move(event), now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::JobsRecalled&& message, TimePoint now, Effects& out) {
+  tell(scheduler::JobsRecalled{node_of(session), message.worker, std::move(message.attempts)}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::UpdatesApplied&& message, TimePoint now, Effects& out) {
+  tell(scheduler::UpdatesApplied{node_of(session), message.worker, message.number, std::move(message.error)}, now, out);
+}
+
+void HeadMachine::on(SessionId session, wire::NodeLeaving&& message, TimePoint now, Effects& out) {
+  const PeerInfo& peer = sessions_.at(session).peer;
+  out.emplace_back(Log{fmt::format("node {} (pid {}) leaves ({})", peer.host, peer.pid, message.reason)});
+  tell(scheduler::NodeLeaving{node_of(session)}, now, out);
+}
+
+void HeadMachine::on(SessionId, wire::OutputLines&& message, TimePoint, Effects& out) {
+  const PoolId pool = message.pool;
+  send_to_client(pool, std::move(message), wire::control_lane, out);
+}
+
+}  // namespace dc::head

@@ -1,0 +1,116 @@
+// What workers say: results are kept until the head acknowledges them, and reported once per turn and worker.
+#include <algorithm>
+#include <utility>
+
+#include "node/node_machine.hpp"
+
+namespace dc::node {
+namespace {
+
+constexpr std::size_t item_overhead_bytes = 32;
+
+}  // namespace
+
+void NodeMachine::on_worker_messages(WorkerId id, std::vector<wire::FromWorker>&& messages, TimePoint, Effects& out) {
+  Worker* worker = find_worker(id);
+  if (!worker) return;
+  for (wire::FromWorker& message : messages) {
+    std::visit([&](auto&& body) { on_worker(*worker, std::move(body), out); }, std::move(message));
+  }
+  pump(*worker, out);  // there may be room in the claims again
+}
+
+void NodeMachine::on_worker(Worker& worker, wire::WorkerConstructed&&, Effects& out) {
+  worker.phase = Phase::ready;
+  if (!worker.cause)
+    to_head(wire::WorkerReady{worker.id, static_cast<std::uint32_t>(worker.pid)}, worker.id.value, out);
+}
+
+void NodeMachine::on_worker(Worker& worker, wire::ConstructionFailed&& message, Effects&) {
+  worker.init_error = std::move(message.error);
+}
+
+void NodeMachine::on_worker(Worker& worker, wire::WorkerValue&& message, Effects& out) {
+  finished(worker, message.index, message.run_time_us, {std::move(message.value), {}}, out);
+}
+
+void NodeMachine::on_worker(Worker& worker, wire::WorkerError&& message, Effects& out) {
+  finished(worker, message.index, message.run_time_us, {std::move(message.exception), std::move(message.error)}, out);
+}
+
+void NodeMachine::on_worker(Worker& worker, wire::UpdateDone&& message, Effects&) {
+  worker.updates_applied = std::max(worker.updates_applied, message.number);
+  worker.update_report = true;
+  if (!message.error.empty()) {
+    worker.update_errors.push_back({worker.id, message.number, std::move(message.error)});
+  }
+}
+
+/// The job with this index leaves the worker's hands. Nothing, if it had been taken back.
+std::optional<Attempt> NodeMachine::take_given(Worker& worker, std::uint64_t index) {
+  worker.passed_index = std::max(worker.passed_index, index + 1);
+  const auto given =
+      std::find_if(worker.given.begin(), worker.given.end(), [&](const Given& entry) { return entry.index == index; });
+  if (given == worker.given.end()) return std::nullopt;
+  const Attempt attempt = given->attempt;
+  worker.given.erase(given);
+  return attempt;
+}
+
+void NodeMachine::finished(Worker& worker, std::uint64_t index, std::uint32_t run_time_us, Outcome outcome,
+                           Effects& out) {
+  const auto attempt = take_given(worker, index);
+  Pool* pool = find_pool(worker.pool);
+  if (!attempt || !pool) return;
+  Kept& kept = pool->kept[attempt->sequence];
+  kept = {attempt->token, worker.id, run_time_us, std::move(outcome)};
+  if (connected_ && pool->active) report_result(worker.done, worker.pool, *attempt, kept, out);
+}
+
+/// Values gather in the batch; errors and large values travel alone.
+void NodeMachine::report_result(Batch& batch, PoolId pool, const Attempt& attempt, const Kept& kept, Effects& out) {
+  const Outcome& outcome = kept.outcome;
+  if (outcome.error) {
+    to_head(wire::JobFailed{kept.worker, pool, attempt, kept.run_time_us, *outcome.error, outcome.payload},
+            kept.worker.value, out);
+    return;
+  }
+  wire::FinishedItem item{attempt, kept.run_time_us, outcome.payload};
+  if (outcome.payload.size() > limits::inline_payload_max) {
+    wire::JobsDone alone{kept.worker, pool, {}};
+    alone.items.push_back(std::move(item));
+    return to_head(std::move(alone), kept.worker.value, out);
+  }
+  batch.message.worker = kept.worker;
+  batch.message.pool = pool;
+  batch.message.items.push_back(std::move(item));
+  batch.bytes += outcome.payload.size() + item_overhead_bytes;
+  if (batch.bytes >= limits::batch_bytes_max) send_batch(batch, out);  // a message must fit into a frame
+}
+
+void NodeMachine::send_batch(Batch& batch, Effects& out) {
+  if (batch.message.items.empty()) return;
+  const wire::Lane lane = batch.message.worker.value;
+  to_head(std::move(batch.message), lane, out);
+  batch = {};
+}
+
+/// What the worker did in this turn.
+void NodeMachine::send_reports(Worker& worker, Effects& out) {
+  send_batch(worker.done, out);
+  if (!connected_) return;
+  for (wire::UpdatesApplied& error : worker.update_errors) to_head(std::move(error), worker.id.value, out);
+  worker.update_errors.clear();
+  if (std::exchange(worker.update_report, false)) {
+    to_head(wire::UpdatesApplied{worker.id, worker.updates_applied, {}}, worker.id.value, out);
+  }
+}
+
+void NodeMachine::worker_printed(WorkerId id, std::vector<std::string> lines, Effects& out) {
+  const Worker* worker = find_worker(id);
+  const Pool* pool = worker ? find_pool(worker->pool) : nullptr;
+  if (!pool || !pool->options.forward_output) return;
+  to_head(wire::OutputLines{worker->pool, facts_.host, worker->slot, std::move(lines)}, wire::control_lane, out);
+}
+
+}  // namespace dc::node

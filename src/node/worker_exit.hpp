@@ -1,0 +1,35 @@
+// How a worker process ended, and the sentence that its owner reads about it. Pure.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/job.hpp"
+
+namespace dc::node {
+
+struct ProcessEnd {
+  std::optional<int> exit_status;
+  std::optional<int> signal;
+  std::string last_output;  ///< the last lines that it printed
+  std::string spawn_error;  ///< it could not be started: a whole sentence
+};
+
+/// What the node knew of the worker when it ended.
+struct ExitScene {
+  std::string host;
+  std::uint32_t slot{};
+  pid_t pid{};
+  ExitCause cause{};
+  std::string cause_text;  ///< why the node ended it; may be empty
+  bool constructed = false;
+  bool ran_a_job = false;
+};
+
+/// The message is complete: who, where, how, why, and what to do where that is known.
+ErrorInfo describe_end(const ExitScene& scene, const ProcessEnd& end);
+
+}  // namespace dc::node

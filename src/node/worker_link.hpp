@@ -1,0 +1,61 @@
+// A running worker process on the event loop: packets queue up and go out, messages, lines and finally its end come in.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/output_lines.hpp"
+#include "node/worker_exit.hpp"
+#include "node/worker_process.hpp"
+#include "net/event_loop.hpp"
+#include "wire/packet.hpp"
+
+namespace dc::node {
+
+class WorkerLink {
+ public:
+  /// None of these may destroy the link while it is being called.
+  struct Handler {
+    std::function<void(std::vector<wire::FromWorker>&&)> on_messages;
+    std::function<void(std::vector<std::string>&&)> on_lines;  ///< that it printed
+    std::function<void()> on_hang_up;                          ///< it closed its end of the socket
+    std::function<void(std::string)> on_broken;                ///< the socket cannot be used; the argument says why
+    /// The process is gone and reaped; everything that it sent and printed has been handed in. The last call.
+    std::function<void(const ProcessEnd&)> on_end;
+  };
+  WorkerLink(net::EventLoop& loop, std::unique_ptr<WorkerProcess> process, Handler handler);
+
+  /// Messages of one turn share packets: send() at its end.
+  void queue(const wire::ToWorker& message);
+  void send();
+  [[nodiscard]] bool has_unsent() const { return !filling_.empty(); }
+  void signal_group(int signal) const { process_->signal_group(signal); }
+  [[nodiscard]] const WorkerProcess& process() const { return *process_; }
+
+ private:
+  struct Outgoing {
+    wire::Packet packet;
+    UpdateNumber update = 0;  ///< the latest update in this packet and those before it
+  };
+  void read_socket();
+  void read_output();
+  bool read_lines(int reads, std::vector<std::string>& lines);
+  wire::SocketResult receive(int packets);
+  void end();
+  void broken(std::string why);
+
+  std::unique_ptr<WorkerProcess> process_;
+  Handler handler_;
+  std::vector<wire::Packet> filling_;
+  UpdateNumber filling_update_ = 0;
+  std::deque<Outgoing> outgoing_;
+  OutputLines lines_;
+  bool usable_ = true;  ///< the socket
+  bool blocked_ = false;
+  std::unique_ptr<net::FdWatch> socket_watch_, output_watch_, end_watch_;  // last: they go first
+};
+
+}  // namespace dc::node

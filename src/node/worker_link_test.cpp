@@ -1,0 +1,187 @@
+// Real child processes: what they are born with, how they end, and that nothing of them is left.
+#include "node/worker_link.hpp"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+namespace dc::node {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+SpawnOptions shell(const std::string& script) {
+  SpawnOptions options;
+  options.command = {"/bin/sh", "-c", script};
+  return options;
+}
+
+/// Runs a worker process on a loop until it has ended, at most ten seconds.
+struct Child {
+  explicit Child(const SpawnOptions& options) {
+    auto process = WorkerProcess::spawn(options);
+    if (!process) {
+      spawn_error = process.error().message;
+      return;
+    }
+    WorkerLink::Handler handler;
+    handler.on_lines = [this](Lines&& printed) { lines.insert(lines.end(), printed.begin(), printed.end()); };
+    handler.on_messages = [this](std::vector<wire::FromWorker>&& got) { messages += got.size(); };
+    handler.on_hang_up = [this] { ++hang_ups; };
+    handler.on_broken = [this](std::string why) {
+      broken = std::move(why);
+      link->signal_group(SIGKILL);
+    };
+    handler.on_end = [this](const ProcessEnd& ended) {
+      end = ended;
+      ++ends;
+      loop.stop();
+    };
+    link = std::make_unique<WorkerLink>(loop, std::move(process.value()), std::move(handler));
+  }
+  Child& until_end() {
+    const auto deadline = loop.call_at(net::EventLoop::now() + 10s, [this] { loop.stop(); });
+    if (link) loop.run();
+    return *this;
+  }
+  net::EventLoop loop;
+  std::unique_ptr<WorkerLink> link;
+  Lines lines;
+  std::size_t messages = 0;
+  int hang_ups = 0, ends = 0;
+  std::string broken, spawn_error;
+  ProcessEnd end;
+};
+
+bool gone(pid_t pid) { return ::kill(pid, 0) != 0; }
+
+bool becomes_gone(pid_t pid) {
+  for (int i = 0; i < 200 && !gone(pid); ++i) ::usleep(10'000);
+  return gone(pid);
+}
+
+TEST(WorkerProcess, IsBornClean) {
+  ::setenv("DISTRIBUTED_COMPUTING_PASSWORD", "geheim", 1);
+  ::setenv("SOME_COPY", "geheim", 1);
+  ::setenv("DISTRIBUTED_COMPUTING_SLOT", "99", 1);
+  ::setenv("KEPT", "not geheim", 1);
+  const int leaked = ::dup2(0, 77);  // inheritable
+  SpawnOptions options = shell(
+      "ls -1 /proc/$$/fd; readlink /proc/$$/fd/0; echo slot $DISTRIBUTED_COMPUTING_SLOT; "
+      "env | grep -c geheim; echo $KEPT; grep -E 'SigBlk|SigIgn' /proc/$$/status | tr '\\n\\t' '  '; echo; ps -o pgid= "
+      "-p $$ | "
+      "tr -d ' '; echo $$; ulimit -n; echo err >&2");
+  options.environment = {"DISTRIBUTED_COMPUTING_SLOT=3"};
+  options.secret = "geheim";
+  options.open_files = rlimit{200, 200};
+  Child run(options);
+  const std::string pid = std::to_string(run.link->process().pid());
+  run.until_end();
+  ::close(leaked);
+  for (const char* name : {"DISTRIBUTED_COMPUTING_PASSWORD", "SOME_COPY", "DISTRIBUTED_COMPUTING_SLOT", "KEPT"})
+    ::unsetenv(name);
+  EXPECT_EQ(run.lines, (Lines{"0", "1", "2", "3", "4", "/dev/null", "slot 3", "1", "not geheim",
+                              "SigBlk: 0000000000000000 SigIgn: 0000000000000000 ", pid, pid, "200", "err"}));
+  EXPECT_EQ(run.end.exit_status, 0);
+}
+
+TEST(WorkerProcess, AProgramThatCannotBeExecutedIsNamed) {
+  SpawnOptions options;
+  options.command = {"/no/such/python", "-m", "x"};
+  EXPECT_EQ(Child(options).spawn_error, "/no/such/python cannot be executed (No such file or directory)");
+  options.command = {"/etc/passwd"};
+  EXPECT_EQ(Child(options).spawn_error, "/etc/passwd cannot be executed (Permission denied)");
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a zombie is left";
+}
+
+TEST(WorkerProcess, ItsEndIsTold) {
+  EXPECT_EQ(Child(shell("exit 7")).until_end().end.exit_status, 7);
+  const ProcessEnd killed = Child(shell("echo bye; kill -SEGV $$")).until_end().end;
+  EXPECT_EQ(killed.signal, SIGSEGV);
+  EXPECT_EQ(killed.exit_status, std::nullopt);
+  EXPECT_EQ(killed.last_output, "bye");
+}
+
+TEST(WorkerProcess, ChildrenThatItLeavesBehindAreKilled) {
+  Child run(shell("sleep 1000 & echo $!"));
+  run.until_end();
+  ASSERT_EQ(run.lines.size(), 1U);
+  EXPECT_TRUE(becomes_gone(std::stoi(run.lines[0])));
+}
+
+TEST(WorkerProcess, ItDiesWithTheObjectAndWithTheNode) {
+  pid_t pid = 0;
+  {
+    Child run(shell("trap '' TERM; sleep 1000"));
+    pid = run.link->process().pid();
+  }
+  EXPECT_TRUE(gone(pid));
+
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe(pipe.data()), 0);
+  const pid_t node = ::fork();
+  if (node == 0) {
+    auto process = WorkerProcess::spawn(shell("exec sleep 1000"));
+    const pid_t worker = process.value()->pid();
+    [[maybe_unused]] const auto written = ::write(pipe[1], &worker, sizeof worker);
+    ::kill(::getpid(), SIGKILL);
+  }
+  ASSERT_EQ(::read(pipe[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+  ::waitpid(node, nullptr, 0);
+  for (int i = 0; i < 200 && std::filesystem::exists(fmt::format("/proc/{}/exe", pid)) && !gone(pid); ++i)
+    ::usleep(10'000);
+  std::error_code none;
+  EXPECT_TRUE(gone(pid) || std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), none).empty())
+      << "it survived its node";
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+}
+
+TEST(WorkerLink, OutputWithoutEndIsReadInBoundedMemoryUntilTheEnd) {
+  Child run(shell("head -c 20000000 /dev/zero | tr '\\0' x; echo; echo last"));
+  run.until_end();
+  EXPECT_EQ(run.lines.size(), OutputLines::pieces_max + 2);
+  EXPECT_EQ(run.lines.back(), "last");
+}
+
+TEST(WorkerLink, AClosedChannelIsToldOnceAndNoEnd) {
+  Child run(shell("exec 3>&-; sleep 0.3; exit 4"));
+  run.until_end();
+  EXPECT_EQ(run.hang_ups, 1);
+  EXPECT_EQ(run.end.exit_status, 4);
+}
+
+TEST(WorkerLink, GarbageInTheChannelIsTold) {
+  Child run(shell("echo garbage >&3; sleep 1000"));
+  run.until_end();
+  EXPECT_EQ(run.broken.substr(0, 27), "what it sent cannot be read");
+  EXPECT_EQ(run.end.signal, SIGKILL);
+  EXPECT_EQ(run.ends, 1);
+}
+
+TEST(WorkerLink, MoreThanASocketHoldsIsQueuedAndUpdatesAreAnnouncedOnceTheyAreSent) {
+  Child run(shell("sleep 1000"));  // reads nothing
+  const wire::Claims& claims = *run.link->process().claims();
+  run.link->queue(wire::WorkerUpdate{1, Payload::copy("u")});
+  EXPECT_EQ(claims.update_sent.load(), 0U);
+  run.link->send();
+  EXPECT_EQ(claims.update_sent.load(), 1U);
+  for (std::uint64_t i = 0; i < 1000; ++i) run.link->queue(wire::WorkerJob{i, Payload(std::string(60'000, 'x'))});
+  run.link->queue(wire::WorkerUpdate{2, Payload::copy("u")});
+  run.link->send();
+  EXPECT_EQ(claims.update_sent.load(), 1U) << "it is still in the queue";
+  run.link->signal_group(SIGKILL);
+  run.until_end();
+  EXPECT_EQ(run.ends, 1);
+  run.link->queue(wire::Stop{});  // too late, and harmless
+  run.link->send();
+}
+
+}  // namespace
+}  // namespace dc::node
