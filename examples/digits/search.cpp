@@ -31,7 +31,7 @@ struct Point {
     return {.learning_rate = 0.4 / (1 << rate_step),
             .width = 8 << width_step,
             .weight_decay = decay_step == 0 ? 0.0 : 1e-6 * static_cast<double>(1 << (2 * decay_step)),
-            .epochs = 200};
+            .epochs = 80};
   }
 };
 

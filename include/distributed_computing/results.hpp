@@ -73,8 +73,7 @@ class Results {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t batch_max = 256;
-  static constexpr auto batch_time =
-      std::chrono::milliseconds(1);  ///< a slow range's items are not held back for longer
+  static constexpr auto batch_time = std::chrono::milliseconds(1);  ///< reading that takes longer is slow
   static constexpr auto short_wait = std::chrono::milliseconds(20);
   static constexpr auto look_again = std::chrono::milliseconds(200);  ///< whether there are more workers to feed
 
@@ -133,9 +132,9 @@ class Results {
   /// Room for one more job, when `more_bytes` are about to be submitted. Results to come count with their mean size so
   /// far.
   [[nodiscard]] bool has_room(std::size_t more_jobs, std::size_t more_bytes) const {
-    if (ahead() + more_jobs == 0) return true;
     const std::size_t to_come = options_.bounded ? (in_flight_ + more_jobs) * mean_result_bytes_ : 0;
-    return ahead() + more_jobs < window_ && bytes_ + more_bytes + to_come < detail::window_bytes;
+    if (ahead() + more_jobs < window_ && bytes_ + more_bytes + to_come < detail::window_bytes) return true;
+    return ahead() + more_jobs < std::max(1U, pool_->workers());  // however large they are: no worker is idle
   }
 
   /// Reads and submits some items as far as the window allows; false when it could not read any.
@@ -143,8 +142,9 @@ class Results {
     std::vector<std::string> batch;
     std::size_t batch_bytes = 0;
     const auto start = Clock::now();
+    slow_items_ = false;
     try {
-      while (!exhausted_ && batch.size() < batch_max && has_room(batch.size(), batch_bytes)) {
+      while (!exhausted_ && batch.size() < batch_ && has_room(batch.size(), batch_bytes)) {
         if (!next_item()) break;
         batch.push_back(detail::encode_item<Worker>(**position_));
         batch_bytes += batch.back().size();
@@ -155,6 +155,8 @@ class Results {
       exhausted_ = true;
       items_error_ = std::current_exception();  // thrown after the results of the items before it
     }
+    // What was read is not held back while a slow range makes the next item: batches grow as long as it is quick.
+    batch_ = slow_items_ ? 1 : std::min(2 * batch_, batch_max);
     if (batch.empty()) return false;
     submit(std::move(batch));
     return true;
@@ -225,6 +227,7 @@ class Results {
   ReadAhead options_;
   std::optional<std::ranges::iterator_t<Items>> position_;  ///< at the item that was used last
   bool exhausted_ = false;
+  std::size_t batch_ = 1;           ///< items to submit at once
   bool slow_items_ = false;         ///< the last batch ended because reading it took long
   std::exception_ptr items_error_;  ///< thrown by the caller's range
   std::size_t window_ = 0;

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from distributed_computing._items import arguments
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 
 WINDOW_JOBS = 2048  # limits::imap_window_jobs
 WINDOW_BYTES = 64 << 20  # limits::imap_window_bytes
+_WINDOW_MIN = 16
 _BATCH = 64
-_FOREVER = 1e10
+_BATCH_SECONDS = 0.001  # reading that takes longer is slow
+_SHORT_WAIT = 0.02  # seconds: results that come this quickly mean that jobs are short
+_LOOK_AGAIN = 0.2  # seconds: whether there are more workers to feed
 
 
 def payload_size(payload: bytes | list[Any]) -> int:
@@ -38,30 +42,46 @@ def pickled_item(item: Any, where: str) -> bytes | list[Any]:
 class ResultIterator:
     """Yields results while it reads items: ordered (`imap`) or as they come (`imap_unordered`).
 
-    An item whose job failed raises at its place; the iterator goes on with the next one after that. Leaving it unfinished
-    discards what is still under way. Not to be shared between threads.
+    Reads only a bounded number of items, and bytes, ahead of what was consumed: about two for each worker, more when jobs
+    are short. An item whose job failed raises at its place; the iterator goes on with the next one after that. Leaving it
+    unfinished discards what is still under way. Not to be shared between threads. `Results` of the C++ interface does
+    the same in the same words.
+
+    Args:
+        pool: where the jobs run.
+        items: what to run, see `Pool.map`.
+        ordered: results in the order of the items.
+        bounded: False when results that wait to be consumed do not count (map keeps them all anyway).
+        window: jobs under way at most.
     """
 
-    def __init__(self, pool: Pool, items: Iterable[Any], ordered: bool, window: int = WINDOW_JOBS) -> None:
+    def __init__(
+        self, pool: Pool, items: Iterable[Any], ordered: bool, bounded: bool = True, window: int = WINDOW_JOBS
+    ) -> None:
         if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
             raise TypeError(f"items must be an iterable of jobs, not {type(items).__name__}")
         self._pool = pool
         self._items = iter(items)
         self._ordered = ordered
+        self._bounded = bounded
         self._stream = pool._open_stream()
         self._window_max = window
-        self._window = min(window, max(16, 2 * pool._client.state()[0]))
+        self._window = 0
         self._index = 0  # items read so far
         self._exhausted = False
+        self._batch = 1  # items to submit at once
+        self._slow_items = False  # the last batch ended because reading it took long
         self._item_error: BaseException | None = None  # raised by the caller's iterator or for an item
-        self._first: int | None = None  # sequence of the first job of this iterator, if all are consecutive
-        self._sizes: dict[int, int] = {}
-        self._bytes = 0
-        self._order: list[int] = []  # ordered: sequences in the order of the items
-        self._next_place = 0
-        self._early: dict[int, tuple[Any, Any]] = {}  # ordered: outcomes that came before their turn
-        self._ready: list[tuple[int, Any, Any]] = []  # outcomes, the next one last
+        self._submitted = 0
+        self._yielded = 0
         self._in_flight = 0
+        self._bytes = 0  # arguments in flight, and results not consumed where they count
+        self._result_bytes = 0  # mean size of a result
+        self._sizes: dict[int, int] = {}  # of arguments in flight, by sequence
+        self._order: deque[int] = deque()  # ordered: sequences in the order of the items
+        self._early: dict[int, tuple[int, Any, Any]] = {}  # ordered: outcomes that came before their turn
+        self._ready: deque[tuple[int, Any, Any]] = deque()  # unordered: outcomes to be consumed
+        self._widen()
         self._feed()  # the first jobs start now, not when the first result is asked for
 
     def __iter__(self) -> ResultIterator:
@@ -81,88 +101,101 @@ class ResultIterator:
             TimeoutError: none came in time; the iterator can still be used.
             JobError, WorkerDied, JobTimeout: this job failed.
         """
-        if self._ready and not self._ordered:
-            return self._deliver(*self._ready.pop())
         try:
-            return self._wait(None if timeout is None else time.monotonic() + timeout)
+            deadline = None if timeout is None else monotonic() + timeout
+            while True:
+                # The workers must not run dry while the consumer works through what is ready; but it need not wait for a
+                # slow iterable.
+                if not self._exhausted and not self._slow_items and self._ahead() <= self._window >> 1:
+                    self._feed()
+                outcome = self._next_outcome()
+                if outcome is not None:
+                    return self._deliver(*outcome)
+                if self._take(0.0) or self._feed():
+                    continue
+                if self._submitted != self._yielded:
+                    self._wait(deadline)
+                elif self._item_error is not None:
+                    error, self._item_error = self._item_error, None
+                    raise error
+                else:
+                    self.close()
+                    raise StopIteration
         except KeyboardInterrupt:
             self._pool.close()
             raise
 
-    def _wait(self, deadline: float | None) -> Any:
-        while True:
-            if self._ordered and self._next_place < len(self._order):
-                sequence = self._order[self._next_place]
-                if sequence in self._early:
-                    self._next_place += 1
-                    if self._next_place >= 4096:
-                        del self._order[: self._next_place]
-                        self._next_place = 0
-                    return self._deliver(sequence, *self._early.pop(sequence))
-            elif not self._ordered and self._ready:
-                return self._deliver(*self._ready.pop())
-            if self._feed():
-                continue
-            waiting = self._in_flight if not self._ordered else len(self._order) - self._next_place
-            if waiting == 0:
-                if self._item_error is not None:
-                    error, self._item_error = self._item_error, None
-                    raise error
-                if self._exhausted:
-                    self.close()
-                    raise StopIteration
-                continue
-            if self._take(0.0):
-                continue
-            if self._window < self._window_max:
-                # The consumer waits: read further ahead next time.
-                self._window = min(self._window_max, self._window * 2)
-                if not self._exhausted and self._item_error is None and self._bytes < WINDOW_BYTES:
-                    continue
-            left = _FOREVER if deadline is None else deadline - time.monotonic()
-            if not self._take(max(0.0, left)) and deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError("no result within the timeout")
+    def _next_outcome(self) -> tuple[int, Any, Any] | None:
+        if self._ordered:
+            if not self._order or self._order[0] not in self._early:
+                return None
+            outcome = self._early.pop(self._order.popleft())
+        elif self._ready:
+            outcome = self._ready.popleft()
+        else:
+            return None
+        self._yielded += 1
+        if self._bounded:
+            self._bytes -= len(outcome[1])
+        return outcome
+
+    def _ahead(self) -> int:
+        """Return how many jobs count for the window."""
+        return self._submitted - self._yielded if self._bounded else self._in_flight
+
+    def _bytes_left(self) -> int:
+        """Return how many bytes of arguments may be read. Results to come count with their mean size so far."""
+        return WINDOW_BYTES - self._bytes - (self._in_flight * self._result_bytes if self._bounded else 0)
 
     def _feed(self) -> bool:
-        """Read and submit items as far as the window allows; stop early and return True when results are there."""
-        while (
-            self._in_flight < self._window
-            and (self._bytes < WINDOW_BYTES or not self._in_flight)
-            and not self._exhausted
-            and self._item_error is None
-        ):
-            batch: list[bytes | list[Any]] = []
-            room = min(_BATCH, self._window - self._in_flight)
-            batch_bytes = 0
-            try:
-                while (len(batch) < room and self._bytes + batch_bytes < WINDOW_BYTES) or not batch:
-                    item = next(self._items)
-                    payload = pickled_item(item, f"item {self._index}")
-                    self._index += 1
-                    batch.append(payload)
-                    batch_bytes += len(payload) if type(payload) is bytes else payload_size(payload)
-            except StopIteration:
-                self._exhausted = True
-            except BaseException as error:
+        """Read and submit some items as far as the window allows; return whether there were any."""
+        ahead = self._ahead()
+        room = min(self._batch, self._window - ahead)
+        bytes_left = self._bytes_left()
+        to_come = self._result_bytes if self._bounded else 0
+        free = max(1, self._workers) - ahead  # however large they are, each worker may have one
+        batch: list[bytes | list[Any]] = []
+        sizes: list[int] = []
+        end = monotonic() + _BATCH_SECONDS
+        self._slow_items = False
+        try:
+            while (
+                not self._exhausted
+                and self._item_error is None
+                and len(batch) < room
+                and (bytes_left > 0 or len(batch) < free)
+            ):
+                item = next(self._items)
+                where = self._index
                 self._index += 1
-                self._item_error = error  # raised after the results of the items before it
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-            if batch:
-                self._submit(batch)
-            if self._take(0.0):
-                return True
-        return False
+                payload = pickled_item(item, f"item {where}")
+                size = len(payload) if type(payload) is bytes else payload_size(payload)
+                batch.append(payload)
+                sizes.append(size)
+                bytes_left -= size + to_come
+                if monotonic() > end:
+                    self._slow_items = True
+                    break
+        except StopIteration:
+            self._exhausted = True
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self._item_error = error  # raised after the results of the items before it
+        # What was read is not held back while a slow iterable makes the next item: batches grow as long as it is quick.
+        self._batch = 1 if self._slow_items else min(2 * self._batch, _BATCH)
+        if batch:
+            self._submit(batch, sizes)
+        return bool(batch)
 
-    def _submit(self, batch: list[bytes | list[Any]]) -> None:
+    def _submit(self, batch: list[bytes | list[Any]], sizes: list[int]) -> None:
         first = self._stream.submit_many(batch)
-        for sequence, payload in enumerate(batch, first):
-            size = len(payload) if type(payload) is bytes else payload_size(payload)
-            self._bytes += size
-            if size:
-                self._sizes[sequence] = size
+        sequences = range(first, first + len(batch))
+        self._sizes.update(zip(sequences, sizes, strict=True))
         if self._ordered:
-            self._order.extend(range(first, first + len(batch)))
+            self._order.extend(sequences)
+        self._bytes += sum(sizes)
+        self._submitted += len(batch)
         self._in_flight += len(batch)
 
     def _take(self, timeout: float) -> bool:
@@ -170,17 +203,40 @@ class ResultIterator:
         if not outcomes:
             return False
         self._in_flight -= len(outcomes)
-        sizes = self._sizes
-        for sequence, _payload, _error in outcomes:
-            self._bytes -= sizes.pop(sequence, 0)
+        pop = self._sizes.pop
+        arguments_bytes = results_bytes = 0
+        for outcome in outcomes:
+            arguments_bytes += pop(outcome[0])
+            results_bytes += len(outcome[1])
+        self._bytes -= arguments_bytes
+        if self._bounded:
+            self._bytes += results_bytes
+        mean = results_bytes // len(outcomes)
+        self._result_bytes += (mean - self._result_bytes) // 2
         if self._ordered:
-            early = self._early
-            for sequence, payload, error in outcomes:
-                early[sequence] = (payload, error)
+            for outcome in outcomes:
+                self._early[outcome[0]] = outcome
         else:
-            outcomes.reverse()
-            self._ready[:0] = outcomes
+            self._ready.extend(outcomes)
         return True
+
+    def _wait(self, deadline: float | None) -> None:
+        """Wait for a result. When they come quickly, jobs are short and more of them must be under way; when results only
+        wait for their turn, workers would be idle."""
+        start = monotonic()
+        idle = self._in_flight <= self._workers and self._window < self._window_max
+        left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - start)
+        came = self._take(0.0 if idle else max(0.0, left))
+        if idle or (came and monotonic() - start < _SHORT_WAIT):
+            self._window *= 2
+        self._widen()
+        if not came and deadline is not None and monotonic() >= deadline:
+            raise TimeoutError("no result within the timeout")
+
+    def _widen(self) -> None:
+        self._workers = self._pool._client.state()[0]
+        two_each = min(max(_WINDOW_MIN, 2 * self._workers), self._window_max)
+        self._window = min(max(self._window, two_each), self._window_max)
 
     @staticmethod
     def _deliver(sequence: int, payload: Any, error: Any) -> Any:

@@ -167,7 +167,7 @@ class Pool:
             JobError, WorkerDied, JobTimeout: of the first item, in their order, that failed; the rest is abandoned.
             TypeError: an item cannot be used or pickled; the message names its index.
         """
-        results = ResultIterator(self, data, ordered=True, window=_MAP_WINDOW)
+        results = ResultIterator(self, data, ordered=True, bounded=False, window=_MAP_WINDOW)
         try:
             return list(results)
         finally:

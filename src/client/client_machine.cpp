@@ -250,7 +250,7 @@ void ClientMachine::become_ready() {
   if (wanted_ != 0) send(wire::WantWorkers{config_.pool, wanted_});
 }
 
-/// Sends waiting jobs as far as the window reaches, always at least one.
+/// Sends waiting jobs as far as the window reaches, always as many as there are workers: none is idle for its size.
 void ClientMachine::submit_waiting() {
   wire::SubmitJobs message{config_.pool, {}};
   std::size_t bytes = 0;
@@ -263,7 +263,7 @@ void ClientMachine::submit_waiting() {
     SubmittedJob& job = next.job;
     const std::size_t size = job.arguments.size();
     const bool room = sent_.size() < limits::submit_window_jobs && sent_bytes_ + size <= limits::submit_window_bytes;
-    if (!room && !sent_.empty()) break;
+    if (!room && sent_.size() >= std::max<std::size_t>(state_.workers, 1)) break;
     if (size > payload_bytes_max_) {
       deliver(next.stream, job.sequence, {{}, too_large_error("a job's argument", size, payload_bytes_max_)});
       waiting_.pop_front();

@@ -50,10 +50,12 @@ inline constexpr auto own_freeze_gap = 2s;
 inline constexpr auto unknown_pool_grace = 30s;
 
 // --- Flow -------------------------------------------------------------------------------------------------------
-/// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered (always one job).
+/// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered, but always one
+/// job for each worker.
 inline constexpr std::size_t submit_window_jobs = 16384;
 inline constexpr std::size_t submit_window_bytes = std::size_t{256} << 20;
-/// imap and imap_unordered read the caller's iterator at most this far ahead of what was consumed.
+/// imap and imap_unordered read the caller's iterator at most this far ahead of what was consumed, but always
+/// one job for each worker.
 inline constexpr std::size_t imap_window_jobs = 2048;
 inline constexpr std::size_t imap_window_bytes = std::size_t{64} << 20;
 

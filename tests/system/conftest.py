@@ -21,6 +21,9 @@ BIN = Path(sys.executable).parent
 HERE = Path(__file__).resolve().parent
 PASSWORD = "correct horse 123456"
 
+# A shell's background jobs ignore Ctrl-C, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = 30.0) -> Any:
     """Poll until the condition holds; return its value. Fail with `what` when it takes too long."""

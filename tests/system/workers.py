@@ -87,6 +87,9 @@ class Hostile(WorkerInterface):
         time.sleep(seconds)
         return seconds
 
+    def makes(self, size):
+        return bytes(size)
+
     def hangs(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(1000)
