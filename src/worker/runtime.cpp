@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +35,22 @@ wire::Claims& map_claims() {
     ::_exit(2);
   }
   return *static_cast<wire::Claims*>(memory);
+}
+
+/// The node is gone: ends this process and what the user's code has started, which shares its group.
+[[noreturn]] void end_with_group() {
+  if (::getpgrp() == ::getpid()) ::kill(0, SIGKILL);
+  ::_exit(1);
+}
+
+/// Until here the node's death was a SIGKILL for this process alone. `outbox_`'s thread, which runs before any of the
+/// user's code, takes the signal when the user's threads block it.
+void end_with_node() {
+  const int node_gone = SIGRTMAX;
+  const pid_t node = ::getppid();
+  std::signal(node_gone, [](int) { end_with_group(); });
+  ::prctl(PR_SET_PDEATHSIG, node_gone);
+  if (::getppid() != node) end_with_group();  // it died in between
 }
 
 class Runtime {
@@ -83,7 +100,7 @@ class Runtime {
 
   void receive() {
     std::vector<wire::ToWorker> messages;
-    if (wire::receive_packet(wire::worker_socket_fd, true, messages) == wire::SocketResult::closed) ::_exit(1);
+    if (wire::receive_packet(wire::worker_socket_fd, true, messages) == wire::SocketResult::closed) end_with_group();
     for (wire::ToWorker& message : messages) {
       std::visit([this](auto&& body) { take(std::move(body)); }, std::move(message));
     }
@@ -138,6 +155,7 @@ int run_worker(const Construct& construct) {
   ::fcntl(wire::worker_socket_fd, F_SETFD, FD_CLOEXEC);
   ::fcntl(wire::worker_claims_fd, F_SETFD, FD_CLOEXEC);
   std::signal(SIGINT, SIG_IGN);  // Ctrl-C is for the node and the client
+  end_with_node();
   try {
     return Runtime(construct).run();
   } catch (const std::exception& error) {

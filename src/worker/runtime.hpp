@@ -33,7 +33,7 @@ struct ConstructionError : std::exception {
 using Construct = std::function<std::unique_ptr<JobRunner>(const wire::Begin& begin)>;
 
 /// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the constructor raises (returns 1) or
-/// the node is gone (the process ends at once). Never throws.
+/// the node is gone (the process and its group end at once). Never throws.
 int run_worker(const Construct& construct);
 
 }  // namespace dc::worker

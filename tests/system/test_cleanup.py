@@ -7,6 +7,8 @@ import sys
 import time
 
 from conftest import alive, wait_until
+from distributed_computing.api import Pool
+from workers import Calculator, Hostile
 
 SCRIPT = """
 import sys, time
@@ -47,27 +49,21 @@ def test_ctrl_c_at_a_head_with_its_node_ends_both(cluster):
     wait_until(lambda: not cluster.leftovers(), "nothing is left", 5)
 
 
-def test_workers_die_with_a_killed_node_and_so_do_their_children(cluster):
+def test_workers_die_with_a_killed_node_and_so_do_their_children(cluster, pool_arguments, tmp_path):
     cluster.head()
     node = cluster.node(workers=1)
-    client = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, cluster.password, str(cluster.port)],
-        env=cluster.environment("client"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    pids = wait_until(lambda: cluster.worker_pids("busy"), "jobs run")
-    node.kill()
-    node.wait()
-    wait_until(lambda: not any(alive(pid) for pid in pids), "the workers are gone", 1)
-    client.kill()
-    client.wait()
+    child = tmp_path / "child"
+    with Pool(Hostile, None, *pool_arguments) as pool:
+        pool.submit("starts_a_child", child)
+        pids = wait_until(lambda: cluster.worker_pids("busy"), "the job runs")
+        pids.append(int(wait_until(lambda: child.exists() and child.read_text(), "its child runs")))
+        assert all(alive(pid) for pid in pids)
+        node.kill()
+        node.wait()
+        wait_until(lambda: not any(alive(pid) for pid in pids), "they are gone", 1)
 
 
 def test_a_forked_child_does_not_disturb_the_pool(cluster, pool_arguments):
-    from distributed_computing.api import Pool
-    from workers import Calculator
-
     cluster.head()
     cluster.node(workers=1)
     with Pool(Calculator, None, *pool_arguments) as pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -89,6 +90,12 @@ class Hostile(WorkerInterface):
 
     def makes(self, size):
         return bytes(size)
+
+    def starts_a_child(self, pid_file):
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        child = subprocess.Popen(["sleep", "1000"])
+        Path(pid_file).write_text(str(child.pid))
+        child.wait()
 
     def hangs(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
