@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: help setup build test test-unit test-asan test-tsan test-python demo bench lint format clean
+.PHONY: help setup build test test-unit test-asan test-tsan test-python demo bench lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ bench: build     ## speed side by side with multiprocessing.Pool and dask.distri
 lint: setup      ## formatting and static checks
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs clang-format --dry-run --Werror
 	@.venv/bin/ruff check -q . && .venv/bin/ruff format -q --check .
+
+tidy: build      ## look for mistakes with clang-tidy (slow; .clang-tidy says what for)
+	@git ls-files 'src/*.cpp' 'python/*.cpp' | xargs -P2 -n4 clang-tidy -p build/dev --quiet
 
 format: setup    ## rewrite all sources in the house style
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs clang-format -i
