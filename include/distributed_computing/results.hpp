@@ -42,7 +42,7 @@ class Results {
       : pool_(std::move(pool)), stream_(pool_->open_stream()), items_(std::move(items)), options_(read_ahead) {
     widen();
   }
-  Results(Results&&) = default;
+  Results(Results&&) noexcept = default;
 
   class iterator {
    public:

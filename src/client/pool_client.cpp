@@ -130,7 +130,7 @@ void PoolClient::close(Duration timeout) {
 
 Outcomes<bool> PoolClient::wait_open(Duration timeout) {
   if (impl_->in_forked_child()) return forked_failure();
-  const auto opened = impl_->wait(timeout, [&] { return impl_->open; });
+  auto opened = impl_->wait(timeout, [&] { return impl_->open; });
   const std::lock_guard lock(impl_->mutex);
   // A pool that was open and has failed since says so at the next call, not here.
   if (impl_->open) return true;
