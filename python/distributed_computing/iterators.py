@@ -82,7 +82,9 @@ class ResultIterator:
         self._early: dict[int, tuple[int, Any, Any]] = {}  # ordered: outcomes that came before their turn
         self._ready: deque[tuple[int, Any, Any]] = deque()  # unordered: outcomes to be consumed
         self._widen()
-        self._feed()  # the first jobs start now, not when the first result is asked for
+        # The first jobs start now, not when the first result is asked for.
+        while self._feed() and not self._slow_items:
+            pass
 
     def __iter__(self) -> ResultIterator:
         return self
