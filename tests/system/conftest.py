@@ -79,11 +79,11 @@ class Cluster:
             "PYTHONPATH": path.rstrip(os.pathsep),
         }
 
-    def start(self, name: str, *arguments: str, wait: bool = True) -> subprocess.Popen[bytes]:
-        """Start one start_node process; its output goes to NAME.log."""
+    def start(self, name: str, *arguments: str, port: int | None = None) -> subprocess.Popen[bytes]:
+        """Start one start_node process; its output goes to NAME.log. `port`: another way to the head."""
         with open(self.root / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
-                [str(BIN / "start_node"), "-p", str(self.port), *arguments],
+                [str(BIN / "start_node"), "-p", str(port or self.port), *arguments],
                 env=self.environment(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -101,9 +101,11 @@ class Cluster:
         wait_until(lambda: self.status() is not None, "the head answers")
         return process
 
-    def node(self, name: str = "node", workers: int = 2, *arguments: str) -> subprocess.Popen[bytes]:
+    def node(
+        self, name: str = "node", workers: int = 2, *arguments: str, port: int | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a node and wait until the head knows it."""
-        process = self.start(name, "--workers", str(workers), *arguments)
+        process = self.start(name, "--workers", str(workers), *arguments, port=port)
         wait_until(lambda: any(n["pid"] == process.pid for n in self.nodes()), f"{name} has joined")
         return process
 
