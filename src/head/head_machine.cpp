@@ -51,7 +51,8 @@ std::string HeadMachine::what_is_left() const {
   };
   count(pools_.size(), "pools");
   count(programs_.size(), "programs");
-  count(places_.size(), "places of workers");
+  for (const auto& [worker, place] : places_)
+    left += fmt::format("{}worker {:x} of node {:x}", left.empty() ? "" : ", ", worker.value, place.node.value);
   return left;
 }
 

@@ -56,6 +56,7 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   pool.resuming = event.resumed;
   if (event.resumed) {
     pool.hold_until = state.start + limits::recovery_hold;
+    pool.awaits_base = !pool.options.keep_updates_history;
     state.adopt_reported(pool, out);
   }
   state.sharing_dirty = true;
@@ -77,6 +78,7 @@ void Scheduler::on(const PoolResumed& event, TimePoint now, Commands& out) {
   for (auto& [node_id, node] : state.nodes) {
     if (!node->pools.contains(pool->id)) continue;
     out.emplace_back(ActivatePoolOnNode{node_id, pool->id});
+    state.stop_outdated(*node, *pool, out);
     state.send_updates(*node, *pool, out);
   }
   state.sharing_dirty = true;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "text.hpp"
+#include "wire/framing.hpp"
 
 namespace dc::sim {
 namespace {
@@ -53,6 +54,7 @@ void HeadProcess::stop(bool in_order) {
 void HeadProcess::opened(const ConnectionPtr& connection) {
   const PeerIdentity& who = connection->who;
   sessions_[connection->session] = connection;
+  world_.note(name(), "accepts {} as session {}", who.host, connection->session.value);
   machine_->session_opened(connection->session, {who.role, who.id, who.host, 1, who.host}, world_.now(), effects_);
   schedule_flush();
 }
@@ -124,6 +126,7 @@ void HeadProcess::arm(TimePoint when) {
 void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
+  world_.note(name(), "sends {} in session {}", wire::name_of(effect.message), effect.session.value);
   sends[effect.session].push_back({std::move(effect.message), effect.lane});
 }
 

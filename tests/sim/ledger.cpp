@@ -32,7 +32,8 @@ void Ledger::check_error(const std::string& name, const PoolRecord& in, const Jo
       return;
     case ErrorKind::worker_died:
     case ErrorKind::job_timeout:
-      if (job.deaths < allowed)
+      // An exception that is retried counts like a death.
+      if (job.deaths + (in.options.retry_exceptions ? job.finished : 0) < allowed)
         world_.violation("{} is blamed for {} deaths, but saw only {}: {}", name, allowed, job.deaths, error.message);
       return;
     case ErrorKind::worker_init_error:

@@ -168,18 +168,21 @@ void Network::add(Link& link, const ConnectionPtr& connection) {
   link.connections.push_back(connection);
 }
 
-void Network::dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed) {
+DialPtr Network::dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed) {
   Link& way = link(who.host);
   const auto dial = std::make_shared<Dial>(Dial{std::move(who), true, std::move(failed)});
   const auto fail_after = [dial, &peer](Duration delay) { peer.run_after(delay, [dial] { dial->fail(); }); };
   const Duration round_trip = 2 * world_.chance.skewed(way.latency_min, way.latency_max);
-  if (way.silent[0] || way.silent[1]) return fail_after(world_.chance.between(1s, 10s));
-  if (!head_->alive()) return fail_after(round_trip);
-  fail_after(limits::handshake_deadline);
+  if (way.silent[0] || way.silent[1]) {
+    fail_after(world_.chance.between(1s, 10s));
+    return dial;
+  }
+  fail_after(head_->alive() ? Duration(limits::handshake_deadline) : round_trip);
   world_.after(round_trip, [this, dial, &peer, fail_after] {
     if (!head_->alive()) return fail_after(1ms);
     head_->run([this, dial, &peer] { reach_head(dial, peer); });
   });
+  return dial;
 }
 
 void Network::reach_head(const DialPtr& dial, Endpoint& peer) {

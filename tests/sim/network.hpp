@@ -121,7 +121,7 @@ class Network {
   [[nodiscard]] std::map<std::string, Link>& links() { return links_; }
 
   /// One attempt to connect. `failed` is called in the peer's process, unless opened() is.
-  void dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed);
+  DialPtr dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed);
   void silence(Link& link, Side towards, Duration time);
   /// The process stands still from now on: who is connected to it hears nothing.
   void expect_silence_of(Endpoint& frozen);

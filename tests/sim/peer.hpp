@@ -38,8 +38,9 @@ class Peer : public Endpoint {
     retry_ = limits::reconnect_delay_min;
     session_opened();
   }
-  void received(const ConnectionPtr&, std::vector<wire::Message>&& messages) final {
-    for (const wire::Message& message : messages) note_message(world_, "head", name(), message);
+  void received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) final {
+    for (const wire::Message& message : messages)
+      note_message(world_, fmt::format("head#{}", connection->session.value), name(), message);
     heard(std::move(messages));
   }
   void closed(const ConnectionPtr& connection) final {
@@ -69,12 +70,13 @@ class Peer : public Endpoint {
   /// The process is gone.
   void end_dialling(bool in_order) {
     end_life();
+    if (dial_) dial_->pending = false;
     if (connection_) std::exchange(connection_, {})->close(Side::peer, in_order);
   }
 
  private:
   void dial() {
-    network_.dial(*this, identity_, [this] { dial_again(); });
+    dial_ = network_.dial(*this, identity_, [this] { dial_again(); });
   }
   void dial_again() {
     const Duration pause = retry_ * static_cast<int>(world_.chance.between(70, 130)) / 100;
@@ -84,6 +86,7 @@ class Peer : public Endpoint {
 
   Network& network_;
   PeerIdentity identity_;
+  DialPtr dial_;
   ConnectionPtr connection_;
   Duration retry_{};
   TimePoint closed_at_{};

@@ -113,12 +113,15 @@ void WorkerProcess::take(wire::WorkerUpdate& message) {
 
 void WorkerProcess::begin_update() {
   const UpdateNumber number = updates_.front().number;
+  const std::string_view payload = updates_.front().payload.view();
+  if (payload.substr(0, payload.find(' ')) != fmt::format("u{}", number))
+    world_.violation("update {} of pool {} arrives as \"{}\"", number, short_name(facts.pool.value),
+                     payload.substr(0, 40));
   updates_.pop_front();
-  // Without history a worker begins somewhere, never before what it may skip; from there on it sees every update.
-  const bool first_without_history = !ledger_.pool(facts.pool).options.keep_updates_history && applied_ == facts.base;
-  if (number <= applied_ || (number != applied_ + 1 && !(first_without_history && !constructed_)))
+  if (number != applied_ + 1)
     world_.violation("worker {} of pool {} gets update {} after update {}", name_of_worker(facts.id),
                      short_name(facts.pool.value), number, applied_);
+  if (!outbox_.empty()) later(flush_delay, [this] { flush(); });
   activity_ = Activity::updating;
   later(conduct_.update, [this, number] {
     activity_ = Activity::nothing;
