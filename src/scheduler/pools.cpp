@@ -57,8 +57,9 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   if (event.resumed) {
     pool.hold_until = state.start + limits::recovery_hold;
     pool.awaits_base = !pool.options.keep_updates_history;
-    state.adopt_reported(pool, out);
   }
+  // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.
+  state.adopt_reported(pool, out);
   state.sharing_dirty = true;
   state.touch(pool);
   state.note_change(pool);
@@ -177,7 +178,7 @@ void Scheduler::flush(TimePoint now, Commands& out) {
     if (!pool) continue;
     pool->dirty = false;
     state.dispatch(*pool, now, out);
-    if (pool->applied_dirty) state.check_applied(*pool, out);
+    if (pool->applied_dirty) state.check_applied(*pool, now, out);
   }
   for (const PoolId id : state.changed) {
     Pool* pool = state.find_pool(id);

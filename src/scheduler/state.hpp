@@ -171,6 +171,7 @@ struct Scheduler::State {
   void stop_worker(Worker& worker, Commands& out);
   void make_leave(Worker& worker, Commands& out);
   void remove_worker(Worker& worker);
+  static void forget_claim(Pool& pool, const Worker& worker, const Attempt& attempt);
   void became_hungry(Worker& worker);
   static bool usable(const Worker& worker);
   void release(Worker& worker, const Attempt& attempt, TimePoint now, Commands& out);
@@ -190,7 +191,7 @@ struct Scheduler::State {
   // updates.cpp
   void open_on(Node& node, Pool& pool, Commands& out);
   void send_updates(Node& node, Pool& pool, Commands& out);
-  void check_applied(Pool& pool, Commands& out);
+  void check_applied(Pool& pool, TimePoint now, Commands& out);
   static void forget_applied(Pool& pool);
   void stop_outdated(Node& node, Pool& pool, Commands& out);
 

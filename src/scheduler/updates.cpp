@@ -44,7 +44,8 @@ void Scheduler::State::stop_outdated(Node& node, Pool& pool, Commands& out) {
   }
 }
 
-void Scheduler::State::check_applied(Pool& pool, Commands& out) {
+void Scheduler::State::check_applied(Pool& pool, TimePoint now, Commands& out) {
+  if (pool.resuming || now < pool.hold_until) return;  // workers that lack updates may still come back
   pool.applied_dirty = false;
   forget_applied(pool);
   UpdateNumber lowest = pool.updates;

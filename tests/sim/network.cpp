@@ -92,6 +92,7 @@ void Connection::arrive(Side to, Item item) {
 }
 
 void Connection::hand_in(Side to, Item item) {
+  if (!end(to).alive()) return close(to, true);  // nobody is there any more
   end(to).run([self = shared_from_this(), to, item = std::move(item)]() mutable {
     Endpoint& process = self->end(to);
     const bool waiting = to == Side::peer && self->dial_->pending;
@@ -170,7 +171,7 @@ void Network::add(Link& link, const ConnectionPtr& connection) {
 
 DialPtr Network::dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed) {
   Link& way = link(who.host);
-  const auto dial = std::make_shared<Dial>(Dial{std::move(who), true, std::move(failed)});
+  const auto dial = std::make_shared<Dial>(Dial{std::move(who), true, std::move(failed), {}});
   const auto fail_after = [dial, &peer](Duration delay) { peer.run_after(delay, [dial] { dial->fail(); }); };
   const Duration round_trip = 2 * world_.chance.skewed(way.latency_min, way.latency_max);
   if (way.silent[0] || way.silent[1]) {
@@ -190,6 +191,7 @@ void Network::reach_head(const DialPtr& dial, Endpoint& peer) {
   Link& way = link(dial->who.host);
   if (way.silent[0] || way.silent[1]) return;
   const auto connection = std::make_shared<Connection>(world_, way, SessionId{next_session_++}, dial, peer, *head_);
+  dial->connection = connection;
   add(way, connection);
   head_->opened(connection);
   connection->open_peer();

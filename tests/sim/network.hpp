@@ -33,6 +33,7 @@ struct Dial {
   PeerIdentity who;
   bool pending = true;
   std::function<void()> failed;
+  std::weak_ptr<Connection> connection;  ///< once the head has accepted it
   void fail() {
     if (std::exchange(pending, false)) failed();
   }

@@ -70,8 +70,11 @@ class Peer : public Endpoint {
   /// The process is gone.
   void end_dialling(bool in_order) {
     end_life();
-    if (dial_) dial_->pending = false;
-    if (connection_) std::exchange(connection_, {})->close(Side::peer, in_order);
+    if (dial_) {
+      dial_->pending = false;
+      if (const ConnectionPtr half_open = dial_->connection.lock()) half_open->close(Side::peer, in_order);
+    }
+    connection_.reset();
   }
 
  private:

@@ -36,7 +36,8 @@ void draw_options(Chance& chance, PoolPlan& pool) {
   if (pool.hangs > 0 || chance.percent(10))
     options.job_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(3 * pool.job_max + 200ms);
   if (pool.constructor.hangs > 0 || chance.percent(10))
-    options.init_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(3 * pool.construction + 200ms);
+    options.init_timeout =
+        std::chrono::duration_cast<std::chrono::milliseconds>(3 * pool.construction + 3 * pool.update_time + 200ms);
 }
 
 void draw_load(Chance& chance, PoolPlan& pool) {

@@ -152,6 +152,7 @@ void WorkerProcess::begin_job() {
   check_updates_before(sequence, job);
   activity_ = Activity::running;
   running_ = sequence;
+  unsent_ = 0;
   ++job.started;
   ++ledger_.jobs_run;
   world_.note("worker", "{} runs job {} of pool {}", name_of_worker(facts.id), sequence, short_name(facts.pool.value));
@@ -166,6 +167,7 @@ void WorkerProcess::finish_job(std::uint64_t index, JobSequence sequence) {
   ++job.finished;
   activity_ = Activity::nothing;
   running_ = 0;
+  unsent_ = sequence;
   const auto elapsed =
       static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(job.duration).count());
   if (job.conduct == Conduct::raises) {
@@ -190,6 +192,7 @@ void WorkerProcess::flush() {
   if (outbox_.empty() || end_) return;
   std::move(outbox_.begin(), outbox_.end(), std::back_inserter(socket_));
   outbox_.clear();
+  unsent_ = 0;
   readable_();
 }
 
@@ -203,7 +206,8 @@ void WorkerProcess::signal(int number) {
 void WorkerProcess::die(node::ProcessEnd end) {
   if (end_) return;
   world_.note("worker", "{} ends ({})", name_of_worker(facts.id), end.signal.value_or(end.exit_status.value_or(0)));
-  if (running_ != 0) ++ledger_.job(facts.pool, running_).deaths;
+  // The node cannot tell a job whose answer died with the process from one that still ran.
+  if (const JobSequence blamed = running_ != 0 ? running_ : unsent_) ++ledger_.job(facts.pool, blamed).deaths;
   end_ = std::move(end);
   outbox_.clear();
   life_.reset();

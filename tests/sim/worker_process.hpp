@@ -85,6 +85,7 @@ class WorkerProcess {
   UpdateNumber received_ = 0, applied_ = 0;
   Activity activity_ = Activity::nothing;
   JobSequence running_ = 0;
+  JobSequence unsent_ = 0;  ///< the latest job, if it has ended and its answer is still here
   bool begun_ = false, history_end_ = false, constructed_ = false, stop_ = false;
 };
 
