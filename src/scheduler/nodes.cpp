@@ -169,7 +169,7 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
   for (auto& [pool_id, entry] : node.pools) {
     Pool* pool = state.find_pool(pool_id);
     if (!pool || pool->resuming) continue;
-    state.stop_outdated(node, *pool, out);
+    state.stop_outdated(node, *pool, out);  // first: they must not be sent what comes after a gap
     state.send_updates(node, *pool, out);
   }
   state.sharing_dirty = true;

@@ -17,7 +17,7 @@ void Scheduler::State::open_on(Node& node, Pool& pool, Commands& out) {
 
 void Scheduler::State::send_updates(Node& node, Pool& pool, Commands& out) {
   const auto has = node.pools.find(pool.id);
-  if (has == node.pools.end() || !node.connected || has->second.forget_at != never) return;
+  if (has == node.pools.end() || !node.connected || has->second.forget_at != never || pool.resuming) return;
   UpdateNumber& sent = has->second.updates;
   // Without history only the latest ones can still be in the log.
   const UpdateNumber first = pool.log_base();
