@@ -67,6 +67,8 @@ void ClientProcess::shut_down() {
 // --- The machine ------------------------------------------------------------------------------------------------
 
 void ClientProcess::session_opened() {
+  // So long away: the pool was perhaps closed, and is opened again with nothing done.
+  if (world_.now() - last_session_ > limits::client_return_grace - 8s) ledger_.excuse_pool(pool_);
   machine_->session_opened(limits::payload_bytes_max_default, world_.now());
   flush();
 }
@@ -77,6 +79,7 @@ void ClientProcess::heard(std::vector<wire::Message>&& messages) {
 }
 
 void ClientProcess::session_closed() {
+  last_session_ = world_.now();
   machine_->session_closed("the connection broke");
   flush();
 }

@@ -51,7 +51,7 @@ class ClientProcess : public Peer {
   PoolId pool_;
   std::optional<client::ClientMachine> machine_;
   bool closing_ = false, over_ = false, user_awake_ = false, ended_ = false;
-  TimePoint armed_for_ = never;
+  TimePoint armed_for_ = never, last_session_{};
 
   std::size_t submitted_ = 0, consumed_ = 0, updates_ = 0;
   std::deque<JobSequence> arrived_;  ///< outcomes that the consumer has not taken

@@ -19,7 +19,7 @@ Cluster::Cluster(std::uint64_t seed, bool tracing)
     : seed_(seed),
       world_(seed, tracing),
       plan_(plan_of(world_)),
-      head_(world_, plan_, [this](WorkerId id) { return find_worker(id); }) {
+      head_(world_, ledger_, plan_, [this](WorkerId id) { return find_worker(id); }) {
   network_.set_head(head_);
 }
 

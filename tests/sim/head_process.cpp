@@ -24,8 +24,8 @@ std::vector<std::pair<PoolId, Attempt>> finished_in(const wire::Message& message
 
 }  // namespace
 
-HeadProcess::HeadProcess(World& world, const Plan& plan, FindWorker find_worker)
-    : Endpoint(world, "head"), plan_(plan), find_worker_(std::move(find_worker)) {}
+HeadProcess::HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker)
+    : Endpoint(world, "head"), ledger_(ledger), plan_(plan), find_worker_(std::move(find_worker)) {}
 
 void HeadProcess::start() {
   begin_life();
@@ -33,6 +33,7 @@ void HeadProcess::start() {
   const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
   machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
+  for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
   effects_.clear();
   flush_scheduled_ = false;
   armed_for_ = never;
@@ -56,12 +57,24 @@ void HeadProcess::opened(const ConnectionPtr& connection) {
   sessions_[connection->session] = connection;
   world_.note(name(), "accepts {} as session {}", who.host, connection->session.value);
   machine_->session_opened(connection->session, {who.role, who.id, who.host, 1, who.host}, world_.now(), effects_);
+  if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
   schedule_flush();
+}
+
+/// A node that does not say in time what it has loses its jobs to others.
+void HeadProcess::excuse_later(const std::string& host, Duration grace) {
+  run_after(grace - 1ms, [this, host, reports = reports_[host]] {
+    if (reports_[host] == reports) ledger_.excuse_host(host);
+  });
 }
 
 void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) {
   for (wire::Message& message : messages) {
     note_message(world_, connection->who.host, name(), message);
+    if (const auto* state = std::get_if<wire::NodeState>(&message)) {
+      ++reports_[connection->who.host];
+      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
+    }
     hear(connection, std::move(message));
   }
   schedule_flush();
@@ -87,6 +100,8 @@ void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message)
 
 void HeadProcess::closed(const ConnectionPtr& connection) {
   if (sessions_.erase(connection->session) == 0) return;
+  const PeerIdentity& who = connection->who;
+  if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
   machine_->session_closed(connection->session, world_.now(), effects_);
   schedule_flush();
 }
@@ -126,8 +141,18 @@ void HeadProcess::arm(TimePoint when) {
 void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
+  if (const auto session = sessions_.find(effect.session); session != sessions_.end())
+    note_work(effect.message, session->second->who.host);
   world_.note(name(), "sends {} in session {}", wire::name_of(effect.message), effect.session.value);
   sends[effect.session].push_back({std::move(effect.message), effect.lane});
+}
+
+/// Which job was given to whom.
+void HeadProcess::note_work(const wire::Message& message, const std::string& host) {
+  if (const auto* start = std::get_if<wire::StartWorker>(&message)) pools_of_[start->worker] = start->pool;
+  const auto* run = std::get_if<wire::RunJobs>(&message);
+  if (!run) return;
+  for (const wire::RunItem& item : run->items) ledger_.handed(pools_of_.at(run->worker), item.attempt.sequence, host);
 }
 
 void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {

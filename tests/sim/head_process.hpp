@@ -18,7 +18,7 @@ class HeadProcess : public Endpoint {
   /// The worker with this id, wherever it lives; null: there is none.
   using FindWorker = std::function<const WorkerProcess*(WorkerId)>;
 
-  HeadProcess(World& world, const Plan& plan, FindWorker find_worker);
+  HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker);
 
   void start();
   /// `in_order`: it says goodbye first.
@@ -38,9 +38,12 @@ class HeadProcess : public Endpoint {
   void carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void hear(const ConnectionPtr& connection, wire::Message&& message);
+  void note_work(const wire::Message& message, const std::string& host);
+  void excuse_later(const std::string& host, Duration grace);
   void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
 
+  Ledger& ledger_;
   const Plan& plan_;
   FindWorker find_worker_;
   std::optional<head::HeadMachine> machine_;
@@ -48,6 +51,8 @@ class HeadProcess : public Endpoint {
   bool flush_scheduled_ = false;
   TimePoint armed_for_ = never, started_at_{};
   std::map<SessionId, ConnectionPtr> sessions_;
+  std::map<WorkerId, PoolId> pools_of_;
+  std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
 };
 
 }  // namespace dc::sim

@@ -5,6 +5,26 @@
 
 namespace dc::sim {
 
+void Ledger::started(PoolId id, JobSequence sequence, const std::string& host) {
+  PoolRecord& in = pool(id);
+  JobRecord& record = job(id, sequence);
+  ++jobs_run;
+  const int retries = in.options.retry_exceptions && record.conduct == Conduct::raises ? record.finished : 0;
+  if (++record.started > 1 + record.excuses + retries)
+    world_.violation("job {} of pool {} runs on {} for the {}. time, with {} reasons to run again", sequence,
+                     short_name(id.value), host, record.started, record.excuses + retries);
+}
+
+void Ledger::excuse_host(const std::string& host) {
+  for (auto& [id, in] : pools_) {
+    for (JobRecord& record : in.jobs) record.excuses += record.delivered == 0 && record.host == host;
+  }
+}
+
+void Ledger::excuse_pool(PoolId id) {
+  for (JobRecord& record : pool(id).jobs) record.excuses += record.delivered == 0;
+}
+
 void Ledger::outcome(PoolId id, std::uint64_t stream, JobSequence sequence, const Outcome& outcome) {
   const std::string name = fmt::format("job {} of pool {}", sequence, short_name(id.value));
   PoolRecord& in = pool(id);

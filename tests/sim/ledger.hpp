@@ -28,7 +28,8 @@ struct JobRecord {
   int started = 0;       ///< executions
   int finished = 0;      ///< executions that came to their end
   int deaths = 0;        ///< executions during which the worker ended
-  int excuses = 0;       ///< reasons to run it again that have happened since it was first handed to a worker
+  int excuses = 0;       ///< things that happened which are a reason to run it again
+  std::string host;      ///< where the head sent it last
   int delivered = 0;     ///< outcomes that its caller got
   bool dropped = false;  ///< its caller does not want it any more
 };
@@ -56,6 +57,12 @@ class Ledger {
   static std::string value_of(PoolId pool, JobSequence sequence) {
     return fmt::format("{:x}/{}", pool.value, sequence);
   }
+  void handed(PoolId pool, JobSequence sequence, const std::string& host) { job(pool, sequence).host = host; }
+  /// The job begins to run there. It may only do so again for a reason.
+  void started(PoolId pool, JobSequence sequence, const std::string& host);
+  /// What ran or waits on this host is lost, or may be.
+  void excuse_host(const std::string& host);
+  void excuse_pool(PoolId pool);
   void outcome(PoolId pool, std::uint64_t stream, JobSequence sequence, const Outcome& outcome);
   /// At the end: every job of every pool that lived to see it has its outcome.
   void all_delivered() const;

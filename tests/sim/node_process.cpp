@@ -26,6 +26,7 @@ void NodeProcess::crash() {
 }
 
 void NodeProcess::end(bool in_order) {
+  ledger_.excuse_host(name());
   end_dialling(in_order);
   machine_.reset();
   workers_.clear();
@@ -184,7 +185,7 @@ void NodeProcess::carry_out(node::SpawnWorker& effect) {
   if (conduct.constructor_raises || conduct.constructor_dies || conduct.constructor_hangs)
     ++ledger_.pool(pool).constructors_failed;
   workers_[id] = std::make_unique<WorkerProcess>(
-      world_, ledger_, WorkerProcess::Facts{id, pool, base}, conduct, [this, id] { worker_readable(id); },
+      world_, ledger_, WorkerProcess::Facts{id, pool, name(), base}, conduct, [this, id] { worker_readable(id); },
       [this, id] { worker_ended(id); });
   machine_->worker_spawned(id, ++pids_, workers_[id]->claims(), world_.now(), effects_);
 }

@@ -19,7 +19,7 @@ JobSequence sequence_in(std::string_view arguments) {
 
 WorkerProcess::WorkerProcess(World& world, Ledger& ledger, Facts given, WorkerConduct conduct,
                              std::function<void()> readable, std::function<void()> ended)
-    : facts(given),
+    : facts(std::move(given)),
       world_(world),
       ledger_(ledger),
       conduct_(conduct),
@@ -27,7 +27,7 @@ WorkerProcess::WorkerProcess(World& world, Ledger& ledger, Facts given, WorkerCo
       ended_(std::move(ended)) {}
 
 WorkerProcess::~WorkerProcess() {
-  if (running_ != 0 && !end_) ++ledger_.job(facts.pool, running_).deaths;
+  if (!end_) blame();
 }
 
 void WorkerProcess::later(Duration delay, World::Action action) {
@@ -152,9 +152,7 @@ void WorkerProcess::begin_job() {
   check_updates_before(sequence, job);
   activity_ = Activity::running;
   running_ = sequence;
-  unsent_ = 0;
-  ++job.started;
-  ++ledger_.jobs_run;
+  ledger_.started(facts.pool, sequence, facts.host);
   world_.note("worker", "{} runs job {} of pool {}", name_of_worker(facts.id), sequence, short_name(facts.pool.value));
   const bool dies = job.conduct == Conduct::poison || (job.conduct == Conduct::ends_worker && job.started == 1);
   if (dies) return later(job.duration, [this] { die({{}, SIGSEGV, {}, {}}); });
@@ -167,7 +165,7 @@ void WorkerProcess::finish_job(std::uint64_t index, JobSequence sequence) {
   ++job.finished;
   activity_ = Activity::nothing;
   running_ = 0;
-  unsent_ = sequence;
+  unsent_.push_back(sequence);
   const auto elapsed =
       static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(job.duration).count());
   if (job.conduct == Conduct::raises) {
@@ -192,7 +190,7 @@ void WorkerProcess::flush() {
   if (outbox_.empty() || end_) return;
   std::move(outbox_.begin(), outbox_.end(), std::back_inserter(socket_));
   outbox_.clear();
-  unsent_ = 0;
+  unsent_.clear();
   readable_();
 }
 
@@ -203,11 +201,18 @@ void WorkerProcess::signal(int number) {
   later(world_.chance.skewed(50us, 20ms), [this, number] { die({{}, number, {}, {}}); });
 }
 
+/// For the job that ran, and those whose answers die with the process. The node cannot tell the latest of these from a
+/// job that still ran.
+void WorkerProcess::blame() {
+  if (running_ != 0) unsent_.push_back(running_);
+  for (const JobSequence sequence : unsent_) ++ledger_.job(facts.pool, sequence).excuses;
+  if (!unsent_.empty()) ++ledger_.job(facts.pool, unsent_.back()).deaths;
+}
+
 void WorkerProcess::die(node::ProcessEnd end) {
   if (end_) return;
   world_.note("worker", "{} ends ({})", name_of_worker(facts.id), end.signal.value_or(end.exit_status.value_or(0)));
-  // The node cannot tell a job whose answer died with the process from one that still ran.
-  if (const JobSequence blamed = running_ != 0 ? running_ : unsent_) ++ledger_.job(facts.pool, blamed).deaths;
+  blame();
   end_ = std::move(end);
   outbox_.clear();
   life_.reset();

@@ -31,6 +31,7 @@ class WorkerProcess {
   struct Facts {
     WorkerId id;
     PoolId pool;
+    std::string host;
     UpdateNumber base = 0;  ///< updates that it need not see, if its pool keeps no history
   };
   /// `readable`: something lies in the socket. `ended`: the process is gone.
@@ -67,6 +68,7 @@ class WorkerProcess {
   void finish_job(std::uint64_t index, JobSequence sequence);
   void append(wire::FromWorker message, bool large = false);
   void flush();
+  void blame();
   void die(node::ProcessEnd end);
   void check_updates_before(JobSequence sequence, const JobRecord& job);
 
@@ -85,7 +87,7 @@ class WorkerProcess {
   UpdateNumber received_ = 0, applied_ = 0;
   Activity activity_ = Activity::nothing;
   JobSequence running_ = 0;
-  JobSequence unsent_ = 0;  ///< the latest job, if it has ended and its answer is still here
+  std::vector<JobSequence> unsent_;  ///< jobs that have ended and whose answers are still here
   bool begun_ = false, history_end_ = false, constructed_ = false, stop_ = false;
 };
 
