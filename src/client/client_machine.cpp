@@ -133,7 +133,7 @@ void ClientMachine::on(const wire::PoolOpened&) {
     for (UpdateNumber number = 1; number <= updates_.size(); ++number) send_update(number);
     become_ready();
   } else if (link_ == Link::reopening) {
-    for (UpdateNumber number = 1; number <= updates_.size(); ++number) send_update(number);
+    send_updates_after(0);
     send_again(outstanding());
     send(wire::PoolResumed{config_.pool}, pool_lane());
     become_ready();
@@ -153,7 +153,7 @@ void ClientMachine::on(const wire::PoolKnown& message) {
     return send_open(true);
   }
   on(wire::UpdateAccepted{config_.pool, message.updates});
-  for (UpdateNumber number = message.updates + 1; number <= updates_.size(); ++number) send_update(number);
+  send_updates_after(message.updates);
   send_again(message.missing);
   send(wire::PoolResumed{config_.pool}, pool_lane());
   become_ready();
@@ -222,6 +222,15 @@ void ClientMachine::send_open(bool resumed) {
 
 void ClientMachine::send_update(UpdateNumber number) {
   send(wire::AddUpdate{config_.pool, number, updates_[number - 1]}, pool_lane());
+}
+
+/// Those that the head lacks. Without history it is told first how many are no more.
+void ClientMachine::send_updates_after(UpdateNumber known) {
+  if (!config_.options.keep_updates_history) {
+    send(wire::AddUpdate{config_.pool, updates_applied_, {}}, pool_lane());
+    known = std::max(known, updates_applied_);
+  }
+  for (UpdateNumber number = known + 1; number <= updates_.size(); ++number) send_update(number);
 }
 
 /// Jobs that the head has lost. In the pool's lane whatever their size, so that PoolResumed comes after them.

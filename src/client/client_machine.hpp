@@ -156,6 +156,7 @@ class ClientMachine {
   void send(wire::Message message, wire::Lane lane = wire::control_lane);
   void send_open(bool resumed);
   void send_update(UpdateNumber number);
+  void send_updates_after(UpdateNumber known);
   void send_again(const std::vector<JobSequence>& sequences);
   void become_ready();
   void submit_waiting();

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "core/check.hpp"
+
 namespace dc::head {
 namespace {
 
@@ -25,6 +27,34 @@ void HeadMachine::flush(TimePoint now, Effects& out) {
 }
 
 TimePoint HeadMachine::next_deadline() const { return std::min(scheduler_.next_deadline(), next_expiry_); }
+
+// --- For tests and the simulator --------------------------------------------------------------------------------
+
+void HeadMachine::check_invariants() const {
+  scheduler_.check_invariants();
+  for (const auto& [id, pool] : pools_) {
+    DC_CHECK(pool.opened == scheduler_.has_pool(id));
+    DC_CHECK((pool.session.value == 0) == (pool.close_at != never));
+    DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
+  }
+  for (const auto& [id, node] : nodes_) {
+    DC_CHECK((node.session.value == 0) == (node.forget_at != never));
+    DC_CHECK(node.session.value == 0 || sessions_.contains(node.session));
+  }
+  DC_CHECK(run_.items.empty() && values_.items.empty() && acks_.empty());
+}
+
+std::string HeadMachine::what_is_left() const {
+  std::string left;
+  const auto count = [&](std::size_t number, const char* noun) {
+    if (number > 0) left += fmt::format("{}{} {}", left.empty() ? "" : ", ", number, noun);
+  };
+  count(pools_.size(), "pools");
+  count(programs_.size(), "programs");
+  for (const auto& [worker, place] : places_)
+    left += fmt::format("{}worker {:x} of node {:x}", left.empty() ? "" : ", ", worker.value, place.node.value);
+  return left;
+}
 
 // --- Who is away too long ---------------------------------------------------------------------------------------
 

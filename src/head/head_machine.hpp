@@ -69,6 +69,13 @@ class HeadMachine {
   /// The JSON text of `distributed-computing status --json`; see status_json.cpp for its fields.
   [[nodiscard]] std::string status_json(TimePoint now) const;
 
+  // For tests and the simulator.
+  [[nodiscard]] const scheduler::Scheduler& scheduler() const { return scheduler_; }
+  /// Stops the process with a message when head and scheduler do not agree. O(everything).
+  void check_invariants() const;
+  /// What is still held of pools, as a sentence; empty when there is nothing.
+  [[nodiscard]] std::string what_is_left() const;
+
  private:
   struct Session {
     PeerInfo peer;

@@ -11,12 +11,18 @@ constexpr std::size_t item_overhead_bytes = 32;
 
 }  // namespace
 
-void NodeMachine::on_worker_messages(WorkerId id, std::vector<wire::FromWorker>&& messages, TimePoint, Effects& out) {
+void NodeMachine::on_worker_messages(WorkerId id, std::vector<wire::FromWorker>&& messages, TimePoint now,
+                                     Effects& out) {
   Worker* worker = find_worker(id);
   if (!worker) return;
+  const UpdateNumber applied = worker->updates_applied;
   for (wire::FromWorker& message : messages) {
     std::visit([&](auto&& body) { on_worker(*worker, std::move(body), out); }, std::move(message));
   }
+  // A long history is no reason to give a worker up: init_timeout is for the constructor and for each update of it.
+  const Pool* pool = find_pool(worker->pool);
+  if (pool && worker->init_deadline != never && worker->updates_applied > applied)
+    worker->init_deadline = now + pool->options.init_timeout;
   pump(*worker, out);  // there may be room in the claims again
 }
 

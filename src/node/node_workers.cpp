@@ -29,7 +29,7 @@ void NodeMachine::on(wire::StartWorker&& message, TimePoint, Effects& out) {
   worker.id = message.worker;
   worker.pool = message.pool;
   worker.slot = message.slot;
-  worker.skip_updates = message.skip_updates;
+  worker.skip_updates = worker.updates_applied = message.skip_updates;
   worker.phase = Phase::waits_for_program;
   const Pool* pool = find_pool(message.pool);
   if (stopped_early_.erase(worker.id) > 0) {

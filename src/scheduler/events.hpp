@@ -73,7 +73,8 @@ struct JobsSubmitted {
   std::vector<SubmittedJob> jobs;
 };
 
-/// Update `number` of the pool; numbers may arrive out of order (large ones overtake small ones) and twice.
+/// Update `number` of the pool; numbers may arrive out of order and twice. The first one of a resumed pool without
+/// history is only a number: that many updates were applied at the earlier head, and nobody has their bytes any more.
 struct UpdateAdded {
   PoolId pool;
   UpdateNumber number{};

@@ -178,6 +178,9 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   if (!pool) return;
   Job* job = State::current(*pool, event.attempt);
   if (!job) {
+    // Sent again after a reconnection, and on its way to the client: the node keeps it until the client has it.
+    const Job* done = State::find_job(*pool, event.attempt.sequence);
+    if (done && done->state == JobState::done && done->token == event.attempt.token && done->node == event.node) return;
     // The attempt was given up (its node was lost for a while) or the job is done: first outcome wins.
     out.emplace_back(AckResult{event.node, event.pool, event.attempt});
     return;

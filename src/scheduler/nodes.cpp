@@ -80,8 +80,7 @@ void Scheduler::State::drop_stranded_jobs(Node& node, const NodeJoined& event) {
   }
 }
 
-void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, const std::vector<Attempt>&,
-                                        TimePoint now, Commands& out) {
+void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, TimePoint now, Commands& out) {
   const auto slot = std::find_if(node.slots.begin(), node.slots.end(),
                                  [&](const auto& entry) { return entry->info.slot == report.slot; });
   if (slot == node.slots.end()) return;
@@ -140,9 +139,6 @@ void Scheduler::State::join_pools(Node& node, std::vector<NodeJoined::HeldPool>&
     if (!pool->resuming) out.emplace_back(ActivatePoolOnNode{node.id, pool->id});
   }
   node.pools = std::move(has);
-  for (auto& [pool_id, entry] : node.pools) {
-    if (Pool* pool = find_pool(pool_id)) send_updates(node, *pool, out);
-  }
 }
 
 void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
@@ -169,7 +165,13 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
   }
   state.drop_stranded_jobs(node, event);
   state.join_pools(node, event.pools, now, out);
-  for (const WorkerReport& report : event.workers) state.take_over_worker(node, report, {}, now, out);
+  for (const WorkerReport& report : event.workers) state.take_over_worker(node, report, now, out);
+  for (auto& [pool_id, entry] : node.pools) {
+    Pool* pool = state.find_pool(pool_id);
+    if (!pool || pool->resuming) continue;
+    state.stop_outdated(node, *pool, out);  // first: they must not be sent what comes after a gap
+    state.send_updates(node, *pool, out);
+  }
   state.sharing_dirty = true;
   state.note_change_everywhere();
 }

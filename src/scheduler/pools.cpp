@@ -56,8 +56,10 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   pool.resuming = event.resumed;
   if (event.resumed) {
     pool.hold_until = state.start + limits::recovery_hold;
-    state.adopt_reported(pool, out);
+    pool.awaits_base = !pool.options.keep_updates_history;
   }
+  // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.
+  state.adopt_reported(pool, out);
   state.sharing_dirty = true;
   state.touch(pool);
   state.note_change(pool);
@@ -77,6 +79,7 @@ void Scheduler::on(const PoolResumed& event, TimePoint now, Commands& out) {
   for (auto& [node_id, node] : state.nodes) {
     if (!node->pools.contains(pool->id)) continue;
     out.emplace_back(ActivatePoolOnNode{node_id, pool->id});
+    state.stop_outdated(*node, *pool, out);
     state.send_updates(*node, *pool, out);
   }
   state.sharing_dirty = true;
@@ -175,7 +178,7 @@ void Scheduler::flush(TimePoint now, Commands& out) {
     if (!pool) continue;
     pool->dirty = false;
     state.dispatch(*pool, now, out);
-    if (pool->applied_dirty) state.check_applied(*pool, out);
+    if (pool->applied_dirty) state.check_applied(*pool, now, out);
   }
   for (const PoolId id : state.changed) {
     Pool* pool = state.find_pool(id);

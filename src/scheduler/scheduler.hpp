@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,13 @@ struct Status {
   std::vector<PoolStatus> pools;
 };
 
+/// Where a job is, for tests and the simulator.
+struct JobView {
+  enum class State : std::uint8_t { queued, assigned, done } state{};
+  Token token;  ///< of the current or last attempt
+  bool operator==(const JobView&) const = default;
+};
+
 /// Usage: any number of on() calls, then flush() once per loop turn; both append to `out`. Dispatch and sharing are
 /// decided in flush(), so that many events cost one decision and the jobs of one worker stand together in `out`.
 /// flush() must also be called at next_deadline().
@@ -96,6 +104,7 @@ class Scheduler {
   /// The pool must exist.
   [[nodiscard]] PoolStatus pool_status(PoolId pool) const;
   [[nodiscard]] Status status() const;
+  [[nodiscard]] std::optional<JobView> find_job(PoolId pool, JobSequence sequence) const;
 
   /// Verifies every internal invariant at a cost of O(everything); for tests and the simulator. Stops the process
   /// with a message on a violation.

@@ -115,12 +115,16 @@ struct Pool {
   std::optional<Duration> mean;  ///< of the run time, moving
   bool ever_ready = false;
   ErrorInfo init_error;
-  std::vector<Payload> log;  ///< updates 1..; empty without history
+  /// The latest updates up to `updates`: all of them, or without history those that a worker may still lack.
+  std::deque<Payload> log;
   UpdateNumber updates = 0;  ///< 1..updates have arrived
   std::map<UpdateNumber, Payload> early;
+  bool awaits_base = false;  ///< resumed without history: the first AddUpdate says which updates are no more
   UpdateNumber applied_everywhere = 0;
   bool applied_dirty = false, changed = false, dirty = false;
   TimePoint recall_at{};  ///< no check for recalls before this
+  /// Updates up to this one are not in the log.
+  [[nodiscard]] UpdateNumber log_base() const { return updates - log.size(); }
 };
 
 struct Scheduler::State {
@@ -167,6 +171,7 @@ struct Scheduler::State {
   void stop_worker(Worker& worker, Commands& out);
   void make_leave(Worker& worker, Commands& out);
   void remove_worker(Worker& worker);
+  static void forget_claim(Pool& pool, const Worker& worker, const Attempt& attempt);
   void became_hungry(Worker& worker);
   static bool usable(const Worker& worker);
   void release(Worker& worker, const Attempt& attempt, TimePoint now, Commands& out);
@@ -176,8 +181,7 @@ struct Scheduler::State {
 
   // nodes.cpp
   void lose_node(Node& node, Commands& out);
-  void take_over_worker(Node& node, const WorkerReport& report, const std::vector<Attempt>& finished, TimePoint now,
-                        Commands& out);
+  void take_over_worker(Node& node, const WorkerReport& report, TimePoint now, Commands& out);
   void sync_held(Worker& worker, const WorkerReport& report, const std::vector<Attempt>& finished);
   void claim(Pool& pool, const Claimed& claimed, Commands& out);
   void join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now, Commands& out);
@@ -187,7 +191,9 @@ struct Scheduler::State {
   // updates.cpp
   void open_on(Node& node, Pool& pool, Commands& out);
   void send_updates(Node& node, Pool& pool, Commands& out);
-  void check_applied(Pool& pool, Commands& out);
+  void check_applied(Pool& pool, TimePoint now, Commands& out);
+  static void forget_applied(Pool& pool);
+  void stop_outdated(Node& node, Pool& pool, Commands& out);
 
   // sharing.cpp
   static bool eligible(const Pool& pool, const Slot& slot);

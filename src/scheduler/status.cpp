@@ -49,6 +49,16 @@ PoolStatus Scheduler::pool_status(PoolId id) const {
   return status;
 }
 
+std::optional<JobView> Scheduler::find_job(PoolId id, JobSequence sequence) const {
+  Pool* pool = state_->find_pool(id);
+  const Job* job = pool ? State::find_job(*pool, sequence) : nullptr;
+  if (!job) return std::nullopt;
+  const auto state = job->state == JobState::queued     ? JobView::State::queued
+                     : job->state == JobState::assigned ? JobView::State::assigned
+                                                        : JobView::State::done;
+  return JobView{state, job->token};
+}
+
 Status Scheduler::status() const {
   Status status;
   for (const auto& [id, node] : state_->nodes) {

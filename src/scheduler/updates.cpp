@@ -1,5 +1,6 @@
 // The update log of a pool: contiguous at the head, sent once to every node, applied once by every worker.
 #include <algorithm>
+#include <utility>
 
 #include "scheduler/state.hpp"
 
@@ -16,17 +17,37 @@ void Scheduler::State::open_on(Node& node, Pool& pool, Commands& out) {
 
 void Scheduler::State::send_updates(Node& node, Pool& pool, Commands& out) {
   const auto has = node.pools.find(pool.id);
-  if (has == node.pools.end() || !node.connected || has->second.forget_at != never) return;
+  if (has == node.pools.end() || !node.connected || has->second.forget_at != never || pool.resuming) return;
   UpdateNumber& sent = has->second.updates;
   // Without history only the latest ones can still be in the log.
-  const UpdateNumber first = pool.updates - pool.log.size();
+  const UpdateNumber first = pool.log_base();
   for (sent = std::max(sent, first); sent < pool.updates; ++sent) {
     out.emplace_back(SendUpdate{node.id, pool.id, sent + 1, pool.log[sent - first]});
   }
 }
 
-void Scheduler::State::check_applied(Pool& pool, Commands& out) {
+/// Without history, updates that every worker has, or started after, are not kept.
+void Scheduler::State::forget_applied(Pool& pool) {
+  if (pool.options.keep_updates_history) return;
+  UpdateNumber needed_after = pool.updates;
+  for (const Worker* worker : pool.workers) needed_after = std::min(needed_after, worker->updates_applied);
+  while (pool.log_base() < needed_after) pool.log.pop_front();
+}
+
+/// Workers of a node that was away while an update came and went can never catch up.
+void Scheduler::State::stop_outdated(Node& node, Pool& pool, Commands& out) {
+  const UpdateNumber node_has = node.pools.at(pool.id).updates;
+  for (auto& slot : node.slots) {
+    Worker* worker = slot->worker.get();
+    if (!worker || worker->pool != &pool || std::max(worker->updates_applied, node_has) >= pool.log_base()) continue;
+    stop_worker(*worker, out);
+  }
+}
+
+void Scheduler::State::check_applied(Pool& pool, TimePoint now, Commands& out) {
+  if (pool.resuming || now < pool.hold_until) return;  // workers that lack updates may still come back
   pool.applied_dirty = false;
+  forget_applied(pool);
   UpdateNumber lowest = pool.updates;
   for (const Worker* worker : pool.workers) {
     if (worker->ready && !worker->stopping) lowest = std::min(lowest, worker->updates_applied);
@@ -40,7 +61,12 @@ void Scheduler::on(UpdateAdded event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
   Pool* pool = state.find_pool(event.pool);
-  if (!pool || event.number == 0) return;
+  if (!pool) return;
+  if (std::exchange(pool->awaits_base, false)) {
+    pool->updates = event.number;
+    return;
+  }
+  if (event.number == 0) return;
   if (event.number <= pool->updates) {
     out.emplace_back(UpdateAccepted{pool->id, pool->updates});  // sent again after a reconnection
     return;
@@ -54,7 +80,6 @@ void Scheduler::on(UpdateAdded event, TimePoint now, Commands& out) {
   }
   if (pool->updates == before) return;
   for (auto& [id, node] : state.nodes) state.send_updates(*node, *pool, out);
-  if (!pool->options.keep_updates_history) pool->log.clear();
   out.emplace_back(UpdateAccepted{pool->id, pool->updates});
   pool->applied_dirty = true;
   state.touch(*pool);

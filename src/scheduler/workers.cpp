@@ -69,6 +69,7 @@ void Scheduler::State::release(Worker& worker, const Attempt& attempt, TimePoint
   const auto held =
       std::find_if(worker.held.begin(), worker.held.end(), [&](const Held& entry) { return entry.attempt == attempt; });
   if (held == worker.held.end()) return;
+  if (worker.pool) forget_claim(*worker.pool, worker, attempt);
   worker.held_bytes -= held->bytes;
   worker.held.erase(held);
   worker.last_progress = now;
@@ -82,8 +83,15 @@ void Scheduler::State::release(Worker& worker, const Attempt& attempt, TimePoint
   became_hungry(worker);
 }
 
+/// What the worker claimed of a job that is not resubmitted so far is void.
+void Scheduler::State::forget_claim(Pool& pool, const Worker& worker, const Attempt& attempt) {
+  const auto claim = pool.claims.find(attempt.sequence);
+  if (claim != pool.claims.end() && claim->second.worker == worker.id) pool.claims.erase(claim);
+}
+
 void Scheduler::State::remove_worker(Worker& worker) {
   if (Pool* pool = worker.pool) {
+    for (const Held& held : worker.held) forget_claim(*pool, worker, held.attempt);
     std::erase(pool->workers, &worker);
     std::erase(pool->hungry, &worker);
     pool->applied_dirty = true;

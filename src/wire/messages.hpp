@@ -111,7 +111,8 @@ struct SubmitJobs {
   std::vector<SubmittedJob> jobs;
   MSGPACK_DEFINE(pool, jobs)
 };
-/// Answer: UpdateAccepted, and UpdateApplied later.
+/// Answer: UpdateAccepted, and UpdateApplied later. Without history the first one after ResumePool has no payload: so
+/// many updates were applied everywhere, and their bytes are no more.
 struct AddUpdate {
   static constexpr std::uint8_t type = 15;
   static constexpr const char* name = "AddUpdate";

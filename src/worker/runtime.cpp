@@ -117,6 +117,7 @@ class Runtime {
   void apply_update() {
     wire::WorkerUpdate update = std::move(updates_.front());
     updates_.pop_front();
+    outbox_.flush_soon();  // results must not wait for handle_update: the node would still count their jobs' time
     outbox_.append(wire::UpdateDone{update.number, runner_->update(std::move(update.payload))});
   }
 

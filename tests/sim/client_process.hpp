@@ -1,0 +1,61 @@
+// A client process: the machine of client/ with the habits of pool_loop.cpp, and its user, who submits, updates,
+// consumes slowly, changes their mind, and closes.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "client/client_machine.hpp"
+#include "ledger.hpp"
+#include "peer.hpp"
+#include "plan.hpp"
+
+namespace dc::sim {
+
+class ClientProcess : public Peer {
+ public:
+  ClientProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, std::size_t number);
+
+  void start();
+  /// The process is gone without a word.
+  void crash();
+  /// The user closes the pool now, whatever is under way.
+  void close();
+  [[nodiscard]] PoolId pool() const { return pool_; }
+  [[nodiscard]] bool over() const { return over_; }
+
+ private:
+  void session_opened() override;
+  void heard(std::vector<wire::Message>&& messages) override;
+  void session_closed() override;
+  void flush();
+  void arm(TimePoint when);
+  void take(const client::Report& report);
+  void shut_down();
+
+  void user_acts();
+  void wake_user(Duration delay);
+  void submit_some();
+  client::NewJob new_job();
+  void consume();
+  void send_update();
+  void maybe_drop_stream();
+  [[nodiscard]] bool all_consumed() const;
+  Payload payload(const std::string& text, std::size_t bytes);
+  Conduct draw_conduct();
+
+  Ledger& ledger_;
+  const PoolPlan& plan_;
+  const std::size_t number_;
+  PoolId pool_;
+  std::optional<client::ClientMachine> machine_;
+  bool closing_ = false, over_ = false, user_awake_ = false, ended_ = false;
+  TimePoint armed_for_ = never, last_session_{};
+
+  std::size_t submitted_ = 0, consumed_ = 0, updates_ = 0;
+  std::deque<JobSequence> arrived_;  ///< outcomes that the consumer has not taken
+  bool consuming_ = false;
+};
+
+}  // namespace dc::sim

@@ -1,0 +1,123 @@
+// See cluster.hpp.
+#include "cluster.hpp"
+
+#include "faults.hpp"
+
+namespace dc::sim {
+namespace {
+
+constexpr Duration patience = std::chrono::hours(2);  ///< virtual time for everything to finish once faults have ended
+constexpr std::uint64_t events_max = 3'000'000;
+/// Everything that is waited for without an event is over after this.
+constexpr Duration aftermath = limits::client_return_grace + limits::unknown_pool_grace + 10s;
+
+Plan plan_of(World& world) { return make_plan(world.chance); }
+
+}  // namespace
+
+Cluster::Cluster(std::uint64_t seed, bool tracing)
+    : seed_(seed),
+      world_(seed, tracing),
+      plan_(plan_of(world_)),
+      head_(world_, ledger_, plan_, [this](WorkerId id) { return find_worker(id); }) {
+  network_.set_head(head_);
+}
+
+Report Cluster::run() {
+  Report report;
+  report.seed = seed_;
+  if (world_.tracing()) fmt::print("{}", plan_.text());
+  try {
+    Faults faults(*this);
+    begin();
+    faults.begin();
+    const TimePoint end = world_.now() + plan_.faults_end;
+    while (world_.step(end)) {
+    }
+    faults.end();
+    run_until_over();
+    check_nothing_left();
+  } catch (const Violation& violation) {
+    report.violation = violation.text;
+  }
+  report.events = world_.events();
+  report.trace_hash = world_.trace_hash();
+  report.jobs_run = ledger_.jobs_run;
+  report.outcomes = ledger_.outcomes;
+  return report;
+}
+
+void Cluster::begin() {
+  head_.start();
+  for (const NodePlan& node : plan_.nodes) {
+    world_.after(node.joins_after, [this, node] { add_node(node); });
+  }
+  for (std::size_t i = 0; i < plan_.pools.size(); ++i) {
+    clients_.push_back(std::make_unique<ClientProcess>(world_, ledger_, network_, plan_, i));
+    Link& link = network_.link(clients_.back()->name());
+    link.latency_min = 20us;
+    link.latency_max = plan_.latency_max;
+    link.transfer_max = plan_.transfer_max;
+    world_.after(plan_.pools[i].opens_after, [client = clients_.back().get()] { client->start(); });
+  }
+}
+
+void Cluster::add_node(NodePlan node) {
+  Link& link = network_.link(node.host);
+  link.latency_min = 20us;
+  link.latency_max = plan_.latency_max;
+  link.transfer_max = plan_.transfer_max;
+  nodes_.push_back(std::make_unique<NodeProcess>(world_, ledger_, network_, plan_, std::move(node)));
+  nodes_.back()->start();
+}
+
+const WorkerProcess* Cluster::find_worker(WorkerId id) const {
+  for (const auto& node : nodes_) {
+    const auto worker = node->workers().find(id);
+    if (worker != node->workers().end()) return worker->second.get();
+  }
+  return nullptr;
+}
+
+// --- The end ----------------------------------------------------------------------------------------------------
+
+void Cluster::run_until_over() {
+  const TimePoint last = world_.now() + patience;
+  const auto all_over = [&] {
+    return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->over(); });
+  };
+  while (!all_over()) {
+    if (!world_.step(last)) break;
+    if (world_.events() > events_max) world_.violation("no end after {} events", events_max);
+  }
+  ledger_.all_delivered();
+  if (!all_over()) world_.violation("a client never came to its end");
+  const TimePoint end = world_.now() + aftermath;
+  while (world_.step(end)) {
+    if (world_.events() > events_max) world_.violation("no rest after {} events", events_max);
+  }
+}
+
+void Cluster::check_nothing_left() {
+  const scheduler::Status status = head_.machine().scheduler().status();
+  if (!status.pools.empty()) world_.violation("the head still knows {} pools", status.pools.size());
+  if (const std::string rest = head_.machine().what_is_left(); !rest.empty())
+    world_.violation("the head still has {}", rest);
+  for (const auto& node : status.nodes) {
+    for (const auto& slot : node.slots) {
+      if (slot.state != scheduler::SlotState::free) world_.violation("slot {} of {} is not free", slot.slot, node.host);
+    }
+  }
+  for (const auto& node : nodes_) {
+    if (!node->alive()) continue;
+    const wire::NodeState state = node->state();
+    if (!state.pools.empty()) world_.violation("{} still has {} pools", node->name(), state.pools.size());
+    if (!state.workers.empty()) world_.violation("{} still has {} workers", node->name(), state.workers.size());
+    if (!node->workers().empty()) world_.violation("{} has stray worker processes", node->name());
+    if (!node->connected()) world_.violation("{} is not connected", node->name());
+  }
+}
+
+Report run_seed(std::uint64_t seed, bool tracing) { return Cluster(seed, tracing).run(); }
+
+}  // namespace dc::sim

@@ -1,0 +1,51 @@
+// One seed from beginning to end: builds the cluster of the plan, lets faults happen, lets them end, and looks whether
+// everything was finished and nothing is left.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client_process.hpp"
+#include "head_process.hpp"
+#include "ledger.hpp"
+#include "network.hpp"
+#include "node_process.hpp"
+#include "plan.hpp"
+
+namespace dc::sim {
+
+/// What came of a seed.
+struct Report {
+  std::uint64_t seed = 0, events = 0, trace_hash = 0, jobs_run = 0, outcomes = 0;
+  std::string violation;  ///< empty: every promise was kept
+};
+
+class Cluster {
+ public:
+  Cluster(std::uint64_t seed, bool tracing);
+  Report run();
+
+ private:
+  friend class Faults;
+  void begin();
+  void add_node(NodePlan plan);
+  void heal();
+  void run_until_over();
+  void check_nothing_left();
+  void check_shares();
+  const WorkerProcess* find_worker(WorkerId id) const;
+
+  const std::uint64_t seed_;
+  World world_;
+  const Plan plan_;
+  Ledger ledger_{world_};
+  Network network_{world_};
+  HeadProcess head_;
+  std::vector<std::unique_ptr<NodeProcess>> nodes_;
+  std::vector<std::unique_ptr<ClientProcess>> clients_;
+};
+
+Report run_seed(std::uint64_t seed, bool tracing);
+
+}  // namespace dc::sim

@@ -1,0 +1,171 @@
+// See faults.hpp.
+#include "faults.hpp"
+
+namespace dc::sim {
+
+void Faults::begin() {
+  const FaultPlan& plan = in_.plan_.faults;
+  plan_next(plan.link_break, &Faults::break_link);
+  plan_next(plan.half_open, &Faults::half_open);
+  plan_next(plan.silence, &Faults::silence);
+  plan_next(plan.latency, &Faults::slow_link);
+  plan_next(plan.worker_kill, &Faults::kill_worker);
+  plan_next(plan.node_crash, &Faults::crash_node);
+  plan_next(plan.node_drain, &Faults::drain_node);
+  plan_next(plan.node_freeze, &Faults::freeze_node);
+  plan_next(plan.node_join, &Faults::join_node);
+  plan_next(plan.head_crash, &Faults::crash_head);
+  plan_next(plan.head_stop, &Faults::stop_head);
+  plan_next(plan.head_freeze, &Faults::freeze_head);
+  plan_next(plan.client_crash, &Faults::crash_client);
+  plan_next(plan.client_freeze, &Faults::freeze_client);
+}
+
+void Faults::plan_next(Duration mean, Fault fault) {
+  if (mean == 0s) return;
+  const TimePoint when = in_.world_.now() + in_.world_.chance.between(1ms, 2 * mean);
+  if (when >= TimePoint(std::chrono::hours(1)) + in_.plan_.faults_end) return;
+  in_.world_.at(when, [this, mean, fault] {
+    (this->*fault)();
+    plan_next(mean, fault);
+  });
+}
+
+void Faults::end() {
+  in_.world_.note("world", "from now on all is well");
+  for (auto& [host, link] : in_.network_.links()) {
+    for (const Side side : {Side::peer, Side::head}) {
+      const std::size_t direction = side == Side::head;
+      if (!link.silent[direction]) continue;
+      link.silent[direction] = false;
+      const auto connections = link.connections;
+      for (const auto& weak : connections) {
+        if (const ConnectionPtr connection = weak.lock()) connection->end_silence(side);
+      }
+    }
+  }
+  in_.head_.thaw();
+  if (!in_.head_.alive()) in_.head_.start();
+  for (auto& client : in_.clients_) client->thaw();
+  bool stays = false;
+  for (auto& node : in_.nodes_) {
+    node->thaw();
+    if (!node->alive()) node->start();
+    stays |= !node->leaving();
+  }
+  if (!stays) in_.add_node(in_.plan_.nodes.front());
+}
+
+// --- Whom it hits -----------------------------------------------------------------------------------------------
+
+NodeProcess* Faults::any_node() {
+  if (in_.nodes_.empty()) return nullptr;
+  NodeProcess* node = in_.nodes_[in_.world_.chance.below(in_.nodes_.size())].get();
+  return node->alive() ? node : nullptr;
+}
+
+ClientProcess* Faults::any_client() {
+  ClientProcess* client = in_.clients_[in_.world_.chance.below(in_.clients_.size())].get();
+  return client->alive() ? client : nullptr;
+}
+
+Peer* Faults::any_peer() {
+  if (in_.world_.chance.percent(60)) return any_node();
+  return any_client();
+}
+
+// --- Links ------------------------------------------------------------------------------------------------------
+
+void Faults::break_link() {
+  const bool in_order = in_.world_.chance.percent(50);
+  if (Peer* peer = any_peer()) peer->break_link(in_order);
+}
+
+void Faults::half_open() {
+  if (Peer* peer = any_peer()) peer->lose_link_unseen();
+}
+
+void Faults::silence() {
+  Peer* peer = any_peer();
+  if (!peer) return;
+  Link& link = in_.network_.link(peer->name());
+  const Duration time = in_.world_.chance.skewed(200ms, 20s);
+  const std::uint64_t which = in_.world_.chance.below(3);
+  in_.world_.note(peer->name(), "its link is silent ({})", which == 0 ? "to it" : which == 1 ? "from it" : "both ways");
+  if (which != 1) in_.network_.silence(link, Side::peer, time);
+  if (which != 0) in_.network_.silence(link, Side::head, time);
+}
+
+void Faults::slow_link() {
+  Peer* peer = any_peer();
+  if (!peer) return;
+  Link& link = in_.network_.link(peer->name());
+  link.latency_max = in_.world_.chance.skewed(1ms, 2s);
+  in_.world_.note(peer->name(), "its link has a delay of up to {} ms", link.latency_max / 1ms);
+  in_.world_.after(in_.world_.chance.between(100ms, 5s), [this, &link] { link.latency_max = in_.plan_.latency_max; });
+}
+
+// --- Nodes ------------------------------------------------------------------------------------------------------
+
+void Faults::kill_worker() {
+  if (NodeProcess* node = any_node()) node->kill_worker();
+}
+
+void Faults::crash_node() {
+  NodeProcess* node = any_node();
+  if (!node) return;
+  node->crash();
+  if (in_.world_.chance.percent(80))
+    in_.world_.after(in_.world_.chance.skewed(10ms, 20s), [node] { node->alive() ? void() : node->start(); });
+}
+
+void Faults::drain_node() {
+  NodeProcess* node = any_node();
+  if (!node) return;
+  node->leave(in_.world_.chance.percent(30) ? 0s : in_.world_.chance.between(100ms, 10s));
+  in_.world_.after(in_.world_.chance.between(1s, 20s), [node] { node->alive() ? void() : node->start(); });
+}
+
+void Faults::freeze_node() {
+  if (NodeProcess* node = any_node()) freeze(*node, in_.world_.chance.skewed(10ms, 15s));
+}
+
+void Faults::join_node() {
+  if (in_.nodes_.size() >= 8) return;
+  NodePlan plan = in_.plan_.nodes[in_.world_.chance.below(in_.plan_.nodes.size())];
+  plan.host = fmt::format("late{}", in_.nodes_.size());
+  in_.add_node(std::move(plan));
+}
+
+// --- The head and the clients -----------------------------------------------------------------------------------
+
+void Faults::stop_head(bool in_order) {
+  if (!in_.head_.alive() || in_.head_.frozen()) return;
+  in_.head_.stop(in_order);
+  in_.world_.after(in_.world_.chance.skewed(10ms, 8s), [this] { in_.head_.alive() ? void() : in_.head_.start(); });
+}
+
+void Faults::crash_head() { stop_head(false); }
+void Faults::stop_head() { stop_head(true); }
+void Faults::freeze_head() { freeze(in_.head_, in_.world_.chance.skewed(10ms, 35s)); }
+
+void Faults::crash_client() {
+  if (ClientProcess* client = any_client()) client->crash();
+}
+
+void Faults::freeze_client() {
+  if (ClientProcess* client = any_client()) freeze(*client, in_.world_.chance.skewed(10ms, 15s));
+}
+
+void Faults::freeze(Endpoint& process, Duration time) {
+  if (!process.alive() || process.frozen()) return;
+  in_.world_.note(process.name(), "is frozen for {} ms", time / 1ms);
+  process.freeze();
+  in_.network_.expect_silence_of(process);
+  in_.world_.after(time, [this, &process] {
+    in_.world_.note(process.name(), "is thawed");
+    process.thaw();
+  });
+}
+
+}  // namespace dc::sim

@@ -1,0 +1,198 @@
+// See head_process.hpp.
+#include "head_process.hpp"
+
+#include <utility>
+
+#include "text.hpp"
+#include "wire/framing.hpp"
+
+namespace dc::sim {
+namespace {
+
+using scheduler::JobView;
+
+/// What a message says of finished attempts.
+std::vector<std::pair<PoolId, Attempt>> finished_in(const wire::Message& message) {
+  std::vector<std::pair<PoolId, Attempt>> all;
+  if (const auto* done = std::get_if<wire::JobsDone>(&message)) {
+    for (const wire::FinishedItem& item : done->items) all.emplace_back(done->pool, item.attempt);
+  } else if (const auto* failed = std::get_if<wire::JobFailed>(&message)) {
+    all.emplace_back(failed->pool, failed->attempt);
+  }
+  return all;
+}
+
+}  // namespace
+
+HeadProcess::HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker)
+    : Endpoint(world, "head"), ledger_(ledger), plan_(plan), find_worker_(std::move(find_worker)) {}
+
+void HeadProcess::start() {
+  begin_life();
+  started_at_ = world_.now();
+  const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
+  world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
+  machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
+  for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
+  effects_.clear();
+  flush_scheduled_ = false;
+  armed_for_ = never;
+}
+
+void HeadProcess::stop(bool in_order) {
+  if (!alive()) return;
+  world_.note(name(), "{}", in_order ? "shuts down" : "crashes");
+  end_life();
+  for (auto& [id, connection] : std::exchange(sessions_, {})) {
+    if (in_order) connection->send(Side::head, {{wire::Goodbye{"the head is shutting down"}}});
+    connection->close(Side::head, in_order || world_.chance.percent(50));
+  }
+  machine_.reset();
+}
+
+// --- Sessions ---------------------------------------------------------------------------------------------------
+
+void HeadProcess::opened(const ConnectionPtr& connection) {
+  const PeerIdentity& who = connection->who;
+  sessions_[connection->session] = connection;
+  world_.note(name(), "accepts {} as session {}", who.host, connection->session.value);
+  machine_->session_opened(connection->session, {who.role, who.id, who.host, 1, who.host}, world_.now(), effects_);
+  if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
+  schedule_flush();
+}
+
+/// A node that does not say in time what it has loses its jobs to others.
+void HeadProcess::excuse_later(const std::string& host, Duration grace) {
+  run_after(grace - 1ms, [this, host, reports = reports_[host]] {
+    if (reports_[host] == reports) ledger_.excuse_host(host);
+  });
+}
+
+void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) {
+  for (wire::Message& message : messages) {
+    note_message(world_, connection->who.host, name(), message);
+    if (const auto* state = std::get_if<wire::NodeState>(&message)) {
+      ++reports_[connection->who.host];
+      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
+    }
+    hear(connection, std::move(message));
+  }
+  schedule_flush();
+}
+
+/// A result with a token that is not the job's current one changes nothing.
+void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message) {
+  const scheduler::Scheduler& scheduler = machine_->scheduler();
+  const auto finished = finished_in(message);
+  std::vector<std::optional<JobView>> before;
+  for (const auto& [pool, attempt] : finished) before.push_back(scheduler.find_job(pool, attempt.sequence));
+  std::vector<wire::Message> one;
+  one.push_back(std::move(message));
+  machine_->on_messages(connection->session, std::move(one), world_.now(), effects_);
+  for (std::size_t i = 0; i < finished.size(); ++i) {
+    const auto& [pool, attempt] = finished[i];
+    const bool current = before[i] && before[i]->state == JobView::State::assigned && before[i]->token == attempt.token;
+    if (!current && scheduler.find_job(pool, attempt.sequence) != before[i])
+      world_.violation("attempt {} at job {} of pool {} is stale and counted", attempt.token.attempt, attempt.sequence,
+                       short_name(pool.value));
+  }
+}
+
+void HeadProcess::closed(const ConnectionPtr& connection) {
+  if (sessions_.erase(connection->session) == 0) return;
+  const PeerIdentity& who = connection->who;
+  if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
+  machine_->session_closed(connection->session, world_.now(), effects_);
+  schedule_flush();
+}
+
+// --- Turns ------------------------------------------------------------------------------------------------------
+
+void HeadProcess::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  run_after(world_.chance.skewed(1us, plan_.turn_max), [this] { flush(); });
+}
+
+void HeadProcess::flush() {
+  flush_scheduled_ = false;
+  machine_->flush(world_.now(), effects_);
+  std::map<SessionId, std::vector<wire::Outgoing>> sends;
+  for (head::Effect& effect : std::exchange(effects_, {})) {
+    std::visit([&](auto& body) { carry_out(body, sends); }, effect);
+  }
+  for (auto& [id, messages] : sends) {
+    if (const auto session = sessions_.find(id); session != sessions_.end())
+      session->second->send(Side::head, std::move(messages));
+  }
+  machine_->check_invariants();
+  arm(machine_->next_deadline());
+}
+
+void HeadProcess::arm(TimePoint when) {
+  if (when == never || when >= armed_for_) return;
+  armed_for_ = when;
+  run_at(std::max(when, world_.now() + 1us), [this, when] {
+    if (armed_for_ != when) return;
+    armed_for_ = never;
+    schedule_flush();
+  });
+}
+
+void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
+  check_size(effect.message);
+  if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
+  if (const auto session = sessions_.find(effect.session); session != sessions_.end())
+    note_work(effect.message, session->second->who.host);
+  world_.note(name(), "sends {} in session {}", wire::name_of(effect.message), effect.session.value);
+  sends[effect.session].push_back({std::move(effect.message), effect.lane});
+}
+
+/// Which job was given to whom.
+void HeadProcess::note_work(const wire::Message& message, const std::string& host) {
+  if (const auto* start = std::get_if<wire::StartWorker>(&message)) pools_of_[start->worker] = start->pool;
+  const auto* run = std::get_if<wire::RunJobs>(&message);
+  if (!run) return;
+  for (const wire::RunItem& item : run->items) ledger_.handed(pools_of_.at(run->worker), item.attempt.sequence, host);
+}
+
+void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
+  const auto session = sessions_.find(effect.session);
+  if (session == sessions_.end()) return;
+  const ConnectionPtr connection = session->second;
+  world_.note(name(), "closes session {}: {}", effect.session.value, effect.reason);
+  if (const auto queued = sends.find(effect.session); queued != sends.end())
+    connection->send(Side::head, std::exchange(queued->second, {}));
+  connection->close(Side::head, true);
+  run_after(1us, [this, connection] { closed(connection); });
+}
+
+// --- Checks -----------------------------------------------------------------------------------------------------
+
+void HeadProcess::check_size(const wire::Message& message) const {
+  std::size_t bytes = 0;
+  if (const auto* run = std::get_if<wire::RunJobs>(&message)) {
+    if (run->items.size() > limits::claims) world_.violation("a worker is handed {} jobs at once", run->items.size());
+    for (const wire::RunItem& item : run->items) bytes += item.arguments.size();
+    if (run->items.size() == 1) return;
+  } else if (const auto* values = std::get_if<wire::JobValues>(&message)) {
+    for (const wire::ValueItem& item : values->items) bytes += item.value.size();
+    if (values->items.size() == 1) return;
+  }
+  if (bytes > limits::batch_bytes_max) world_.violation("a message holds {} bytes of small payloads", bytes);
+}
+
+/// The client is told that all present workers have these updates: those that the head counts on have.
+void HeadProcess::check_applied(const wire::UpdateApplied& message) const {
+  for (const scheduler::NodeStatus& node : machine_->scheduler().status().nodes) {
+    for (const scheduler::SlotStatus& slot : node.slots) {
+      const bool ready = slot.state == scheduler::SlotState::idle || slot.state == scheduler::SlotState::busy;
+      if (slot.pool != message.pool || !ready) continue;
+      const WorkerProcess* worker = find_worker_(slot.worker);
+      if (worker && worker->alive() && worker->updates_applied() < message.number)
+        world_.violation("update {} of pool {} counts as applied, but worker {} has only {}", message.number,
+                         short_name(message.pool.value), name_of_worker(slot.worker), worker->updates_applied());
+    }
+  }
+}
+
+}  // namespace dc::sim

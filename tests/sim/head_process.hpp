@@ -1,0 +1,58 @@
+// The head: its machine with the service's habits, and the checks that need to look into it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "head/head_machine.hpp"
+#include "network.hpp"
+#include "plan.hpp"
+#include "worker_process.hpp"
+
+namespace dc::sim {
+
+class HeadProcess : public Endpoint {
+ public:
+  /// The worker with this id, wherever it lives; null: there is none.
+  using FindWorker = std::function<const WorkerProcess*(WorkerId)>;
+
+  HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker);
+
+  void start();
+  /// `in_order`: it says goodbye first.
+  void stop(bool in_order);
+  [[nodiscard]] const head::HeadMachine& machine() const { return *machine_; }
+  [[nodiscard]] TimePoint started_at() const { return started_at_; }
+
+  void opened(const ConnectionPtr& connection) override;
+  void received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) override;
+  void closed(const ConnectionPtr& connection) override;
+
+ private:
+  void schedule_flush();
+  void flush();
+  void arm(TimePoint when);
+  void carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
+  void carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
+  void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
+  void hear(const ConnectionPtr& connection, wire::Message&& message);
+  void note_work(const wire::Message& message, const std::string& host);
+  void excuse_later(const std::string& host, Duration grace);
+  void check_size(const wire::Message& message) const;
+  void check_applied(const wire::UpdateApplied& message) const;
+
+  Ledger& ledger_;
+  const Plan& plan_;
+  FindWorker find_worker_;
+  std::optional<head::HeadMachine> machine_;
+  head::Effects effects_;
+  bool flush_scheduled_ = false;
+  TimePoint armed_for_ = never, started_at_{};
+  std::map<SessionId, ConnectionPtr> sessions_;
+  std::map<WorkerId, PoolId> pools_of_;
+  std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
+};
+
+}  // namespace dc::sim

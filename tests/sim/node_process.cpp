@@ -1,0 +1,216 @@
+// See node_process.hpp.
+#include "node_process.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace dc::sim {
+
+NodeProcess::NodeProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, NodePlan facts)
+    : Peer(world, network, facts.host), ledger_(ledger), plan_(plan), facts_(std::move(facts)) {}
+
+void NodeProcess::start() {
+  id_ = world_.chance.id();
+  machine_.emplace(node::NodeFacts{facts_.host, facts_.slots, programs_});
+  effects_.clear();
+  flush_scheduled_ = leaving_ = false;
+  armed_for_ = never;
+  world_.note(name(), "starts as node {}", short_name(id_));
+  start_dialling({wire::Role::node, id_, facts_.host});
+}
+
+void NodeProcess::crash() {
+  if (!alive()) return;
+  world_.note(name(), "is switched off with {} workers", workers_.size());
+  end(world_.chance.percent(50));
+}
+
+void NodeProcess::end(bool in_order) {
+  ledger_.excuse_host(name());
+  end_dialling(in_order);
+  machine_.reset();
+  workers_.clear();
+  skips_.clear();
+  to_head_.clear();
+  to_workers_.clear();
+}
+
+void NodeProcess::leave(Duration drain_timeout) {
+  if (!alive() || leaving_) return;
+  leaving_ = true;
+  world_.note(name(), "is asked to leave");
+  run([this, drain_timeout] {
+    machine_->leave("asked to", world_.now() + drain_timeout, effects_);
+    schedule_flush();
+  });
+}
+
+void NodeProcess::kill_worker() {
+  std::vector<WorkerProcess*> living;
+  for (auto& [id, worker] : workers_) {
+    if (worker->alive()) living.push_back(worker.get());
+  }
+  if (living.empty()) return;
+  WorkerProcess* worker = living[world_.chance.below(living.size())];
+  world_.note(name(), "kills {}", name_of_worker(worker->facts.id));
+  if (!worker->ready()) ++ledger_.pool(worker->facts.pool).constructors_failed;
+  worker->signal(SIGKILL);
+}
+
+wire::NodeState NodeProcess::state() const {
+  node::NodeMachine copy = *machine_;
+  node::Effects effects;
+  copy.session_opened(world_.now(), effects);
+  return std::get<wire::NodeState>(std::get<node::ToHead>(effects.front()).message);
+}
+
+// --- The session ------------------------------------------------------------------------------------------------
+
+void NodeProcess::session_opened() {
+  machine_->session_opened(world_.now(), effects_);
+  schedule_flush();
+}
+
+void NodeProcess::heard(std::vector<wire::Message>&& messages) {
+  for (const wire::Message& message : messages) {
+    if (const auto* start = std::get_if<wire::StartWorker>(&message)) skips_[start->worker] = start->skip_updates;
+  }
+  machine_->on_messages(std::move(messages), world_.now(), effects_);
+  schedule_flush();
+}
+
+void NodeProcess::session_closed() {
+  machine_->session_closed();
+  std::erase_if(effects_, [](const node::Effect& effect) { return std::holds_alternative<node::ToHead>(effect); });
+  schedule_flush();
+}
+
+// --- Turns ------------------------------------------------------------------------------------------------------
+
+void NodeProcess::schedule_flush() {
+  if (std::exchange(flush_scheduled_, true)) return;
+  run_after(world_.chance.skewed(1us, plan_.turn_max), [this] { flush(); });
+}
+
+void NodeProcess::flush() {
+  flush_scheduled_ = false;
+  machine_->flush(world_.now(), effects_);
+  for (std::size_t i = 0; i < effects_.size(); ++i) {  // carrying one out may cause others
+    node::Effect effect = std::move(effects_[i]);
+    std::visit([this](auto& body) { carry_out(body); }, effect);
+    if (!alive()) return;
+  }
+  effects_.clear();
+  send_gathered();
+  arm(machine_->next_deadline());
+}
+
+void NodeProcess::arm(TimePoint when) {
+  if (when == never || when >= armed_for_) return;
+  armed_for_ = when;
+  run_at(std::max(when, world_.now() + 1us), [this, when] {
+    if (armed_for_ != when) return;
+    armed_for_ = never;
+    schedule_flush();
+  });
+}
+
+void NodeProcess::send_gathered() {
+  send(std::exchange(to_head_, {}));
+  for (auto& [id, packet] : std::exchange(to_workers_, {})) {
+    if (const auto worker = workers_.find(id); worker != workers_.end()) worker->second->receive(std::move(packet));
+  }
+}
+
+void NodeProcess::carry_out(node::ToHead& effect) {
+  if (connected()) to_head_.push_back({std::move(effect.message), effect.lane});
+}
+
+void NodeProcess::carry_out(node::ToWorker& effect) {
+  if (workers_.contains(effect.worker)) to_workers_[effect.worker].push_back(std::move(effect.message));
+}
+
+void NodeProcess::carry_out(node::SignalWorker& effect) {
+  if (const auto worker = workers_.find(effect.worker); worker != workers_.end()) worker->second->signal(effect.signal);
+}
+
+void NodeProcess::carry_out(node::StoreProgram& effect) {
+  run_after(world_.chance.skewed(100us, 200ms), [this, hash = effect.hash] {
+    programs_.insert(hash);
+    machine_->program_stored(hash, "", world_.now(), effects_);
+    schedule_flush();
+  });
+}
+
+void NodeProcess::carry_out(node::Left&) {
+  world_.note(name(), "has left");
+  to_head_.push_back({wire::Goodbye{"the node is leaving"}});
+  send(std::exchange(to_head_, {}));
+  end(true);
+}
+
+// --- Workers ----------------------------------------------------------------------------------------------------
+
+WorkerConduct NodeProcess::conduct_for(const PoolPlan& pool, std::uint32_t slot) {
+  Chance& chance = world_.chance;
+  const bool faulty = world_.now() < TimePoint(std::chrono::hours(1)) + plan_.faults_end;
+  WorkerConduct conduct;
+  conduct.construction = chance.skewed(1ms, std::max<Duration>(2ms, pool.construction));
+  conduct.update = chance.skewed(10us, std::max<Duration>(20us, pool.update_time));
+  conduct.update_raises = chance.percent(pool.update_raises);
+  conduct.ignores_sigterm = chance.percent(plan_.faults.stubborn_workers);
+  const bool bad_slot = (std::hash<std::string>{}(facts_.host) + slot * 7) % 100 < pool.constructor.bad_slots;
+  conduct.constructor_raises = bad_slot || (faulty && chance.percent(pool.constructor.raises));
+  conduct.constructor_dies = faulty && chance.percent(pool.constructor.dies);
+  conduct.constructor_hangs = faulty && chance.percent(pool.constructor.hangs);
+  return conduct;
+}
+
+void NodeProcess::carry_out(node::SpawnWorker& effect) {
+  schedule_flush();  // the machine has new deadlines
+  const WorkerId id = effect.worker;
+  const std::string& hash = effect.options.program_hash;
+  if (!hash.empty() && world_.chance.percent(plan_.faults.program_lost)) {
+    programs_.erase(hash);
+    return machine_->program_missing(id, world_.now(), effects_);
+  }
+  const auto [pool, plan] = pool_of_label(effect.options.label);
+  if (world_.chance.percent(plan_.faults.spawn_fails)) {
+    ++ledger_.pool(pool).constructors_failed;
+    return machine_->worker_exited(id, {{}, {}, {}, "no more processes"}, effects_);
+  }
+  const UpdateNumber base = std::exchange(skips_[id], 0);
+  skips_.erase(id);
+  auto conduct = conduct_for(plan_.pools.at(plan), effect.slot);
+  if (conduct.constructor_raises || conduct.constructor_dies || conduct.constructor_hangs)
+    ++ledger_.pool(pool).constructors_failed;
+  workers_[id] = std::make_unique<WorkerProcess>(
+      world_, ledger_, WorkerProcess::Facts{id, pool, name(), base}, conduct, [this, id] { worker_readable(id); },
+      [this, id] { worker_ended(id); });
+  machine_->worker_spawned(id, ++pids_, workers_[id]->claims(), world_.now(), effects_);
+}
+
+void NodeProcess::worker_readable(WorkerId id) {
+  run_after(world_.chance.skewed(5us, 200us), [this, id] {
+    const auto worker = workers_.find(id);
+    if (worker == workers_.end()) return;
+    auto messages = worker->second->take_sent();
+    if (messages.empty()) return;
+    machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_);
+    schedule_flush();
+  });
+}
+
+/// Results that were sent before the end count.
+void NodeProcess::worker_ended(WorkerId id) {
+  run_after(world_.chance.skewed(20us, 2ms), [this, id] {
+    const auto worker = workers_.find(id);
+    if (auto messages = worker->second->take_sent(); !messages.empty())
+      machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_);
+    machine_->worker_exited(id, worker->second->end(), effects_);
+    workers_.erase(worker);
+    schedule_flush();
+  });
+}
+
+}  // namespace dc::sim

@@ -1,0 +1,76 @@
+// A node daemon: the machine of node/ with the service's habits (one flush per turn, nothing of an old session is sent
+// in the next), and its workers.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ledger.hpp"
+#include "node/node_machine.hpp"
+#include "peer.hpp"
+#include "plan.hpp"
+#include "worker_process.hpp"
+
+namespace dc::sim {
+
+class NodeProcess : public Peer {
+ public:
+  NodeProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, NodePlan facts);
+
+  /// A new life with a new id.
+  void start();
+  /// The machine is switched off: the workers are gone with it.
+  void crash();
+  /// Leaves in order; what runs has this long.
+  void leave(Duration drain_timeout);
+  /// A random worker is killed.
+  void kill_worker();
+
+  [[nodiscard]] const NodePlan& facts() const { return facts_; }
+  [[nodiscard]] bool leaving() const { return leaving_; }
+  [[nodiscard]] std::map<WorkerId, std::unique_ptr<WorkerProcess>>& workers() { return workers_; }
+  /// Everything that the node would report now.
+  [[nodiscard]] wire::NodeState state() const;
+
+ private:
+  void session_opened() override;
+  void heard(std::vector<wire::Message>&& messages) override;
+  void session_closed() override;
+  void schedule_flush();
+  void flush();
+  void arm(TimePoint when);
+  void send_gathered();
+  void end(bool in_order);
+
+  void carry_out(node::ToHead& effect);
+  void carry_out(node::SpawnWorker& effect);
+  void carry_out(node::ToWorker& effect);
+  void carry_out(node::SignalWorker& effect);
+  void carry_out(node::StoreProgram& effect);
+  void carry_out(node::Left& effect);
+
+  WorkerConduct conduct_for(const PoolPlan& pool, std::uint32_t slot);
+  void worker_readable(WorkerId id);
+  void worker_ended(WorkerId id);
+
+  Ledger& ledger_;
+  const Plan& plan_;
+  const NodePlan facts_;
+  std::uint64_t id_ = 0;
+  std::set<std::string> programs_;  ///< on disk: outlive the process
+  std::optional<node::NodeMachine> machine_;
+  node::Effects effects_;
+  bool flush_scheduled_ = false, leaving_ = false;
+  TimePoint armed_for_ = never;
+  std::map<WorkerId, std::unique_ptr<WorkerProcess>> workers_;
+  std::map<WorkerId, UpdateNumber> skips_;  ///< of StartWorker, until the worker is born
+  std::vector<wire::Outgoing> to_head_;
+  std::map<WorkerId, std::vector<wire::ToWorker>> to_workers_;
+  int pids_ = 100;
+};
+
+}  // namespace dc::sim

@@ -1,0 +1,149 @@
+// Swarm testing: a seed does not turn every knob a little, it leaves most faults out and exaggerates the others.
+#include "plan.hpp"
+
+#include <algorithm>
+
+namespace dc::sim {
+namespace {
+
+std::vector<NodePlan> draw_nodes(Chance& chance) {
+  std::vector<NodePlan> nodes;
+  const std::uint64_t count = chance.percent(50) ? chance.between(1, 2) : chance.between(2, 5);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    NodePlan& node = nodes.emplace_back();
+    node.host = fmt::format("node{}", i);
+    node.joins_after = chance.percent(70) ? chance.skewed(0ms, 50ms) : chance.between(0ms, 5s);
+    const std::uint64_t slots = chance.percent(60) ? chance.between(1, 2) : chance.between(1, 6);
+    const bool gpus = i == 0 || chance.percent(60);
+    for (std::uint32_t slot = 0; slot < slots; ++slot) nodes.back().slots.push_back({slot, "gpu", gpus ? 16000U : 0U});
+  }
+  return nodes;
+}
+
+void draw_options(Chance& chance, PoolPlan& pool) {
+  PoolOptions& options = pool.options;
+  constexpr double weights[] = {1, 1, 1, 2, 3, 0.5};
+  options.weight = weights[chance.below(6)];
+  options.max_retries = chance.percent(70) ? limits::max_retries_default : static_cast<std::uint32_t>(chance.below(5));
+  options.keep_updates_history = chance.percent(65);
+  options.retry_exceptions = chance.percent(15);
+  options.min_workers = chance.percent(15) ? static_cast<std::uint32_t>(chance.between(1, 4)) : 0;
+  options.min_gpu_memory_mib = chance.percent(15) ? 8000 : 0;
+  if (chance.percent(15)) {
+    options.language = Language::cpp;
+    options.program_hash = std::string(64, chance.percent(50) ? 'a' : 'b');
+  }
+  if (pool.hangs > 0 || chance.percent(10))
+    options.job_timeout = std::chrono::duration_cast<std::chrono::milliseconds>(3 * pool.job_max + 200ms);
+  if (pool.constructor.hangs > 0 || chance.percent(10))
+    options.init_timeout =
+        std::chrono::duration_cast<std::chrono::milliseconds>(3 * pool.construction + 3 * pool.update_time + 200ms);
+}
+
+void draw_load(Chance& chance, PoolPlan& pool) {
+  const bool short_jobs = chance.percent(45);
+  pool.jobs = short_jobs ? chance.between(1, 200) : chance.between(1, 40);
+  pool.job_min = short_jobs ? Duration(20us) : Duration(1ms);
+  pool.job_max = short_jobs ? chance.skewed(100us, 60ms) : chance.skewed(50ms, 4s);
+  pool.waves = chance.between(1, 4);
+  pool.construction = chance.skewed(1ms, 3s);
+  pool.update_time = chance.skewed(10us, 300ms);
+  if (chance.percent(55)) pool.updates = chance.between(1, 8);
+  if (chance.percent(15)) pool.window = chance.between(1, 20);
+  if (chance.percent(15)) pool.consuming = chance.skewed(100us, 100ms);
+  if (chance.percent(15)) pool.wants_workers = static_cast<std::uint32_t>(chance.between(1, 6));
+  if (chance.percent(30)) {
+    constexpr std::size_t sizes[] = {1000, 60'000, 70'000};
+    pool.large_share = chance.between(5, 60);
+    pool.arguments_bytes = sizes[chance.below(3)];
+    pool.result_bytes = sizes[chance.below(3)];
+    pool.update_bytes = sizes[chance.below(3)];
+    pool.spec_bytes = sizes[chance.below(3)];
+    pool.jobs = std::min<std::size_t>(pool.jobs, 60);
+  }
+}
+
+void draw_misconduct(Chance& chance, PoolPlan& pool) {
+  if (chance.percent(20)) pool.raises = chance.between(1, 60);
+  if (chance.percent(12)) pool.poison = chance.between(1, 15);
+  if (chance.percent(15)) pool.ends_worker = chance.between(1, 30);
+  if (chance.percent(10)) pool.hangs = chance.between(1, 10);
+  if (chance.percent(10)) pool.constructor.raises = chance.between(5, 50);
+  if (chance.percent(5)) pool.constructor.dies = chance.between(5, 30);
+  if (chance.percent(5)) pool.constructor.hangs = chance.between(5, 30);
+  if (chance.percent(7)) pool.constructor.bad_slots = chance.between(10, 100);
+  if (chance.percent(10)) pool.update_raises = chance.between(5, 50);
+  pool.drops_a_stream = chance.percent(10);
+  pool.closes_early = chance.percent(8);
+}
+
+Duration mean_time(Chance& chance, Percent on, Duration low, Duration high) {
+  return chance.percent(on) ? chance.skewed(low, high) : Duration{};
+}
+
+FaultPlan draw_faults(Chance& chance) {
+  FaultPlan faults;
+  faults.link_break = mean_time(chance, 35, 100ms, 10s);
+  faults.half_open = mean_time(chance, 20, 500ms, 10s);
+  faults.silence = mean_time(chance, 20, 1s, 20s);
+  faults.latency = mean_time(chance, 15, 300ms, 5s);
+  faults.worker_kill = mean_time(chance, 35, 50ms, 5s);
+  faults.node_crash = mean_time(chance, 25, 500ms, 15s);
+  faults.node_drain = mean_time(chance, 20, 1s, 15s);
+  faults.node_freeze = mean_time(chance, 15, 1s, 15s);
+  faults.node_join = mean_time(chance, 15, 1s, 10s);
+  faults.head_crash = mean_time(chance, 25, 1s, 20s);
+  faults.head_stop = mean_time(chance, 10, 2s, 20s);
+  faults.head_freeze = mean_time(chance, 20, 1s, 20s);
+  faults.client_crash = mean_time(chance, 10, 3s, 20s);
+  faults.client_freeze = mean_time(chance, 10, 1s, 20s);
+  if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
+  if (chance.percent(5)) faults.spawn_fails = chance.between(1, 20);
+  if (chance.percent(10)) faults.program_lost = chance.between(1, 30);
+  return faults;
+}
+
+}  // namespace
+
+bool FaultPlan::any() const {
+  return link_break + half_open + silence + latency + worker_kill + node_crash + node_drain + node_freeze + node_join +
+             head_crash + head_stop + head_freeze + client_crash + client_freeze >
+         0s;
+}
+
+Plan make_plan(Chance& chance) {
+  Plan plan;
+  plan.nodes = draw_nodes(chance);
+  plan.latency_max = chance.skewed(50us, 100ms);
+  plan.transfer_max = chance.skewed(1ms, 1s);
+  plan.turn_max = chance.skewed(2us, 5ms);
+  const std::uint64_t pools = chance.percent(50) ? 1 : chance.between(2, 4);
+  for (std::uint64_t i = 0; i < pools; ++i) {
+    PoolPlan& pool = plan.pools.emplace_back();
+    pool.opens_after = chance.percent(60) ? chance.skewed(0ms, 100ms) : chance.between(0ms, 8s);
+    draw_load(chance, pool);
+    if (chance.percent(60)) draw_misconduct(chance, pool);
+    draw_options(chance, pool);
+  }
+  if (chance.percent(90)) plan.faults = draw_faults(chance);
+  plan.faults_end = plan.faults.any() ? chance.between(2s, 30s) : Duration(10s);
+  return plan;
+}
+
+std::string Plan::text() const {
+  std::string text;
+  for (const NodePlan& node : nodes) text += fmt::format("plan: {} with {} slots\n", node.host, node.slots.size());
+  for (const PoolPlan& pool : pools) {
+    text += fmt::format(
+        "plan: pool of {} jobs up to {} ms, {} updates{}, weight {}, max_retries {}, job_timeout {} ms; "
+        "raises {} poison {} ends_worker {} hangs {}; constructor raises {} dies {} hangs {} bad slots {}\n",
+        pool.jobs, pool.job_max / 1ms, pool.updates, pool.options.keep_updates_history ? "" : " without history",
+        pool.options.weight, pool.options.max_retries, pool.options.job_timeout.count(), pool.raises, pool.poison,
+        pool.ends_worker, pool.hangs, pool.constructor.raises, pool.constructor.dies, pool.constructor.hangs,
+        pool.constructor.bad_slots);
+  }
+  text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);
+  return text;
+}
+
+}  // namespace dc::sim

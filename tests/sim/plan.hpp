@@ -1,0 +1,70 @@
+// What a seed decides before the world begins: topology, load, and which faults are on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/job.hpp"
+#include "ledger.hpp"
+#include "world.hpp"
+
+namespace dc::sim {
+
+/// How often something happens, as a share of 100.
+using Percent = std::uint64_t;
+
+struct ConstructorFaults {
+  Percent raises = 0, dies = 0, hangs = 0;  ///< of each construction
+  Percent bad_slots = 0;                    ///< slots on which it always raises
+  [[nodiscard]] bool any() const { return raises + dies + hangs + bad_slots > 0; }
+};
+
+struct PoolPlan {
+  PoolOptions options;
+  Duration opens_after{};
+  std::size_t jobs = 0, waves = 1;
+  Duration job_min{}, job_max{};
+  Percent raises = 0, poison = 0, ends_worker = 0, hangs = 0;  ///< of the jobs
+  std::size_t updates = 0;
+  std::size_t arguments_bytes = 0, result_bytes = 0, update_bytes = 0, spec_bytes = 0;
+  Percent large_share = 0;  ///< of the payloads above: they have that size; the others are small
+  std::size_t window = 0;   ///< outcomes that may wait for the consumer; 0: it takes all at once
+  Duration consuming{};     ///< time that the consumer takes for each
+  Duration construction{}, update_time{};
+  ConstructorFaults constructor;
+  Percent update_raises = 0;
+  bool drops_a_stream = false, closes_early = false;
+  std::uint32_t wants_workers = 0;
+};
+
+struct NodePlan {
+  std::string host;
+  std::vector<SlotInfo> slots;
+  Duration joins_after{};
+};
+
+/// Mean time between two faults of a kind; zero: off.
+struct FaultPlan {
+  Duration link_break{}, half_open{}, silence{}, latency{};
+  Duration worker_kill{}, node_crash{}, node_drain{}, node_freeze{}, node_join{};
+  Duration head_crash{}, head_stop{}, head_freeze{};
+  Duration client_crash{}, client_freeze{};
+  Percent stubborn_workers = 0;  ///< that ignore SIGTERM
+  Percent spawn_fails = 0, program_lost = 0;
+  [[nodiscard]] bool any() const;
+};
+
+struct Plan {
+  std::vector<NodePlan> nodes;
+  std::vector<PoolPlan> pools;
+  FaultPlan faults;
+  Duration faults_end{};  ///< from then on all is well
+  Duration latency_max{}, transfer_max{};
+  Duration turn_max{};  ///< of an event loop: what arrives within one is decided together
+  bool quiet = false;   ///< no faults and plenty of work: the shares of the pools are checked
+  [[nodiscard]] std::string text() const;
+};
+
+Plan make_plan(Chance& chance);
+
+}  // namespace dc::sim

@@ -1,0 +1,222 @@
+// See worker_process.hpp.
+#include "worker_process.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace dc::sim {
+namespace {
+
+constexpr auto flush_delay = 500us;  ///< as in worker/outbox.cpp
+
+JobSequence sequence_in(std::string_view arguments) {
+  JobSequence sequence = 0;
+  std::from_chars(arguments.data(), arguments.data() + arguments.size(), sequence);
+  return sequence;
+}
+
+}  // namespace
+
+WorkerProcess::WorkerProcess(World& world, Ledger& ledger, Facts given, WorkerConduct conduct,
+                             std::function<void()> readable, std::function<void()> ended)
+    : facts(std::move(given)),
+      world_(world),
+      ledger_(ledger),
+      conduct_(conduct),
+      readable_(std::move(readable)),
+      ended_(std::move(ended)) {}
+
+WorkerProcess::~WorkerProcess() {
+  if (!end_) blame();
+}
+
+void WorkerProcess::later(Duration delay, World::Action action) {
+  world_.after(delay, [this, watch = std::weak_ptr<int>(life_), action = std::move(action)] {
+    if (!watch.expired()) action();
+  });
+}
+
+void WorkerProcess::receive(std::vector<wire::ToWorker> packet) {
+  if (end_) return;
+  for (const wire::ToWorker& message : packet) {
+    if (const auto* update = std::get_if<wire::WorkerUpdate>(&message)) claims_->update_sent.store(update->number);
+  }
+  inbox_.push_back(std::move(packet));
+  if (activity_ == Activity::nothing) later(world_.chance.skewed(5us, 300us), [this] { go_on(); });
+}
+
+/// The loop of the process, until it is busy or has nothing to do.
+void WorkerProcess::go_on() {
+  while (activity_ == Activity::nothing && !end_) {
+    if (!begun_) {
+      if (!read()) return;
+      continue;
+    }
+    if (claims_->update_sent.load() > received_ && !inbox_.empty()) {
+      read();
+    } else if (!updates_.empty()) {
+      begin_update();
+    } else if (history_end_) {
+      history_end_ = false;
+      constructed_ = true;
+      append(wire::WorkerConstructed{});
+    } else if (stop_) {
+      flush();
+      return die({0, {}, {}, {}});
+    } else if (!jobs_.empty()) {
+      begin_job();
+    } else {
+      flush();
+      if (!read()) return;
+    }
+  }
+}
+
+bool WorkerProcess::read() {
+  if (inbox_.empty()) return false;
+  std::vector<wire::ToWorker> packet = std::move(inbox_.front());
+  inbox_.pop_front();
+  for (wire::ToWorker& message : packet) std::visit([this](auto& body) { take(body); }, message);
+  return true;
+}
+
+void WorkerProcess::take(wire::Begin&) {
+  begun_ = true;
+  applied_ = facts.base;
+  construct();
+}
+
+void WorkerProcess::construct() {
+  activity_ = Activity::constructing;
+  if (conduct_.constructor_hangs) return;
+  later(conduct_.construction, [this] {
+    activity_ = Activity::nothing;
+    if (conduct_.constructor_dies) return die({{}, SIGSEGV, {}, {}});
+    if (conduct_.constructor_raises) {
+      ErrorInfo error;
+      error.kind = ErrorKind::worker_init_error;
+      error.message = "the constructor raised";
+      append(wire::ConstructionFailed{error});
+      flush();
+      return die({1, {}, {}, {}});
+    }
+    go_on();
+  });
+}
+
+// --- Updates ----------------------------------------------------------------------------------------------------
+
+void WorkerProcess::take(wire::WorkerUpdate& message) {
+  received_ = message.number;
+  updates_.push_back(std::move(message));
+}
+
+void WorkerProcess::begin_update() {
+  const UpdateNumber number = updates_.front().number;
+  const std::string_view payload = updates_.front().payload.view();
+  if (payload.substr(0, payload.find(' ')) != fmt::format("u{}", number))
+    world_.violation("update {} of pool {} arrives as \"{}\"", number, short_name(facts.pool.value),
+                     payload.substr(0, 40));
+  updates_.pop_front();
+  if (number != applied_ + 1)
+    world_.violation("worker {} of pool {} gets update {} after update {}", name_of_worker(facts.id),
+                     short_name(facts.pool.value), number, applied_);
+  if (!outbox_.empty()) later(flush_delay, [this] { flush(); });
+  activity_ = Activity::updating;
+  later(conduct_.update, [this, number] {
+    activity_ = Activity::nothing;
+    applied_ = number;
+    world_.note("worker", "{} has applied update {}", name_of_worker(facts.id), number);
+    append(wire::UpdateDone{number, conduct_.update_raises ? "handle_update raised" : ""});
+    go_on();
+  });
+}
+
+void WorkerProcess::check_updates_before(JobSequence sequence, const JobRecord& job) {
+  if (!constructed_) world_.violation("job {} runs before its worker is constructed", sequence);
+  if (job.after_update > applied_)
+    world_.violation("job {} of pool {} runs on worker {} after update {}, but was submitted after update {}", sequence,
+                     short_name(facts.pool.value), name_of_worker(facts.id), applied_, job.after_update);
+}
+
+// --- Jobs -------------------------------------------------------------------------------------------------------
+
+void WorkerProcess::begin_job() {
+  const wire::WorkerJob message = std::move(jobs_.front());
+  jobs_.pop_front();
+  const auto now = static_cast<std::uint64_t>(world_.now().time_since_epoch().count());
+  if (!claims_->start(message.index, now)) return;  // the node took it back
+  if (!outbox_.empty()) later(flush_delay, [this] { flush(); });
+  const JobSequence sequence = sequence_in(message.arguments.view());
+  JobRecord& job = ledger_.job(facts.pool, sequence);
+  check_updates_before(sequence, job);
+  activity_ = Activity::running;
+  running_ = sequence;
+  ledger_.started(facts.pool, sequence, facts.host);
+  world_.note("worker", "{} runs job {} of pool {}", name_of_worker(facts.id), sequence, short_name(facts.pool.value));
+  const bool dies = job.conduct == Conduct::poison || (job.conduct == Conduct::ends_worker && job.started == 1);
+  if (dies) return later(job.duration, [this] { die({{}, SIGSEGV, {}, {}}); });
+  if (job.conduct == Conduct::hangs) return;
+  later(job.duration, [this, index = message.index, sequence] { finish_job(index, sequence); });
+}
+
+void WorkerProcess::finish_job(std::uint64_t index, JobSequence sequence) {
+  JobRecord& job = ledger_.job(facts.pool, sequence);
+  ++job.finished;
+  activity_ = Activity::nothing;
+  running_ = 0;
+  unsent_.push_back(sequence);
+  const auto elapsed =
+      static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(job.duration).count());
+  if (job.conduct == Conduct::raises) {
+    ErrorInfo error;
+    error.message = "run raised";
+    append(wire::WorkerError{index, elapsed, error, {}});
+  } else {
+    std::string value = Ledger::value_of(facts.pool, sequence);
+    if (job.result_bytes > value.size()) value += " " + std::string(job.result_bytes - value.size(), '.');
+    const bool large = value.size() > limits::inline_payload_max;
+    append(wire::WorkerValue{index, elapsed, Payload(std::move(value))}, large);
+  }
+  go_on();
+}
+
+void WorkerProcess::append(wire::FromWorker message, bool large) {
+  outbox_.push_back(std::move(message));
+  if (large) flush();
+}
+
+void WorkerProcess::flush() {
+  if (outbox_.empty() || end_) return;
+  std::move(outbox_.begin(), outbox_.end(), std::back_inserter(socket_));
+  outbox_.clear();
+  unsent_.clear();
+  readable_();
+}
+
+// --- The end ----------------------------------------------------------------------------------------------------
+
+void WorkerProcess::signal(int number) {
+  if (end_ || (number == SIGTERM && conduct_.ignores_sigterm)) return;
+  later(world_.chance.skewed(50us, 20ms), [this, number] { die({{}, number, {}, {}}); });
+}
+
+/// For the job that ran, and those whose answers die with the process. The node cannot tell the latest of these from a
+/// job that still ran.
+void WorkerProcess::blame() {
+  if (running_ != 0) unsent_.push_back(running_);
+  for (const JobSequence sequence : unsent_) ++ledger_.job(facts.pool, sequence).excuses;
+  if (!unsent_.empty()) ++ledger_.job(facts.pool, unsent_.back()).deaths;
+}
+
+void WorkerProcess::die(node::ProcessEnd end) {
+  if (end_) return;
+  world_.note("worker", "{} ends ({})", name_of_worker(facts.id), end.signal.value_or(end.exit_status.value_or(0)));
+  blame();
+  end_ = std::move(end);
+  outbox_.clear();
+  life_.reset();
+  ended_();
+}
+
+}  // namespace dc::sim

@@ -1,0 +1,94 @@
+// A worker process: the loop of worker/runtime.cpp in virtual time, with a user's class that does what the plan says.
+#pragma once
+
+#include <csignal>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "ledger.hpp"
+#include "node/worker_exit.hpp"
+#include "wire/claims.hpp"
+#include "wire/worker_messages.hpp"
+#include "world.hpp"
+
+namespace dc::sim {
+
+/// What the user's class and the machine do to this worker.
+struct WorkerConduct {
+  Duration construction{};
+  bool constructor_raises = false, constructor_dies = false, constructor_hangs = false;
+  Duration update{};  ///< that one update takes
+  bool update_raises = false;
+  bool ignores_sigterm = false;
+};
+
+class WorkerProcess {
+ public:
+  using Messages = std::vector<wire::FromWorker>;
+  struct Facts {
+    WorkerId id;
+    PoolId pool;
+    std::string host;
+    UpdateNumber base = 0;  ///< updates that it need not see, if its pool keeps no history
+  };
+  /// `readable`: something lies in the socket. `ended`: the process is gone.
+  WorkerProcess(World& world, Ledger& ledger, Facts facts, WorkerConduct conduct, std::function<void()> readable,
+                std::function<void()> ended);
+  ~WorkerProcess();
+
+  const Facts facts;
+  [[nodiscard]] wire::Claims* claims() { return claims_.get(); }
+  [[nodiscard]] bool alive() const { return !end_; }
+  [[nodiscard]] bool ready() const { return constructed_; }
+  [[nodiscard]] UpdateNumber updates_applied() const { return applied_; }
+  [[nodiscard]] const node::ProcessEnd& end() const { return *end_; }
+
+  /// One packet of the node.
+  void receive(std::vector<wire::ToWorker> packet);
+  /// What the node finds in the socket.
+  Messages take_sent() { return std::exchange(socket_, {}); }
+  void signal(int number);
+
+ private:
+  enum class Activity { nothing, constructing, updating, running };
+  void later(Duration delay, World::Action action);
+  void go_on();
+  bool read();
+  void take(wire::Begin& message);
+  void take(wire::WorkerJob& message) { jobs_.push_back(std::move(message)); }
+  void take(wire::WorkerUpdate& message);
+  void take(wire::HistoryEnd&) { history_end_ = true; }
+  void take(wire::Stop&) { stop_ = true; }
+  void construct();
+  void begin_update();
+  void begin_job();
+  void finish_job(std::uint64_t index, JobSequence sequence);
+  void append(wire::FromWorker message, bool large = false);
+  void flush();
+  void blame();
+  void die(node::ProcessEnd end);
+  void check_updates_before(JobSequence sequence, const JobRecord& job);
+
+  World& world_;
+  Ledger& ledger_;
+  const WorkerConduct conduct_;
+  std::function<void()> readable_, ended_;
+  std::shared_ptr<int> life_ = std::make_shared<int>(0);
+  std::unique_ptr<wire::Claims> claims_ = std::make_unique<wire::Claims>();
+  std::optional<node::ProcessEnd> end_;
+
+  std::deque<std::vector<wire::ToWorker>> inbox_;
+  Messages socket_, outbox_;
+  std::deque<wire::WorkerJob> jobs_;
+  std::deque<wire::WorkerUpdate> updates_;
+  UpdateNumber received_ = 0, applied_ = 0;
+  Activity activity_ = Activity::nothing;
+  JobSequence running_ = 0;
+  std::vector<JobSequence> unsent_;  ///< jobs that have ended and whose answers are still here
+  bool begun_ = false, history_end_ = false, constructed_ = false, stop_ = false;
+};
+
+}  // namespace dc::sim
