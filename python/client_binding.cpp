@@ -208,6 +208,8 @@ dc::PoolOptions pool_options(nb::dict given) {
       options.job_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
     else if (name == "init_timeout_ms")
       options.init_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
+    else if (name == "update_timeout_ms")
+      options.update_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
     else if (name == "keep_updates_history")
       options.keep_updates_history = nb::cast<bool>(value);
     else if (name == "retry_exceptions")

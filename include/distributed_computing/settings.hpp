@@ -15,6 +15,7 @@ struct PoolSettings {
   double weight = 1.0;                                ///< share of the slots beside other pools, relative to theirs
   std::chrono::milliseconds job_timeout{0};           ///< a job may run so long; 0: no limit
   std::chrono::milliseconds init_timeout{0};          ///< the constructor may take so long; 0: no limit
+  std::chrono::milliseconds update_timeout{0};        ///< handle_update may take so long; 0: no limit
   std::uint32_t max_retries = 3;                      ///< workers that may die with a job until it ends in WorkerDied
   std::uint32_t min_workers = 0;                      ///< workers to keep even while there are no jobs
   std::uint64_t min_gpu_memory_mib = 0;               ///< GPU memory that a worker needs; 0: any slot will do

@@ -81,6 +81,7 @@ class Pool:
         weight: share of the slots beside other pools, relative to theirs.
         max_retries: how many workers may die with a job until it ends in WorkerDied.
         init_timeout: seconds that the constructor may take. None: no limit.
+        update_timeout: seconds that one ``handle_update`` may take; its worker is replaced after that. None: no limit.
         keep_updates_history: whether workers that start later first get all earlier updates.
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
@@ -106,6 +107,7 @@ class Pool:
         weight: float = 1.0,
         max_retries: int = 3,
         init_timeout: float | None = None,
+        update_timeout: float | None = None,
         keep_updates_history: bool = True,
         retry_exceptions: bool = False,
         show_output: bool = False,
@@ -129,6 +131,7 @@ class Pool:
             "max_retries": _count("max_retries", max_retries, 0),
             "job_timeout_ms": _milliseconds("job_timeout", job_timeout),
             "init_timeout_ms": _milliseconds("init_timeout", init_timeout),
+            "update_timeout_ms": _milliseconds("update_timeout", update_timeout),
             "keep_updates_history": bool(keep_updates_history),
             "retry_exceptions": bool(retry_exceptions),
             "forward_output": bool(show_output),

@@ -219,6 +219,7 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   options.pool.weight = settings.weight;
   options.pool.job_timeout = settings.job_timeout;
   options.pool.init_timeout = settings.init_timeout;
+  options.pool.update_timeout = settings.update_timeout;
   options.pool.max_retries = settings.max_retries;
   options.pool.min_workers = settings.min_workers;
   options.pool.min_gpu_memory_mib = settings.min_gpu_memory_mib;

@@ -64,6 +64,7 @@ struct PoolOptions {
   std::uint32_t max_retries = limits::max_retries_default;  ///< dead workers until a job is given up
   std::chrono::milliseconds job_timeout{0};
   std::chrono::milliseconds init_timeout{0};
+  std::chrono::milliseconds update_timeout{0};
   bool keep_updates_history = true;
   bool retry_exceptions = false;
   bool forward_output = false;           ///< send the workers' output lines to the client
@@ -89,11 +90,12 @@ struct Attempt {
 
 /// Why a worker is gone.
 enum class ExitCause : std::uint8_t {
-  requested = 0,    ///< the head asked for it
-  died = 1,         ///< it ended by itself (signal, exit) while constructed
-  init_failed = 2,  ///< the constructor raised, timed out, or the process ended during it
-  job_timeout = 3,  ///< the node killed it because its job ran too long
-  drained = 4,      ///< the node is leaving
+  requested = 0,      ///< the head asked for it
+  died = 1,           ///< it ended by itself (signal, exit) while constructed
+  init_failed = 2,    ///< the constructor raised, timed out, or the process ended during it
+  job_timeout = 3,    ///< the node killed it because its job ran too long
+  drained = 4,        ///< the node is leaving
+  out_of_memory = 5,  ///< the kernel ended it for lack of memory
 };
 
 /// What a node knows about one of its workers; sent after every (re)connection.

@@ -77,6 +77,8 @@ inline constexpr std::size_t claims = 2048;
 static_assert(claims >= 2 * prefetch_jobs_max);
 inline constexpr auto terminate_grace = 5s;  ///< between SIGTERM and SIGKILL of a worker's process group
 inline constexpr std::uint32_t max_retries_default = 3;
+/// A job whose worker the kernel ended for lack of memory is tried again this often, whatever max_retries says.
+inline constexpr std::uint32_t out_of_memory_retries = 2;
 /// A slot whose constructor failed waits 1 s, 2 s, ... and is set aside for the pool after this many failures.
 inline constexpr std::uint32_t init_attempts_max = 3;
 inline constexpr auto init_backoff_first = 1s;

@@ -25,7 +25,7 @@ inline std::string text_of(const std::vector<Attempt>& attempts) {
   return fmt::format("[{}]", fmt::join(texts, " "));
 }
 inline const char* text_of(ExitCause cause) {
-  constexpr const char* names[] = {"requested", "died", "init_failed", "job_timeout", "drained"};
+  constexpr const char* names[] = {"requested", "died", "init_failed", "job_timeout", "drained", "out_of_memory"};
   return names[static_cast<int>(cause)];
 }
 

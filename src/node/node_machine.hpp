@@ -174,6 +174,7 @@ class NodeMachine {
   void remove_unborn_workers(Effects& out);
   void watch_end(Worker& worker, TimePoint now, Effects& out);
   void watch_limits(Worker& worker, TimePoint now, Effects& out);
+  bool over_update_timeout(const Worker& worker, const Pool& pool, TimePoint now);
   void go_on_leaving(TimePoint now, Effects& out);
   void wake_at(TimePoint when) { next_deadline_ = std::min(next_deadline_, when); }
   void to_head(wire::Message message, wire::Lane lane, Effects& out) const;

@@ -15,6 +15,7 @@
 #include "core/paths.hpp"
 #include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
+#include "node/oom_watch.hpp"
 #include "node/program_cache.hpp"
 #include "node/worker_link.hpp"
 
@@ -229,7 +230,8 @@ class NodeService {
       machine_.channel_broke(id, std::move(why), now(), effects_);
       schedule_flush();
     };
-    handler.on_end = [this, id](const ProcessEnd& end) {
+    handler.on_end = [this, id](ProcessEnd end) {
+      end.out_of_memory = oom_.advanced() && end.signal == SIGKILL;
       machine_.worker_exited(id, end, effects_);
       const auto link = links_.find(id);
       ended_links_.push_back(std::move(link->second));  // it is calling us: destroyed after the turn
@@ -265,6 +267,7 @@ class NodeService {
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
   std::unique_ptr<net::Timer> timer_;
   TimePoint armed_for_ = never;
+  OomWatch oom_;
   std::map<WorkerId, std::unique_ptr<WorkerLink>> links_;
   std::vector<std::unique_ptr<WorkerLink>> ended_links_;
   std::vector<WorkerId> to_send_;

@@ -16,6 +16,9 @@ constexpr auto quick_kill_grace = 500ms;  ///< between SIGTERM and SIGKILL where
 constexpr auto hang_up_grace = 1s;        ///< a worker that closed its channel is gone by then, or is ended
 constexpr auto kill_again = 1s;
 
+/// How soon to look again whether something takes longer than `limit`.
+Duration look_again(Duration limit) { return std::clamp<Duration>(limit / 10, 10ms, 500ms); }
+
 double seconds(std::chrono::milliseconds time) { return std::chrono::duration<double>(time).count(); }
 
 }  // namespace
@@ -149,7 +152,17 @@ void NodeMachine::watch_end(Worker& worker, TimePoint now, Effects& out) {
   wake_at(std::min(worker.kill_at, worker.terminate_at));
 }
 
-/// init_timeout and job_timeout.
+/// An update may be under way in the constructor's phase too: the history is applied then.
+bool NodeMachine::over_update_timeout(const Worker& worker, const Pool& pool, TimePoint now) {
+  const Duration limit = pool.options.update_timeout;
+  if (limit <= 0s || !worker.claims || worker.updates_sent <= worker.updates_applied) return false;
+  const TimePoint started{Duration(worker.claims->update_started_at_ns.load())};
+  if (started != TimePoint{} && now - started > limit) return true;
+  wake_at(now + look_again(limit));
+  return false;
+}
+
+/// init_timeout, update_timeout and job_timeout.
 void NodeMachine::watch_limits(Worker& worker, TimePoint now, Effects& out) {
   if (worker.cause) return;
   const Pool* pool = find_pool(worker.pool);
@@ -163,13 +176,19 @@ void NodeMachine::watch_limits(Worker& worker, TimePoint now, Effects& out) {
     }
     wake_at(worker.init_deadline);
   }
+  if (over_update_timeout(worker, *pool, now)) {
+    const std::string text =
+        fmt::format("handle_update ran longer than update_timeout ({:g} s)", seconds(pool->options.update_timeout));
+    end_worker(worker, worker.phase == Phase::ready ? ExitCause::died : ExitCause::init_failed, text, now, out);
+    return wake_at(worker.kill_at);
+  }
   const Duration limit = pool->options.job_timeout;
   if (limit <= 0s || worker.given.empty()) return;
   // The turn has read what workers sent before it ends: a result that waited while this process was frozen is in, and
   // its job no longer in `given`.
   const bool runs = worker.claims->started(worker.given.front().index);
   const TimePoint started{Duration(worker.claims->started_at_ns.load())};
-  if (!runs || now - started <= limit) return wake_at(now + std::clamp<Duration>(limit / 10, 10ms, 500ms));
+  if (!runs || now - started <= limit) return wake_at(now + look_again(limit));
   end_worker(worker, ExitCause::job_timeout,
              fmt::format("the job ran longer than job_timeout ({:g} s)", seconds(pool->options.job_timeout)), now, out);
   wake_at(worker.kill_at);
@@ -207,7 +226,8 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
   for (const wire::RunItem& item : worker->waiting) message.unstarted.push_back(item.attempt);
 
   const bool constructed = worker->phase == Phase::ready;
-  message.cause = worker->cause.value_or(constructed ? ExitCause::died : ExitCause::init_failed);
+  const ExitCause by_itself = end.out_of_memory ? ExitCause::out_of_memory : ExitCause::died;
+  message.cause = worker->cause.value_or(constructed ? by_itself : ExitCause::init_failed);
   message.error = describe_end({facts_.host, worker->slot, worker->pid, message.cause, worker->cause_text, constructed,
                                 !message.running.empty()},
                                end);

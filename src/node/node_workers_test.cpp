@@ -105,6 +105,24 @@ TEST(NodeWorkers, AJobOverItsLimitHasItsWorkerKilledAndTheNextJobsAreNotStarted)
                    "job_timeout (1 s)"}));
 }
 
+TEST(NodeWorkers, AnUpdateOverItsLimitHasItsWorkerKilledAndNoJobIsCharged) {
+  NodeWorld world;
+  PoolOptions options;
+  options.update_timeout = 1s;
+  wire::Claims& claims = world.ready(w1, options);
+  world.head(world.update(1), NodeWorld::jobs(w1, 1, 1));
+  claims.update_started_at_ns =
+      static_cast<std::uint64_t>(std::chrono::nanoseconds(world.now.time_since_epoch()).count());
+  world.turn();
+  EXPECT_EQ(world.machine.next_deadline(), world.now + 100ms);
+  world.now += 1001ms;
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
+  world.exits(w1, {{}, SIGTERM, {}, {}});
+  EXPECT_EQ(world.turn(),
+            (Lines{"WorkerExited 1 died running [] unstarted [1.1]: the worker on here slot 0 (pid 4001) was killed by "
+                   "signal 15 (SIGTERM) between jobs: handle_update ran longer than update_timeout (1 s)"}));
+}
+
 TEST(NodeWorkers, AResultThatWaitedWhileTheNodeWasFrozenIsNoTimeout) {
   NodeWorld world;
   world.ready(w1, with_job_timeout(1000ms));

@@ -18,6 +18,7 @@ ErrorKind kind_of(ExitCause cause) {
     case ExitCause::requested:
     case ExitCause::died:
     case ExitCause::drained:
+    case ExitCause::out_of_memory:
       return ErrorKind::worker_died;
   }
   return ErrorKind::worker_died;
@@ -84,7 +85,12 @@ ErrorInfo describe_end(const ExitScene& scene, const ProcessEnd& end) {
                                           : "while it constructed the class";
   error.message = fmt::format("the worker on {} slot {} (pid {}) {} {}", scene.host, scene.slot, scene.pid,
                               how_it_ended(end), doing);
-  const std::string why = scene.cause_text.empty() && !scene.constructed ? advice(end.last_output) : scene.cause_text;
+  std::string why = scene.cause_text.empty() && !scene.constructed ? advice(end.last_output) : scene.cause_text;
+  if (end.out_of_memory) {
+    why =
+        "this machine (or its memory limit) ran out of memory and the kernel chose this process: start the node with "
+        "fewer --workers, or let a job use less";
+  }
   if (!why.empty()) error.message += ": " + why;
   return error;
 }

@@ -14,8 +14,9 @@ namespace dc::node {
 struct ProcessEnd {
   std::optional<int> exit_status;
   std::optional<int> signal;
-  std::string last_output;  ///< the last lines that it printed
-  std::string spawn_error;  ///< it could not be started: a whole sentence
+  std::string last_output;     ///< the last lines that it printed
+  std::string spawn_error;     ///< it could not be started: a whole sentence
+  bool out_of_memory = false;  ///< the kernel ended it for lack of memory
 };
 
 /// What the node knew of the worker when it ended.

@@ -119,7 +119,8 @@ void WorkerLink::end() {
   read_lines(output_reads_per_turn, lines);
   lines_.finish(lines);
   if (!lines.empty()) handler_.on_lines(std::move(lines));
-  ProcessEnd ended{{}, {}, lines_.tail(), {}};
+  ProcessEnd ended;
+  ended.last_output = lines_.tail();
   if (end.signal != 0) {
     ended.signal = end.signal;
   } else {

@@ -117,6 +117,23 @@ TEST_F(Story, AJobOfADeadWorkerGoesToTheFrontAndOnlyTheOneThatRanIsCharged) {
   EXPECT_THAT(only<DeliverOutcome>(requested), IsEmpty());
 }
 
+TEST_F(Story, LackOfMemoryIsTriedThreeTimesWhateverMaxRetriesSays) {
+  after(joining(node, 1));
+  PoolOptions options;
+  options.max_retries = 1;
+  open(pool, options);
+  auto job = only<RunJob>(submit(pool, 1, 1))[0];
+  for (const int death : {1, 2, 3}) {
+    const Commands died = exited(job.worker, ExitCause::out_of_memory, {attempt(job)});
+    EXPECT_THAT(only<DeliverOutcome>(died), SizeIs(death == 3 ? 1 : 0));
+    if (death == 3) {
+      EXPECT_EQ(only<DeliverOutcome>(died)[0].outcome.error->kind, ErrorKind::worker_died);
+      return;
+    }
+    job = only<RunJob>(after(WorkerReady{node, only<StartWorker>(died)[0].worker, 1}))[0];
+  }
+}
+
 TEST_F(Story, AStaleResultIsDroppedAndForgottenAtTheNode) {
   after(joining(node, 1));
   open(pool);

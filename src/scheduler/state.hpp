@@ -31,10 +31,11 @@ struct Job {
   JobState state = JobState::queued;
   Token token;  ///< of the current or last attempt
   std::uint32_t attempts = 0;
-  std::uint32_t charges = 0;  ///< workers that died or were killed because of it
-  WorkerId worker;            ///< assigned: who runs it; 0 while a finished result is on its way
-  NodeId node;                ///< assigned or done: where the result is kept; 0: nowhere
-  Outcome outcome;            ///< done: kept until acknowledged
+  std::uint32_t charges = 0;        ///< workers that died or were killed because of it
+  std::uint32_t out_of_memory = 0;  ///< workers that the kernel ended for lack of memory while they ran it
+  WorkerId worker;                  ///< assigned: who runs it; 0 while a finished result is on its way
+  NodeId node;                      ///< assigned or done: where the result is kept; 0: nowhere
+  Outcome outcome;                  ///< done: kept until acknowledged
 };
 
 /// An attempt in a worker's hands.

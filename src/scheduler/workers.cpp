@@ -105,19 +105,22 @@ void Scheduler::State::remove_worker(Worker& worker) {
 
 void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, std::vector<JobSequence>& again,
                               Commands& out) {
-  const std::uint32_t allowed = std::max(1U, pool.options.max_retries);
-  ++job.charges;
-  if (job.charges < allowed) {
+  // Memory that others used up is no fault of the job, and only a few attempts can tell whether it was its own.
+  const bool out_of_memory = event.cause == ExitCause::out_of_memory;
+  const std::uint32_t allowed =
+      out_of_memory ? limits::out_of_memory_retries + 1 : std::max(1U, pool.options.max_retries);
+  const std::uint32_t deaths = out_of_memory ? ++job.out_of_memory : ++job.charges;
+  if (deaths < allowed) {
     ++pool.rerun;
     again.push_back(job.sequence);
     out.emplace_back(Notice{pool.id, fmt::format("{}; job {} runs again (death {} of {})", event.error.message,
-                                                 job.sequence, job.charges, allowed)});
+                                                 job.sequence, deaths, allowed)});
     return;
   }
   Outcome outcome;
   outcome.error = event.error;
   outcome.error->kind = event.cause == ExitCause::job_timeout ? ErrorKind::job_timeout : ErrorKind::worker_died;
-  outcome.error->message += fmt::format("; the job was tried {} time{}", job.charges, job.charges == 1 ? "" : "s");
+  outcome.error->message += fmt::format("; the job was tried {} time{}", deaths, deaths == 1 ? "" : "s");
   finish(pool, job, std::move(outcome), NodeId{}, out);
 }
 
@@ -181,7 +184,8 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
   Slot& slot = *worker->slot;
   Pool* pool = worker->pool;
   std::vector<JobSequence> again;
-  const bool blamed = event.cause == ExitCause::died || event.cause == ExitCause::job_timeout;
+  const bool blamed = event.cause == ExitCause::died || event.cause == ExitCause::job_timeout ||
+                      event.cause == ExitCause::out_of_memory;
   for (const Held& held : worker->held) {
     Job* job = pool ? State::current(*pool, held.attempt) : nullptr;
     if (!job) continue;
@@ -195,6 +199,7 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
   const bool was_stopping = worker->stopping;
   state.remove_worker(*worker);
   if (!pool) return;
+  if (blamed && !was_stopping && event.running.empty()) out.emplace_back(Notice{pool->id, event.error.message});
   state.requeue(*pool, std::move(again));
   if (event.cause == ExitCause::init_failed && !was_stopping) state.construction_failed(slot, *pool, event, now, out);
 }

@@ -54,8 +54,8 @@ DC_WIRE_FIELDS(SlotInfo, v.slot, v.device, v.gpu_memory_mib)
 DC_WIRE_FIELDS(ErrorInfo, v.kind, v.message, v.traceback, v.type_name, v.host, v.slot, v.exit_status, v.signal)
 DC_WIRE_FIELDS(WorkerReport, v.worker, v.pool, v.slot, v.ready, v.pid, v.updates_applied, v.held)
 DC_WIRE_FIELDS(PoolOptions, v.language, v.label, v.python_version, v.program_hash, v.weight, v.max_retries,
-               v.job_timeout, v.init_timeout, v.keep_updates_history, v.retry_exceptions, v.forward_output,
-               v.min_workers, v.min_gpu_memory_mib)
+               v.job_timeout, v.init_timeout, v.update_timeout, v.keep_updates_history, v.retry_exceptions,
+               v.forward_output, v.min_workers, v.min_gpu_memory_mib)
 #undef DC_WIRE_FIELDS
 
 template <class T>
@@ -69,7 +69,7 @@ inline constexpr int last_of = -1;
 template <>
 inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::serialization);
 template <>
-inline constexpr int last_of<ExitCause> = static_cast<int>(ExitCause::drained);
+inline constexpr int last_of<ExitCause> = static_cast<int>(ExitCause::out_of_memory);
 template <>
 inline constexpr int last_of<Language> = static_cast<int>(Language::cpp);
 enum class Role : std::uint8_t { client = 0, node = 1, viewer = 2 };

@@ -19,6 +19,8 @@ struct Claims {
   std::array<std::atomic<std::uint8_t>, limits::claims> entries;
   /// CLOCK_MONOTONIC nanoseconds at which the latest job was started; written by the worker before its claim.
   std::atomic<std::uint64_t> started_at_ns;
+  /// CLOCK_MONOTONIC nanoseconds at which the update that is being applied was started; 0: none is.
+  std::atomic<std::uint64_t> update_started_at_ns;
   /// Number of the latest update that the node has sent. A worker that sees a larger number than it has applied
   /// reads its socket before its next job, so that updates pass the jobs that wait in front of them.
   std::atomic<std::uint64_t> update_sent;

@@ -118,7 +118,10 @@ class Runtime {
     wire::WorkerUpdate update = std::move(updates_.front());
     updates_.pop_front();
     outbox_.flush_soon();  // results must not wait for handle_update: the node would still count their jobs' time
-    outbox_.append(wire::UpdateDone{update.number, runner_->update(std::move(update.payload))});
+    claims_.update_started_at_ns.store(nanoseconds(Clock::now()), std::memory_order_relaxed);
+    std::string error = runner_->update(std::move(update.payload));
+    claims_.update_started_at_ns.store(0, std::memory_order_relaxed);
+    outbox_.append(wire::UpdateDone{update.number, std::move(error)});
   }
 
   void run_job() {

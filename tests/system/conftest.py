@@ -79,8 +79,15 @@ class Cluster:
             "PYTHONPATH": path.rstrip(os.pathsep),
         }
 
-    def start(self, name: str, *arguments: str, port: int | None = None) -> subprocess.Popen[bytes]:
-        """Start one start_node process; its output goes to NAME.log. `port`: another way to the head."""
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        port: int | None = None,
+        in_group: Callable[[int], None] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start one start_node process; its output goes to NAME.log. `port`: another way to the head. `in_group` is called
+        in the new process, with its pid, before start_node runs there."""
         with open(self.root / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
                 [str(BIN / "start_node"), "-p", str(port or self.port), *arguments],
@@ -88,6 +95,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=in_group and (lambda: in_group(os.getpid())),
             )
         self.processes[name] = process
         return process

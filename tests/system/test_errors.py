@@ -3,10 +3,11 @@
 import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
-from conftest import free_port, run_script
+from conftest import free_port, run_script, wait_until
 from distributed_computing.api import (
     AuthenticationError,
     HeadUnreachable,
@@ -18,7 +19,7 @@ from distributed_computing.api import (
     WorkerInitError,
     WorkerInterface,
 )
-from workers import Calculator, FailsOnOddSlots, FailsToConstruct, Hostile, Recorder
+from workers import Calculator, FailsOnOddSlots, FailsToConstruct, HangsInUpdate, Hostile, Recorder
 
 
 @pytest.fixture
@@ -260,3 +261,48 @@ with Pool(Worker, None, {cluster.password!r}, server_port={cluster.port}) as poo
 """
     done = run_script(cluster, script)
     assert done.stdout == "Mine negative\n", done.stderr
+
+
+def test_an_update_that_hangs_has_its_worker_replaced(cluster, pool_arguments, tmp_path, capfd):
+    cluster.head()
+    cluster.node(workers=1)
+    with Pool(HangsInUpdate, None, *pool_arguments, update_timeout=0.5) as pool:
+        pool.wait_for_workers(1, 30)
+        pool.update_workers(str(tmp_path / "flag"), wait=True, timeout=30)
+        assert pool.submit().result(30) == "fine"
+    assert "handle_update ran longer than update_timeout (0.5 s)" in capfd.readouterr().err
+
+
+@pytest.fixture
+def memory_limit(tmp_path):
+    """Return memory_limit(pid, mebibytes): puts a process into a control group of its own. Skips where that cannot be."""
+    roots = [Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")]
+    root = next((r for r in roots if (r / "cgroup.procs").exists() and os.access(r / "cgroup.procs", os.W_OK)), None)
+    if root is None:
+        pytest.skip("no control group for memory can be made here")
+    group = root / f"distributed-computing-test-{os.getpid()}-{tmp_path.name}"
+
+    def limit(pid, mebibytes):
+        group.mkdir()
+        file = next((f for f in (group / "memory.max", group / "memory.limit_in_bytes") if f.exists()), None)
+        if file is None:
+            pytest.skip("control groups here do not limit memory")
+        file.write_text(str(mebibytes << 20))
+        (group / "cgroup.procs").write_text(str(pid))
+
+    yield limit
+    for pid in (group / "cgroup.procs").read_text().split() if group.exists() else []:
+        (root / "cgroup.procs").write_text(pid)
+    if group.exists():
+        group.rmdir()
+
+
+def test_a_job_without_enough_memory_says_so_and_is_tried_three_times(cluster, pool_arguments, memory_limit, capfd):
+    cluster.head()
+    node = cluster.start("node", "--workers", "1", in_group=lambda pid: memory_limit(pid, 256))
+    wait_until(lambda: len(cluster.nodes()) == 1, "the node has joined")
+    with Pool(Hostile, None, *pool_arguments, max_retries=1) as pool:
+        with pytest.raises(WorkerDied, match=r"SIGKILL.*ran out of memory.*tried 3 times"):
+            pool.submit("fills_memory", 1000).result(60)
+        assert pool.submit("fills_memory", 10).result(30) == 10 << 20
+    assert node.poll() is None

@@ -97,6 +97,9 @@ class Hostile(WorkerInterface):
         Path(pid_file).write_text(str(child.pid))
         child.wait()
 
+    def fills_memory(self, mebibytes):
+        return sum(len(block) for block in [bytes(1 << 20).replace(b"\0", b"x") for _ in range(mebibytes)])
+
     def hangs(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(1000)
@@ -113,6 +116,19 @@ class Hostile(WorkerInterface):
             Path(path).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return "second time"
+
+
+class HangsInUpdate(WorkerInterface):
+    """Hangs in its first update, once: a file remembers it."""
+
+    def run(self):
+        return "fine"
+
+    def handle_update(self, flag):
+        if not Path(flag).exists():
+            Path(flag).touch()
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            time.sleep(1000)
 
 
 class FailsToConstruct(WorkerInterface):
