@@ -47,9 +47,9 @@ class _Process:
         self.output: list[str] = []
         self._quiet = quiet
         self.popen = subprocess.Popen(
-            [_command("start_node"), *arguments],
+            [_command("start_node"), "--until-stdin-ends", *arguments],
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # held open: however this program dies, the process goes with it
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

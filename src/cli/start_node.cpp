@@ -14,6 +14,7 @@
 #include "cli/drain.hpp"
 #include "cli/node_child.hpp"
 #include "cli/options.hpp"
+#include "cli/stdin_end.hpp"
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
@@ -26,7 +27,7 @@ namespace dc::cli {
 namespace {
 
 struct Arguments {
-  bool head = false, drain = false, verbose = false;
+  bool head = false, drain = false, verbose = false, until_stdin_ends = false;
   PasswordSources password;
   std::string address = "localhost", python;
   std::vector<std::string> bind;
@@ -81,6 +82,8 @@ void declare(CLI::App& app, Arguments& arguments) {
                  "Seconds that running jobs may take after SIGTERM (default: 60); with --drain: that the node may "
                  "take before its jobs are given up (default: what the node was started with)")
       ->check(CLI::Range(0, 7 * 24 * 3600));
+  app.add_flag("--until-stdin-ends", arguments.until_stdin_ends,
+               "Leave, as after Ctrl-C, when standard input ends: for programs that start this one through a pipe");
   app.add_flag("--verbose", arguments.verbose, "Say more (as DISTRIBUTED_COMPUTING_LOG=debug does)");
 }
 
@@ -141,6 +144,7 @@ int run_head_here(const Arguments& arguments, const std::string& password) {
     child.emplace([&] { return run_node_child(arguments, password); });
     if (!child->problem().empty()) return complain(head::exit_error, child->problem());
   }
+  if (arguments.until_stdin_ends) end_with_stdin();
   head::HeadOptions options;
   if (!arguments.bind.empty()) options.addresses = arguments.bind;
   options.port = arguments.port;
@@ -196,6 +200,7 @@ int start_node(int argc, char** argv) {
                     "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "
                     "DISTRIBUTED_COMPUTING_PASSWORD; the head shows it when it starts");
   }
+  if (arguments.until_stdin_ends) end_with_stdin();
   return run_node_here(arguments, password.value());
 }
 

@@ -1,3 +1,4 @@
+// Counters of the OOM killer in file systems of the test's own.
 #include "node/oom_watch.hpp"
 
 #include <gtest/gtest.h>
