@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: help setup build test test-unit test-asan test-tsan test-python demo bench lint tidy format clean
+.PHONY: help setup build test test-unit test-asan test-tsan test-python demo bench soak lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ demo: build      ## the main job on real input, with real faults
 bench: build     ## speed side by side with multiprocessing.Pool and dask.distributed
 	@$(PY) -c 'import distributed' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check 'dask[distributed]'
 	@$(PY) bench/run.py
+
+soak: build      ## kill something every few seconds for MINUTES=30; nothing may be lost or left
+	@PYTHONPATH=tests/system $(PY) tests/system/soak.py --minutes $(or $(MINUTES),30)
 
 lint: setup      ## formatting and static checks
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs clang-format --dry-run --Werror
