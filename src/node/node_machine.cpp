@@ -56,6 +56,7 @@ void NodeMachine::session_opened(TimePoint, Effects& out) {
   state.slots = facts_.slots;
   for (auto& [id, pool] : pools_) {
     pool.active = false;
+    pool.exits.clear();  // what is not in this report, the node does not have
     wire::HeldPool held{id, pool.last_update(), {}};
     for (const auto& [sequence, kept] : pool.kept) held.finished.push_back({sequence, kept.token});
     std::sort(held.finished.begin(), held.finished.end());
@@ -93,6 +94,7 @@ void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
 }
 
 void NodeMachine::on(wire::ClosePoolHere&& message, TimePoint now, Effects& out) {
+  if (Pool* pool = find_pool(message.pool)) send_exits(*pool, out);
   pools_.erase(message.pool);
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool) continue;
@@ -117,6 +119,14 @@ void NodeMachine::activate(PoolId id, Pool& pool, Effects& out) {
     report_result(batches[kept.worker], id, {sequence, kept.token}, kept, out);
   }
   for (auto& [worker, batch] : batches) send_batch(batch, out);
+  send_exits(pool, out);
+}
+
+void NodeMachine::send_exits(Pool& pool, Effects& out) {
+  for (wire::WorkerExited& exit : std::exchange(pool.exits, {})) {
+    const wire::Lane lane = exit.worker.value;
+    to_head(std::move(exit), lane, out);
+  }
 }
 
 void NodeMachine::on(wire::PoolUpdate&& message, TimePoint, Effects& out) {

@@ -102,6 +102,8 @@ class NodeMachine {
     std::deque<Payload> updates;
     std::unordered_map<JobSequence, Kept> kept;  ///< results until the head acknowledges them
     bool active = true;                          ///< the head knows the pool in this session
+    /// Workers that ended while it was not: told behind the results, or the head would run finished jobs again.
+    std::vector<wire::WorkerExited> exits;
     [[nodiscard]] UpdateNumber last_update() const { return first_update + updates.size(); }
   };
   struct Given {
@@ -169,6 +171,7 @@ class NodeMachine {
   void send_batch(Batch& batch, Effects& out);
   void send_reports(Worker& worker, Effects& out);
   void activate(PoolId id, Pool& pool, Effects& out);
+  void send_exits(Pool& pool, Effects& out);
   void end_worker(Worker& worker, ExitCause cause, std::string text, TimePoint now, Effects& out);
   void stop_politely(Worker& worker, TimePoint now, Effects& out);
   void remove_unborn_workers(Effects& out);

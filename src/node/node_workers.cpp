@@ -236,8 +236,13 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
     if (worker->init_error->traceback.empty()) worker->init_error->traceback = std::move(message.error.traceback);
     message.error = std::move(*worker->init_error);
   }
-  to_head(std::move(message), id.value, out);
   const PoolId pool_id = worker->pool;
+  Pool* told_later = find_pool(pool_id);
+  if (connected_ && told_later && !told_later->active) {
+    told_later->exits.push_back(std::move(message));
+  } else {
+    to_head(std::move(message), id.value, out);
+  }
   workers_.erase(id);
   if (Pool* pool = find_pool(pool_id)) forget_updates(pool_id, *pool);
 }

@@ -181,7 +181,6 @@ void Scheduler::on(const NodeDisconnected& event, TimePoint now, Commands& out) 
   state.thaw(now);
   Node* node = state.find_node(event.node);
   if (!node) return;
-  if (node->leaving) return state.lose_node(*node, out);
   node->connected = false;
   node->lost_at = now + limits::node_return_grace;
   state.wake_at(node->lost_at);

@@ -10,23 +10,33 @@ bool Scheduler::State::eligible(const Pool& pool, const Slot& slot) {
   return slot.info.gpu_memory_mib >= pool.options.min_gpu_memory_mib;
 }
 
-/// The pool may start a worker here now.
-bool Scheduler::State::available(const Pool& pool, const Slot& slot, TimePoint now) {
-  if (slot.worker || !slot.node->connected || slot.node->leaving || !eligible(pool, slot)) return false;
+/// A worker of the pool could live here: no failed constructor forbids it at this time.
+bool Scheduler::State::suits(const Pool& pool, const Slot& slot, TimePoint now) {
+  if (!eligible(pool, slot)) return false;
   const auto failure = slot.failures.find(pool.id);
   return failure == slot.failures.end() || (!failure->second.set_aside && failure->second.retry_at <= now);
 }
 
+/// The pool may start a worker here now.
+bool Scheduler::State::available(const Pool& pool, const Slot& slot, TimePoint now) {
+  return !slot.worker && slot.node->connected && !slot.node->leaving && suits(pool, slot, now);
+}
+
 /// How many slots the pool could use now. Workers that were busy a moment ago count, so that a short pause costs
-/// nothing.
+/// nothing; they take the queued jobs, so that a job now and then does not ask for one slot more each time.
 std::uint32_t Scheduler::State::demand(const Pool& pool, TimePoint now) const {
   if (pool.resuming || now < pool.hold_until) return static_cast<std::uint32_t>(pool.workers.size());
-  std::uint64_t wanted = pool.queued;
+  std::uint64_t busy = 0, rested = 0;
   for (const Worker* worker : pool.workers) {
     if (worker->leaving || worker->stopping || !worker->ready) continue;
-    wanted += !worker->held.empty() || now - worker->idle_since < limits::lend_after;
+    if (!worker->held.empty()) {
+      ++busy;
+    } else if (now - worker->idle_since < limits::lend_after) {
+      ++rested;
+    }
   }
-  wanted = std::max<std::uint64_t>({wanted, pool.wanted, pool.options.min_workers});
+  const std::uint64_t wanted =
+      std::max<std::uint64_t>({busy + std::max(pool.queued, rested), pool.wanted, pool.options.min_workers});
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, 1U << 20));
 }
 
@@ -83,13 +93,13 @@ Scheduler::State::Part* Scheduler::State::neediest(std::vector<Part>& parts, con
 }
 
 /// Takes one slot for `needy` from a pool above its target; false when there is none.
-bool Scheduler::State::take_slot(Part& needy, std::vector<Part>& parts, Commands& out) {
+bool Scheduler::State::take_slot(Part& needy, std::vector<Part>& parts, TimePoint now, Commands& out) {
   Worker* chosen = nullptr;
   Part* giver = nullptr;
   for (Part& part : parts) {
     if (part.owned <= part.target) continue;
     for (Worker* worker : part.pool->workers) {
-      if (worker->leaving || worker->stopping || !eligible(*needy.pool, *worker->slot)) continue;
+      if (worker->leaving || worker->stopping || !suits(*needy.pool, *worker->slot, now)) continue;
       if (!chosen || reluctance(*worker) < reluctance(*chosen)) chosen = worker, giver = &part;
     }
   }
@@ -124,7 +134,7 @@ void Scheduler::State::share_slots(TimePoint now, Commands& out) {
       if (vacating > 0) {
         --vacating;
         ++needy.owned;
-      } else if (!take_slot(needy, parts, out)) {
+      } else if (!take_slot(needy, parts, now, out)) {
         break;
       }
     }

@@ -198,6 +198,7 @@ struct Scheduler::State {
 
   // sharing.cpp
   static bool eligible(const Pool& pool, const Slot& slot);
+  static bool suits(const Pool& pool, const Slot& slot, TimePoint now);
   static bool available(const Pool& pool, const Slot& slot, TimePoint now);
   std::uint32_t demand(const Pool& pool, TimePoint now) const;
   /// One pool's part in a round of sharing.
@@ -208,7 +209,7 @@ struct Scheduler::State {
   };
   std::vector<Part> parts_of(const std::vector<Slot*>& slots, TimePoint now);
   static Part* neediest(std::vector<Part>& parts, const Slot& slot, TimePoint now, bool beyond_target);
-  bool take_slot(Part& needy, std::vector<Part>& parts, Commands& out);
+  bool take_slot(Part& needy, std::vector<Part>& parts, TimePoint now, Commands& out);
   void share_slots(TimePoint now, Commands& out);
 
   // pools.cpp

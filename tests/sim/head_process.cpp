@@ -34,6 +34,8 @@ void HeadProcess::start() {
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
   machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
+  opened_.clear();
+  wasted_.clear();
   effects_.clear();
   flush_scheduled_ = false;
   armed_for_ = never;
@@ -150,6 +152,12 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
 /// Which job was given to whom.
 void HeadProcess::note_work(const wire::Message& message, const std::string& host) {
   if (const auto* start = std::get_if<wire::StartWorker>(&message)) pools_of_[start->worker] = start->pool;
+  if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
+  if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);
+  // The pool has failed while its client was away, which opens it again, with what was finished forgotten.
+  if (const auto* known = std::get_if<wire::PoolKnown>(&message);
+      known && !known->known && opened_.contains(known->pool))
+    ledger_.excuse_pool(known->pool);
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
   for (const wire::RunItem& item : run->items) ledger_.handed(pools_of_.at(run->worker), item.attempt.sequence, host);
@@ -164,6 +172,19 @@ void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std:
     connection->send(Side::head, std::exchange(queued->second, {}));
   connection->close(Side::head, true);
   run_after(1us, [this, connection] { closed(connection); });
+}
+
+/// Workers are dear: slots must not change hands again and again before anything has run.
+void HeadProcess::check_waste(const wire::StopWorker& stop) {
+  const WorkerProcess* worker = find_worker_(stop.worker);
+  if (worker && worker->ready()) return;
+  wasted_.push_back(world_.now());
+  while (wasted_.front() < world_.now() - 1s) wasted_.pop_front();
+  std::size_t slots = 0;
+  for (const auto& node : machine_->scheduler().status().nodes) slots += node.slots.size();
+  if (wasted_.size() > 20 + 4 * slots)
+    world_.violation("{} workers were stopped before they were ready within a second on {} slots", wasted_.size(),
+                     slots);
 }
 
 // --- Checks -----------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "head/head_machine.hpp"
@@ -38,6 +40,7 @@ class HeadProcess : public Endpoint {
   void carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void hear(const ConnectionPtr& connection, wire::Message&& message);
+  void check_waste(const wire::StopWorker& stop);
   void note_work(const wire::Message& message, const std::string& host);
   void excuse_later(const std::string& host, Duration grace);
   void check_size(const wire::Message& message) const;
@@ -52,6 +55,8 @@ class HeadProcess : public Endpoint {
   TimePoint armed_for_ = never, started_at_{};
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<WorkerId, PoolId> pools_of_;
+  std::set<PoolId> opened_;                       ///< pools that this life of the head has opened
+  std::deque<TimePoint> wasted_;                  ///< workers stopped before they were ready, in the last second
   std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
 };
 
