@@ -235,11 +235,12 @@ std::set<std::weak_ptr<dc::client::PoolClient>, std::owner_less<>>& clients() {
 class PyClient {
  public:
   PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
-           double connect_timeout, nb::object on_notice, nb::object on_output) {
+           double connect_timeout, const std::string& fingerprint, nb::object on_notice, nb::object on_output) {
     dc::client::ClientOptions given;
     given.address = address;
     given.port = port;
     given.password.assign(password.c_str(), password.size());
+    given.fingerprint = fingerprint;
     given.pool = pool_options(std::move(options));
     given.spec = payload_of(spec);
     given.connect_timeout = duration_of(connect_timeout);
@@ -336,10 +337,10 @@ NB_MODULE(_client, module) {
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
   nb::class_<PyClient>(module, "PoolClient")
-      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, nb::object,
-                    nb::object>(),
+      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double,
+                    const std::string&, nb::object, nb::object>(),
            nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
-           nb::arg("connect_timeout"), nb::arg("on_notice").none(), nb::arg("on_output").none())
+           nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("on_notice").none(), nb::arg("on_output").none())
       .def("wait_open", &PyClient::wait_open, nb::arg("timeout"))
       .def("open_stream", &PyClient::open_stream)
       .def("update", &PyClient::update, nb::arg("parts"))

@@ -9,9 +9,11 @@ namespace dc {
 
 /// First argument of Pool's constructor; use designated initialisers: Pool<Worker>({.password = "123456"}).
 struct PoolSettings {
-  std::string password;                               ///< of the head
-  std::string address = "localhost";                  ///< of the head: a name or a number
-  std::uint16_t port = 8899;                          ///< of the head
+  std::string password;               ///< of the head
+  std::string address = "localhost";  ///< of the head: a name or a number
+  std::uint16_t port = 8899;          ///< of the head
+  /// Of the head's key, as the head shows it ("sha256:…"); empty: the key that was seen first at this address.
+  std::string fingerprint;
   double weight = 1.0;                                ///< share of the slots beside other pools, relative to theirs
   std::chrono::milliseconds job_timeout{0};           ///< a job may run so long; 0: no limit
   std::chrono::milliseconds init_timeout{0};          ///< the constructor may take so long; 0: no limit

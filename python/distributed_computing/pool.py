@@ -53,6 +53,14 @@ def _mebibytes(value: Any) -> int:
     return _count("min_gpu_memory_required", value, 0)
 
 
+def _fingerprint(text: str | None) -> str:
+    if text is None:
+        return ""
+    if not isinstance(text, str) or not re.fullmatch(r"sha256:[A-Za-z0-9_-]{43}", text):
+        raise ValueError(f"fingerprint must be 'sha256:' and 43 characters, as the head shows it, not {text!r}")
+    return text
+
+
 def password_bytes(password: Any) -> bytes:
     """Return the password as bytes; raises TypeError or ValueError with what is wrong."""
     if not isinstance(password, (str, bytes)):
@@ -86,6 +94,8 @@ class Pool:
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
+        fingerprint: of the head's key, as the head shows it (``"sha256:…"``). None: the key that was seen first at this
+            address; another one is refused.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or cannot be pickled.
@@ -112,6 +122,7 @@ class Pool:
         retry_exceptions: bool = False,
         show_output: bool = False,
         connect_timeout: float = 10.0,
+        fingerprint: str | None = None,
     ) -> None:
         self._client: Any = None
         self._closed = False
@@ -149,6 +160,7 @@ class Pool:
             options=options,
             spec=make_spec(worker_class, args, kwargs),
             connect_timeout=float(connect_timeout),
+            fingerprint=_fingerprint(fingerprint),
             on_notice=_show_notice,
             on_output=_show_output if show_output else None,
         )

@@ -127,6 +127,7 @@ def start_node(
     workers: int | None = None,
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
+    fingerprint: str | None = None,
     quiet: bool = True,
 ) -> Functions:
     """Start a node on this machine. When one is running already, this does nothing, peacefully.
@@ -139,6 +140,7 @@ def start_node(
         workers: slots of the node; None: one per core.
         python: interpreter of the workers.
         drain_timeout: seconds that running jobs may go on after SIGTERM.
+        fingerprint: of the head's key, as the head shows it; None: the key that was seen first at this address.
         quiet: whether to keep the node's output from stderr.
 
     Returns:
@@ -148,7 +150,9 @@ def start_node(
         AuthenticationError: the head refused the password or the version.
         DistributedComputingError: the node did not start; the message holds what it printed.
     """
-    options = _options({"workers": workers, "python": python, "drain_timeout": drain_timeout})
+    options = _options(
+        {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": fingerprint}
+    )
     arguments = ["-a", address, "-p", str(port), *options]
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
@@ -157,13 +161,21 @@ def start_node(
     return process.functions(violent_exit)
 
 
-def start_server(password: str, port: int = DEFAULT_PORT, *, quiet: bool = True) -> Functions:
+def start_server(
+    password: str, port: int = DEFAULT_PORT, *, bind: str | None = None, quiet: bool = True
+) -> Functions:
     """Start a head without a node on this machine. Returns (terminate, wait) as :func:`start_node` does.
+
+    Args:
+        password: of the cluster.
+        port: to listen on.
+        bind: address to listen on; None: all of this machine's.
+        quiet: whether to keep its output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
-    return _start_head(password, port, {"workers": 0}, quiet)
+    return _start_head(password, port, {"workers": 0, "bind": bind}, quiet)
 
 
 def start_head_node(
@@ -172,6 +184,7 @@ def start_head_node(
     *,
     workers: int | None = None,
     python: str | None = sys.executable,
+    bind: str | None = None,
     quiet: bool = True,
 ) -> Functions:
     """Start a head and a node on this machine. Returns (terminate, wait), for both.
@@ -181,12 +194,13 @@ def start_head_node(
         port: to listen on.
         workers: slots of the node; None: one per core.
         python: interpreter of the workers.
+        bind: address to listen on; None: all of this machine's.
         quiet: whether to keep their output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
-    return _start_head(password, port, {"workers": workers, "python": python}, quiet)
+    return _start_head(password, port, {"workers": workers, "python": python, "bind": bind}, quiet)
 
 
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:

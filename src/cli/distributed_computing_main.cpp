@@ -39,7 +39,7 @@ int complain(int code, const std::string& text) {
 
 struct StatusArguments {
   dc::cli::PasswordSources password;
-  std::string address = "localhost";
+  std::string address = "localhost", fingerprint;
   std::uint16_t port = dc::limits::default_port;
   bool json = false;
 };
@@ -52,7 +52,7 @@ int show_status(const StatusArguments& arguments) {
     return complain(2, fmt::format("a password is needed: -r PASSWORD, --password-file FILE or the variable {}",
                                    dc::cli::password_variable));
   }
-  const auto answer = dc::cli::ask_status(arguments.address, arguments.port, password.value());
+  const auto answer = dc::cli::ask_status(arguments.address, arguments.port, password.value(), arguments.fingerprint);
   if (!answer) return complain(answer.error().code == dc::ErrorCode::rejected ? 3 : 1, answer.error().message);
   const std::string shown =
       arguments.json ? nlohmann::json::parse(answer.value()).dump(2) + "\n" : dc::cli::status_table(answer.value());
@@ -78,6 +78,8 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 65535));
   status->add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   status->add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
+  status->add_option("--fingerprint", arguments.fingerprint, "The head's key, as the head shows it")
+      ->check(dc::cli::fingerprint_check);
   status->add_flag("--json", arguments.json, "Print JSON");
   try {
     app.parse(argc, argv);

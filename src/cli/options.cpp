@@ -8,8 +8,11 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +27,9 @@
 namespace dc::cli {
 
 namespace {
+
+/// Bits of a password drawn at random from its kinds of characters; people's own have fewer.
+constexpr double strong_bits = 60;
 
 std::string take_from_environment() {
   char* value = std::getenv(password_variable);
@@ -85,6 +91,27 @@ std::string ask_password() {
 }
 
 std::string make_password() { return fmt::format("{:016x}{:016x}", net::random_id(), net::random_id()); }
+
+std::string weakness_of(const std::string& password) {
+  const auto any = [&](auto is) { return std::any_of(password.begin(), password.end(), is); };
+  const int alphabet = (any([](unsigned char c) { return std::isdigit(c) != 0; }) ? 10 : 0) +
+                       (any([](unsigned char c) { return std::islower(c) != 0; }) ? 26 : 0) +
+                       (any([](unsigned char c) { return std::isupper(c) != 0; }) ? 26 : 0) +
+                       (any([](unsigned char c) { return std::isalnum(c) == 0; }) ? 30 : 0);
+  if (static_cast<double>(password.size()) * std::log2(std::max(alphabet, 2)) >= strong_bits) return {};
+  return "this password is easy to guess, and who guesses it runs programs on every node as the user who started it: "
+         "choose a longer one, or leave it out and a random one is made";
+}
+
+void wipe(std::string& text) {
+  ::explicit_bzero(text.data(), text.size());
+  text.clear();
+}
+
+std::string fingerprint_check(const std::string& text) {
+  if (net::is_fingerprint(text)) return {};
+  return "a fingerprint is \"sha256:\" and 43 characters, as the head shows it in its join line";
+}
 
 void hide_password(int argc, char** argv) {
   const auto wipe = [](char* text) { std::memset(text, 'x', std::strlen(text)); };

@@ -28,6 +28,15 @@ std::string ask_password();
 /// 128 random bits in hexadecimal.
 std::string make_password();
 
+/// Why guessing this password is easy, as a sentence; empty when it is not.
+std::string weakness_of(const std::string& password);
+
+/// Overwrites the text's bytes and empties it.
+void wipe(std::string& text);
+
+/// For CLI11: what is wrong with a --fingerprint, or an empty string.
+std::string fingerprint_check(const std::string& text);
+
 /// Overwrites the password in the process title, so that `ps` does not show it.
 void hide_password(int argc, char** argv);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -29,8 +30,8 @@ namespace {
 struct Arguments {
   bool head = false, drain = false, verbose = false, until_stdin_ends = false;
   PasswordSources password;
-  std::string address = "localhost", python;
-  std::vector<std::string> bind;
+  std::string address = "localhost", fingerprint, python;
+  std::vector<std::string> bind = {"0.0.0.0", "::"};
   std::uint16_t port = limits::default_port;
   int workers = -1;
   std::optional<unsigned> drain_timeout;
@@ -54,6 +55,7 @@ the terminal. A head without one makes a random one and shows it.
 
 Environment:
   DISTRIBUTED_COMPUTING_PASSWORD   the password, instead of -r; wiped as soon as it is read
+  DISTRIBUTED_COMPUTING_BIND       addresses that a head listens on, instead of --bind
   DISTRIBUTED_COMPUTING_HOME       directory for sockets, locks and caches, instead of the XDG directories
   DISTRIBUTED_COMPUTING_LOG        debug, info (default), warning, error, off
 
@@ -61,6 +63,10 @@ Files, below $DISTRIBUTED_COMPUTING_HOME/run, else $XDG_RUNTIME_DIR/distributed-
 /tmp/distributed-computing-<uid>:
   head-8899.sock, head-8899.json   the head's socket for this machine; its pid, port and address
   node.json                        pid of the node of this machine, and the head that it serves
+and below $DISTRIBUTED_COMPUTING_HOME/state, else $XDG_STATE_HOME/distributed-computing, else
+~/.local/state/distributed-computing:
+  head-key.pem                     the key by which this machine's head is known; made at its first start
+  known_heads                      the keys of heads that were joined from here
 
 Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
 4 the port is in use or a head already runs on it)";
@@ -76,7 +82,12 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--workers", arguments.workers, "Slots of this node (default: one per core; with --head, 0 = no node)")
       ->check(CLI::Range(0, 4096));
   app.add_option("--python", arguments.python, "Interpreter of Python workers (default: the one beside start_node)");
-  app.add_option("--bind", arguments.bind, "Address that the head listens on; loopback only in this version");
+  app.add_option("--bind", arguments.bind,
+                 "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
+      ->envname("DISTRIBUTED_COMPUTING_BIND");
+  app.add_option("--fingerprint", arguments.fingerprint,
+                 "The head's key, as the head shows it (default: the one seen first at this address)")
+      ->check(fingerprint_check);
   app.add_flag("--drain", arguments.drain, "Tell the node of this machine to finish its jobs and leave; wait for it");
   app.add_option("--drain-timeout", arguments.drain_timeout,
                  "Seconds that running jobs may take after SIGTERM (default: 60); with --drain: that the node may "
@@ -107,6 +118,7 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   node::NodeOptions options;
   options.address = arguments.address;
   options.port = arguments.port;
+  options.fingerprint = arguments.fingerprint;
   options.secret.password = password;
   options.workers = arguments.workers < 0 ? usable_cores() : static_cast<std::uint32_t>(arguments.workers);
   options.python = arguments.python.empty() ? find_python() : arguments.python;
@@ -118,12 +130,31 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   return node::run_node(options);
 }
 
-void print_banner(const Arguments& arguments, const std::string& address, const std::string& password) {
+/// Whether the head can be reached from this machine alone.
+bool loopback_only(const std::vector<std::string>& addresses) {
+  return std::all_of(addresses.begin(), addresses.end(), [](const std::string& address) {
+    return address == "localhost" || address == "::1" || address.starts_with("127.");
+  });
+}
+
+/// What the join line names: this machine's address where the head listens on all, else the one that it listens on.
+std::string shown_address(const std::vector<std::string>& addresses) {
+  for (const std::string& address : addresses) {
+    if (address == "0.0.0.0" || address == "::") return net::reachable_address();
+  }
+  return addresses.front();
+}
+
+void print_banner(const Arguments& arguments, const std::string& fingerprint, const std::string& password) {
   const std::string stars(90, '*');
   const std::string option = password.starts_with('-') ? "--password=" : "-r ";
-  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}{}\n{}\n\n", stars, arguments.port, address,
-             option, shell_word(password), stars);
-  fmt::print("This version accepts nodes and clients on this machine only: its sessions are not encrypted yet.\n");
+  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}{} --fingerprint {}\n{}\n\n", stars,
+             arguments.port, shown_address(arguments.bind), option, shell_word(password), fingerprint, stars);
+  if (loopback_only(arguments.bind)) {
+    fmt::print("This head listens on this machine only (--bind).\n");
+  } else if (const std::string weakness = weakness_of(password); !weakness.empty()) {
+    fmt::print(stderr, "start_node: warning: {}\n", weakness);
+  }
   std::fflush(stdout);
 }
 
@@ -135,10 +166,11 @@ int run_node_child(Arguments arguments, const std::string& password) {
     return head::exit_fine;
   }
   arguments.address = "localhost";
+  arguments.fingerprint.clear();
   return run_node_here(arguments, password);
 }
 
-int run_head_here(const Arguments& arguments, const std::string& password) {
+int run_head_here(const Arguments& arguments, std::string password) {
   std::optional<NodeChild> child;
   if (arguments.workers != 0) {
     child.emplace([&] { return run_node_child(arguments, password); });
@@ -146,12 +178,13 @@ int run_head_here(const Arguments& arguments, const std::string& password) {
   }
   if (arguments.until_stdin_ends) end_with_stdin();
   head::HeadOptions options;
-  if (!arguments.bind.empty()) options.addresses = arguments.bind;
+  options.addresses = arguments.bind;
   options.port = arguments.port;
   options.secret.password = password;
-  options.shown_address = net::reachable_address();
-  options.on_listening = [&, address = options.shown_address] {
-    print_banner(arguments, address, password);
+  options.shown_address = shown_address(arguments.bind);
+  options.on_listening = [&](const std::string& fingerprint) {
+    print_banner(arguments, fingerprint, password);
+    wipe(password);
     if (child) child->start();
   };
   options.on_stop = [&] {
@@ -186,6 +219,7 @@ int start_node(int argc, char** argv) {
     return drain(patience);
   }
   auto password = read_password(arguments.password);
+  if (arguments.password.argument) wipe(*arguments.password.argument);
   if (!password) return complain(head::exit_usage, password.error().message);
   if (arguments.head) {
     return run_head_here(arguments, password.value().empty() ? make_password() : password.value());

@@ -13,12 +13,15 @@
 
 namespace dc::cli {
 
-Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password) {
+Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password,
+                               const std::string& fingerprint) {
   net::EventLoop loop;
   net::ConnectOptions connect;
   connect.address = address;
   connect.port = port;
   connect.unix_path = paths::head_socket(port);
+  connect.fingerprint = fingerprint;
+  connect.known_heads = paths::known_heads();
   connect.secret.password = password;
   connect.role = wire::Role::viewer;
   connect.reconnect = false;

@@ -9,7 +9,8 @@
 namespace dc::cli {
 
 /// Asks the head for its state: the JSON text described in head/status_json.cpp.
-Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password);
+Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password,
+                               const std::string& fingerprint);
 
 /// The same as a table.
 std::string status_table(const std::string& json);

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <future>
 #include <map>
@@ -18,16 +20,33 @@
 #include <vector>
 
 #include "client/pool_client.hpp"
+#include "core/paths.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"
 
 namespace dc::client {
 
+/// Keys and sockets of this process go into a directory that goes with it.
+inline void use_private_home() {
+  static const struct Home {
+    Home() {
+      std::string pattern = std::filesystem::temp_directory_path() / "dc-client-XXXXXX";
+      path = ::mkdtemp(pattern.data());
+      ::setenv("DISTRIBUTED_COMPUTING_HOME", path.c_str(), 1);
+    }
+    ~Home() { std::filesystem::remove_all(path); }
+    std::string path;
+  } home;
+}
+
 class FakeHead {
  public:
   static constexpr const char* password = "correct horse";
 
-  FakeHead() : thread_([this] { loop_.run(); }) { start(); }
+  FakeHead() : thread_([this] { loop_.run(); }) {
+    use_private_home();
+    start();
+  }
   ~FakeHead() {
     stop();
     loop_.stop();
@@ -41,6 +60,7 @@ class FakeHead {
     on_loop([this] {
       net::ListenOptions options;
       options.addresses = {"127.0.0.1"};
+      options.key_file = paths::head_key();
       options.port = port_;
       options.secret = {password};
       options.epoch = ++epoch_;

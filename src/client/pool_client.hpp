@@ -38,7 +38,8 @@ using Outcomes = boost::outcome_v2::basic_result<T, Failure, boost::outcome_v2::
 struct ClientOptions {
   std::string address = "localhost";
   std::uint16_t port = limits::default_port;
-  std::string unix_path;  ///< empty: the socket of this machine's head at `port`
+  std::string unix_path;    ///< empty: the socket of this machine's head at `port`
+  std::string fingerprint;  ///< of the head's key; empty: the one that was seen first
   std::string password;
   PoolOptions pool;
   Payload spec;
@@ -130,6 +131,7 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
 
 /// The head's state as the JSON text of `distributed-computing status --json`.
 Result<std::string> head_status(const std::string& address, std::uint16_t port, const std::string& password,
-                                const std::string& unix_path = {}, Duration timeout = 10s);
+                                const std::string& fingerprint = {}, const std::string& unix_path = {},
+                                Duration timeout = 10s);
 
 }  // namespace dc::client

@@ -356,14 +356,14 @@ TEST_F(PoolClientTest, AForkedChildLeavesThePoolAlone) {
 
 TEST_F(PoolClientTest, AViewerGetsTheState) {
   const ClientOptions to = head.client_options();
-  const auto state = head_status(to.address, to.port, to.password, to.unix_path);
+  const auto state = head_status(to.address, to.port, to.password, {}, to.unix_path);
   ASSERT_TRUE(state);
   EXPECT_EQ(state.value(), "{\"pid\": 1}");
-  const auto refused = head_status(to.address, to.port, "wrong", to.unix_path);
+  const auto refused = head_status(to.address, to.port, "wrong", {}, to.unix_path);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::rejected);
   head.stop();
-  const auto unreachable = head_status(to.address, to.port, to.password, to.unix_path);
+  const auto unreachable = head_status(to.address, to.port, to.password, {}, to.unix_path);
   ASSERT_FALSE(unreachable);
   EXPECT_EQ(unreachable.error().code, ErrorCode::unreachable);
 }

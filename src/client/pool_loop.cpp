@@ -63,6 +63,8 @@ void PoolClient::Impl::start_connecting() {
   connect.address = options.address;
   connect.port = options.port;
   connect.unix_path = options.unix_path.empty() ? paths::head_socket(options.port) : options.unix_path;
+  connect.fingerprint = options.fingerprint;
+  connect.known_heads = paths::known_heads();
   connect.secret.password = options.password;
   connect.role = wire::Role::client;
   connect.id = net::random_id();

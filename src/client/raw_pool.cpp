@@ -209,6 +209,7 @@ class ClientPool final : public RawPool {
 std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label, std::string spec) {
   client::ClientOptions options;
   options.address = settings.address;
+  options.fingerprint = settings.fingerprint;
   options.port = settings.port;
   options.password = settings.password;
   options.connect_timeout = settings.connect_timeout;

@@ -10,7 +10,7 @@
 namespace dc::client {
 
 Result<std::string> head_status(const std::string& address, std::uint16_t port, const std::string& password,
-                                const std::string& unix_path, Duration timeout) {
+                                const std::string& fingerprint, const std::string& unix_path, Duration timeout) {
   net::EventLoop loop;
   std::optional<std::string> answer;
   Error error =
@@ -24,6 +24,8 @@ Result<std::string> head_status(const std::string& address, std::uint16_t port, 
   options.address = address;
   options.port = port;
   options.unix_path = unix_path.empty() ? paths::head_socket(port) : unix_path;
+  options.fingerprint = fingerprint;
+  options.known_heads = paths::known_heads();
   options.secret.password = password;
   options.role = wire::Role::viewer;
   options.reconnect = false;

@@ -106,6 +106,10 @@ std::string head_socket(std::uint16_t port) { return fmt::format("{}/head-{}.soc
 
 std::string head_file(std::uint16_t port) { return fmt::format("{}/head-{}.json", run_dir(), port); }
 
+std::string head_key() { return state_dir() + "/head-key.pem"; }
+
+std::string known_heads() { return state_dir() + "/known_heads"; }
+
 std::string node_file() { return run_dir() + "/node.json"; }
 
 }  // namespace dc::paths

@@ -28,4 +28,9 @@ std::string head_file(std::uint16_t port);
 /// JSON file of the node of this machine: {"pid", "address", "port", "workers"}; its flock is held by the node.
 std::string node_file();
 
+/// The key of the heads of this user on this machine (PEM), kept over restarts.
+std::string head_key();
+/// The keys of heads that were joined from here before, a line each.
+std::string known_heads();
+
 }  // namespace dc::paths

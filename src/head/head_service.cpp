@@ -38,7 +38,7 @@ class HeadService {
     listener_ = std::move(listener.value());
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
     if (options_.child_pidfd >= 0) child_ = loop_.watch(options_.child_pidfd, [this] { child_ended(); });
-    if (options_.on_listening) options_.on_listening();
+    if (options_.on_listening) options_.on_listening(listener_->fingerprint());
     loop_.run();
     listener_.reset();
     return exit_fine;
@@ -50,6 +50,7 @@ class HeadService {
     listen.addresses = options_.addresses;
     listen.port = options_.port;
     listen.unix_path = paths::head_socket(options_.port);
+    listen.key_file = paths::head_key();
     listen.secret = options_.secret;
     listen.epoch = epoch_;
     return listen;

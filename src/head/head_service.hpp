@@ -11,11 +11,12 @@
 namespace dc::head {
 
 struct HeadOptions {
-  std::vector<std::string> addresses = {"127.0.0.1", "::1"};  ///< loopback only
+  std::vector<std::string> addresses = {"0.0.0.0", "::"};  ///< to listen on
   std::uint16_t port = limits::default_port;
   net::Secret secret;
-  std::string shown_address;           ///< for `status`
-  std::function<void()> on_listening;  ///< the port is bound: print the banner, start the node
+  std::string shown_address;  ///< for `status`
+  /// The port is bound, and the key has this fingerprint: print the banner, start the node.
+  std::function<void(const std::string& fingerprint)> on_listening;
   std::function<void()> on_stop;       ///< a signal asked the head to end
   int child_pidfd = -1;                ///< a process that goes with the head; -1: none
   std::function<void()> on_child_end;  ///< that process is gone; the head goes on

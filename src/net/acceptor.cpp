@@ -33,11 +33,6 @@ Result<tcp::endpoint> endpoint_of(const std::string& address, std::uint16_t port
   if (error) {
     return fail(ErrorCode::invalid, fmt::format("cannot listen on '{}': it is not an IP address", address));
   }
-  if (!parsed.is_loopback()) {
-    return fail(ErrorCode::invalid, fmt::format("cannot listen on {}: sessions are not encrypted yet, so the head "
-                                                "serves only its own machine (127.0.0.1, ::1)",
-                                                address));
-  }
   return tcp::endpoint(parsed, port);
 }
 

@@ -11,6 +11,7 @@
 #include "net/asio.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"
+#include "net/tls.hpp"
 #include "wire/framing.hpp"
 
 namespace dc::net {
@@ -43,6 +44,8 @@ struct ChannelOptions {
   Duration handshake_deadline;
   Duration idle_timeout;  ///< see limits::session_idle_timeout
   std::string host;       ///< connecting side: for the HTTP request
+  /// Connecting side, with TLS: whether the head's key will do; called before anything else is said.
+  std::function<Result<void>(const std::string& fingerprint)> on_key;
   /// Accepting side: answers GET requests for `target`; empty: everything is "not found".
   std::function<HttpAnswer(std::string_view target)> on_http;
 };
@@ -52,5 +55,9 @@ struct ChannelOptions {
 using ChannelReady = std::function<void(Result<void>)>;
 std::shared_ptr<Channel> accept_channel(Socket socket, ChannelOptions options, ChannelReady on_ready);
 std::shared_ptr<Channel> connect_channel(Socket socket, ChannelOptions options, ChannelReady on_ready);
+/// The same over TLS 1.3.
+std::shared_ptr<Channel> accept_tls_channel(Socket socket, const TlsContext& context, ChannelOptions options,
+                                            ChannelReady on_ready);
+std::shared_ptr<Channel> connect_tls_channel(Socket socket, ChannelOptions options, ChannelReady on_ready);
 
 }  // namespace dc::net

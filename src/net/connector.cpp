@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/log.hpp"
 #include "net/acceptor.hpp"
 #include "net/dialer.hpp"
+#include "net/known_heads.hpp"
 #include "net/handshake.hpp"
 #include "net/session_impl.hpp"
 
@@ -28,7 +30,8 @@ struct Attempt {
   std::optional<PeerHandshake> handshake;
   HandshakeWriter writer;
   std::unique_ptr<Timer> deadline;
-  std::string address;  // that was reached
+  std::string address;      // that was reached
+  std::string fingerprint;  // of the head's key; empty on the Unix socket
 };
 
 /// Behind a ConnectorHandle; held by shared_ptr because operations are under way when the handle goes.
@@ -48,9 +51,11 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
  private:
   void try_once();
   void on_socket(Result<Dialed> dialed);
+  Result<void> check_key(const std::string& fingerprint);
   void on_channel(Result<void> ready);
   void on_frame(std::shared_ptr<const void> frame, std::span<const std::byte> bytes);
   void open();
+  void remember_key();
   void on_closed(const Error& why);
   void failed(Error error);
   void retry_after(Duration delay);
@@ -127,13 +132,45 @@ void ConnectorImpl::try_once() {
 void ConnectorImpl::on_socket(Result<Dialed> dialed) {
   if (!dialed) return failed(dialed.error());
   attempt_->address = dialed.value().address;
-  attempt_->channel =
-      connect_channel(std::move(dialed.value().socket),
-                      {.handshake_deadline = options_.handshake_deadline,
-                       .idle_timeout = options_.idle_timeout,
-                       .host = head_,
-                       .on_http = {}},
-                      in_attempt([](ConnectorImpl& self, Result<void> ready) { self.on_channel(std::move(ready)); }));
+  const bool local = attempt_->address == "unix";
+  ChannelOptions options{.handshake_deadline = options_.handshake_deadline,
+                         .idle_timeout = options_.idle_timeout,
+                         .host = head_,
+                         .on_key = [this](const std::string& fingerprint) { return check_key(fingerprint); },
+                         .on_http = {}};
+  auto on_ready = in_attempt([](ConnectorImpl& self, Result<void> ready) { self.on_channel(std::move(ready)); });
+  attempt_->channel = (local ? connect_channel : connect_tls_channel)(std::move(dialed.value().socket),
+                                                                      std::move(options), std::move(on_ready));
+}
+
+/// Before the first byte of the password proof.
+Result<void> ConnectorImpl::check_key(const std::string& fingerprint) {
+  attempt_->fingerprint = fingerprint;
+  if (!options_.fingerprint.empty()) {
+    if (options_.fingerprint == fingerprint) return boost::outcome_v2::success();
+    return fail(ErrorCode::rejected,
+                fmt::format("the head at {} has the key {}, not {}: it is another head, or someone listens in between. "
+                            "The head shows its fingerprint when it starts",
+                            head_, fingerprint, options_.fingerprint));
+  }
+  if (options_.known_heads.empty()) return boost::outcome_v2::success();
+  const auto known = known_head(options_.known_heads, head_);
+  if (!known || *known == fingerprint) return boost::outcome_v2::success();
+  return fail(
+      ErrorCode::rejected,
+      fmt::format("the head at {} has another key than before ({}, not {}): someone may be listening in between. "
+                  "If it was set up anew, remove the line of {} from {}",
+                  head_, fingerprint, *known, head_, options_.known_heads));
+}
+
+/// The first key that proves the password is the one to expect from now on.
+void ConnectorImpl::remember_key() {
+  const std::string& file = options_.known_heads;
+  if (attempt_->fingerprint.empty() || !options_.fingerprint.empty() || file.empty()) return;
+  if (known_head(file, head_)) return;
+  if (const auto kept = remember_head(file, head_, attempt_->fingerprint); !kept) {
+    log::warning("the key of the head at {} is not remembered: {}", head_, kept.error().message);
+  }
 }
 
 /// A sentence about a peer that answers, but not as a head does.
@@ -150,6 +187,7 @@ Error not_a_head(const std::string& head, const Error& why) {
 }
 
 void ConnectorImpl::on_channel(Result<void> ready) {
+  if (!ready && ready.error().code == ErrorCode::rejected) return failed(ready.error());
   if (!ready) return failed(not_a_head(head_, ready.error()));
   Attempt& attempt = *attempt_;
   attempt.handshake.emplace(options_.secret, PeerHandshake::Facts{options_.role, options_.id}, salted_passwords_,
@@ -181,6 +219,7 @@ void ConnectorImpl::on_frame(std::shared_ptr<const void> frame, std::span<const 
 }
 
 void ConnectorImpl::open() {
+  remember_key();
   Peer peer = attempt_->handshake->peer();
   peer.address = attempt_->address;
   wire::FrameReader::Options reader;

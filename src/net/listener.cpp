@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,7 +17,9 @@
 #include "net/acceptor.hpp"
 #include "net/event_loop_impl.hpp"
 #include "net/handshake.hpp"
+#include "net/proof_limit.hpp"
 #include "net/session_impl.hpp"
+#include "net/tls.hpp"
 
 namespace dc::net {
 namespace {
@@ -34,6 +37,9 @@ std::string random_salt() {
   DC_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) == 1);
   return salt;
 }
+
+/// "10.0.0.5" of "10.0.0.5:40312".
+std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
 std::uint64_t twice(std::uint64_t bytes) {
   constexpr auto most = std::numeric_limits<std::uint64_t>::max();
@@ -60,13 +66,18 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
       : loop_(loop),
         options_(std::move(options)),
         handler_(std::move(handler)),
-        verifier_(ScramVerifier::of(options_.secret.password, random_salt())) {}
+        verifier_(ScramVerifier::of(options_.secret.password, random_salt())) {
+    std::string& password = options_.secret.password;  // the verifier is all that is needed
+    OPENSSL_cleanse(password.data(), password.size());
+    password.clear();
+  }
 
   Result<void> open();
   void accept_more();
   void shut_down(std::string message, Callback done);
   void destroy();
   [[nodiscard]] std::uint16_t port() const { return options_.port; }
+  [[nodiscard]] const std::string& fingerprint() const { return identity_.fingerprint; }
 
  private:
   using IncomingId = std::uint64_t;
@@ -104,6 +115,8 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   ListenOptions options_;
   SessionHandler handler_;
   const ScramVerifier verifier_;
+  TlsIdentity identity_;
+  ProofLimit limit_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::optional<std::pair<dev_t, ino_t>> socket_file_;
   std::map<IncomingId, Incoming> incoming_;  // in the order of arrival
@@ -120,6 +133,10 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
 
 Result<void> ListenerImpl::open() {
   auto& context = loop_.impl().context;
+  if (!options_.addresses.empty()) {
+    BOOST_OUTCOME_TRY(identity, head_identity(options_.key_file));
+    identity_ = std::move(identity);
+  }
   BOOST_OUTCOME_TRY(acceptors, listen_tcp(context, options_.addresses, options_.port));
   for (Acceptor& acceptor : acceptors)
     doors_.push_back(std::make_unique<Door>(Door{std::move(acceptor), false, false}));
@@ -173,6 +190,7 @@ void ListenerImpl::greet(Socket socket, bool local) {
   if (local && !same_user(socket.native_handle())) {
     return log::warning("another user of this machine tried to connect");
   }
+  if (!local && !limit_.admits(host_of(address), EventLoop::now())) return;
   if (local) close_on_exec(socket.native_handle());
   if (!local) prepare_tcp(socket.native_handle());
   const IncomingId id = next_incoming_++;
@@ -182,13 +200,15 @@ void ListenerImpl::greet(Socket socket, bool local) {
   incoming.started = EventLoop::now();
   incoming.deadline = loop_.call_at(incoming.started + options_.handshake_deadline,
                                     [this, id] { drop(id, "no handshake within the deadline"); });
+  ChannelOptions options{.handshake_deadline = options_.handshake_deadline,
+                         .idle_timeout = options_.idle_timeout,
+                         .host = {},
+                         .on_key = {},
+                         .on_http = options_.on_http};
+  auto on_ready = weakly([id](ListenerImpl& self, Result<void> ready) { self.on_channel(id, std::move(ready)); });
   incoming.channel =
-      accept_channel(std::move(socket),
-                     {.handshake_deadline = options_.handshake_deadline,
-                      .idle_timeout = options_.idle_timeout,
-                      .host = {},
-                      .on_http = options_.on_http},
-                     weakly([id](ListenerImpl& self, Result<void> ready) { self.on_channel(id, std::move(ready)); }));
+      local ? accept_channel(std::move(socket), std::move(options), std::move(on_ready))
+            : accept_tls_channel(std::move(socket), identity_.context, std::move(options), std::move(on_ready));
 }
 
 void ListenerImpl::make_room() {
@@ -259,6 +279,7 @@ void ListenerImpl::on_frame(IncomingId id, std::shared_ptr<const void> frame, st
 void ListenerImpl::refuse(IncomingId id, Incoming& incoming, HandshakeStep step) {
   incoming.refused = true;
   const TimePoint now = EventLoop::now();
+  if (!incoming.local && step.error.code == ErrorCode::rejected) limit_.failed(host_of(incoming.address), now);
   incoming.deadline = loop_.call_at(now + close_deadline, [this, id] { drop(id, "refused"); });
   ++rejections_unlogged_;
   if (now - rejection_logged_ >= rejection_log_interval) {
@@ -348,6 +369,7 @@ class ListenerHandle final : public Listener {
   explicit ListenerHandle(std::shared_ptr<ListenerImpl> impl) : impl_(std::move(impl)) {}
   ~ListenerHandle() override { impl_->destroy(); }
   [[nodiscard]] std::uint16_t port() const override { return impl_->port(); }
+  [[nodiscard]] std::string fingerprint() const override { return impl_->fingerprint(); }
   void shut_down(std::string message, Callback done) override { impl_->shut_down(std::move(message), std::move(done)); }
 
  private:

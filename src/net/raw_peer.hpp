@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,40 +24,73 @@
 
 namespace dc::net {
 
-/// A bare TCP connection to a port of this machine.
+/// A connection to a port of this machine, bare or with TLS, without anything of ours on it.
 class RawPeer {
  public:
-  explicit RawPeer(std::uint16_t port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit RawPeer(std::uint16_t port, bool encrypted = false) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     fcntl(fd_, F_SETFL, O_NONBLOCK);
+    if (!encrypted) return;
+    context_ = SSL_CTX_new(TLS_client_method());
+    ssl_ = SSL_new(context_);
+    SSL_set_fd(ssl_, fd_);
+    SSL_set_connect_state(ssl_);
   }
-  ~RawPeer() { close(fd_); }
+  ~RawPeer() {
+    SSL_free(ssl_);
+    SSL_CTX_free(context_);
+    close(fd_);
+  }
   RawPeer(const RawPeer&) = delete;
   RawPeer& operator=(const RawPeer&) = delete;
 
-  /// As much of it as the kernel takes.
-  void send(std::string_view bytes) { (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+  /// As much of it as the kernel takes; with TLS, from closed() on.
+  void send(std::string_view bytes) {
+    if (ssl_) {
+      unsent_ += bytes;
+    } else {
+      (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    }
+  }
+  /// For TLS: the highest version to offer.
+  void offer_at_most(int version) { SSL_set_max_proto_version(ssl_, version); }
   [[nodiscard]] bool connected() const { return connected_; }
-  /// Reads what there is; true when the other end has closed.
+  [[nodiscard]] bool encrypted() const { return ssl_ && SSL_is_init_finished(ssl_); }
+  /// Writes and reads what can be; true when the other end has closed.
   bool closed() {
+    ERR_clear_error();
+    if (ssl_ && !SSL_is_init_finished(ssl_)) {
+      if (const int done = SSL_do_handshake(ssl_); done != 1) return !waits(done);
+    }
+    if (ssl_ && !unsent_.empty()) {
+      const int sent = SSL_write(ssl_, unsent_.data(), static_cast<int>(unsent_.size()));
+      if (sent <= 0) return !waits(sent);
+      unsent_.erase(0, static_cast<std::size_t>(sent));
+    }
     std::array<char, 4096> buffer{};
     for (;;) {
-      const ssize_t count = recv(fd_, buffer.data(), buffer.size(), 0);
-      if (count == 0) return true;
-      if (count < 0) return errno != EAGAIN;
+      const ssize_t count =
+          ssl_ ? SSL_read(ssl_, buffer.data(), buffer.size()) : recv(fd_, buffer.data(), buffer.size(), 0);
+      if (count <= 0) return ssl_ ? !waits(static_cast<int>(count)) : count == 0 || errno != EAGAIN;
       received_.append(buffer.data(), static_cast<std::size_t>(count));
     }
   }
   [[nodiscard]] const std::string& received() const { return received_; }
 
  private:
+  [[nodiscard]] bool waits(int result) const {
+    const int error = SSL_get_error(ssl_, result);
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+  }
   int fd_;
+  SSL_CTX* context_ = nullptr;
+  SSL* ssl_ = nullptr;
   bool connected_ = false;
-  std::string received_;
+  std::string unsent_, received_;
 };
 
 /// Listens on a port of this machine, says `greeting` to each who connects, and closes then if told so.
@@ -106,8 +141,9 @@ class RawChannel {
   RawChannel(EventLoop& loop, std::uint16_t port) {
     dialer_ = dial(loop, {"127.0.0.1", port, ""}, [this](Result<Dialed> dialed) {
       if (!dialed) return;
-      const ChannelOptions options{.handshake_deadline = 5s, .idle_timeout = 5s, .host = "test", .on_http = {}};
-      channel_ = connect_channel(std::move(dialed.value().socket), options, [this](const Result<void>& ready) {
+      const ChannelOptions options{
+          .handshake_deadline = 5s, .idle_timeout = 5s, .host = "test", .on_key = {}, .on_http = {}};
+      channel_ = connect_tls_channel(std::move(dialed.value().socket), options, [this](const Result<void>& ready) {
         open_ = ready.has_value();
         if (open_)
           channel_->listen({[this](auto frame, auto bytes) { on_frame(frame, bytes); }, [] {},
@@ -123,6 +159,8 @@ class RawChannel {
 
   void send(wire::Message message) { channel_->write(frame_of(std::move(message))); }
   void send_frame(wire::Frame frame) { channel_->write(std::move(frame)); }
+  /// What a password proof must be tied to.
+  [[nodiscard]] std::string binding() const { return channel_->channel_binding(); }
   [[nodiscard]] bool open() const { return open_; }
   [[nodiscard]] bool closed() const { return closed_; }
   [[nodiscard]] const std::vector<wire::Message>& received() const { return received_; }

@@ -68,11 +68,12 @@ struct HttpAnswer {
 };
 
 struct ListenOptions {
-  /// Addresses to listen on, e.g. {"127.0.0.1", "::1"}. Only loopback until sessions are encrypted. "::1" is left
+  /// Addresses to listen on, e.g. {"127.0.0.1", "::1"}. "::1" is left
   /// out where the machine has no IPv6 and there is another address. None at all: only the Unix socket.
   std::vector<std::string> addresses;
   std::uint16_t port = limits::default_port;  ///< 0: any free one, see Listener::port()
   std::string unix_path;                      ///< empty: no Unix socket. Made with mode 0600
+  std::string key_file;  ///< of the key for TLS, see paths::head_key(); made when missing. Needed with `addresses`
   Secret secret;
   std::uint32_t epoch{};
   std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;
@@ -87,6 +88,8 @@ class Listener {
  public:
   virtual ~Listener() = default;  ///< closes everything, removes the Unix socket's file
   [[nodiscard]] virtual std::uint16_t port() const = 0;
+  /// Of the key for TLS, for --fingerprint; empty when there are no addresses.
+  [[nodiscard]] virtual std::string fingerprint() const = 0;
   /// Says Goodbye on all sessions, stops accepting, closes; then calls `done`.
   virtual void shut_down(std::string message, Callback done) = 0;
 };
@@ -97,6 +100,8 @@ struct ConnectOptions {
   std::uint16_t port = limits::default_port;
   /// Used instead of TCP when `address` is one of this machine's own and the socket exists. See local_address().
   std::string unix_path;
+  std::string fingerprint;  ///< that the head's key must have; empty: the one in `known_heads`, else any
+  std::string known_heads;  ///< file of the keys that heads had before; empty: none is kept
   Secret secret;
   wire::Role role{};
   std::uint64_t id{};                                        ///< NodeId or ClientId value
@@ -125,6 +130,8 @@ class Connector {
 };
 std::unique_ptr<Connector> connect(EventLoop& loop, ConnectOptions options, Connector::Handler handler);
 
+/// Whether `text` has the form of a fingerprint: "sha256:" and 43 characters.
+bool is_fingerprint(const std::string& text);
 /// True when `address` (a name or number) is this machine: loopback or the address of one of its interfaces.
 bool local_address(const std::string& address);
 /// The address under which other machines most likely reach this one, found without any outside service (the source

@@ -92,6 +92,7 @@ class SessionTest : public ::testing::Test {
     options.port = 0;
     options.secret = {test_password};
     options.epoch = 7;
+    options.key_file = dir.file("state/head-key.pem");
     if (transport == Transport::tcp) options.addresses = {"127.0.0.1"};
     if (transport == Transport::unix_socket) options.unix_path = dir.file("run/head.sock");
     return options;

@@ -1,4 +1,5 @@
 // Sessions over real sockets: open, talk, close, and every way in which that can go wrong.
+#include <fstream>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -6,6 +7,7 @@
 #include <numeric>
 
 #include "net/handshake.hpp"
+#include "net/known_heads.hpp"
 #include "net/session_fixture.hpp"
 
 namespace dc::net {
@@ -225,10 +227,57 @@ TEST_F(SessionTest, ListeningFailsWithASentenceThatSaysWhatToDo) {
   EXPECT_EQ(in_use.error().message, "cannot listen on 127.0.0.1:" + std::to_string(options.port) +
                                         ": the port is in use. Is a head already running here? Stop it, or choose "
                                         "another port with --port");
-  options.addresses = {"0.0.0.0"};
-  EXPECT_THAT(listen(loop, options, at_head.handler()).error().message, HasSubstr("not encrypted"));
   options.addresses = {"nonsense"};
   EXPECT_THAT(listen(loop, options, at_head.handler()).error().message, HasSubstr("not an IP address"));
+}
+
+TEST_F(SessionTest, TheHeadsKeyIsMadeOnceAndKeptForItsUserAlone) {
+  start(Transport::tcp);
+  const std::string first = listener->fingerprint();
+  EXPECT_TRUE(is_fingerprint(first)) << first;
+  EXPECT_EQ(std::filesystem::status(listening.key_file).permissions(), std::filesystem::perms(0600));
+  listener.reset();
+  start(Transport::tcp);
+  EXPECT_EQ(listener->fingerprint(), first);
+  listener.reset();
+  std::filesystem::permissions(listening.key_file, std::filesystem::perms(0640));
+  EXPECT_THAT(listen(loop, listening, at_head.handler()).error().message, HasSubstr("chmod 600"));
+  std::filesystem::permissions(listening.key_file, std::filesystem::perms(0600));
+  std::ofstream(listening.key_file) << "nonsense";
+  EXPECT_THAT(listen(loop, listening, at_head.handler()).error().message, HasSubstr("remove it"));
+}
+
+TEST_F(SessionTest, AKeyIsCheckedAgainstTheFingerprintOrTheOneSeenBefore) {
+  start(Transport::tcp);
+  auto options = connect_options(listening, listener->port());
+  options.known_heads = dir.file("known_heads");
+  options.fingerprint = "sha256:" + std::string(43, 'A');
+  join(options);
+  ASSERT_TRUE(run_until([&] { return at_peer.finals.size() == 1; }));
+  EXPECT_EQ(at_peer.finals[0].code, ErrorCode::rejected);
+  EXPECT_THAT(at_peer.finals[0].message, HasSubstr("has the key " + listener->fingerprint() + ", not sha256:AAAA"));
+  options.fingerprint = listener->fingerprint();
+  join(options);
+  ASSERT_TRUE(joined());
+
+  // Remembered at the first session without a fingerprint; another key at the same address is refused.
+  connector.reset();
+  at_peer.open.clear();
+  ASSERT_TRUE(run_until([&] { return at_head.open.empty(); }));
+  options.fingerprint = "";
+  join(options);
+  ASSERT_TRUE(joined());
+  connector.reset();
+  at_peer.open.clear();
+  listener.reset();
+  std::filesystem::remove(listening.key_file);
+  listening.port = options.port;
+  start(listening);
+  join(options);
+  ASSERT_TRUE(run_until([&] { return at_peer.finals.size() == 2; }));
+  EXPECT_EQ(at_peer.finals[1].code, ErrorCode::rejected);
+  EXPECT_THAT(at_peer.finals[1].message, HasSubstr("has another key than before"));
+  EXPECT_THAT(at_peer.finals[1].message, HasSubstr("remove the line of 127.0.0.1:" + std::to_string(options.port)));
 }
 
 TEST_F(SessionTest, TheUnixSocketIsPrivateAndAStaleOneIsReplaced) {

@@ -23,8 +23,8 @@ class Strangers : public SessionTest {
     start(options);
   }
   /// What the head says to these bytes before it closes.
-  std::string answer_to(const std::string& bytes) {
-    RawPeer peer(listener->port());
+  std::string answer_to(const std::string& bytes, bool encrypted = true) {
+    RawPeer peer(listener->port(), encrypted);
     peer.send(bytes);
     EXPECT_TRUE(run_until([&] { return peer.closed(); }, 3s)) << bytes.substr(0, 20);
     return peer.received();
@@ -40,11 +40,23 @@ TEST_F(Strangers, AreTurnedAwayQuietly) {
   std::string noise(1 << 20, '\0');
   std::generate(noise.begin(), noise.end(), [&] { return static_cast<char>(random()); });
   for (const std::string& bytes :
-       {noise, std::string("*1\r\n$4\r\nPING\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00"),
+       {noise, std::string("*1\r\n$4\r\nPING\r\n"), std::string("\x16\x03\x01\x02\x00\x01\x00", 7),
         std::string("SSH-2.0-OpenSSH_9.2\r\n"), std::string(100'000, 'A'),
         "GET /" + std::string(100'000, 'A') + " HTTP/1.1\r\n\r\n", std::string("G")}) {
     EXPECT_EQ(answer_to(bytes), "");
+    EXPECT_LE(answer_to(bytes, false).size(), 7U) << "an alert of TLS at most";
   }
+  expect_that_a_rightful_peer_joins();
+}
+
+TEST_F(Strangers, OfAnOlderTlsAreRefused) {
+  RawPeer old(listener->port(), true);
+  old.offer_at_most(TLS1_2_VERSION);
+  EXPECT_TRUE(run_until([&] { return old.closed(); }, 3s));
+  EXPECT_FALSE(old.encrypted());
+  RawPeer modern(listener->port(), true);
+  EXPECT_TRUE(run_until([&] { return modern.closed() || modern.encrypted(); }, 3s));
+  EXPECT_TRUE(modern.encrypted());
   expect_that_a_rightful_peer_joins();
 }
 
@@ -109,7 +121,7 @@ TEST_F(Strangers, CannotClaimAnotherRoleThanTheyProved) {
   RawChannel peer(loop, listener->port());
   ASSERT_TRUE(run_until([&] { return peer.open(); }));
   SaltedPasswords cache;
-  ScramClient scram(test_password, "viewer-0000000000000001", cache);
+  ScramClient scram(test_password, "viewer-0000000000000001", cache, peer.binding());
   peer.send(wire::Hello{limits::protocol_version, "x", wire::Role::client, 1, "h", 1, scram.first().value()});
   ASSERT_TRUE(run_until([&] { return peer.received().size() == 1; }));
   peer.send(wire::Proof{scram.answer(std::get<wire::Proof>(peer.received()[0]).proof).value()});
@@ -119,7 +131,8 @@ TEST_F(Strangers, CannotClaimAnotherRoleThanTheyProved) {
 }
 
 TEST_F(Strangers, WhoSkipTheHandshakeAreCutOff) {
-  const wire::Hello hello{limits::protocol_version, "x", wire::Role::client, 1, "h", 1, "n,,n=dc,r=abcdefgh"};
+  const wire::Hello hello{limits::protocol_version,         "x", wire::Role::client, 1, "h", 1,
+                          "p=tls-exporter,,n=dc,r=abcdefgh"};
   std::vector<std::vector<wire::Frame>> openings;
   openings.push_back({frame_of(wire::StatusRequest{})});
   openings.push_back({frame_of(wire::Proof{"x"})});

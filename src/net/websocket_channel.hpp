@@ -17,6 +17,7 @@
 #include "net/channel.hpp"
 #include "net/frame_buffer.hpp"
 #include "net/handshake.hpp"
+#include "net/tls.hpp"
 
 // clang-format off
 #include <boost/beast/core.hpp>
@@ -54,10 +55,18 @@ inline Error to_error(const ErrorNumber& error, Duration idle_timeout) {
   if (error == asio::error::eof || error == http::error::end_of_stream || error == http::error::partial_message) {
     return fail(ErrorCode::unreachable, "it was closed at the other end");
   }
+  // Asio's categories of TLS, known by their names so that a plain channel need not include it.
+  const std::string_view category = error.category().name();
+  if (category == "asio.ssl.stream") return fail(ErrorCode::unreachable, "it was closed at the other end");
+  if (category == "asio.ssl") return fail(ErrorCode::protocol, "TLS 1.3: " + clause(error));
   const bool spoken = error.category() == make_error_code(http::error::end_of_stream).category() ||
                       error.category() == make_error_code(websocket::error::closed).category();
   return fail(spoken ? ErrorCode::protocol : ErrorCode::unreachable, clause(error));
 }
+
+/// True for streams of TLS; specialised where they are known.
+template <class Stream>
+inline constexpr bool is_encrypted = false;
 
 /// Owned by its session or handshake, and by each of its pending operations: hence enable_shared_from_this.
 template <class Stream>
@@ -93,7 +102,10 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
     pulse_.cancel();
     beast::close_socket(beast::get_lowest_layer(websocket_));
   }
-  [[nodiscard]] std::string channel_binding() const override { return {}; }
+  [[nodiscard]] std::string channel_binding() const override {
+    if constexpr (is_encrypted<Stream>) return exporter_binding(ssl());
+    return {};
+  }
 
  private:
   using Request = http::request_parser<http::empty_body>;
@@ -108,8 +120,28 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
     };
   }
 
+  SSL* ssl() const requires is_encrypted<Stream> {
+    return const_cast<WebSocketChannel*>(this)->websocket_.next_layer().native_handle();
+  }
+
   /// What must happen before the first HTTP byte: nothing on a plain stream.
-  void secure(Role, void (*next)(WebSocketChannel&)) { next(*this); }
+  void secure(Role role, void (*next)(WebSocketChannel&)) {
+    if constexpr (is_encrypted<Stream>) {
+      const bool connecting = role == Role::client;
+      websocket_.next_layer().async_handshake(connecting ? Stream::client : Stream::server,
+                                              then([connecting, next](auto& self, ErrorNumber error) {
+                                                if (error)
+                                                  return self.ready(to_error(error, self.options_.idle_timeout));
+                                                if (connecting && self.options_.on_key) {
+                                                  const auto fine = self.options_.on_key(peer_fingerprint(self.ssl()));
+                                                  if (!fine) return self.ready(fine.error());
+                                                }
+                                                next(self);
+                                              }));
+    } else {
+      next(*this);
+    }
+  }
 
   void set_up(Role role) {
     websocket_.binary(true);

@@ -51,6 +51,8 @@ class NodeService {
     connect.address = options_.address;
     connect.port = options_.port;
     connect.unix_path = paths::head_socket(options_.port);
+    connect.fingerprint = options_.fingerprint;
+    connect.known_heads = paths::known_heads();
     connect.secret = options_.secret;
     connect.role = wire::Role::node;
     connect.id = net::random_id();

@@ -76,6 +76,7 @@ class Cluster:
             **os.environ,
             "DISTRIBUTED_COMPUTING_HOME": str(home),
             "DISTRIBUTED_COMPUTING_PASSWORD": self.password,
+            "DISTRIBUTED_COMPUTING_BIND": "127.0.0.1",
             "PYTHONPATH": path.rstrip(os.pathsep),
         }
 

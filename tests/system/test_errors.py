@@ -1,5 +1,6 @@
 """Bad input and bad jobs: one clear error for the caller concerned, and the pool still works."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -292,8 +293,10 @@ def memory_limit(tmp_path):
 
     yield limit
     for pid in (group / "cgroup.procs").read_text().split() if group.exists() else []:
-        (root / "cgroup.procs").write_text(pid)
+        with contextlib.suppress(ProcessLookupError):
+            (root / "cgroup.procs").write_text(pid)
     if group.exists():
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
         group.rmdir()
 
 

@@ -32,7 +32,7 @@ def test_a_second_signal_ends_a_drain_at_once(cluster, pool_arguments, notes, me
     cluster.head()
     leaving = cluster.node("leaving", 1)
     with Pool(Recorder, {"args": [str(notes)]}, *pool_arguments) as pool:
-        pool.imap(items(1, 100))
+        results = pool.imap(items(1, 100))
         pids = wait_until(lambda: cluster.worker_pids("busy"), "the job runs")
         leaving.terminate()
         wait_until(lambda: "leaving" in cluster.log("leaving"), "the drain has begun")
@@ -42,6 +42,7 @@ def test_a_second_signal_ends_a_drain_at_once(cluster, pool_arguments, notes, me
         assert leaving.wait(20) == 1
         wait_until(lambda: not any(alive(pid) for pid in pids), "its workers are gone")
         measured("second signal to a node: it is gone", time.monotonic() - asked, 2)
+        results.close()
 
 
 @pytest.mark.parametrize("part", ["head", "node"])

@@ -62,14 +62,14 @@ def test_the_readme_works_to_the_letter(cluster):
         lambda: re.search(r"\*{90}\nTo start a worker node, type:\n(start_node .*)\n\*{90}\n", cluster.log("head")),
         "the banner is there",
     )
-    # The banner's own line, typed in another home (as on another machine): it says so when this is not possible yet.
+    # The banner's own line, and the seed's without a fingerprint, typed in other homes (as on other machines).
     line = banner[1].split()
-    assert line[:3] == ["start_node", "-p", str(cluster.port)] and line[3] == "-a" and line[5:] == ["-r", "123456"]
+    assert line[:3] == ["start_node", "-p", str(cluster.port)] and line[3] == "-a"
+    assert line[5:8] == ["-r", "123456", "--fingerprint"] and line[8].startswith("sha256:")
     wait_until(lambda: len(cluster.nodes()) == 1, "the head's own node has joined")
-    second = cluster.start("head-second", *line[3:])
-    second.send_signal(0)
-    joined = cluster.start("node-b", "-a", "localhost", "-r", "123456", "--workers", "2")
-    wait_until(lambda: any(n["pid"] == joined.pid for n in cluster.nodes()), "the second node has joined")
+    cluster.start("node-b", *line[3:], "--workers", "2")
+    cluster.start("node-c", "-a", "localhost", "-r", "123456", "--workers", "2")
+    wait_until(lambda: len(cluster.nodes()) == 3, "two more nodes have joined")
     done = run_script(cluster, SCRIPT, "localhost", str(cluster.port))
     assert done.returncode == 0, done.stderr
     assert "as promised" in done.stdout
