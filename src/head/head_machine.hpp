@@ -88,6 +88,7 @@ class HeadMachine {
     bool reported = false;  ///< its NodeState is here. Nothing is sent to it, or heard of it, before that
     PeerInfo peer;
     std::set<std::string> programs;  ///< executables that it has or is being sent
+    std::set<std::string> wanted;    ///< that it asked for before their client was back
     TimePoint forget_at = never;     ///< no session: forgotten then
   };
   /// Where a worker is.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -57,7 +58,8 @@ void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
 
 Job* Scheduler::State::current(Pool& pool, const Attempt& attempt) {
   Job* job = find_job(pool, attempt.sequence);
-  return job && job->state == JobState::assigned && job->token == attempt.token ? job : nullptr;
+  if (!job || (job->state != JobState::assigned && !mutation::accept_duplicates)) return nullptr;
+  return job->token == attempt.token || mutation::ignore_tokens ? job : nullptr;
 }
 
 void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out) {
@@ -92,7 +94,9 @@ void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
 Job* Scheduler::State::next_queued(Pool& pool) {
   while (!pool.queue.empty()) {
     Job* job = find_job(pool, pool.queue.front());
-    if (job && job->state == JobState::queued) return job->after_update <= pool.updates ? job : nullptr;
+    if (job && job->state == JobState::queued) {
+      return job->after_update <= pool.updates || mutation::no_update_barrier ? job : nullptr;
+    }
     pool.queue.pop_front();
   }
   return nullptr;
@@ -194,6 +198,7 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
     state.requeue(*pool, {job->sequence});
     return;
   }
+  if (mutation::acknowledge_early) out.emplace_back(AckResult{event.node, event.pool, event.attempt});
   state.finish(*pool, *job, std::move(event.outcome), event.node, out);
 }
 

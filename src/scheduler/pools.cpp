@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -55,7 +56,7 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   pool.options = std::move(event.options);
   pool.resuming = event.resumed;
   if (event.resumed) {
-    pool.hold_until = state.start + limits::recovery_hold;
+    if (!mutation::no_recovery_hold) pool.hold_until = state.start + limits::recovery_hold;
     pool.awaits_base = !pool.options.keep_updates_history;
   }
   // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -200,7 +201,7 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
   state.remove_worker(*worker);
   if (!pool) return;
   if (blamed && !was_stopping && event.running.empty()) out.emplace_back(Notice{pool->id, event.error.message});
-  state.requeue(*pool, std::move(again));
+  if (!mutation::keep_dead_workers_jobs) state.requeue(*pool, std::move(again));
   if (event.cause == ExitCause::init_failed && !was_stopping) state.construction_failed(slot, *pool, event, now, out);
 }
 

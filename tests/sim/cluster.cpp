@@ -2,6 +2,7 @@
 #include "cluster.hpp"
 
 #include "faults.hpp"
+#include "scheduler/fair_share.hpp"
 
 namespace dc::sim {
 namespace {
@@ -49,6 +50,10 @@ Report Cluster::run() {
 
 void Cluster::begin() {
   head_.start();
+  if (plan_.quiet) {
+    // Two jobs and a constructor after the last pool and node have come, and again and again.
+    for (const Duration when : {4s, 6s, 9s, 12s}) world_.after(when, [this] { check_shares(); });
+  }
   for (const NodePlan& node : plan_.nodes) {
     world_.after(node.joins_after, [this, node] { add_node(node); });
   }
@@ -77,6 +82,28 @@ const WorkerProcess* Cluster::find_worker(WorkerId id) const {
     if (worker != node->workers().end()) return worker->second.get();
   }
   return nullptr;
+}
+
+/// Every pool has more work than there are slots: each has its share by weight.
+void Cluster::check_shares() {
+  const scheduler::Status status = head_.machine().scheduler().status();
+  std::map<PoolId, std::uint32_t> has;
+  std::uint32_t slots = 0;
+  for (const auto& node : status.nodes) {
+    for (const auto& slot : node.slots) {
+      ++slots;
+      if (slot.state == scheduler::SlotState::idle || slot.state == scheduler::SlotState::busy) ++has[slot.pool];
+    }
+  }
+  std::vector<scheduler::Demand> demands;
+  for (const auto& pool : status.pools) demands.push_back({pool.weight, slots});
+  const std::vector<std::uint32_t> shares = scheduler::fair_share(slots, demands);
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    const PoolId id = status.pools[i].pool;
+    if (has[id] != shares[i])
+      world_.violation("pool {} with weight {} has {} of {} slots and should have {}", short_name(id.value),
+                       status.pools[i].weight, has[id], slots, shares[i]);
+  }
 }
 
 // --- The end ----------------------------------------------------------------------------------------------------

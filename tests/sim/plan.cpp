@@ -103,6 +103,30 @@ FaultPlan draw_faults(Chance& chance) {
   return faults;
 }
 
+/// No faults, and more work for every pool than there are slots, of jobs that are all equally long.
+void make_quiet(Chance& chance, Plan& plan) {
+  plan.quiet = true;
+  plan.faults = {};
+  const Duration job = chance.between(60ms, 400ms);
+  std::size_t slots = 0;
+  for (NodePlan& node : plan.nodes) {
+    node.joins_after = chance.between(0ms, 500ms);
+    slots += node.slots.size();
+  }
+  while (plan.pools.size() < 2) plan.pools.push_back(plan.pools.front());
+  for (PoolPlan& pool : plan.pools) {
+    constexpr double weights[] = {1, 1, 2, 3, 0.5};
+    const double weight = weights[chance.below(5)];
+    pool = PoolPlan{};
+    pool.options.weight = weight;
+    pool.opens_after = chance.between(0ms, 1s);
+    pool.job_min = pool.job_max = job;
+    pool.construction = chance.between(1ms, 300ms);
+    // The last look at the shares is at 12 s; a pool alone could have had all the slots until then.
+    pool.jobs = slots * static_cast<std::size_t>(16s / job);
+  }
+}
+
 }  // namespace
 
 bool FaultPlan::any() const {
@@ -126,6 +150,7 @@ Plan make_plan(Chance& chance) {
     draw_options(chance, pool);
   }
   if (chance.percent(90)) plan.faults = draw_faults(chance);
+  if (chance.percent(3)) make_quiet(chance, plan);
   plan.faults_end = plan.faults.any() ? chance.between(2s, 30s) : Duration(10s);
   return plan;
 }
