@@ -9,6 +9,8 @@ namespace {
 
 constexpr Duration patience = std::chrono::hours(2);  ///< virtual time for everything to finish once faults have ended
 constexpr std::uint64_t events_max = 3'000'000;
+/// Clients and nodes are connected again, and their pools resumed, this long after the last fault.
+constexpr Duration settling = limits::handshake_deadline + limits::client_return_grace;
 /// Everything that is waited for without an event is over after this.
 constexpr Duration aftermath = limits::client_return_grace + limits::unknown_pool_grace + 10s;
 
@@ -108,8 +110,30 @@ void Cluster::check_shares() {
 
 // --- The end ----------------------------------------------------------------------------------------------------
 
+/// Nothing is wrong any more: a queued job does not wait beside an idle worker or a free slot.
+void Cluster::check_stall(int seconds) {
+  const scheduler::Status status = head_.machine().scheduler().status();
+  for (const auto& pool : status.pools) {
+    bool idle = false;
+    for (const auto& node : status.nodes) {
+      if (!node.connected || node.leaving) continue;
+      for (const auto& slot : node.slots) {
+        idle |= slot.state == scheduler::SlotState::idle && slot.pool == pool.pool;
+        idle |= slot.state == scheduler::SlotState::free && pool.slots_eligible == pool.slots_total;
+      }
+    }
+    int& time = stalled_[pool.pool];
+    time = idle && pool.jobs_queued > 0 ? time + seconds : 0;
+    if (time >= 5)
+      world_.violation("{} jobs of pool {} have waited for {} s beside idle slots", pool.jobs_queued,
+                       short_name(pool.pool.value), time);
+  }
+  world_.after(std::chrono::seconds(seconds), [this, seconds] { check_stall(seconds); });
+}
+
 void Cluster::run_until_over() {
   const TimePoint last = world_.now() + patience;
+  world_.after(settling, [this] { check_stall(1); });
   const auto all_over = [&] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->over(); });
   };
@@ -119,7 +143,7 @@ void Cluster::run_until_over() {
   }
   ledger_.all_delivered();
   if (!all_over()) world_.violation("a client never came to its end");
-  const TimePoint end = world_.now() + aftermath;
+  const TimePoint end = world_.now() + aftermath + settling;
   while (world_.step(end)) {
     if (world_.events() > events_max) world_.violation("no rest after {} events", events_max);
   }

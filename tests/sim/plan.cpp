@@ -98,6 +98,7 @@ FaultPlan draw_faults(Chance& chance) {
   faults.client_crash = mean_time(chance, 10, 3s, 20s);
   faults.client_freeze = mean_time(chance, 10, 1s, 20s);
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
+  if (chance.percent(5)) faults.workers_hang_up = chance.between(1, 40);
   if (chance.percent(5)) faults.spawn_fails = chance.between(1, 20);
   if (chance.percent(10)) faults.program_lost = chance.between(1, 30);
   return faults;
@@ -107,8 +108,9 @@ FaultPlan draw_faults(Chance& chance) {
 void make_quiet(Chance& chance, Plan& plan) {
   plan.quiet = true;
   plan.faults = {};
-  const Duration job = chance.between(60ms, 400ms);
+  const Duration job = chance.between(100ms, 400ms);
   std::size_t slots = 0;
+  plan.nodes.resize(std::min<std::size_t>(plan.nodes.size(), 2));
   for (NodePlan& node : plan.nodes) {
     node.joins_after = chance.between(0ms, 500ms);
     slots += node.slots.size();
@@ -124,6 +126,7 @@ void make_quiet(Chance& chance, Plan& plan) {
     pool.construction = chance.between(1ms, 300ms);
     // The last look at the shares is at 12 s; a pool alone could have had all the slots until then.
     pool.jobs = slots * static_cast<std::size_t>(16s / job);
+    pool.window = 3 * slots;
   }
 }
 
@@ -167,6 +170,7 @@ std::string Plan::text() const {
         pool.ends_worker, pool.hangs, pool.constructor.raises, pool.constructor.dies, pool.constructor.hangs,
         pool.constructor.bad_slots);
   }
+  if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);
   return text;
 }
