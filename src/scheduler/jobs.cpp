@@ -23,12 +23,13 @@ void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
   if (!is_new) return;
   Job& job = entry->second;
   job.sequence = submitted.sequence;
+  job.attempts = pool.attempts_before;
   job.after_update = submitted.after_update;
   job.arguments = std::move(submitted.arguments);
   if (const auto claim = pool.claims.find(job.sequence); claim != pool.claims.end()) {
     job.state = JobState::assigned;
     job.token = claim->second.attempt.token;
-    job.attempts = job.token.attempt;
+    job.attempts = std::max(job.attempts, job.token.attempt);
     job.worker = claim->second.worker;
     job.node = claim->second.node;
     ++pool.assigned;
@@ -195,6 +196,7 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   if (raised && pool->options.retry_exceptions && ++job->charges < std::max(1U, pool->options.max_retries)) {
     out.emplace_back(AckResult{event.node, event.pool, event.attempt});
     ++pool->rerun;
+    job->raised = event.attempt.token;
     state.requeue(*pool, {job->sequence});
     return;
   }

@@ -46,6 +46,10 @@ void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) 
     pool.claims[claimed.attempt.sequence] = claimed;
     return;
   }
+  if (job && job->raised.epoch != 0 && job->raised == claimed.attempt.token) {
+    out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
+    return;
+  }
   if (job && job->state == JobState::queued) {
     job->state = JobState::assigned;  // its entry in the queue is skipped later
     job->token = claimed.attempt.token;

@@ -127,6 +127,7 @@ void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, s
 
 void Scheduler::State::construction_failed(Slot& slot, Pool& pool, const WorkerExited& event, TimePoint now,
                                            Commands& out) {
+  pool.init_failed = true;
   pool.init_error = event.error;
   pool.init_error.kind = ErrorKind::worker_init_error;
   SlotFailure& failure = slot.failures[pool.id];
@@ -139,10 +140,19 @@ void Scheduler::State::construction_failed(Slot& slot, Pool& pool, const WorkerE
   } else {
     wake_at(failure.retry_at);
   }
-  fail_if_hopeless(pool, now, out);
+  fail_if_hopeless(pool, out);
 }
 
-void Scheduler::State::fail_if_hopeless(Pool& pool, TimePoint, Commands& out) {
+/// The last slot that might have done better went away.
+void Scheduler::State::fail_hopeless_pools(Commands& out) {
+  std::vector<Pool*> failed;
+  for (auto& [id, pool] : pools) {
+    if (pool->init_failed) failed.push_back(pool.get());
+  }
+  for (Pool* pool : failed) fail_if_hopeless(*pool, out);
+}
+
+void Scheduler::State::fail_if_hopeless(Pool& pool, Commands& out) {
   if (!pool.workers.empty()) return;
   bool tried = false;
   for (const auto& [node_id, node] : nodes) {
