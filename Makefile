@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: help setup build test test-unit test-asan test-tsan test-python demo bench soak lint tidy format clean
+.PHONY: sim mutants help setup build test test-unit test-asan test-tsan test-python demo bench soak lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,15 @@ test-tsan: setup ## unit tests of what has threads under the thread sanitizer
 	@[ -f build/tsan/build.ninja ] || cmake --preset tsan >/dev/null
 	@cmake --build --preset tsan --target dc_client_test dc_net_test dc_worker_test
 	@cd build/tsan && $(CTEST) -R 'PoolClient|EventLoop|Session|Worker|Runtime'
+
+sim: setup       ## simulate clusters: SEED=n replays one with its trace; N=3000 FIRST=12345 runs many
+	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null
+	@cmake --build --preset dev --target dc_sim >/dev/null
+	@build/dev/tests/sim/dc_sim $(if $(SEED),--seed $(SEED),--seeds $(or $(N),20000) --first $(or $(FIRST),1))
+
+mutants: setup   ## break one promise at a time and show that the simulator finds it
+	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null
+	@tests/sim/mutants.sh $(FIRST)
 
 test-python: build ## Python unit tests, house rules, and system tests with real processes
 	@$(PY) -m pytest -q -n 2 --dist worksteal

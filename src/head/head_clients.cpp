@@ -116,6 +116,10 @@ void HeadMachine::on(SessionId, wire::Program&& message, TimePoint now, Effects&
   if (waiting.empty()) return;  // two clients were asked for the same one
   const bool large = message.program.size() > limits::inline_payload_max;
   programs_[message.hash] = large ? std::move(message.program) : message.program.compact();
+  for (auto& [id, node] : nodes_) {
+    if (node.wanted.erase(message.hash) > 0)
+      send_to_node(id, wire::Program{message.hash, programs_.at(message.hash)}, wire::control_lane, out);
+  }
   for (const PoolId id : waiting) open_pool(id, pools_.at(id), now, out);
 }
 

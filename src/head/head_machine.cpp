@@ -109,7 +109,22 @@ void HeadMachine::session_opened(SessionId session, PeerInfo peer, TimePoint now
     node.forget_at = never;
     node.peer = peer;
   }
+  if (peer.role == wire::Role::client) close_older_sessions(peer.id, now, out);
   sessions_[session] = {std::move(peer), false, false, {}};
+}
+
+/// What is still under way in an older session of the client is of the past, even if its end was not seen: a late
+/// ResumePool would undo the newer one.
+void HeadMachine::close_older_sessions(std::uint64_t client, TimePoint now, Effects& out) {
+  std::vector<SessionId> older;
+  for (const auto& [id, session] : sessions_) {
+    if (session.peer.role == wire::Role::client && session.peer.id == client) older.push_back(id);
+  }
+  for (const SessionId id : older) {
+    sessions_.erase(id);
+    out.emplace_back(CloseSession{id, "the client opened a newer session"});
+    pools_lost_session(id, false, now, out);
+  }
 }
 
 void HeadMachine::session_closed(SessionId session, TimePoint now, Effects& out) {

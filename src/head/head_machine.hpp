@@ -88,6 +88,7 @@ class HeadMachine {
     bool reported = false;  ///< its NodeState is here. Nothing is sent to it, or heard of it, before that
     PeerInfo peer;
     std::set<std::string> programs;  ///< executables that it has or is being sent
+    std::set<std::string> wanted;    ///< that it asked for before their client was back
     TimePoint forget_at = never;     ///< no session: forgotten then
   };
   /// Where a worker is.
@@ -166,6 +167,7 @@ class HeadMachine {
   void close_pool(PoolId id, TimePoint now, Effects& out);
   void forget_pool(PoolId id);
   void move_pool(PoolInfo& pool, SessionId session, Effects& out);
+  void close_older_sessions(std::uint64_t client, TimePoint now, Effects& out);
   void pools_lost_session(SessionId session, bool for_good, TimePoint now, Effects& out);
   void node_lost_session(NodeId id, bool for_good, TimePoint now, Effects& out);
   void forget_node(NodeId id);

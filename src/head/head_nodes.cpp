@@ -12,6 +12,7 @@ void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now
   NodeInfo& node = nodes_.at(id);
   node.reported = true;
   node.programs = {message.programs.begin(), message.programs.end()};
+  node.wanted.clear();
   out.emplace_back(Log{fmt::format("node {} (pid {}) has joined with {} slot{}", node.peer.host, node.peer.pid,
                                    message.slots.size(), message.slots.size() == 1 ? "" : "s")});
   scheduler::NodeJoined event{id, node.peer.host, std::move(message.slots), {}, {}};
@@ -24,7 +25,11 @@ void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now
 
 void HeadMachine::on(SessionId session, wire::NeedProgram&& message, TimePoint, Effects& out) {
   const auto program = programs_.find(message.hash);
-  if (program != programs_.end()) out.emplace_back(Send{session, wire::Program{message.hash, program->second}});
+  if (program != programs_.end()) {
+    out.emplace_back(Send{session, wire::Program{message.hash, program->second}});
+  } else {
+    nodes_.at(node_of(session)).wanted.insert(message.hash);  // this head is new: the pool's client is on its way back
+  }
 }
 
 void HeadMachine::on(SessionId session, wire::WorkerReady&& message, TimePoint now, Effects& out) {

@@ -76,10 +76,11 @@ TEST_F(Story, ANewerSessionOfTheClientTakesItsPoolOver) {
   open();
   submit(1, 1);
   join(again, wire::Role::client, client_id);
+  EXPECT_EQ(text_of(effects), Lines{"1: closed (the client opened a newer session)"});
   EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}),
-            (Lines{"1: closed (the client opened a newer session)", "9: PoolKnown [10 true 0 []]",
-                   "9: PoolState [10 1 0 1 1 1]"}));
+            (Lines{"9: PoolKnown [10 true 0 []]", "9: PoolState [10 1 0 1 1 1]"}));
   EXPECT_EQ(submit(2, 2), Lines{}) << "from the old session, before it has noticed";
+  EXPECT_EQ(hear(client, wire::ResumePool{pool, {}}), Lines{}) << "late: it must not take the pool back";
   EXPECT_EQ(lose(client), Lines{});
   EXPECT_EQ(wait(60s), Lines{}) << "the pool has a client";
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/mutation.hpp"
+
 namespace dc::node {
 namespace {
 
@@ -219,7 +221,10 @@ void NodeMachine::on(wire::RunJobs&& message, TimePoint, Effects& out) {
 /// Hands jobs to the worker as far as updates and the page of claims allow.
 void NodeMachine::pump(Worker& worker, Effects& out) {
   if (worker.phase != Phase::ready || worker.cause) return;
-  while (!worker.waiting.empty() && worker.waiting.front().after_update <= worker.updates_sent &&
+  const auto has_its_updates = [&](const wire::RunItem& item) {
+    return item.after_update <= worker.updates_sent || mutation::no_update_barrier;
+  };
+  while (!worker.waiting.empty() && has_its_updates(worker.waiting.front()) &&
          worker.next_index - worker.passed_index < limits::claims - 1) {
     wire::RunItem& item = worker.waiting.front();
     const std::uint64_t index = worker.next_index++;

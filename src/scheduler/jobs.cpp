@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -22,12 +23,13 @@ void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
   if (!is_new) return;
   Job& job = entry->second;
   job.sequence = submitted.sequence;
+  job.attempts = pool.attempts_before;
   job.after_update = submitted.after_update;
   job.arguments = std::move(submitted.arguments);
   if (const auto claim = pool.claims.find(job.sequence); claim != pool.claims.end()) {
     job.state = JobState::assigned;
     job.token = claim->second.attempt.token;
-    job.attempts = job.token.attempt;
+    job.attempts = std::max(job.attempts, job.token.attempt);
     job.worker = claim->second.worker;
     job.node = claim->second.node;
     ++pool.assigned;
@@ -57,7 +59,8 @@ void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
 
 Job* Scheduler::State::current(Pool& pool, const Attempt& attempt) {
   Job* job = find_job(pool, attempt.sequence);
-  return job && job->state == JobState::assigned && job->token == attempt.token ? job : nullptr;
+  if (!job || (job->state != JobState::assigned && !mutation::accept_duplicates)) return nullptr;
+  return job->token == attempt.token || mutation::ignore_tokens ? job : nullptr;
 }
 
 void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out) {
@@ -92,7 +95,9 @@ void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
 Job* Scheduler::State::next_queued(Pool& pool) {
   while (!pool.queue.empty()) {
     Job* job = find_job(pool, pool.queue.front());
-    if (job && job->state == JobState::queued) return job->after_update <= pool.updates ? job : nullptr;
+    if (job && job->state == JobState::queued) {
+      return job->after_update <= pool.updates || mutation::no_update_barrier ? job : nullptr;
+    }
     pool.queue.pop_front();
   }
   return nullptr;
@@ -191,9 +196,11 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   if (raised && pool->options.retry_exceptions && ++job->charges < std::max(1U, pool->options.max_retries)) {
     out.emplace_back(AckResult{event.node, event.pool, event.attempt});
     ++pool->rerun;
+    job->raised = event.attempt.token;
     state.requeue(*pool, {job->sequence});
     return;
   }
+  if (mutation::acknowledge_early) out.emplace_back(AckResult{event.node, event.pool, event.attempt});
   state.finish(*pool, *job, std::move(event.outcome), event.node, out);
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -20,13 +21,14 @@ void Scheduler::State::lose_node(Node& node, Commands&) {
       if (current(*pool, entry.attempt)) again.push_back(entry.attempt.sequence);
     }
     pool->rerun += again.empty() ? 0 : 1;
-    requeue(*pool, std::move(again));
+    if (!mutation::keep_lost_nodes_jobs) requeue(*pool, std::move(again));
   }
   // Results that were on their way, or kept there.
   for (auto& [pool_id, pool] : pools) {
     std::vector<JobSequence> again;
     for (auto& [sequence, job] : pool->jobs) {
-      if (job.node == id && job.state == JobState::assigned) again.push_back(sequence);
+      const bool lost = job.node == id && job.state == JobState::assigned;
+      if (lost && !mutation::keep_lost_nodes_jobs) again.push_back(sequence);
       if (job.node == id && job.state == JobState::done) job.node = {};
     }
     requeue(*pool, std::move(again));
@@ -42,6 +44,10 @@ void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) 
   Job* job = find_job(pool, claimed.attempt.sequence);
   if (!job && pool.resuming) {
     pool.claims[claimed.attempt.sequence] = claimed;
+    return;
+  }
+  if (job && job->raised.epoch != 0 && job->raised == claimed.attempt.token) {
+    out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
     return;
   }
   if (job && job->state == JobState::queued) {
@@ -74,7 +80,8 @@ void Scheduler::State::drop_stranded_jobs(Node& node, const NodeJoined& event) {
     std::vector<JobSequence> again;
     for (auto& [sequence, job] : pool->jobs) {
       if (job.node != node.id || job.state != JobState::assigned) continue;
-      if (!has[pool_id].contains({sequence, job.token})) again.push_back(sequence);
+      const bool stranded = !has[pool_id].contains({sequence, job.token});
+      if (stranded && !mutation::keep_stranded_jobs) again.push_back(sequence);
     }
     requeue(*pool, std::move(again));
   }

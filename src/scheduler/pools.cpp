@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -19,7 +20,7 @@ void Scheduler::State::close_pool(Pool& pool, Commands& out) {
       }
     }
   }
-  closed.insert(pool.id);
+  ++closed[pool.id];
   pools.erase(pool.id);
   sharing_dirty = true;
 }
@@ -54,8 +55,12 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   pool.id = event.pool;
   pool.options = std::move(event.options);
   pool.resuming = event.resumed;
+  if (const auto before = state.closed.find(pool.id); before != state.closed.end()) {
+    constexpr std::uint32_t attempts_max = 1U << 20;  // at one job in one life of its pool
+    pool.attempts_before = before->second * attempts_max;
+  }
   if (event.resumed) {
-    pool.hold_until = state.start + limits::recovery_hold;
+    if (!mutation::no_recovery_hold) pool.hold_until = state.start + limits::recovery_hold;
     pool.awaits_base = !pool.options.keep_updates_history;
   }
   // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.
@@ -166,10 +171,12 @@ void Scheduler::flush(TimePoint now, Commands& out) {
   // With many pools one round of sharing is dear; a few milliseconds later it decides the same.
   constexpr auto sharing_pause = 10ms;
   if (state.sharing_dirty) {
-    if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause)
+    if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause) {
       state.share_slots(now, out);
-    else
+      state.fail_hopeless_pools(out);
+    } else {
       state.wake_at(state.shared_at + sharing_pause);
+    }
   }
   const std::vector<PoolId> dirty = std::move(state.dirty);
   state.dirty.clear();

@@ -29,7 +29,8 @@ struct Job {
   UpdateNumber after_update{};
   Payload arguments;
   JobState state = JobState::queued;
-  Token token;  ///< of the current or last attempt
+  Token token;   ///< of the current or last attempt
+  Token raised;  ///< of the attempt that raised last, if it is retried: a node that still keeps that result is late
   std::uint32_t attempts = 0;
   std::uint32_t charges = 0;        ///< workers that died or were killed because of it
   std::uint32_t out_of_memory = 0;  ///< workers that the kernel ended for lack of memory while they ran it
@@ -106,6 +107,7 @@ struct Pool {
   PoolOptions options;
   bool resuming = false;
   TimePoint hold_until{};
+  std::uint32_t attempts_before = 0;  ///< opened again: numbers of attempts begin behind those of its earlier life
   std::unordered_map<JobSequence, Job> jobs;
   std::deque<JobSequence> queue;  ///< entries of jobs that are no longer queued are skipped
   std::uint64_t queued = 0, assigned = 0, done = 0, rerun = 0;
@@ -114,7 +116,7 @@ struct Pool {
   std::vector<Worker*> hungry;  ///< ready workers that hold fewer jobs than they could
   std::uint32_t wanted = 0;
   std::optional<Duration> mean;  ///< of the run time, moving
-  bool ever_ready = false;
+  bool ever_ready = false, init_failed = false;
   ErrorInfo init_error;
   /// The latest updates up to `updates`: all of them, or without history those that a worker may still lack.
   std::deque<Payload> log;
@@ -137,7 +139,8 @@ struct Scheduler::State {
   std::unordered_map<WorkerId, Worker*> workers;
   std::vector<PoolId> dirty;    ///< pools with something to dispatch
   std::vector<PoolId> changed;  ///< pools whose counts changed
-  std::set<PoolId> closed;      ///< closed in this life of the head: nodes that come back forget them at once
+  /// Pools closed in this life of the head, and how often: nodes that come back forget them at once.
+  std::map<PoolId, std::uint32_t> closed;
   bool sharing_dirty = false;
   TimePoint shared_at{};
   TimePoint wake = never;  ///< flush() looks at all deadlines when this is past
@@ -178,7 +181,8 @@ struct Scheduler::State {
   void release(Worker& worker, const Attempt& attempt, TimePoint now, Commands& out);
   void charge(Pool& pool, Job& job, const WorkerExited& event, std::vector<JobSequence>& again, Commands& out);
   void construction_failed(Slot& slot, Pool& pool, const WorkerExited& event, TimePoint now, Commands& out);
-  void fail_if_hopeless(Pool& pool, TimePoint now, Commands& out);
+  void fail_if_hopeless(Pool& pool, Commands& out);
+  void fail_hopeless_pools(Commands& out);
 
   // nodes.cpp
   void lose_node(Node& node, Commands& out);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -40,7 +41,7 @@ void Scheduler::State::stop_outdated(Node& node, Pool& pool, Commands& out) {
   for (auto& slot : node.slots) {
     Worker* worker = slot->worker.get();
     if (!worker || worker->pool != &pool || std::max(worker->updates_applied, node_has) >= pool.log_base()) continue;
-    stop_worker(*worker, out);
+    if (!mutation::keep_outdated_workers) stop_worker(*worker, out);
   }
 }
 

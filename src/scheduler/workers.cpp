@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -126,6 +127,7 @@ void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, s
 
 void Scheduler::State::construction_failed(Slot& slot, Pool& pool, const WorkerExited& event, TimePoint now,
                                            Commands& out) {
+  pool.init_failed = true;
   pool.init_error = event.error;
   pool.init_error.kind = ErrorKind::worker_init_error;
   SlotFailure& failure = slot.failures[pool.id];
@@ -138,10 +140,19 @@ void Scheduler::State::construction_failed(Slot& slot, Pool& pool, const WorkerE
   } else {
     wake_at(failure.retry_at);
   }
-  fail_if_hopeless(pool, now, out);
+  fail_if_hopeless(pool, out);
 }
 
-void Scheduler::State::fail_if_hopeless(Pool& pool, TimePoint, Commands& out) {
+/// The last slot that might have done better went away.
+void Scheduler::State::fail_hopeless_pools(Commands& out) {
+  std::vector<Pool*> failed;
+  for (auto& [id, pool] : pools) {
+    if (pool->init_failed) failed.push_back(pool.get());
+  }
+  for (Pool* pool : failed) fail_if_hopeless(*pool, out);
+}
+
+void Scheduler::State::fail_if_hopeless(Pool& pool, Commands& out) {
   if (!pool.workers.empty()) return;
   bool tried = false;
   for (const auto& [node_id, node] : nodes) {
@@ -200,7 +211,7 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
   state.remove_worker(*worker);
   if (!pool) return;
   if (blamed && !was_stopping && event.running.empty()) out.emplace_back(Notice{pool->id, event.error.message});
-  state.requeue(*pool, std::move(again));
+  if (!mutation::keep_dead_workers_jobs) state.requeue(*pool, std::move(again));
   if (event.cause == ExitCause::init_failed && !was_stopping) state.construction_failed(slot, *pool, event, now, out);
 }
 

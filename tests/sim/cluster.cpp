@@ -2,12 +2,15 @@
 #include "cluster.hpp"
 
 #include "faults.hpp"
+#include "scheduler/fair_share.hpp"
 
 namespace dc::sim {
 namespace {
 
 constexpr Duration patience = std::chrono::hours(2);  ///< virtual time for everything to finish once faults have ended
 constexpr std::uint64_t events_max = 3'000'000;
+/// Clients and nodes are connected again, and their pools resumed, this long after the last fault.
+constexpr Duration settling = limits::handshake_deadline + limits::client_return_grace;
 /// Everything that is waited for without an event is over after this.
 constexpr Duration aftermath = limits::client_return_grace + limits::unknown_pool_grace + 10s;
 
@@ -49,6 +52,10 @@ Report Cluster::run() {
 
 void Cluster::begin() {
   head_.start();
+  if (plan_.quiet) {
+    // Two jobs and a constructor after the last pool and node have come, and again and again.
+    for (const Duration when : {4s, 6s, 9s, 12s}) world_.after(when, [this] { check_shares(); });
+  }
   for (const NodePlan& node : plan_.nodes) {
     world_.after(node.joins_after, [this, node] { add_node(node); });
   }
@@ -79,10 +86,54 @@ const WorkerProcess* Cluster::find_worker(WorkerId id) const {
   return nullptr;
 }
 
+/// Every pool has more work than there are slots: each has its share by weight.
+void Cluster::check_shares() {
+  const scheduler::Status status = head_.machine().scheduler().status();
+  std::map<PoolId, std::uint32_t> has;
+  std::uint32_t slots = 0;
+  for (const auto& node : status.nodes) {
+    for (const auto& slot : node.slots) {
+      ++slots;
+      if (slot.state == scheduler::SlotState::idle || slot.state == scheduler::SlotState::busy) ++has[slot.pool];
+    }
+  }
+  std::vector<scheduler::Demand> demands;
+  for (const auto& pool : status.pools) demands.push_back({pool.weight, slots});
+  const std::vector<std::uint32_t> shares = scheduler::fair_share(slots, demands);
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    const PoolId id = status.pools[i].pool;
+    if (has[id] != shares[i])
+      world_.violation("pool {} with weight {} has {} of {} slots and should have {}", short_name(id.value),
+                       status.pools[i].weight, has[id], slots, shares[i]);
+  }
+}
+
 // --- The end ----------------------------------------------------------------------------------------------------
+
+/// Nothing is wrong any more: a queued job does not wait beside an idle worker or a free slot.
+void Cluster::check_stall(int seconds) {
+  const scheduler::Status status = head_.machine().scheduler().status();
+  for (const auto& pool : status.pools) {
+    bool idle = false;
+    for (const auto& node : status.nodes) {
+      if (!node.connected || node.leaving) continue;
+      for (const auto& slot : node.slots) {
+        idle |= slot.state == scheduler::SlotState::idle && slot.pool == pool.pool;
+        idle |= slot.state == scheduler::SlotState::free && pool.slots_eligible == pool.slots_total;
+      }
+    }
+    int& time = stalled_[pool.pool];
+    time = idle && pool.jobs_queued > 0 ? time + seconds : 0;
+    if (time >= 5)
+      world_.violation("{} jobs of pool {} have waited for {} s beside idle slots", pool.jobs_queued,
+                       short_name(pool.pool.value), time);
+  }
+  world_.after(std::chrono::seconds(seconds), [this, seconds] { check_stall(seconds); });
+}
 
 void Cluster::run_until_over() {
   const TimePoint last = world_.now() + patience;
+  world_.after(settling, [this] { check_stall(1); });
   const auto all_over = [&] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->over(); });
   };
@@ -92,7 +143,7 @@ void Cluster::run_until_over() {
   }
   ledger_.all_delivered();
   if (!all_over()) world_.violation("a client never came to its end");
-  const TimePoint end = world_.now() + aftermath;
+  const TimePoint end = world_.now() + aftermath + settling;
   while (world_.step(end)) {
     if (world_.events() > events_max) world_.violation("no rest after {} events", events_max);
   }

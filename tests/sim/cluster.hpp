@@ -2,6 +2,7 @@
 // everything was finished and nothing is left.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ class Cluster {
   void run_until_over();
   void check_nothing_left();
   void check_shares();
+  void check_stall(int seconds);
   const WorkerProcess* find_worker(WorkerId id) const;
 
   const std::uint64_t seed_;
@@ -44,6 +46,7 @@ class Cluster {
   HeadProcess head_;
   std::vector<std::unique_ptr<NodeProcess>> nodes_;
   std::vector<std::unique_ptr<ClientProcess>> clients_;
+  std::map<PoolId, int> stalled_;  ///< for how many seconds a pool has had work and idle workers
 };
 
 Report run_seed(std::uint64_t seed, bool tracing);

@@ -51,7 +51,7 @@ void Faults::end() {
   for (auto& node : in_.nodes_) {
     node->thaw();
     if (!node->alive()) node->start();
-    stays |= !node->leaving();
+    stays |= !node->leaving() && node->facts().slots.front().gpu_memory_mib > 0;
   }
   if (!stays) in_.add_node(in_.plan_.nodes.front());
 }

@@ -159,6 +159,7 @@ WorkerConduct NodeProcess::conduct_for(const PoolPlan& pool, std::uint32_t slot)
   conduct.update = chance.skewed(10us, std::max<Duration>(20us, pool.update_time));
   conduct.update_raises = chance.percent(pool.update_raises);
   conduct.ignores_sigterm = chance.percent(plan_.faults.stubborn_workers);
+  conduct.hangs_up = faulty && chance.percent(plan_.faults.workers_hang_up);
   const bool bad_slot = (std::hash<std::string>{}(facts_.host) + slot * 7) % 100 < pool.constructor.bad_slots;
   conduct.constructor_raises = bad_slot || (faulty && chance.percent(pool.constructor.raises));
   conduct.constructor_dies = faulty && chance.percent(pool.constructor.dies);
@@ -184,9 +185,10 @@ void NodeProcess::carry_out(node::SpawnWorker& effect) {
   auto conduct = conduct_for(plan_.pools.at(plan), effect.slot);
   if (conduct.constructor_raises || conduct.constructor_dies || conduct.constructor_hangs)
     ++ledger_.pool(pool).constructors_failed;
-  workers_[id] = std::make_unique<WorkerProcess>(
-      world_, ledger_, WorkerProcess::Facts{id, pool, name(), base}, conduct, [this, id] { worker_readable(id); },
-      [this, id] { worker_ended(id); });
+  WorkerProcess::Signs signs{[this, id] { worker_readable(id); }, [this, id] { worker_hung_up(id); },
+                             [this, id] { worker_ended(id); }};
+  workers_[id] = std::make_unique<WorkerProcess>(world_, ledger_, WorkerProcess::Facts{id, pool, name(), base}, conduct,
+                                                 std::move(signs));
   machine_->worker_spawned(id, ++pids_, workers_[id]->claims(), world_.now(), effects_);
 }
 
@@ -197,6 +199,13 @@ void NodeProcess::worker_readable(WorkerId id) {
     auto messages = worker->second->take_sent();
     if (messages.empty()) return;
     machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_);
+    schedule_flush();
+  });
+}
+
+void NodeProcess::worker_hung_up(WorkerId id) {
+  run_after(world_.chance.skewed(20us, 2ms), [this, id] {
+    machine_->worker_hung_up(id, world_.now());
     schedule_flush();
   });
 }

@@ -55,6 +55,7 @@ class NodeProcess : public Peer {
 
   WorkerConduct conduct_for(const PoolPlan& pool, std::uint32_t slot);
   void worker_readable(WorkerId id);
+  void worker_hung_up(WorkerId id);
   void worker_ended(WorkerId id);
 
   Ledger& ledger_;

@@ -98,9 +98,36 @@ FaultPlan draw_faults(Chance& chance) {
   faults.client_crash = mean_time(chance, 10, 3s, 20s);
   faults.client_freeze = mean_time(chance, 10, 1s, 20s);
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
+  if (chance.percent(5)) faults.workers_hang_up = chance.between(1, 40);
   if (chance.percent(5)) faults.spawn_fails = chance.between(1, 20);
   if (chance.percent(10)) faults.program_lost = chance.between(1, 30);
   return faults;
+}
+
+/// No faults, and more work for every pool than there are slots, of jobs that are all equally long.
+void make_quiet(Chance& chance, Plan& plan) {
+  plan.quiet = true;
+  plan.faults = {};
+  const Duration job = chance.between(100ms, 400ms);
+  std::size_t slots = 0;
+  plan.nodes.resize(std::min<std::size_t>(plan.nodes.size(), 2));
+  for (NodePlan& node : plan.nodes) {
+    node.joins_after = chance.between(0ms, 500ms);
+    slots += node.slots.size();
+  }
+  while (plan.pools.size() < 2) plan.pools.push_back(plan.pools.front());
+  for (PoolPlan& pool : plan.pools) {
+    constexpr double weights[] = {1, 1, 2, 3, 0.5};
+    const double weight = weights[chance.below(5)];
+    pool = PoolPlan{};
+    pool.options.weight = weight;
+    pool.opens_after = chance.between(0ms, 1s);
+    pool.job_min = pool.job_max = job;
+    pool.construction = chance.between(1ms, 300ms);
+    // The last look at the shares is at 12 s; a pool alone could have had all the slots until then.
+    pool.jobs = slots * static_cast<std::size_t>(16s / job);
+    pool.window = 3 * slots;
+  }
 }
 
 }  // namespace
@@ -126,6 +153,7 @@ Plan make_plan(Chance& chance) {
     draw_options(chance, pool);
   }
   if (chance.percent(90)) plan.faults = draw_faults(chance);
+  if (chance.percent(3)) make_quiet(chance, plan);
   plan.faults_end = plan.faults.any() ? chance.between(2s, 30s) : Duration(10s);
   return plan;
 }
@@ -142,6 +170,7 @@ std::string Plan::text() const {
         pool.ends_worker, pool.hangs, pool.constructor.raises, pool.constructor.dies, pool.constructor.hangs,
         pool.constructor.bad_slots);
   }
+  if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);
   return text;
 }

@@ -50,6 +50,7 @@ struct FaultPlan {
   Duration head_crash{}, head_stop{}, head_freeze{};
   Duration client_crash{}, client_freeze{};
   Percent stubborn_workers = 0;  ///< that ignore SIGTERM
+  Percent workers_hang_up = 0;
   Percent spawn_fails = 0, program_lost = 0;
   [[nodiscard]] bool any() const;
 };

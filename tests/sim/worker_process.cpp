@@ -17,14 +17,8 @@ JobSequence sequence_in(std::string_view arguments) {
 
 }  // namespace
 
-WorkerProcess::WorkerProcess(World& world, Ledger& ledger, Facts given, WorkerConduct conduct,
-                             std::function<void()> readable, std::function<void()> ended)
-    : facts(std::move(given)),
-      world_(world),
-      ledger_(ledger),
-      conduct_(conduct),
-      readable_(std::move(readable)),
-      ended_(std::move(ended)) {}
+WorkerProcess::WorkerProcess(World& world, Ledger& ledger, Facts given, WorkerConduct conduct, Signs signs)
+    : facts(std::move(given)), world_(world), ledger_(ledger), conduct_(conduct), signs_(std::move(signs)) {}
 
 WorkerProcess::~WorkerProcess() {
   if (!end_) blame();
@@ -156,6 +150,7 @@ void WorkerProcess::begin_job() {
   world_.note("worker", "{} runs job {} of pool {}", name_of_worker(facts.id), sequence, short_name(facts.pool.value));
   const bool dies = job.conduct == Conduct::poison || (job.conduct == Conduct::ends_worker && job.started == 1);
   if (dies) return later(job.duration, [this] { die({{}, SIGSEGV, {}, {}}); });
+  if (conduct_.hangs_up) return signs_.hung_up();
   if (job.conduct == Conduct::hangs) return;
   later(job.duration, [this, index = message.index, sequence] { finish_job(index, sequence); });
 }
@@ -191,7 +186,7 @@ void WorkerProcess::flush() {
   std::move(outbox_.begin(), outbox_.end(), std::back_inserter(socket_));
   outbox_.clear();
   unsent_.clear();
-  readable_();
+  signs_.readable();
 }
 
 // --- The end ----------------------------------------------------------------------------------------------------
@@ -216,7 +211,7 @@ void WorkerProcess::die(node::ProcessEnd end) {
   end_ = std::move(end);
   outbox_.clear();
   life_.reset();
-  ended_();
+  signs_.ended();
 }
 
 }  // namespace dc::sim

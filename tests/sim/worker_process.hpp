@@ -23,6 +23,7 @@ struct WorkerConduct {
   Duration update{};  ///< that one update takes
   bool update_raises = false;
   bool ignores_sigterm = false;
+  bool hangs_up = false;  ///< closes its channel when its first job begins, and lives on
 };
 
 class WorkerProcess {
@@ -34,9 +35,11 @@ class WorkerProcess {
     std::string host;
     UpdateNumber base = 0;  ///< updates that it need not see, if its pool keeps no history
   };
-  /// `readable`: something lies in the socket. `ended`: the process is gone.
-  WorkerProcess(World& world, Ledger& ledger, Facts facts, WorkerConduct conduct, std::function<void()> readable,
-                std::function<void()> ended);
+  /// What the node is told: something lies in the socket; the channel is closed; the process is gone.
+  struct Signs {
+    std::function<void()> readable, hung_up, ended;
+  };
+  WorkerProcess(World& world, Ledger& ledger, Facts facts, WorkerConduct conduct, Signs signs);
   ~WorkerProcess();
 
   const Facts facts;
@@ -75,7 +78,7 @@ class WorkerProcess {
   World& world_;
   Ledger& ledger_;
   const WorkerConduct conduct_;
-  std::function<void()> readable_, ended_;
+  Signs signs_;
   std::shared_ptr<int> life_ = std::make_shared<int>(0);
   std::unique_ptr<wire::Claims> claims_ = std::make_unique<wire::Claims>();
   std::optional<node::ProcessEnd> end_;

@@ -1,0 +1,22 @@
+// Promises that can be broken on purpose, one at a time, to show that the simulator notices (tests/sim/mutants.sh).
+// Only its own builds set DC_MUTATION; in the product every switch is a false constant, and the compiler drops it.
+#pragma once
+
+#ifndef DC_MUTATION
+#define DC_MUTATION 0
+#endif
+
+namespace dc::mutation {
+
+inline constexpr bool ignore_tokens = DC_MUTATION == 1;      ///< a result counts whatever attempt it is of
+inline constexpr bool accept_duplicates = DC_MUTATION == 2;  ///< the head: a result that comes again counts again
+inline constexpr bool keep_stranded_jobs =
+    DC_MUTATION == 3;  ///< jobs whose message was lost with a connection stay lost
+inline constexpr bool keep_lost_nodes_jobs = DC_MUTATION == 4;    ///< jobs of a lost node are not queued again
+inline constexpr bool keep_dead_workers_jobs = DC_MUTATION == 5;  ///< nor those of a worker that ended
+inline constexpr bool no_update_barrier = DC_MUTATION == 6;       ///< a job does not wait for its updates
+inline constexpr bool acknowledge_early = DC_MUTATION == 7;       ///< a node forgets a result before the client has it
+inline constexpr bool no_recovery_hold = DC_MUTATION == 8;        ///< a restarted head gives out jobs that nodes run
+inline constexpr bool keep_outdated_workers = DC_MUTATION == 9;   ///< workers that missed an update go on
+
+}  // namespace dc::mutation
