@@ -21,7 +21,7 @@ class _Direction:
         self.open.set()
         self.delay = 0.0  # seconds
         self.rate: float | None = None  # bytes per second
-        self.passed = 0  # bytes
+        self.record: bytearray | None = None  # what has passed
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes in order, each `delay` later than it came; reading goes on meanwhile."""
@@ -47,7 +47,8 @@ class _Direction:
                     await asyncio.sleep(len(piece) / self.rate)
                 writer.write(piece)
                 await writer.drain()
-                self.passed += len(piece)
+                if self.record is not None:
+                    self.record += piece
         finally:
             reading.cancel()
 
@@ -82,6 +83,19 @@ class Proxy:
         """Delay everything by `delay` seconds each way, and pass at most `rate` bytes per second."""
         for direction in (self.up, self.down):
             direction.delay, direction.rate = delay, rate
+
+    def record(self) -> None:
+        """Keep all that passes from now on, as an eavesdropper would."""
+        for direction in (self.up, self.down):
+            direction.record = bytearray()
+
+    def recorded_up(self) -> bytes:
+        """Return what was recorded on the way to the target."""
+        return bytes(self.up.record or b"")
+
+    def recorded(self) -> bytes:
+        """Return what was recorded in both directions."""
+        return self.recorded_up() + bytes(self.down.record or b"")
 
     def reset(self) -> int:
         """Break all connections with a reset; return how many there were."""

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import BIN, alive, free_port, wait_until
+from conftest import BIN, alive, wait_until
 from distributed_computing.api import Pool
 from workers import Calculator, Hostile
 
@@ -40,9 +40,8 @@ def test_help_teaches_and_versions_are_told(cluster):
 def test_a_password_is_made_and_shown_when_none_is_given(cluster):
     cluster.password = ""
     cluster.start("head", "--head", "--workers", "0")
-    banner = wait_until(
-        lambda: re.search(r"start_node -p \d+ -a \S+ -r ([0-9a-f]{32}) --fingerprint sha256:\S{43}\n", cluster.log("head")), "banner"
-    )
+    line = r"start_node -p \d+ -a \S+ -r ([0-9a-f]{32}) --fingerprint sha256:\S{43}\n"
+    banner = wait_until(lambda: re.search(line, cluster.log("head")), "the banner is there")
     cluster.password = banner[1]
     assert cluster.status()["head"]["port"] == cluster.port
 
