@@ -93,8 +93,28 @@ def ours_cpp(cluster: Cluster, jobs: int) -> dict[str, float]:
     """Measure this project from C++."""
     program = ROOT / "build" / "dev" / "bench" / "bench_noop"
     command = [str(program), cluster.password, "localhost", str(cluster.port), str(jobs)]
-    answer = subprocess.run(command, env=cluster.environment("client"), check=True, capture_output=True, text=True)
+    answer = subprocess.run(command, env={**os.environ}, check=True, capture_output=True, text=True)
     return json.loads(answer.stdout.splitlines()[-1])
+
+
+def ours_both(options: argparse.Namespace, encrypted: bool) -> dict[str, dict[str, float]]:
+    """Measure both languages: over the Unix socket, or with node and client as on other machines, over TLS."""
+    with tempfile.TemporaryDirectory(prefix="dc-bench-") as root:
+        cluster = Cluster(Path(root))
+        # Who has another home directory does not find the head's Unix socket.
+        node, client = ("node", "client") if encrypted else ("head", "head")
+        os.environ["DISTRIBUTED_COMPUTING_HOME"] = cluster.environment(client)["DISTRIBUTED_COMPUTING_HOME"]
+        try:
+            cluster.start("head", "--head", "--workers", "0")
+            cluster.start("node", "--workers", str(options.workers), home=node)
+            cluster.wait("the node has joined", lambda s: len(s["nodes"]) == 1)
+            suffix = ", TLS" if encrypted else ""
+            return {
+                f"ours, Python{suffix}": ours(cluster, options.jobs),
+                f"ours, C++{suffix}": ours_cpp(cluster, options.jobs * 5),
+            }
+        finally:
+            cluster.stop()
 
 
 def multiprocessing_pool(workers: int, jobs: int) -> dict[str, float]:
@@ -146,6 +166,10 @@ def show(figures: dict[str, dict[str, float]]) -> None:
     for name, values in figures.items():
         print(f"{name:26}" + "".join(f"{values[c]:16,.0f}" if c in values else f"{'-':>16}" for c in columns))
     base = figures["ours, Python"]
+    for name in ("Python", "C++"):
+        plain, tls = figures[f"ours, {name}"], figures[f"ours, {name}, TLS"]
+        ratios = "".join(f"{tls[c] / plain[c]:15.2f}x" if c in plain else f"{'-':>16}" for c in columns)
+        print(f"{name + ': TLS / Unix socket':26}" + ratios)
     for name in ("multiprocessing.Pool", "dask.distributed"):
         if name in figures:
             ratios = "".join(f"{base[c] / figures[name][c]:15.2f}x" for c in columns)
@@ -160,16 +184,8 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="append the figures to bench/ledger.jsonl")
     options = parser.parse_args()
     figures = {}
-    with tempfile.TemporaryDirectory(prefix="dc-bench-") as root:
-        cluster = Cluster(Path(root))
-        os.environ["DISTRIBUTED_COMPUTING_HOME"] = cluster.environment("head")["DISTRIBUTED_COMPUTING_HOME"]
-        try:
-            cluster.start("head", "--head", "--workers", str(options.workers))
-            cluster.wait("the node has joined", lambda s: len(s["nodes"]) == 1)
-            figures["ours, Python"] = ours(cluster, options.jobs)
-            figures["ours, C++"] = ours_cpp(cluster, options.jobs * 5)
-        finally:
-            cluster.stop()
+    for encrypted in (False, True):
+        figures |= ours_both(options, encrypted)
     figures["multiprocessing.Pool"] = multiprocessing_pool(options.workers, options.jobs)
     try:
         figures["dask.distributed"] = dask_cluster(options.workers, options.jobs)

@@ -54,15 +54,16 @@ class Cluster:
             **os.environ,
             "DISTRIBUTED_COMPUTING_HOME": str(home),
             "DISTRIBUTED_COMPUTING_PASSWORD": self.password,
+            "DISTRIBUTED_COMPUTING_BIND": "127.0.0.1",
             "OMP_NUM_THREADS": "1",
         }
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start one process of the cluster; its output goes to NAME.log."""
+    def start(self, name: str, *arguments: str, home: str | None = None) -> None:
+        """Start one process of the cluster, in its own home or another's; its output goes to NAME.log."""
         log = open(self.root / f"{name}.log", "ab")
         command = [str(BIN / "start_node"), "-p", str(self.port), *arguments]
         self.processes[name] = subprocess.Popen(
-            command, env=self.environment(name), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            command, env=self.environment(home or name), stdout=log, stderr=log, stdin=subprocess.DEVNULL
         )
 
     def status(self) -> dict | None:

@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t handshakes_max = 64;  // in flight over TCP; more wait in the kernel's queue
 /// When so many are in flight and others wait, one that took this long is dropped: an idle stranger must not keep the
 /// door shut. Some round trips of a rightful peer from far away fit in, and after its Hello also its key derivation.
-constexpr auto patience_for_hello = 400ms;
+constexpr auto patience_for_hello = 250ms;
 constexpr auto patience_for_proof = 2s;
 constexpr auto accept_retry_delay = 100ms;
 constexpr auto rejection_log_interval = 1s;
