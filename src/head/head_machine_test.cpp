@@ -12,7 +12,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
-  const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 true false false 0 0]";
+  const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false false 0 0]";
   EXPECT_EQ(hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
             (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
                    "2: OpenPoolHere [10 " + options + " <spec>] in lane a",
