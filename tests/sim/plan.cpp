@@ -8,7 +8,7 @@ namespace {
 
 std::vector<NodePlan> draw_nodes(Chance& chance) {
   std::vector<NodePlan> nodes;
-  const std::uint64_t count = chance.percent(50) ? chance.between(1, 2) : chance.between(2, 5);
+  const std::uint64_t count = chance.percent(30) ? chance.between(1, 2) : chance.between(2, 5);
   for (std::uint64_t i = 0; i < count; ++i) {
     NodePlan& node = nodes.emplace_back();
     node.host = fmt::format("node{}", i);
@@ -86,12 +86,12 @@ FaultPlan draw_faults(Chance& chance) {
   FaultPlan faults;
   faults.link_break = mean_time(chance, 35, 100ms, 10s);
   faults.half_open = mean_time(chance, 20, 500ms, 10s);
-  faults.silence = mean_time(chance, 20, 1s, 20s);
+  faults.silence = mean_time(chance, 35, 1s, 12s);
   faults.latency = mean_time(chance, 15, 300ms, 5s);
   faults.worker_kill = mean_time(chance, 35, 50ms, 5s);
   faults.node_crash = mean_time(chance, 25, 500ms, 15s);
   faults.node_drain = mean_time(chance, 20, 1s, 15s);
-  faults.node_freeze = mean_time(chance, 15, 1s, 15s);
+  faults.node_freeze = mean_time(chance, 35, 1s, 12s);
   faults.node_join = mean_time(chance, 15, 1s, 10s);
   faults.head_crash = mean_time(chance, 25, 1s, 20s);
   faults.head_stop = mean_time(chance, 10, 2s, 20s);
