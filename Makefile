@@ -35,7 +35,7 @@ test-tsan: setup ## unit tests of what has threads under the thread sanitizer
 sim: setup       ## simulate clusters: SEED=n replays one with its trace; N=3000 FIRST=12345 runs many
 	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null
 	@cmake --build --preset dev --target dc_sim >/dev/null
-	@build/dev/tests/sim/dc_sim $(if $(SEED),--seed $(SEED),--seeds $(or $(N),20000) --first $(or $(FIRST),1))
+	@build/dev/tests/sim/dc_sim $(if $(SEED),--seed $(SEED),--seeds $(or $(N),2000) --first $(or $(FIRST),1))
 
 mutants: setup   ## break one promise at a time and show that the simulator finds it
 	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null

@@ -8,10 +8,9 @@
 
 namespace dc::mutation {
 
-inline constexpr bool ignore_tokens = DC_MUTATION == 1;      ///< a result counts whatever attempt it is of
-inline constexpr bool accept_duplicates = DC_MUTATION == 2;  ///< the head: a result that comes again counts again
-inline constexpr bool keep_stranded_jobs =
-    DC_MUTATION == 3;  ///< jobs whose message was lost with a connection stay lost
+inline constexpr bool ignore_tokens = DC_MUTATION == 1;           ///< a result counts whatever attempt it is of
+inline constexpr bool accept_duplicates = DC_MUTATION == 2;       ///< the head: a result that comes again counts again
+inline constexpr bool keep_stranded_jobs = DC_MUTATION == 3;      ///< jobs lost on their way stay lost
 inline constexpr bool keep_lost_nodes_jobs = DC_MUTATION == 4;    ///< jobs of a lost node are not queued again
 inline constexpr bool keep_dead_workers_jobs = DC_MUTATION == 5;  ///< nor those of a worker that ended
 inline constexpr bool no_update_barrier = DC_MUTATION == 6;       ///< a job does not wait for its updates

@@ -46,6 +46,11 @@ void Scheduler::State::thaw(TimePoint now) {
   const Duration gap = now - last_call;
   const bool overslept =
       last_call != TimePoint{} && gap > limits::own_freeze_gap && wake < now - limits::own_freeze_gap / 2;
+  // The hold is for nodes to be heard: even a short freeze, known by a deadline that is noticed late, is given back.
+  constexpr Duration late = 100ms;
+  for (auto& [id, pool] : pools) {
+    if (last_call != TimePoint{} && wake < now - late && pool->hold_until > last_call) pool->hold_until += gap;
+  }
   last_call = now;
   if (!overslept) return;
   // Nobody could reach us while we were frozen: no deadline of others may have passed because of it.

@@ -311,6 +311,80 @@ TEST_F(Story, AClientThatComesBackGetsWhatItMissed) {
   EXPECT_THAT(only<MissingJobs>(returned), ElementsAre(MissingJobs{pool, {3}}));
 }
 
+TEST_F(Story, AnUpdateWithoutHistoryIsKeptUntilEveryWorkerHasIt) {
+  after(joining(node, 1));
+  open(pool, {.keep_updates_history = false});
+  after(NodeDisconnected{node});
+  after(UpdateAdded{pool, 1, Payload::copy("u1")});
+  NodeJoined back = joining(node, 1);
+  back.pools.push_back({pool, 0, {}});
+  back.workers.push_back({started[0].worker, pool, 0, true, 99, 0, {}});
+  const Commands joined = after(std::move(back));
+  EXPECT_THAT(only<SendUpdate>(joined), ElementsAre(SendUpdate{node, pool, 1, Payload::copy("u1")}));
+  EXPECT_THAT(only<StopWorker>(joined), IsEmpty());
+}
+
+TEST_F(Story, AWorkerThatMissedAnUpdateForGoodIsStopped) {
+  after(joining(node, 1));
+  open(pool, {.keep_updates_history = false});
+  after(NodeDisconnected{node});
+  wait(limits::node_return_grace);  // lost: nobody waits for its workers
+  after(UpdateAdded{pool, 1, Payload::copy("u1")});
+  NodeJoined back = joining(node, 1);
+  back.pools.push_back({pool, 0, {}});
+  back.workers.push_back({started[0].worker, pool, 0, true, 99, 0, {}});
+  EXPECT_THAT(only<StopWorker>(after(std::move(back))), ElementsAre(StopWorker{node, started[0].worker}));
+}
+
+TEST_F(Story, AResultThatComesAgainIsKeptUntilTheClientHasIt) {
+  after(joining(node, 1));
+  open(pool);
+  const RunJob job = only<RunJob>(submit(pool, 1, 1))[0];
+  finished(job);
+  NodeJoined back = joining(node, 1);
+  back.pools.push_back({pool, 0, {attempt(job)}});
+  back.workers.push_back({job.worker, pool, 0, true, 99, 0, {}});
+  after(std::move(back));
+  EXPECT_THAT(only<AckResult>(finished(job)), IsEmpty());
+  EXPECT_THAT(only<AckResult>(after(OutcomesAcknowledged{pool, {1}})),
+              ElementsAre(AckResult{node, pool, attempt(job)}));
+}
+
+TEST_F(Story, AResultThatIsRetriedIsNotWaitedForAgain) {
+  after(joining(node, 1));
+  open(pool, {.retry_exceptions = true});
+  const RunJob job = only<RunJob>(submit(pool, 1, 1))[0];
+  Commands out;
+  scheduler.on(JobFinished{node, job.worker, pool, attempt(job), 1s, {{}, ErrorInfo{}}}, now, out);
+  NodeJoined back = joining(node, 1);
+  back.pools.push_back({pool, 0, {attempt(job)}});  // said before it heard of the acknowledgement
+  back.workers.push_back({job.worker, pool, 0, true, 99, 0, {}});
+  EXPECT_THAT(sequences(only<RunJob>(after(std::move(back)))), ElementsAre(1));
+}
+
+TEST_F(Story, WhatAWorkerClaimedIsVoidWhenItEnds) {
+  NodeJoined old_node = joining(node, 2);
+  old_node.pools.push_back({pool, 0, {}});
+  old_node.workers.push_back({WorkerId{900}, pool, 0, true, 99, 0, {{5, {66, 1}}}});
+  old_node.workers.push_back({WorkerId{901}, pool, 1, true, 98, 0, {}});
+  after(std::move(old_node));
+  after(PoolOpened{pool, {}, true});
+  exited(WorkerId{900}, ExitCause::died, {{5, {66, 1}}});
+  submit(pool, 5, 5);
+  after(PoolResumed{pool});
+  EXPECT_THAT(sequences(only<RunJob>(wait(limits::recovery_hold))), ElementsAre(5));
+}
+
+TEST_F(Story, APoolFailsWhenTheLastSlotThatMightDoBetterGoes) {
+  after(joining(node, 1));
+  after(joining(other_node, 1));
+  after(PoolOpened{pool, {}, false});
+  after(NodeDisconnected{other_node});
+  const WorkerId first{(std::uint64_t{77} << 32) | 1};
+  EXPECT_THAT(only<PoolFailed>(exited(first, ExitCause::init_failed)), IsEmpty());
+  EXPECT_THAT(only<PoolFailed>(after(NodeGone{other_node})), SizeIs(1));
+}
+
 TEST(FairShare, IsWeightedMaxMin) {
   using Shares = std::vector<std::uint32_t>;
   EXPECT_EQ(fair_share(4, {{1, 100}, {1, 100}}), (Shares{2, 2}));

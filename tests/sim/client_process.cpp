@@ -145,7 +145,7 @@ void ClientProcess::user_acts() {
     if (plan_.closes_early && world_.chance.percent(3)) return close();
     flush();
     const bool full = plan_.window > 0 && submitted_ - consumed_ >= plan_.window;
-    if (!full) wake_user(world_.chance.percent(10) ? 300ms : 0ms);
+    if (!full) wake_user(plan_.thinking);
     return;
   }
   if (updates_ < plan_.updates) {
@@ -160,7 +160,7 @@ bool ClientProcess::all_consumed() const { return submitted_ == plan_.jobs && co
 void ClientProcess::submit_some() {
   const std::size_t room =
       plan_.window > 0 ? plan_.window - std::min(plan_.window, submitted_ - consumed_) : plan_.jobs;
-  const std::size_t count = std::min({room, plan_.jobs - submitted_, world_.chance.between(1, plan_.jobs / 2 + 1)});
+  const std::size_t count = std::min({room, plan_.jobs - submitted_, world_.chance.between(1, plan_.jobs / 4 + 1)});
   std::vector<client::NewJob> jobs;
   for (std::size_t i = 0; i < count; ++i) jobs.push_back(new_job());
   if (jobs.empty()) return;

@@ -76,6 +76,12 @@ Peer* Faults::any_peer() {
 
 // --- Links ------------------------------------------------------------------------------------------------------
 
+/// Every other time long enough for the others to give up hope.
+Duration Faults::long_or_short(Duration low, Duration high) {
+  Chance& chance = in_.world_.chance;
+  return chance.percent(50) ? chance.skewed(low, high) : chance.between(high / 3, high);
+}
+
 void Faults::break_link() {
   const bool in_order = in_.world_.chance.percent(50);
   if (Peer* peer = any_peer()) peer->break_link(in_order);
@@ -89,7 +95,7 @@ void Faults::silence() {
   Peer* peer = any_peer();
   if (!peer) return;
   Link& link = in_.network_.link(peer->name());
-  const Duration time = in_.world_.chance.skewed(200ms, 20s);
+  const Duration time = long_or_short(200ms, 20s);
   const std::uint64_t which = in_.world_.chance.below(3);
   in_.world_.note(peer->name(), "its link is silent ({})", which == 0 ? "to it" : which == 1 ? "from it" : "both ways");
   if (which != 1) in_.network_.silence(link, Side::peer, time);
@@ -127,7 +133,7 @@ void Faults::drain_node() {
 }
 
 void Faults::freeze_node() {
-  if (NodeProcess* node = any_node()) freeze(*node, in_.world_.chance.skewed(10ms, 15s));
+  if (NodeProcess* node = any_node()) freeze(*node, long_or_short(10ms, 15s));
 }
 
 void Faults::join_node() {
@@ -154,7 +160,7 @@ void Faults::crash_client() {
 }
 
 void Faults::freeze_client() {
-  if (ClientProcess* client = any_client()) freeze(*client, in_.world_.chance.skewed(10ms, 15s));
+  if (ClientProcess* client = any_client()) freeze(*client, long_or_short(10ms, 15s));
 }
 
 void Faults::freeze(Endpoint& process, Duration time) {

@@ -32,6 +32,7 @@ class Faults {
   void freeze_client();
   void stop_head(bool in_order);
   void freeze(Endpoint& process, Duration time);
+  Duration long_or_short(Duration low, Duration high);
   Peer* any_peer();
   NodeProcess* any_node();
   ClientProcess* any_client();

@@ -8,7 +8,7 @@ namespace {
 
 std::vector<NodePlan> draw_nodes(Chance& chance) {
   std::vector<NodePlan> nodes;
-  const std::uint64_t count = chance.percent(50) ? chance.between(1, 2) : chance.between(2, 5);
+  const std::uint64_t count = chance.percent(30) ? chance.between(1, 2) : chance.between(2, 5);
   for (std::uint64_t i = 0; i < count; ++i) {
     NodePlan& node = nodes.emplace_back();
     node.host = fmt::format("node{}", i);
@@ -42,13 +42,14 @@ void draw_options(Chance& chance, PoolPlan& pool) {
 
 void draw_load(Chance& chance, PoolPlan& pool) {
   const bool short_jobs = chance.percent(45);
-  pool.jobs = short_jobs ? chance.between(1, 200) : chance.between(1, 40);
+  pool.jobs = short_jobs ? chance.between(1, 300) : chance.between(1, 80);
   pool.job_min = short_jobs ? Duration(20us) : Duration(1ms);
   pool.job_max = short_jobs ? chance.skewed(100us, 60ms) : chance.skewed(50ms, 4s);
   pool.waves = chance.between(1, 4);
   pool.construction = chance.skewed(1ms, 3s);
+  if (chance.percent(40)) pool.thinking = chance.skewed(50ms, 2s);
   pool.update_time = chance.skewed(10us, 300ms);
-  if (chance.percent(55)) pool.updates = chance.between(1, 8);
+  if (chance.percent(60)) pool.updates = chance.between(1, 12);
   if (chance.percent(15)) pool.window = chance.between(1, 20);
   if (chance.percent(15)) pool.consuming = chance.skewed(100us, 100ms);
   if (chance.percent(15)) pool.wants_workers = static_cast<std::uint32_t>(chance.between(1, 6));
@@ -85,12 +86,12 @@ FaultPlan draw_faults(Chance& chance) {
   FaultPlan faults;
   faults.link_break = mean_time(chance, 35, 100ms, 10s);
   faults.half_open = mean_time(chance, 20, 500ms, 10s);
-  faults.silence = mean_time(chance, 20, 1s, 20s);
+  faults.silence = mean_time(chance, 35, 1s, 12s);
   faults.latency = mean_time(chance, 15, 300ms, 5s);
   faults.worker_kill = mean_time(chance, 35, 50ms, 5s);
   faults.node_crash = mean_time(chance, 25, 500ms, 15s);
   faults.node_drain = mean_time(chance, 20, 1s, 15s);
-  faults.node_freeze = mean_time(chance, 15, 1s, 15s);
+  faults.node_freeze = mean_time(chance, 35, 1s, 12s);
   faults.node_join = mean_time(chance, 15, 1s, 10s);
   faults.head_crash = mean_time(chance, 25, 1s, 20s);
   faults.head_stop = mean_time(chance, 10, 2s, 20s);
@@ -144,10 +145,10 @@ Plan make_plan(Chance& chance) {
   plan.latency_max = chance.skewed(50us, 100ms);
   plan.transfer_max = chance.skewed(1ms, 1s);
   plan.turn_max = chance.skewed(2us, 5ms);
-  const std::uint64_t pools = chance.percent(50) ? 1 : chance.between(2, 4);
+  const std::uint64_t pools = chance.percent(40) ? 1 : chance.between(2, 5);
   for (std::uint64_t i = 0; i < pools; ++i) {
     PoolPlan& pool = plan.pools.emplace_back();
-    pool.opens_after = chance.percent(60) ? chance.skewed(0ms, 100ms) : chance.between(0ms, 8s);
+    pool.opens_after = chance.percent(50) ? chance.skewed(0ms, 100ms) : chance.between(0ms, 15s);
     draw_load(chance, pool);
     if (chance.percent(60)) draw_misconduct(chance, pool);
     draw_options(chance, pool);

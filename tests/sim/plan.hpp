@@ -29,6 +29,7 @@ struct PoolPlan {
   std::size_t arguments_bytes = 0, result_bytes = 0, update_bytes = 0, spec_bytes = 0;
   Percent large_share = 0;  ///< of the payloads above: they have that size; the others are small
   std::size_t window = 0;   ///< outcomes that may wait for the consumer; 0: it takes all at once
+  Duration thinking{};      ///< the user's pause between submitting and submitting again
   Duration consuming{};     ///< time that the consumer takes for each
   Duration construction{}, update_time{};
   ConstructorFaults constructor;
