@@ -337,8 +337,8 @@ NB_MODULE(_client, module) {
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
   nb::class_<PyClient>(module, "PoolClient")
-      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double,
-                    const std::string&, nb::object, nb::object>(),
+      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, const std::string&,
+                    nb::object, nb::object>(),
            nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
            nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("on_notice").none(), nb::arg("on_output").none())
       .def("wait_open", &PyClient::wait_open, nb::arg("timeout"))

@@ -161,9 +161,7 @@ def start_node(
     return process.functions(violent_exit)
 
 
-def start_server(
-    password: str, port: int = DEFAULT_PORT, *, bind: str | None = None, quiet: bool = True
-) -> Functions:
+def start_server(password: str, port: int = DEFAULT_PORT, *, bind: str | None = None, quiet: bool = True) -> Functions:
     """Start a head without a node on this machine. Returns (terminate, wait) as :func:`start_node` does.
 
     Args:
