@@ -99,8 +99,8 @@ class FakeHead {
   }
   /// Answers what was withheld.
   void release() {
-    withhold = false;
     on_loop([this] {
+      withhold = false;
       for (const auto& [sequence, payload] : jobs_) answer(sequence, payload);
     });
   }
@@ -153,7 +153,6 @@ class FakeHead {
     }
   }
   void on(net::Session&, wire::SubmitJobs&& message) {
-    submitted += message.jobs.size();
     wire::JobValues values{message.pool, {}};
     for (SubmittedJob& job : message.jobs) {
       jobs_[job.sequence] = job.arguments;
@@ -172,6 +171,7 @@ class FakeHead {
         values.items.push_back({job.sequence, job.arguments});
     }
     if (!values.items.empty() && session_) session_->send(std::move(values));
+    submitted += message.jobs.size();  // last: who waits for it finds all of the above done
   }
   void on(net::Session&, wire::AckOutcomes&& message) {
     acknowledged += message.sequences.size();

@@ -275,6 +275,7 @@ void NodeMachine::go_on_leaving(TimePoint now, Effects& out) {
     end_worker(worker, ExitCause::drained, "its node is leaving", now, out);
     wake_at(worker.kill_at);
   }
+  remove_unborn_workers(out);
   if (!workers_.empty()) return;
   left_ = true;
   out.emplace_back(Left{});
@@ -289,10 +290,7 @@ void NodeMachine::flush(TimePoint now, Effects& out) {
     watch_limits(worker, now, out);
   }
   remove_unborn_workers(out);
-  if (!leaving_ || left_) return;
-  go_on_leaving(now, out);
-  remove_unborn_workers(out);
-  if (workers_.empty() && !left_) wake_at(now);
+  if (leaving_ && !left_) go_on_leaving(now, out);
 }
 
 }  // namespace dc::node

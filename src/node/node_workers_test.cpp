@@ -273,6 +273,19 @@ TEST(NodeWorkers, ALeavingNodeDoesNotWaitLongForAcknowledgements) {
   EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
 }
 
+TEST(NodeWorkers, ALeavingNodeWithoutWorkersWaitsQuietlyForAcknowledgements) {
+  NodeWorld world;
+  world.ready(w1);
+  world.head(NodeWorld::jobs(w1, 1, 1));
+  world.worker(w1, NodeWorld::value(0));
+  world.exits(w1, terminated);
+  world.machine.leave("asked to", world.now + 60s, world.effects);
+  world.turn();
+  EXPECT_EQ(world.machine.next_deadline(), world.now + 1s);
+  world.now += 1s;
+  EXPECT_EQ(world.turn(), Lines{"left"});
+}
+
 TEST(NodeWorkers, ALeavingNodeAbortsItsJobsAtTheDeadline) {
   NodeWorld world;
   world.ready(w1);

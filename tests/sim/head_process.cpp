@@ -33,6 +33,7 @@ void HeadProcess::start() {
   const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
   machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
+  away_.clear();
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
   opened_.clear();
   wasted_.clear();
@@ -63,10 +64,16 @@ void HeadProcess::opened(const ConnectionPtr& connection) {
   schedule_flush();
 }
 
-/// A node that does not say in time what it has loses its jobs to others.
 void HeadProcess::excuse_later(const std::string& host, Duration grace) {
-  run_after(grace - 1ms, [this, host, reports = reports_[host]] {
-    if (reports_[host] == reports) ledger_.excuse_host(host);
+  away_.push_back({world_.now() + grace, host, reports_[host]});
+}
+
+/// A node that does not say in time what it has loses its jobs to others. The machine finds that out in a flush.
+void HeadProcess::excuse_lost() {
+  std::erase_if(away_, [this](const Away& node) {
+    if (node.lost_at > world_.now()) return false;
+    if (reports_[node.host] == node.reports) ledger_.excuse_host(node.host);
+    return true;
   });
 }
 
@@ -117,6 +124,7 @@ void HeadProcess::schedule_flush() {
 
 void HeadProcess::flush() {
   flush_scheduled_ = false;
+  excuse_lost();
   machine_->flush(world_.now(), effects_);
   std::map<SessionId, std::vector<wire::Outgoing>> sends;
   for (head::Effect& effect : std::exchange(effects_, {})) {

@@ -43,6 +43,7 @@ class HeadProcess : public Endpoint {
   void check_waste(const wire::StopWorker& stop);
   void note_work(const wire::Message& message, const std::string& host);
   void excuse_later(const std::string& host, Duration grace);
+  void excuse_lost();
   void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
 
@@ -58,6 +59,12 @@ class HeadProcess : public Endpoint {
   std::set<PoolId> opened_;                       ///< pools that this life of the head has opened
   std::deque<TimePoint> wasted_;                  ///< workers stopped before they were ready, in the last second
   std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
+  struct Away {
+    TimePoint lost_at;
+    std::string host;
+    std::uint64_t reports;
+  };
+  std::vector<Away> away_;  ///< nodes that lose their jobs to others unless they say before what they have
 };
 
 }  // namespace dc::sim

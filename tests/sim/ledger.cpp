@@ -17,12 +17,12 @@ void Ledger::started(PoolId id, JobSequence sequence, const std::string& host) {
 
 void Ledger::excuse_host(const std::string& host) {
   for (auto& [id, in] : pools_) {
-    for (JobRecord& record : in.jobs) record.excuses += record.delivered == 0 && record.host == host;
+    for (JobRecord& record : in.jobs) record.excuses += !record.answered && record.host == host;
   }
 }
 
 void Ledger::excuse_pool(PoolId id) {
-  for (JobRecord& record : pool(id).jobs) record.excuses += record.delivered == 0;
+  for (JobRecord& record : pool(id).jobs) record.excuses += !record.answered;
 }
 
 void Ledger::outcome(PoolId id, std::uint64_t stream, JobSequence sequence, const Outcome& outcome) {
@@ -31,6 +31,7 @@ void Ledger::outcome(PoolId id, std::uint64_t stream, JobSequence sequence, cons
   if (sequence == 0 || sequence > in.jobs.size()) world_.violation("{} was never submitted and has an outcome", name);
   JobRecord& job = in.jobs[sequence - 1];
   ++outcomes;
+  job.answered |= !outcome.error || outcome.error->kind != ErrorKind::pool_closed;
   if (++job.delivered > 1) world_.violation("{} was delivered twice", name);
   if (job.stream != stream) world_.violation("{} was delivered to stream {}", name, stream);
   if (job.dropped) world_.violation("{} was delivered though nobody wants it", name);

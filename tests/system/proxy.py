@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 _PIECE = 64 << 10
+_HELD = 64 << 10  # what the kernel holds per direction: a link holds little
 
 
 class _Direction:
@@ -119,15 +120,20 @@ class Proxy:
 
     async def _start(self) -> tuple[asyncio.Server, _Direction, _Direction]:
         listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)  # a link holds little
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _HELD)
         listener.bind(("127.0.0.1", 0))
         server = await asyncio.start_server(self._serve, sock=listener)
         return server, _Direction(), _Direction()
 
     async def _serve(self, near_reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far = await asyncio.open_connection("127.0.0.1", self._target)
+            far_socket = socket.socket()
+            far_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _HELD)
+            far_socket.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(far_socket, ("127.0.0.1", self._target))
+            far_reader, far = await asyncio.open_connection(sock=far_socket)
         except OSError:
+            far_socket.close()
             near.transport.abort()
             return
         pair = (near, far)
