@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: sim mutants help setup build test test-unit test-asan test-tsan test-python demo bench soak lint tidy format clean
+.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python demo bench soak lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -17,7 +17,7 @@ build: setup     ## compile everything once (build/dev) and put it into .venv
 	@cmake --build --preset dev
 	@scripts/install_dev.sh
 
-test: lint test-unit test-asan test-python  ## run every test; what continuous integration calls
+test: lint test-unit test-asan fuzz test-python  ## run every test; what continuous integration calls
 
 test-unit: build ## unit tests of the C++ core
 	@cd build/dev && $(CTEST)
@@ -26,6 +26,11 @@ test-asan: setup ## unit tests under address and undefined-behaviour sanitizers
 	@[ -f build/asan/build.ninja ] || cmake --preset asan >/dev/null
 	@cmake --build --preset asan
 	@cd build/asan && $(CTEST)
+
+fuzz: setup      ## feed random bytes to everything that reads a stranger's, for SECONDS=60
+	@[ -f build/asan/build.ninja ] || cmake --preset asan >/dev/null
+	@cmake --build --preset asan
+	@tests/fuzz/run.sh build/asan $(or $(SECONDS),60)
 
 test-tsan: setup ## unit tests of what has threads under the thread sanitizer
 	@[ -f build/tsan/build.ninja ] || cmake --preset tsan >/dev/null

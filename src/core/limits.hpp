@@ -31,6 +31,8 @@ inline constexpr std::size_t batch_bytes_max = std::size_t{1} << 20;
 /// No frame may be larger; a peer that announces one is cut off.
 inline constexpr std::size_t frame_bytes_max = std::size_t{4} << 20;
 static_assert(batch_bytes_max + inline_payload_max < frame_bytes_max && chunk_bytes < frame_bytes_max);
+/// Elements of one array in a message.
+inline constexpr std::size_t array_size_max = std::size_t{1} << 20;
 /// Default limit of one payload (a job's arguments, a result, an update, a class with its init data).
 inline constexpr std::uint64_t payload_bytes_max_default = std::uint64_t{16} << 30;
 

@@ -6,17 +6,25 @@
 
 #include <utility>
 
+#include "wire/codec.hpp"
+
 namespace dc::net {
 namespace {
 
 using Then = HandshakeStep::Then;
 
 constexpr std::size_t sentence_max = 500;
+constexpr std::size_t handshake_array_max = 64;  ///< its messages have less than ten fields
 
 HandshakeStep failed(Error error) { return {std::nullopt, Then::fail, std::move(error)}; }
 
 HandshakeStep rejected(std::string reason, const std::string& message) {
   return {frame_of(wire::Rejected{std::move(reason), message}), Then::fail, fail(ErrorCode::rejected, message)};
+}
+
+/// A sentence of the peer, or ours when it has none.
+std::string said(std::string_view sentence, std::string_view ours) {
+  return sentence.empty() ? std::string(ours) : printable(sentence, sentence_max);
 }
 
 HandshakeStep out_of_turn() {
@@ -45,7 +53,7 @@ Result<wire::Message> read_one(std::span<const std::byte> bytes, std::shared_ptr
   if (bytes.size() < 2 || bytes.size() > handshake_frame_bytes_max || bytes[0] != std::byte{0}) {
     return fail(ErrorCode::protocol, "the peer's frame is no handshake");
   }
-  return wire::decode(bytes.subspan(1), std::move(frame), {});
+  return wire::decode(bytes.subspan(1), std::move(frame), {}, handshake_array_max);
 }
 
 /// The first two fields of Hello, which stay where they are in every version of the protocol.
@@ -56,8 +64,8 @@ struct ForeignHello {
 std::optional<ForeignHello> read_foreign_hello(std::span<const std::byte> bytes) {
   if (bytes.size() < 2 || bytes.size() > handshake_frame_bytes_max) return std::nullopt;
   try {
-    const auto handle = msgpack::unpack(reinterpret_cast<const char*>(bytes.data()) + 1, bytes.size() - 1);
-    const auto message = handle.get().as<std::vector<msgpack::object>>();
+    wire::ObjectReader reader(reinterpret_cast<const char*>(bytes.data()) + 1, bytes.size() - 1, handshake_array_max);
+    const auto message = reader.next().as<std::vector<msgpack::object>>();
     if (message.size() != 2 || message[0].as<std::uint8_t>() != wire::Hello::type) return std::nullopt;
     const auto fields = message[1].as<std::vector<msgpack::object>>();
     if (fields.size() < 2) return std::nullopt;
@@ -158,10 +166,10 @@ HandshakeStep PeerHandshake::on_frame(std::span<const std::byte> bytes, std::sha
     return on_welcome(*welcome);
   }
   if (const auto* refusal = std::get_if<wire::Rejected>(&message.value())) {
-    return failed(fail(ErrorCode::rejected, printable(refusal->message, sentence_max)));
+    return failed(fail(ErrorCode::rejected, said(refusal->message, "the head refuses this side and does not say why")));
   }
   if (const auto* goodbye = std::get_if<wire::Goodbye>(&message.value())) {
-    return failed(fail(ErrorCode::unreachable, printable(goodbye->message, sentence_max)));
+    return failed(fail(ErrorCode::unreachable, said(goodbye->message, "the head ended the session")));
   }
   return out_of_turn();
 }

@@ -117,6 +117,21 @@ TEST_F(Strangers, OfAVersionWithAnotherHelloAreToldBothToo) {
   EXPECT_THAT(std::get<wire::Rejected>(peer.received()[0]).message, HasSubstr("2.0 (protocol 2)"));
 }
 
+TEST_F(Strangers, WhoAnnounceMuchGetNoMemoryForIt) {
+  for (const std::string_view hello : {std::string_view("\0\x92\x01\xdf\xff\xff\xff\xff", 8),  // a map of 4 billion
+                                       std::string_view("\0\x92\x01\xdd\xff\xff\xff\xff", 8),  // an array
+                                       std::string_view("\0\x92\x01\xdc\xff\xff", 6)}) {       // 65,535 fields
+    RawChannel peer(loop, listener->port());
+    ASSERT_TRUE(run_until([&] { return peer.open(); }));
+    wire::Frame frame;
+    frame.head = std::string(hello);
+    peer.send_frame(std::move(frame));
+    ASSERT_TRUE(run_until([&] { return peer.closed(); }));
+    EXPECT_TRUE(peer.received().empty());
+  }
+  expect_that_a_rightful_peer_joins();
+}
+
 TEST_F(Strangers, CannotClaimAnotherRoleThanTheyProved) {
   RawChannel peer(loop, listener->port());
   ASSERT_TRUE(run_until([&] { return peer.open(); }));

@@ -1,6 +1,7 @@
 // MessagePack to variants and back, for both message lists: session messages and worker messages.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -60,7 +61,10 @@ void decode_message(const msgpack::object& object, std::variant<Alternatives...>
 /// Reads MessagePack objects one after the other out of a buffer, without copying strings and binaries.
 class ObjectReader {
  public:
-  ObjectReader(const char* data, std::size_t size) : data_(data), size_(size) {}
+  /// Arrays of more than `array_max` elements, or of more than the buffer has room for, are refused before memory is
+  /// taken for them.
+  ObjectReader(const char* data, std::size_t size, std::size_t array_max = limits::array_size_max)
+      : data_(data), size_(size), array_max_(std::min(array_max, size)) {}
   [[nodiscard]] bool at_end() const { return offset_ == size_; }
   [[nodiscard]] std::size_t offset() const { return offset_; }
   /// The next object; it lives until the following call. Throws msgpack errors.
@@ -73,12 +77,13 @@ class ObjectReader {
   }
 
  private:
-  static msgpack::unpack_limit unpack_limit() {
-    // No message of the protocol nests deeper than eight; everything else is bounded by the frame's size.
-    return {std::size_t{1} << 20, 16, std::size_t{4} << 20, std::size_t{4} << 20, std::size_t{4} << 20, 16};
+  [[nodiscard]] msgpack::unpack_limit unpack_limit() const {
+    // No message has maps, or nests deeper than eight. Texts and extensions (adaptors.hpp) lie in the buffer.
+    return {array_max_, 0, size_, size_, size_, 8};
   }
   const char* data_;
   std::size_t size_;
+  std::size_t array_max_;
   std::size_t offset_ = 0;
   msgpack::zone zone_{8192};
   msgpack::object object_;

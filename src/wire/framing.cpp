@@ -33,10 +33,10 @@ void encode(const Message& message, std::string& out, std::vector<Payload>& exte
 }
 
 Result<Message> decode(std::span<const std::byte> bytes, std::shared_ptr<const void> frame,
-                       const std::vector<Payload>& external) {
+                       const std::vector<Payload>& external, std::size_t array_max) {
   try {
     const Scoped<DecodeScope> scope(DecodeScope{std::move(frame), &external});
-    ObjectReader reader(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    ObjectReader reader(reinterpret_cast<const char*>(bytes.data()), bytes.size(), array_max);
     Message message;
     decode_message(reader.next(), message);
     if (!reader.at_end()) return broken("bytes after the message");

@@ -28,9 +28,10 @@ namespace dc::wire {
 /// none of them the message may stand in a batch.
 void encode(const Message& message, std::string& out, std::vector<Payload>& external);
 
-/// One message that fills `bytes` exactly. `frame` keeps `bytes` alive; payloads become slices of it.
+/// One message that fills `bytes` exactly. `frame` keeps `bytes` alive; payloads become slices of it. An array of more
+/// than `array_max` elements is refused.
 Result<Message> decode(std::span<const std::byte> bytes, std::shared_ptr<const void> frame,
-                       const std::vector<Payload>& external);
+                       const std::vector<Payload>& external, std::size_t array_max = limits::array_size_max);
 
 /// Name of the message's struct, for logs.
 const char* name_of(const Message& message);
