@@ -192,8 +192,10 @@ std::string HeadMachine::objection(const Session& session) const {
   const wire::Role role = session.peer.role;
   if (of_all || (of_client && role == wire::Role::client)) return {};
   if (!of_node || role != wire::Role::node) return fmt::format("{} is not for its role", Body::name);
-  const bool reported = Body::type == wire::NodeState::type || nodes_.at(NodeId{session.peer.id}).reported;
-  return reported ? std::string() : fmt::format("{} before NodeState", Body::name);
+  const bool reports = Body::type == wire::NodeState::type;
+  const bool reported = nodes_.at(NodeId{session.peer.id}).reported;
+  if (reports) return reported ? "a second NodeState" : "";
+  return reported ? "" : fmt::format("{} before NodeState", Body::name);
 }
 
 void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out) {

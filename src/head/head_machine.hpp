@@ -108,6 +108,7 @@ class HeadMachine {
     PeerInfo peer;
   };
 
+  [[nodiscard]] std::string contradiction(NodeId node, const wire::NodeState& report) const;
   // Messages of clients.
   void on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::Program&& message, TimePoint now, Effects& out);

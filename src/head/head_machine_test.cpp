@@ -161,11 +161,14 @@ TEST_F(Story, AProgramIsNotSentToANodeThatHasIt) {
   PoolOptions options;
   options.language = Language::cpp;
   options.program_hash = std::string(64, 'a');
-  hear(node, wire::NodeState{{{0, "cpu", 0}}, {}, {}, {options.program_hash}});
+  const SessionId again{9};
+  lose(node);
+  join(again, wire::Role::node, node_id);
+  hear(again, wire::NodeState{{{0, "cpu", 0}}, {}, {}, {options.program_hash}});
   hear(client, wire::OpenPool{pool, options, false, {}});
   hear(client, wire::Program{options.program_hash, bytes("ELF")});
-  EXPECT_THAT(told<wire::Program>(node), IsEmpty());
-  EXPECT_THAT(told<wire::OpenPoolHere>(node), SizeIs(1));
+  EXPECT_THAT(told<wire::Program>(again), IsEmpty());
+  EXPECT_THAT(told<wire::OpenPoolHere>(again), SizeIs(1));
 }
 
 TEST_F(Story, AProgramIsAskedForAgainWhenTheClientWasAway) {

@@ -7,8 +7,27 @@ namespace dc::head {
 
 NodeId HeadMachine::node_of(SessionId session) const { return NodeId{sessions_.at(session).peer.id}; }
 
+/// Why the report cannot be true; empty when it can.
+std::string HeadMachine::contradiction(NodeId node, const wire::NodeState& report) const {
+  std::set<std::uint32_t> free_slots;
+  for (const SlotInfo& slot : report.slots) {
+    if (!free_slots.insert(slot.slot).second) return fmt::format("NodeState with slot {} twice", slot.slot);
+  }
+  std::set<WorkerId> workers;
+  for (const WorkerReport& worker : report.workers) {
+    if (free_slots.erase(worker.slot) == 0)
+      return fmt::format("NodeState with no free slot {} for a worker", worker.slot);
+    if (!workers.insert(worker.worker).second) return "NodeState with one worker twice";
+    const auto place = places_.find(worker.worker);
+    const bool elsewhere = place != places_.end() && place->second.node != node;
+    if (elsewhere || !scheduler_.may_exist(worker.worker)) return "NodeState with a worker that is not its own";
+  }
+  return {};
+}
+
 void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out) {
   const NodeId id = node_of(session);
+  if (const std::string wrong = contradiction(id, message); !wrong.empty()) return refuse(session, wrong, out);
   NodeInfo& node = nodes_.at(id);
   node.reported = true;
   node.programs = {message.programs.begin(), message.programs.end()};

@@ -155,6 +155,30 @@ TEST_F(Story, MessagesForAnotherRoleEndTheSessionWithOneLine) {
   EXPECT_EQ(submit(1, 1), Lines{}) << "nothing of it is heard any more";
 }
 
+TEST_F(Story, ANodeCannotReportWhatCannotBe) {
+  const WorkerId worker = open();
+  const auto wrong = [&](wire::NodeState report) {
+    const SessionId session{50};
+    join(session, wire::Role::node, 1000);
+    hear(session, std::move(report));
+    const auto* closing = effects.empty() ? nullptr : std::get_if<CloseSession>(&effects.back());
+    const std::string reason = closing ? closing->reason : "";
+    lose(session);
+    return reason;
+  };
+  const std::vector<SlotInfo> slots{{0, "cpu", 0}, {1, "cpu", 0}};
+  const auto report = [&](WorkerId id, std::uint32_t slot) { return WorkerReport{id, pool, slot, true, 1, 0, {}}; };
+  const WorkerId old{1}, older{2}, next{worker.value + 1};
+  EXPECT_THAT(wrong({{slots[0], slots[0]}, {}, {}, {}}), HasSubstr("slot 0 twice"));
+  EXPECT_THAT(wrong({slots, {}, {report(old, 2)}, {}}), HasSubstr("no free slot 2"));
+  EXPECT_THAT(wrong({slots, {}, {report(old, 0), report(older, 0)}, {}}), HasSubstr("no free slot 0"));
+  EXPECT_THAT(wrong({slots, {}, {report(old, 0), report(old, 1)}, {}}), HasSubstr("one worker twice"));
+  EXPECT_THAT(wrong({slots, {}, {report(worker, 0)}, {}}), HasSubstr("not its own"));
+  EXPECT_THAT(wrong({slots, {}, {report(next, 0)}, {}}), HasSubstr("not its own"));
+  EXPECT_EQ(wrong({slots, {}, {report(old, 0), report(older, 1)}, {}}), "");
+  EXPECT_EQ(hear(node, wire::NodeState{}).back(), "2: closed (you broke the protocol (a second NodeState))");
+}
+
 TEST_F(Story, EveryMessageIsForItsRoleAlone) {
   const auto refused = [&](wire::Role role, wire::Message message) {
     const SessionId session{50};

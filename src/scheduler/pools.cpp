@@ -45,6 +45,16 @@ void Scheduler::State::adopt_reported(Pool& pool, Commands& out) {
   }
 }
 
+/// Nodes that have kept the pool go on with it.
+void Scheduler::State::activate_on_nodes(Pool& pool, Commands& out) {
+  for (auto& [node_id, node] : nodes) {
+    if (!node->pools.contains(pool.id)) continue;
+    out.emplace_back(ActivatePoolOnNode{node_id, pool.id});
+    stop_outdated(*node, pool, out);
+    send_updates(*node, pool, out);
+  }
+}
+
 void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
@@ -65,6 +75,7 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   }
   // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.
   state.adopt_reported(pool, out);
+  if (!pool.resuming) state.activate_on_nodes(pool, out);
   state.sharing_dirty = true;
   state.touch(pool);
   state.note_change(pool);
@@ -81,12 +92,7 @@ void Scheduler::on(const PoolResumed& event, TimePoint now, Commands& out) {
     if (claimed.worker.value == 0) out.emplace_back(AckResult{claimed.node, pool->id, claimed.attempt});
   }
   pool->claims.clear();
-  for (auto& [node_id, node] : state.nodes) {
-    if (!node->pools.contains(pool->id)) continue;
-    out.emplace_back(ActivatePoolOnNode{node_id, pool->id});
-    state.stop_outdated(*node, *pool, out);
-    state.send_updates(*node, *pool, out);
-  }
+  state.activate_on_nodes(*pool, out);
   state.sharing_dirty = true;
   state.touch(*pool);
 }

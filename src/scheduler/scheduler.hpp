@@ -104,6 +104,8 @@ class Scheduler {
   /// The pool must exist.
   [[nodiscard]] PoolStatus pool_status(PoolId pool) const;
   [[nodiscard]] Status status() const;
+  /// Whether a node may have a worker of this id: one of an earlier head, or one that this scheduler has started.
+  [[nodiscard]] bool may_exist(WorkerId worker) const;
   [[nodiscard]] std::optional<JobView> find_job(PoolId pool, JobSequence sequence) const;
 
   /// Verifies every internal invariant at a cost of O(everything); for tests and the simulator. Stops the process

@@ -162,6 +162,14 @@ TEST_F(Story, ANodeThatComesBackInTimeKeepsItsJobs) {
   EXPECT_THAT(only<DeliverOutcome>(finished(job)), SizeIs(1));
 }
 
+TEST_F(Story, ANodeGoesOnWithAPoolThatIsNewToItsClient) {
+  NodeJoined back = joining(node, 1);  // the earlier head has opened the pool, but could not say so
+  back.pools = {{pool, 0, {}}};
+  back.workers = {{WorkerId{1}, pool, 0, true, 99, 0, {}}};
+  EXPECT_THAT(only<ActivatePoolOnNode>(after(back)), IsEmpty());
+  EXPECT_THAT(only<ActivatePoolOnNode>(after(PoolOpened{pool, {}, false})), SizeIs(1));
+}
+
 TEST_F(Story, ALostNodesJobsGoElsewhereAndItsLateResultIsDropped) {
   after(joining(node, 1));
   after(joining(other_node, 1));

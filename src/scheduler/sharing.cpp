@@ -69,7 +69,8 @@ std::vector<Scheduler::State::Part> Scheduler::State::parts_of(const std::vector
       wake_at(pool->hold_until);
       continue;
     }
-    const auto fit = std::count_if(slots.begin(), slots.end(), [&](Slot* slot) { return eligible(*pool, *slot); });
+    const auto fit =
+        std::count_if(slots.begin(), slots.end(), [&in = *pool](Slot* slot) { return eligible(in, *slot); });
     const auto owned = std::count_if(pool->workers.begin(), pool->workers.end(),
                                      [](Worker* worker) { return !worker->leaving && !worker->stopping; });
     parts.push_back({pool.get(), 0, static_cast<std::uint32_t>(owned)});

@@ -192,6 +192,7 @@ struct Scheduler::State {
   void join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now, Commands& out);
   void drop_stranded_jobs(Node& node, const NodeJoined& event);
   void adopt_reported(Pool& pool, Commands& out);
+  void activate_on_nodes(Pool& pool, Commands& out);
 
   // updates.cpp
   void open_on(Node& node, Pool& pool, Commands& out);

@@ -49,6 +49,11 @@ PoolStatus Scheduler::pool_status(PoolId id) const {
   return status;
 }
 
+bool Scheduler::may_exist(WorkerId worker) const {
+  const bool is_ours = worker.value >> 32 == state_->epoch;
+  return worker.value != 0 && (!is_ours || (worker.value & 0xffffffff) < state_->next_worker);
+}
+
 std::optional<JobView> Scheduler::find_job(PoolId id, JobSequence sequence) const {
   Pool* pool = state_->find_pool(id);
   const Job* job = pool ? State::find_job(*pool, sequence) : nullptr;
