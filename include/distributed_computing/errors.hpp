@@ -54,6 +54,10 @@ class JobTimeout : public RemoteError {
 class WorkerInitError : public RemoteError {
   using RemoteError::RemoteError;
 };
+/// No device of the cluster can ever meet the pool's requirements; what() lists the devices.
+class NoSuitableDevice : public RemoteError {
+  using RemoteError::RemoteError;
+};
 /// The pool is closed.
 class PoolClosed : public RemoteError {
   using RemoteError::RemoteError;

@@ -48,6 +48,8 @@ std::exception_ptr exception_of(const ErrorInfo& info) {
       return std::make_exception_ptr(PayloadTooLarge(info.message));
     case ErrorKind::serialization:
       return std::make_exception_ptr(SerializationError(info.message, details));
+    case ErrorKind::no_device:
+      return std::make_exception_ptr(NoSuitableDevice(info.message, details));
   }
   return std::make_exception_ptr(JobError(info.message, details));
 }

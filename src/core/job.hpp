@@ -22,6 +22,7 @@ enum class ErrorKind : std::uint8_t {
   pool_closed = 4,
   too_large = 5,      ///< a payload over the limit
   serialization = 6,  ///< arguments or result could not be pickled or unpickled
+  no_device = 7,      ///< no device of the cluster can ever meet the pool's requirements; `message` lists them
 };
 
 /// One error as the user will see it. `message` is complete; the other fields are for programs.
@@ -54,6 +55,9 @@ struct Outcome {
 
 enum class Language : std::uint8_t { python = 0, cpp = 1 };
 
+/// What kind of slot a pool's workers need.
+enum class DeviceWish : std::uint8_t { any = 0, gpu = 1, cpu = 2 };
+
 /// Everything about a pool that head and node must know. Durations are whole milliseconds on the wire; 0 = no limit.
 struct PoolOptions {
   Language language = Language::python;
@@ -69,15 +73,20 @@ struct PoolOptions {
   bool retry_exceptions = false;
   bool forward_output = false;           ///< send the workers' output lines to the client
   std::uint32_t min_workers = 0;         ///< counts as demand even when there are no jobs
-  std::uint64_t min_gpu_memory_mib = 0;  ///< a slot with less GPU memory is not used
+  std::uint64_t min_gpu_memory_mib = 0;  ///< a GPU with less memory is not used, nor one that has less free now
+  DeviceWish device = DeviceWish::any;
+  std::uint32_t gpus_per_worker = 1;  ///< so many different GPUs of one node make up a worker; 1 for pools without GPUs
   bool operator==(const PoolOptions&) const = default;
 };
 
 /// A place for one worker on a node: normally one GPU, or one core where there is none.
 struct SlotInfo {
   std::uint32_t slot{};
-  std::string device;                ///< "cpu", later a GPU's name and UUID
-  std::uint64_t gpu_memory_mib = 0;  ///< 0: no GPU
+  std::string device;                ///< for people: "cpu", or a GPU's name and UUID
+  std::uint64_t gpu_memory_mib = 0;  ///< of the whole device; 0: no GPU
+  std::string gpu;                   ///< the device's UUID; slots that share a device have the same; empty: a CPU slot
+  std::uint64_t gpu_memory_free_mib = 0;  ///< when no worker of this slot used it
+  std::string trouble;  ///< why no worker can start here now (who holds it, lost, …); empty: one can
   bool operator==(const SlotInfo&) const = default;
 };
 
@@ -106,7 +115,8 @@ struct WorkerReport {
   bool ready = false;  ///< constructed
   std::uint32_t pid{};
   UpdateNumber updates_applied{};
-  std::vector<Attempt> held;  ///< handed over and not finished, oldest first; the first may be running
+  std::vector<Attempt> held;              ///< handed over and not finished, oldest first; the first may be running
+  std::vector<std::uint32_t> more_slots;  ///< the further ones of a worker of several GPUs
   bool operator==(const WorkerReport&) const = default;
 };
 

@@ -51,6 +51,14 @@ inline constexpr auto own_freeze_gap = 2s;
 /// A node keeps workers and results of a pool that the head does not know for this long.
 inline constexpr auto unknown_pool_grace = 30s;
 
+// --- The journal of named pools ---------------------------------------------------------------------------------
+/// A head that could not renew its hold on the store for this long has lost it.
+inline constexpr auto store_lease = 10s;
+inline constexpr auto store_renew_interval = store_lease / 4;
+/// What can be refused waits this long for a store that does not answer.
+inline constexpr auto store_patience = 30s;
+inline constexpr auto store_close_patience = 5s;
+
 // --- Flow -------------------------------------------------------------------------------------------------------
 /// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered, but always one
 /// job for each worker.

@@ -17,6 +17,8 @@ enum class ErrorCode {
   not_found,
   io,       ///< the operating system refused
   invalid,  ///< bad input from the user
+  full,     ///< no room is left where it should be stored
+  fenced,   ///< another head has taken over
 };
 
 /// What went wrong, where, and what to do: `message` is a whole sentence for the user.

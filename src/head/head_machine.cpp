@@ -187,7 +187,7 @@ template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
   constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
   constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::ClosePool::type;
-  constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::NodeLeaving::type) ||
+  constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::SlotsChanged::type) ||
                            Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
   const wire::Role role = session.peer.role;
   if (of_all || (of_client && role == wire::Role::client)) return {};

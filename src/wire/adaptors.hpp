@@ -50,12 +50,12 @@ namespace dc::wire {
 DC_WIRE_FIELDS(Token, v.epoch, v.attempt)
 DC_WIRE_FIELDS(Attempt, v.sequence, v.token)
 DC_WIRE_FIELDS(SubmittedJob, v.sequence, v.after_update, v.arguments)
-DC_WIRE_FIELDS(SlotInfo, v.slot, v.device, v.gpu_memory_mib)
+DC_WIRE_FIELDS(SlotInfo, v.slot, v.device, v.gpu_memory_mib, v.gpu, v.gpu_memory_free_mib, v.trouble)
 DC_WIRE_FIELDS(ErrorInfo, v.kind, v.message, v.traceback, v.type_name, v.host, v.slot, v.exit_status, v.signal)
-DC_WIRE_FIELDS(WorkerReport, v.worker, v.pool, v.slot, v.ready, v.pid, v.updates_applied, v.held)
+DC_WIRE_FIELDS(WorkerReport, v.worker, v.pool, v.slot, v.ready, v.pid, v.updates_applied, v.held, v.more_slots)
 DC_WIRE_FIELDS(PoolOptions, v.language, v.label, v.python_version, v.program_hash, v.weight, v.max_retries,
                v.job_timeout, v.init_timeout, v.update_timeout, v.keep_updates_history, v.retry_exceptions,
-               v.forward_output, v.min_workers, v.min_gpu_memory_mib)
+               v.forward_output, v.min_workers, v.min_gpu_memory_mib, v.device, v.gpus_per_worker)
 #undef DC_WIRE_FIELDS
 
 template <class T>
@@ -67,11 +67,13 @@ concept HasFields = requires(T& value) {
 template <class E>
 inline constexpr int last_of = -1;
 template <>
-inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::serialization);
+inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::no_device);
 template <>
 inline constexpr int last_of<ExitCause> = static_cast<int>(ExitCause::out_of_memory);
 template <>
 inline constexpr int last_of<Language> = static_cast<int>(Language::cpp);
+template <>
+inline constexpr int last_of<DeviceWish> = static_cast<int>(DeviceWish::cpu);
 enum class Role : std::uint8_t { client = 0, node = 1, viewer = 2 };
 template <>
 inline constexpr int last_of<Role> = static_cast<int>(Role::viewer);

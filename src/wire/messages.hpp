@@ -340,6 +340,13 @@ struct NodeLeaving {
   std::string reason;
   MSGPACK_DEFINE(reason)
 };
+/// These slots are not what they were: memory became free or was taken, a device was lost or is back.
+struct SlotsChanged {
+  static constexpr std::uint8_t type = 58;
+  static constexpr const char* name = "SlotsChanged";
+  std::vector<SlotInfo> slots;
+  MSGPACK_DEFINE(slots)
+};
 
 // --- Head -> node -----------------------------------------------------------------------------------------------
 
@@ -379,8 +386,9 @@ struct StartWorker {
   WorkerId worker;
   PoolId pool;
   std::uint32_t slot{};
-  UpdateNumber skip_updates{};  ///< updates up to this one are not replayed
-  MSGPACK_DEFINE(worker, pool, slot, skip_updates)
+  UpdateNumber skip_updates{};            ///< updates up to this one are not replayed
+  std::vector<std::uint32_t> more_slots;  ///< the further slots of a worker of several GPUs
+  MSGPACK_DEFINE(worker, pool, slot, skip_updates, more_slots)
 };
 struct StopWorker {
   static constexpr std::uint8_t type = 75;
@@ -438,7 +446,7 @@ using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // hands
                              PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,         // H -> C
                              UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
                              NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
-                             UpdatesApplied, NodeLeaving,                                                     //
+                             UpdatesApplied, NodeLeaving, SlotsChanged,                                       //
                              OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N
                              RunJobs, RecallJobs, AckResults,                                                 //
                              StatusRequest, StatusReply>;                                                     // viewer

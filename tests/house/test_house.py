@@ -15,12 +15,13 @@ ALLOWED = {
     "wire": {"core"},
     "scheduler": {"core"},
     "gpu": {"core"},
+    "store": {"core"},
     "net": {"core", "wire"},
     "worker": {"core", "wire"},
     "node": {"core", "wire", "net", "gpu"},
-    "head": {"core", "wire", "net", "scheduler"},
+    "head": {"core", "wire", "net", "scheduler", "store"},
     "client": {"core", "wire", "net"},
-    "cli": {"core", "wire", "net", "gpu", "node", "head"},
+    "cli": {"core", "wire", "net", "gpu", "store", "node", "head"},
 }
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60

@@ -1,0 +1,66 @@
+// The thread that makes the store's blocking calls, with group commit: what arrives while one append is under way
+// becomes the next. The head's loop hands entries in and is woken when some are done.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/limits.hpp"
+#include "store/store.hpp"
+
+namespace dc::store {
+
+/// Number of an entry, rising, chosen by the caller.
+using Ticket = std::uint64_t;
+
+/// Reads a whole log and gives a shorter one that means the same. One object for one compaction, used on the thread.
+class Reducer {
+ public:
+  virtual ~Reducer() = default;
+  virtual void add(Entry&& entry) = 0;
+  virtual std::vector<Entry> take() = 0;
+};
+
+class JournalThread {
+ public:
+  struct Handler {
+    /// Something is there for take_done(), or the state changed. Called on the thread: it must only wake the loop.
+    std::function<void()> wake;
+    std::function<std::unique_ptr<Reducer>()> make_reducer;
+  };
+  /// The store must be acquired. Renews it from now on.
+  JournalThread(std::unique_ptr<Store> store, Handler handler);
+  ~JournalThread();  ///< writes what is queued (for limits::store_close_patience at most), then releases the store
+  JournalThread(const JournalThread&) = delete;
+  JournalThread& operator=(const JournalThread&) = delete;
+
+  /// `refusable`: when the store is full, or cannot be reached for limits::store_patience, the entry is given up and
+  /// its ticket comes back with the reason. Any other entry waits as long as it takes. Order is kept within a log.
+  void append(Ticket ticket, LogId log, Entry entry, bool refusable);
+  void remove(Ticket ticket, LogId log);
+  /// Shortens the log; nothing comes back.
+  void compact(LogId log);
+
+  struct Done {
+    Ticket ticket{};
+    std::string refused;  ///< why it was given up, as a sentence for the user; empty: it is durable
+  };
+  /// In the order of completion.
+  std::vector<Done> take_done();
+  /// Why entries wait now, as a sentence; empty when nothing is wrong.
+  [[nodiscard]] std::string trouble() const;
+  /// Another head has the store, or may have it, because it could not be renewed in time: this head must stop at once.
+  [[nodiscard]] bool fenced() const;
+  /// Bytes of entries and attachments that wait.
+  [[nodiscard]] std::size_t queued_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dc::store

@@ -1,0 +1,94 @@
+// Where named pools are journaled: one append-only log for each pool, written by one head at a time. The store knows
+// nothing of what the entries mean; head/journal.hpp writes and reads them.
+//
+// Three implementations keep the same contract (store_conformance_test.cpp runs on all): memory (tests), SQLite, Redis.
+// All calls block; one thread (journal_thread.hpp) makes them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/payload.hpp"
+#include "core/result.hpp"
+
+namespace dc::store {
+
+/// Name of a log: the id of its pool.
+using LogId = std::uint64_t;
+
+/// One entry of a log, opaque to the store.
+struct Entry {
+  std::string bytes;
+  /// Large payloads of it. Kept beside the log under their SHA-256, each content once, and deleted when no entry of any
+  /// log refers to it.
+  std::vector<Payload> attachments;
+  bool operator==(const Entry&) const = default;
+};
+
+struct Addressed {
+  LogId log{};
+  Entry entry;
+};
+
+/// What an append has survived when it returns.
+enum class Durability : std::uint8_t {
+  always,    ///< the loss of power: the bytes are on the disk
+  interval,  ///< the end of the head; the loss of power takes at most the last second
+};
+
+/// Who wants to write, for the message to the one who comes second.
+struct Owner {
+  std::string host;
+  std::uint32_t pid{};
+};
+
+/// Errors (core/result.hpp): `full`: no room, `fenced`: another head has the store, `unreachable` and `io`: trying
+/// again may help, `protocol`: what is stored is broken or of another version. Every message names the store and says
+/// what to do. An append or replacement that failed may have happened or not, as a whole and never in part; entries are
+/// numbered so that one tried again after that does not stand in the log twice.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  /// For the banner and for messages: "SQLite (/home/u/.local/state/distributed-computing/head-8899.db)".
+  [[nodiscard]] virtual std::string description() const = 0;
+
+  /// Takes the store for this head. Returns the term: larger than that of every earlier holder. `fenced` when another
+  /// head holds it; the message says which.
+  virtual Result<std::uint64_t> acquire(const Owner& owner) = 0;
+  /// To be called at least every third of limits::store_lease. `fenced`: it was lost to another head.
+  virtual Result<void> renew() = 0;
+  /// Gives it up, so that the next head need not wait.
+  virtual void release() = 0;
+
+  /// The logs that exist, in rising order. (This call and all below need acquire() first.)
+  virtual Result<std::vector<LogId>> logs() = 0;
+  /// Appends all or none, in order; logs come into being with their first entry.
+  virtual Result<void> append(std::span<const Addressed> batch) = 0;
+  /// All entries of a log in the order in which they were appended. A torn last entry is dropped (its append never
+  /// returned); a broken one before it is an error (`protocol`).
+  virtual Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) = 0;
+  /// Puts these entries in the place of the whole log, atomically.
+  virtual Result<void> replace(LogId log, std::span<const Entry> entries) = 0;
+  virtual Result<void> remove(LogId log) = 0;
+};
+
+/// What `--store` names.
+struct StoreOptions {
+  /// "" or "sqlite" (the file of this head in the state directory), "sqlite:///path/to/file.db", "memory" (tests),
+  /// "redis://[user:password@]host[:port][/db]", "rediss://…" (TLS), "redis+unix:///path/to/socket[?db=n]"; "none":
+  /// named pools are refused.
+  std::string url;
+  std::string default_path;  ///< of the SQLite file
+  Durability durability = Durability::always;
+};
+
+/// Opens what the URL names, without taking it. `invalid`: the URL is wrong; the message says how.
+Result<std::unique_ptr<Store>> open_store(const StoreOptions& options);
+
+}  // namespace dc::store
