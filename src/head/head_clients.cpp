@@ -26,6 +26,19 @@ std::string problem_of(const char* name, milliseconds timeout) {
   return {};
 }
 
+std::string problem_of_devices(const PoolOptions& options) {
+  if (options.gpus_per_worker < 1 || options.gpus_per_worker > limits::gpus_per_worker_max)
+    return fmt::format("gpus_per_worker is {}: it must be between 1 and {}", options.gpus_per_worker,
+                       limits::gpus_per_worker_max);
+  if (options.device != DeviceWish::cpu) return {};
+  if (options.min_gpu_memory_mib > 0)
+    return "device is cpu, and min_gpu_memory_required asks for GPU memory: leave one of them out";
+  if (options.gpus_per_worker > 1)
+    return fmt::format("device is cpu, and gpus_per_worker asks for {} GPUs: leave one of them out",
+                       options.gpus_per_worker);
+  return {};
+}
+
 /// What is wrong with the options as a sentence, or nothing.
 std::string problem_of(const PoolOptions& options) {
   if (!std::isfinite(options.weight) || options.weight <= 0)
@@ -33,6 +46,7 @@ std::string problem_of(const PoolOptions& options) {
   if (std::string problem = problem_of("job_timeout", options.job_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("init_timeout", options.init_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("update_timeout", options.update_timeout); !problem.empty()) return problem;
+  if (std::string problem = problem_of_devices(options); !problem.empty()) return problem;
   const bool cpp = options.language == Language::cpp;
   // The nodes use the hash as the name of a file.
   if (cpp ? !is_hash(options.program_hash) : !options.program_hash.empty())
