@@ -36,7 +36,6 @@ void HeadProcess::start() {
   machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
   away_.clear();
   slots_.clear();
-  latest_.clear();
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
   opened_.clear();
   wasted_.clear();
@@ -62,8 +61,6 @@ void HeadProcess::opened(const ConnectionPtr& connection) {
   const PeerIdentity& who = connection->who;
   sessions_[connection->session] = connection;
   world_.note(name(), "accepts {} as session {}", who.host, connection->session.value);
-  latest_[who.host] = connection->session;
-  slots_[who.host].clear();
   machine_->session_opened(connection->session, {who.role, who.id, who.host, 1, who.host}, world_.now(), effects_);
   if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
   schedule_flush();
@@ -158,16 +155,16 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
   if (const auto session = sessions_.find(effect.session); session != sessions_.end())
-    note_work(effect.message, session->second->who.host);
+    note_work(effect.message, session->first);
   world_.note(name(), "sends {} in session {}", wire::name_of(effect.message), effect.session.value);
   sends[effect.session].push_back({std::move(effect.message), effect.lane});
 }
 
 /// Which job was given to whom.
-void HeadProcess::note_work(const wire::Message& message, const std::string& host) {
+void HeadProcess::note_work(const wire::Message& message, SessionId session) {
   if (const auto* start = std::get_if<wire::StartWorker>(&message)) {
     pools_of_[start->worker] = start->pool;
-    check_start(*start, host);
+    check_start(*start, session);
   }
   if (const auto* over = std::get_if<wire::PoolFailed>(&message); over && over->error.kind == ErrorKind::no_device)
     check_no_device(over->pool);
@@ -179,6 +176,7 @@ void HeadProcess::note_work(const wire::Message& message, const std::string& hos
     ledger_.excuse_pool(known->pool);
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
+  const std::string& host = sessions_.at(session)->who.host;
   for (const wire::RunItem& item : run->items) ledger_.handed(pools_of_.at(run->worker), item.attempt.sequence, host);
 }
 
@@ -210,22 +208,21 @@ void HeadProcess::check_waste(const wire::StopWorker& stop) {
 // --- Devices ----------------------------------------------------------------------------------------------------
 
 void HeadProcess::note_slots(const ConnectionPtr& connection, const wire::Message& message) {
-  const std::string& host = connection->who.host;
-  if (latest_[host] != connection->session) return;
   const auto* state = std::get_if<wire::NodeState>(&message);
   const auto* changed = std::get_if<wire::SlotsChanged>(&message);
   for (const SlotInfo& slot : state ? state->slots : changed ? changed->slots : std::vector<SlotInfo>{})
-    slots_[host][slot.slot] = slot;
+    slots_[connection->session][slot.slot] = slot;
 }
 
 /// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
-void HeadProcess::check_start(const wire::StartWorker& start, const std::string& host) const {
+void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
   const PoolOptions& options = ledger_.pool(start.pool).options;
+  const std::string& host = sessions_.at(session)->who.host;
   std::vector<std::uint32_t> slots = start.more_slots;
   slots.push_back(start.slot);
   std::set<std::string> gpus;
   for (const std::uint32_t number : slots) {
-    const SlotInfo& slot = slots_.at(host).at(number);
+    const SlotInfo& slot = slots_.at(session).at(number);
     gpus.insert(slot.gpu);
     if (!slot.trouble.empty()) world_.violation("a worker starts on slot {} of {}: {}", number, host, slot.trouble);
     if (slot.gpu_memory_mib < options.min_gpu_memory_mib || slot.gpu_memory_free_mib < options.min_gpu_memory_mib)
@@ -252,7 +249,8 @@ void HeadProcess::check_no_device(PoolId pool) {
   for (const scheduler::NodeStatus& node : machine_->scheduler().status().nodes) {
     if (!node.connected || node.leaving) continue;
     std::set<std::string> gpus;
-    for (const auto& [number, slot] : slots_[node.host]) {
+    for (const scheduler::SlotStatus& status : node.slots) {
+      const SlotInfo& slot = status.info;
       const bool kind = slot.gpu.empty() ? options.device != DeviceWish::gpu : options.device != DeviceWish::cpu;
       if (kind && slot.gpu_memory_mib >= options.min_gpu_memory_mib) gpus.insert(slot.gpu);
     }
