@@ -7,6 +7,13 @@
 
 namespace dc {
 
+/// What a worker needs.
+enum class Device : std::uint8_t {
+  any = 0,
+  gpu = 1,
+  cpu = 2,  ///< a slot without a GPU
+};
+
 /// First argument of Pool's constructor; use designated initialisers: Pool<Worker>({.password = "123456"}).
 struct PoolSettings {
   std::string password;               ///< of the head
@@ -14,13 +21,16 @@ struct PoolSettings {
   std::uint16_t port = 8899;          ///< of the head
   /// Of the head's key, as the head shows it ("sha256:…"); empty: the key that was seen first at this address.
   std::string fingerprint;
-  double weight = 1.0;                                ///< share of the slots beside other pools, relative to theirs
-  std::chrono::milliseconds job_timeout{0};           ///< a job may run so long; 0: no limit
-  std::chrono::milliseconds init_timeout{0};          ///< the constructor may take so long; 0: no limit
-  std::chrono::milliseconds update_timeout{0};        ///< handle_update may take so long; 0: no limit
-  std::uint32_t max_retries = 3;                      ///< workers that may die with a job until it ends in WorkerDied
-  std::uint32_t min_workers = 0;                      ///< workers to keep even while there are no jobs
-  std::uint64_t min_gpu_memory_mib = 0;               ///< GPU memory that a worker needs; 0: any slot will do
+  double weight = 1.0;                          ///< share of the slots beside other pools, relative to theirs
+  std::chrono::milliseconds job_timeout{0};     ///< a job may run so long; 0: no limit
+  std::chrono::milliseconds init_timeout{0};    ///< the constructor may take so long; 0: no limit
+  std::chrono::milliseconds update_timeout{0};  ///< handle_update may take so long; 0: no limit
+  std::uint32_t max_retries = 3;                ///< workers that may die with a job until it ends in WorkerDied
+  std::uint32_t min_workers = 0;                ///< workers to keep even while there are no jobs
+  /// GPU memory in MiB that a worker needs; 0: any slot will do. Smaller GPUs are not used, nor one with less free.
+  std::uint64_t min_gpu_memory_required = 0;
+  Device device = Device::any;                        ///< what kind of slot a worker needs
+  std::uint32_t gpus_per_worker = 1;                  ///< so many different GPUs of one node make up a worker
   bool keep_updates_history = true;                   ///< workers that start later first get all earlier updates
   bool retry_exceptions = false;                      ///< a job whose run threw is tried again, under max_retries
   bool show_output = false;                           ///< show on stderr what the workers print

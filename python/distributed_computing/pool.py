@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import re
 import sys
@@ -42,15 +43,43 @@ def _count(name: str, value: Any, lowest: int, highest: int = 2**32 - 1) -> int:
     return int(value)
 
 
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_DECIMAL_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_DEVICES = {"any": 0, "gpu": 1, "cpu": 2}
+
+
 def _mebibytes(value: Any) -> int:
+    """Return MiB, rounded up. Cards are sold by GB and report a little less than as many GiB: ``"12GB"`` is 12 * 10**9
+    bytes, ``"12GiB"`` is 12 * 2**30."""
     if value is None:
         return 0
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(K|M|G|T)i?B\s*", value, re.IGNORECASE)
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B\s*", value, re.IGNORECASE)
         if not match:
-            raise ValueError(f"min_gpu_memory_required must be MiB or a text such as '12GB', not {value!r}")
-        return round(float(match[1]) * {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}[match[2].upper()])
+            raise ValueError(
+                f"min_gpu_memory_required must be MiB or a text such as '12GB', '12GiB' or '512MB', not {value!r}"
+            )
+        units = _UNITS if match[3] else _DECIMAL_UNITS
+        return _count("min_gpu_memory_required", math.ceil(float(match[1]) * units[match[2].upper()] / 2**20), 0)
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(
+            "min_gpu_memory_required must be a whole number of MiB or a text such as '12GB', not " + type(value).__name__
+        )
     return _count("min_gpu_memory_required", value, 0)
+
+
+def _device_options(device: Any, memory: Any, gpus: Any) -> dict[str, int]:
+    if not isinstance(device, str):
+        raise TypeError(f"device must be 'any', 'gpu' or 'cpu', not {type(device).__name__}")
+    if device not in _DEVICES:
+        raise ValueError(f"device must be 'any', 'gpu' or 'cpu', not {device!r}")
+    mebibytes = _mebibytes(memory)
+    count = _count("gpus_per_worker", gpus, 1, 64)
+    if device == "cpu" and mebibytes > 0:
+        raise ValueError("device is 'cpu', and min_gpu_memory_required asks for GPU memory: leave one of them out")
+    if device == "cpu" and count > 1:
+        raise ValueError(f"device is 'cpu', and gpus_per_worker asks for {count} GPUs: leave one of them out")
+    return {"device": _DEVICES[device], "min_gpu_memory_mib": mebibytes, "gpus_per_worker": count}
 
 
 def _fingerprint(text: str | None) -> str:
@@ -84,8 +113,11 @@ class Pool:
         server_port: its port.
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
-        min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``.
+        min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
+            ``"512MB"``. Smaller GPUs are not used, nor one on which less is free.
         min_workers: workers to keep even while there are no jobs.
+        device: what a worker needs: ``"gpu"``, ``"cpu"`` for a slot without a GPU, or ``"any"``.
+        gpus_per_worker: so many different GPUs of one node make up a worker.
         weight: share of the slots beside other pools, relative to theirs.
         max_retries: how many workers may die with a job until it ends in WorkerDied.
         init_timeout: seconds that the constructor may take. None: no limit.
@@ -114,6 +146,8 @@ class Pool:
         min_gpu_memory_required: int | str | None = None,
         min_workers: int = 0,
         *,
+        device: str = "any",
+        gpus_per_worker: int = 1,
         weight: float = 1.0,
         max_retries: int = 3,
         init_timeout: float | None = None,
@@ -147,7 +181,7 @@ class Pool:
             "retry_exceptions": bool(retry_exceptions),
             "forward_output": bool(show_output),
             "min_workers": _count("min_workers", min_workers, 0),
-            "min_gpu_memory_mib": _mebibytes(min_gpu_memory_required),
+            **_device_options(device, min_gpu_memory_required, gpus_per_worker),
         }
         self._label = worker_class.__qualname__
         self._where = f"{server_address}:{server_port}"
@@ -262,6 +296,7 @@ class Pool:
         Raises:
             TimeoutError: fewer workers after that time; the message says how many there are.
             WorkerInitError: the class cannot be constructed.
+            NoSuitableDevice: no device of the cluster can ever meet what the pool asks for.
         """
         self._check_open()
         deadline = None if timeout is None else time.monotonic() + timeout

@@ -54,6 +54,18 @@ std::exception_ptr exception_of(const ErrorInfo& info) {
   return std::make_exception_ptr(JobError(info.message, details));
 }
 
+DeviceWish wish_of(Device device) {
+  switch (device) {
+    case Device::any:
+      return DeviceWish::any;
+    case Device::gpu:
+      return DeviceWish::gpu;
+    case Device::cpu:
+      return DeviceWish::cpu;
+  }
+  return DeviceWish::any;
+}
+
 [[noreturn]] void raise(const Failure& failure) {
   switch (failure.kind) {
     case FailureKind::unreachable:
@@ -225,7 +237,9 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   options.pool.update_timeout = settings.update_timeout;
   options.pool.max_retries = settings.max_retries;
   options.pool.min_workers = settings.min_workers;
-  options.pool.min_gpu_memory_mib = settings.min_gpu_memory_mib;
+  options.pool.min_gpu_memory_mib = settings.min_gpu_memory_required;
+  options.pool.device = wish_of(settings.device);
+  options.pool.gpus_per_worker = settings.gpus_per_worker;
   options.pool.keep_updates_history = settings.keep_updates_history;
   options.pool.retry_exceptions = settings.retry_exceptions;
   options.pool.forward_output = settings.show_output;
