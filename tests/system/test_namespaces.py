@@ -99,7 +99,7 @@ CUTS = {
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_cut_cable_moves_the_jobs_and_heals(cluster, hosts, notes, cut, measured):  # noqa: F811
     cluster.head("--bind", hosts.head_address, inside=hosts.head)
-    cluster.node("near", 1)  # by the head's Unix socket, as the client
+    cluster.node("near", 1, "-a", hosts.head_address, inside=hosts.head)
     far = cluster.node("far", 1, "-a", hosts.head_address, inside=hosts.far)
     with Pool(Recorder, {"args": [str(notes)]}, cluster.password, "localhost", cluster.port) as pool:
         pool.wait_for_workers(2, 30)
