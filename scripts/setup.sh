@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build ccache pkg-config mold git
   libboost-dev libmsgpack-cxx-dev libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev libgsasl-dev
-  libgtest-dev libgmock-dev python3-dev python3-venv clang libclang-rt-14-dev clang-format clang-tidy procps)
+  libgtest-dev libgmock-dev python3-dev python3-venv clang libclang-rt-14-dev clang-format clang-tidy procps
+  iproute2 nftables)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

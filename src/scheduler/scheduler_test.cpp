@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "scheduler/fair_share.hpp"
-
 namespace dc::scheduler {
 namespace {
 
@@ -391,15 +389,6 @@ TEST_F(Story, APoolFailsWhenTheLastSlotThatMightDoBetterGoes) {
   const WorkerId first{(std::uint64_t{77} << 32) | 1};
   EXPECT_THAT(only<PoolFailed>(exited(first, ExitCause::init_failed)), IsEmpty());
   EXPECT_THAT(only<PoolFailed>(after(NodeGone{other_node})), SizeIs(1));
-}
-
-TEST(FairShare, IsWeightedMaxMin) {
-  using Shares = std::vector<std::uint32_t>;
-  EXPECT_EQ(fair_share(4, {{1, 100}, {1, 100}}), (Shares{2, 2}));
-  EXPECT_EQ(fair_share(4, {{1, 1}, {1, 100}}), (Shares{1, 3}));
-  EXPECT_EQ(fair_share(6, {{2, 100}, {1, 100}}), (Shares{4, 2}));
-  EXPECT_EQ(fair_share(3, {{1, 0}, {1, 2}}), (Shares{0, 2}));
-  EXPECT_EQ(fair_share(0, {{1, 1}}), (Shares{0}));
 }
 
 }  // namespace

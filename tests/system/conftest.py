@@ -86,12 +86,14 @@ class Cluster:
         *arguments: str,
         port: int | None = None,
         in_group: Callable[[int], None] | None = None,
+        inside: str | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start one start_node process; its output goes to NAME.log. `port`: another way to the head. `in_group` is called
-        in the new process, with its pid, before start_node runs there."""
+        in the new process, with its pid, before start_node runs there. `inside`: a network namespace for it."""
+        enter = ["ip", "netns", "exec", inside] if inside else []
         with open(self.root / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
-                [str(BIN / "start_node"), "-p", str(port or self.port), *arguments],
+                [*enter, str(BIN / "start_node"), "-p", str(port or self.port), *arguments],
                 env=self.environment(name),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -104,17 +106,17 @@ class Cluster:
     def log(self, name: str) -> str:
         return (self.root / f"{name}.log").read_text(errors="replace")
 
-    def head(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def head(self, *arguments: str, inside: str | None = None) -> subprocess.Popen[bytes]:
         """Start a head without a node and wait until it answers."""
-        process = self.start("head", "--head", "--workers", "0", *arguments)
+        process = self.start("head", "--head", "--workers", "0", *arguments, inside=inside)
         wait_until(lambda: self.status() is not None, "the head answers")
         return process
 
     def node(
-        self, name: str = "node", workers: int = 2, *arguments: str, port: int | None = None
+        self, name: str = "node", workers: int = 2, *arguments: str, port: int | None = None, inside: str | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a node and wait until the head knows it."""
-        process = self.start(name, "--workers", str(workers), *arguments, port=port)
+        process = self.start(name, "--workers", str(workers), *arguments, port=port, inside=inside)
         wait_until(lambda: any(n["pid"] == process.pid for n in self.nodes()), f"{name} has joined")
         return process
 
