@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
+from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
@@ -60,7 +61,7 @@ def _mebibytes(value: Any) -> int:
                 f"min_gpu_memory_required must be MiB or a text such as '12GB', '12GiB' or '512MB', not {value!r}"
             )
         units = _UNITS if match[3] else _DECIMAL_UNITS
-        return _count("min_gpu_memory_required", math.ceil(float(match[1]) * units[match[2].upper()] / 2**20), 0)
+        return _count("min_gpu_memory_required", math.ceil(Decimal(match[1]) * units[match[2].upper()] / 2**20), 0)
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(
             "min_gpu_memory_required must be a whole number of MiB or a text such as '12GB', not " + type(value).__name__

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/device_wish.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -23,19 +24,6 @@ bool is_hash(const std::string& text) {
 std::string problem_of(const char* name, milliseconds timeout) {
   if (timeout.count() < 0) return fmt::format("{} is {} ms: it must not be negative", name, timeout.count());
   if (timeout > timeout_max) return fmt::format("{} is {} ms: leave it out for no limit", name, timeout.count());
-  return {};
-}
-
-std::string problem_of_devices(const PoolOptions& options) {
-  if (options.gpus_per_worker < 1 || options.gpus_per_worker > limits::gpus_per_worker_max)
-    return fmt::format("gpus_per_worker is {}: it must be between 1 and {}", options.gpus_per_worker,
-                       limits::gpus_per_worker_max);
-  if (options.device != DeviceWish::cpu) return {};
-  if (options.min_gpu_memory_mib > 0)
-    return "device is cpu, and min_gpu_memory_required asks for GPU memory: leave one of them out";
-  if (options.gpus_per_worker > 1)
-    return fmt::format("device is cpu, and gpus_per_worker asks for {} GPUs: leave one of them out",
-                       options.gpus_per_worker);
   return {};
 }
 

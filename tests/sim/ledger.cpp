@@ -70,7 +70,6 @@ void Ledger::check_error(const std::string& name, const PoolRecord& in, const Jo
       return;
     case ErrorKind::too_large:
     case ErrorKind::serialization:
-    case ErrorKind::no_device:
       world_.violation("{} has an error that cannot be: {}", name, error.message);
   }
 }
