@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import numbers
-import re
 import sys
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future
-from decimal import Decimal
 from types import TracebackType
 from typing import Any
 
-from distributed_computing import _client
+from distributed_computing import _client, _options
 from distributed_computing._items import arguments
 from distributed_computing._payload import dumps, loads
 from distributed_computing._spec import make_spec
@@ -24,81 +21,6 @@ from distributed_computing.iterators import ResultIterator, pickled_item
 DEFAULT_PORT = 8899
 _FOREVER = 1e10
 _MAP_WINDOW = 8192
-
-
-def _milliseconds(name: str, seconds: float | None) -> int:
-    if seconds is None:
-        return 0
-    if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool):
-        raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
-    if not 0 < seconds < 1e9:
-        raise ValueError(f"{name} must be above 0 seconds, not {seconds}: None means no limit")
-    return max(1, round(seconds * 1000))
-
-
-def _count(name: str, value: Any, lowest: int, highest: int = 2**32 - 1) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
-    if not lowest <= value <= highest:
-        raise ValueError(f"{name} must be between {lowest} and {highest}, not {value}")
-    return int(value)
-
-
-_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_DECIMAL_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_DEVICES = {"any": 0, "gpu": 1, "cpu": 2}
-
-
-def _mebibytes(value: Any) -> int:
-    """Return MiB, rounded up. Cards are sold by GB and report a little less than as many GiB: ``"12GB"`` is 12 * 10**9
-    bytes, ``"12GiB"`` is 12 * 2**30."""
-    if value is None:
-        return 0
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B\s*", value, re.IGNORECASE)
-        if not match:
-            raise ValueError(
-                f"min_gpu_memory_required must be MiB or a text such as '12GB', '12GiB' or '512MB', not {value!r}"
-            )
-        units = _UNITS if match[3] else _DECIMAL_UNITS
-        return _count("min_gpu_memory_required", math.ceil(Decimal(match[1]) * units[match[2].upper()] / 2**20), 0)
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(
-            "min_gpu_memory_required must be a whole number of MiB or a text such as '12GB', not " + type(value).__name__
-        )
-    return _count("min_gpu_memory_required", value, 0)
-
-
-def _device_options(device: Any, memory: Any, gpus: Any) -> dict[str, int]:
-    if not isinstance(device, str):
-        raise TypeError(f"device must be 'any', 'gpu' or 'cpu', not {type(device).__name__}")
-    if device not in _DEVICES:
-        raise ValueError(f"device must be 'any', 'gpu' or 'cpu', not {device!r}")
-    mebibytes = _mebibytes(memory)
-    count = _count("gpus_per_worker", gpus, 1, 64)
-    if device == "cpu" and mebibytes > 0:
-        raise ValueError("device is 'cpu', and min_gpu_memory_required asks for GPU memory: leave one of them out")
-    if device == "cpu" and count > 1:
-        raise ValueError(f"device is 'cpu', and gpus_per_worker asks for {count} GPUs: leave one of them out")
-    return {"device": _DEVICES[device], "min_gpu_memory_mib": mebibytes, "gpus_per_worker": count}
-
-
-def _fingerprint(text: str | None) -> str:
-    if text is None:
-        return ""
-    if not isinstance(text, str) or not re.fullmatch(r"sha256:[A-Za-z0-9_-]{43}", text):
-        raise ValueError(f"fingerprint must be 'sha256:' and 43 characters, as the head shows it, not {text!r}")
-    return text
-
-
-def password_bytes(password: Any) -> bytes:
-    """Return the password as bytes; raises TypeError or ValueError with what is wrong."""
-    if not isinstance(password, (str, bytes)):
-        raise TypeError(f"password must be a string, not {type(password).__name__}")
-    encoded = password.encode() if isinstance(password, str) else password
-    if not encoded:
-        raise ValueError("the password is empty: give the one that the head shows when it starts")
-    return encoded
 
 
 class Pool:
@@ -174,15 +96,15 @@ class Pool:
             "label": worker_class.__qualname__,
             "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
             "weight": float(weight),
-            "max_retries": _count("max_retries", max_retries, 0),
-            "job_timeout_ms": _milliseconds("job_timeout", job_timeout),
-            "init_timeout_ms": _milliseconds("init_timeout", init_timeout),
-            "update_timeout_ms": _milliseconds("update_timeout", update_timeout),
+            "max_retries": _options.count("max_retries", max_retries, 0),
+            "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
+            "init_timeout_ms": _options.milliseconds("init_timeout", init_timeout),
+            "update_timeout_ms": _options.milliseconds("update_timeout", update_timeout),
             "keep_updates_history": bool(keep_updates_history),
             "retry_exceptions": bool(retry_exceptions),
             "forward_output": bool(show_output),
-            "min_workers": _count("min_workers", min_workers, 0),
-            **_device_options(device, min_gpu_memory_required, gpus_per_worker),
+            "min_workers": _options.count("min_workers", min_workers, 0),
+            **_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
         }
         self._label = worker_class.__qualname__
         self._where = f"{server_address}:{server_port}"
@@ -190,12 +112,12 @@ class Pool:
         self._futures: _Futures | None = None
         self._client = _client.PoolClient(
             address=server_address,
-            port=_count("server_port", server_port, 1, 65535),
-            password=password_bytes(password),
+            port=_options.count("server_port", server_port, 1, 65535),
+            password=_options.password_bytes(password),
             options=options,
             spec=make_spec(worker_class, args, kwargs),
             connect_timeout=float(connect_timeout),
-            fingerprint=_fingerprint(fingerprint),
+            fingerprint=_options.fingerprint(fingerprint),
             on_notice=_show_notice,
             on_output=_show_output if show_output else None,
         )
@@ -301,7 +223,7 @@ class Pool:
         """
         self._check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._client.want_workers(_count("count", count, 0))
+        self._client.want_workers(_options.count("count", count, 0))
         while (workers := self._client.state()[0]) < count:
             left = 0.5 if deadline is None else deadline - time.monotonic()
             if left <= 0:

@@ -1,3 +1,4 @@
+// See device_wish.hpp.
 #include "core/device_wish.hpp"
 
 #include <fmt/format.h>

@@ -88,6 +88,7 @@ static_assert(no_device_after > recovery_hold, "nodes of a restarted head are he
 /// A pool's client is told again why slots wait when the reason has changed, and not more often than this.
 inline constexpr auto waiting_notice_pause = 10s;
 inline constexpr std::size_t waiting_slots_named_max = 8;  ///< in one such notice
+inline constexpr std::size_t nodes_listed_max = 100;       ///< in the error of a pool for which there is no device
 inline constexpr std::uint32_t gpus_per_worker_max = 64;
 
 // --- Workers ----------------------------------------------------------------------------------------------------

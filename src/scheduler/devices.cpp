@@ -109,27 +109,40 @@ std::string requirement_of(const PoolOptions& options) {
   return text;
 }
 
-/// What the present nodes have, for people.
+namespace {
+
+/// "2 x A100 with 16000 MiB, 1 slot without a GPU".
+std::string devices_of(const Node& node) {
+  std::map<std::string, std::uint32_t> gpus;
+  std::set<std::string_view> seen;
+  std::uint32_t without = 0;
+  for (const auto& slot : node.slots) {
+    const SlotInfo& info = slot->info;
+    if (info.gpu.empty())
+      ++without;
+    else if (seen.insert(info.gpu).second)
+      ++gpus[fmt::format("{} with {} MiB", info.device, info.gpu_memory_mib)];
+  }
+  std::vector<std::string> texts;
+  for (const auto& [gpu, count] : gpus) texts.push_back(count > 1 ? fmt::format("{} x {}", count, gpu) : gpu);
+  if (without > 0) texts.push_back(fmt::format("{} slot{} without a GPU", without, without == 1 ? "" : "s"));
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+}  // namespace
+
+/// What the present nodes have, for people: a line for each.
 std::string Scheduler::State::inventory() const {
   std::string text;
+  std::size_t nodes_left_out = 0, shown = 0;
   for (const auto& [id, node] : nodes) {
     if (!present(*node)) continue;
-    std::map<std::string, std::uint32_t> devices;
-    std::set<std::string_view> seen;
-    for (const auto& slot : node->slots) {
-      const SlotInfo& info = slot->info;
-      if (info.gpu.empty()) {
-        ++devices["slot without a GPU"];
-      } else if (seen.insert(info.gpu).second) {
-        ++devices[fmt::format("{} with {} MiB", info.device, info.gpu_memory_mib)];
-      }
-    }
-    text += fmt::format("\n  {}:", node->host);
-    const char* separator = " ";
-    for (const auto& [device, count] : devices)
-      text +=
-          fmt::format("{}{}{}", std::exchange(separator, ", "), count > 1 ? fmt::format("{} x ", count) : "", device);
+    if (++shown > limits::nodes_listed_max)
+      ++nodes_left_out;
+    else
+      text += fmt::format("\n  {}: {}", node->host, devices_of(*node));
   }
+  if (nodes_left_out > 0) text += fmt::format("\n  and {} more nodes", nodes_left_out);
   return text;
 }
 

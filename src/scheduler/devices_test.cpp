@@ -181,7 +181,7 @@ TEST_F(Devices, APoolThatNoDeviceCanServeEndsWithAListOfThem) {
   EXPECT_EQ(failed[0].error.kind, ErrorKind::no_device);
   EXPECT_EQ(failed[0].error.message,
             "no device of the cluster can be used: a worker needs a GPU with 80000 MiB of memory, and there is:\n"
-            "  host1: 2 x A100 with 16000 MiB, slot without a GPU");
+            "  host1: 2 x A100 with 16000 MiB, 1 slot without a GPU");
   EXPECT_FALSE(scheduler.has_pool(pool));
 }
 
