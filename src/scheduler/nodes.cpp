@@ -203,7 +203,7 @@ void Scheduler::on(const SlotsChanged& event, TimePoint now, Commands&) {
   state.sharing_dirty = true;
 }
 
-void Scheduler::on(const NodeDisconnected& event, TimePoint now, Commands& out) {
+void Scheduler::on(const NodeDisconnected& event, TimePoint now, Commands&) {
   State& state = *state_;
   state.thaw(now);
   Node* node = state.find_node(event.node);
