@@ -49,7 +49,7 @@ Result<void> MemoryStore::check_room(std::size_t more) const {
 
 Result<std::vector<LogId>> MemoryStore::logs() {
   const std::lock_guard lock(disk_->mutex);
-  BOOST_OUTCOME_TRY(check_held());
+  BOOST_OUTCOME_TRYV(check_held());
   std::vector<LogId> ids;
   for (const auto& [id, entries] : disk_->logs) ids.push_back(id);
   return ids;
@@ -57,11 +57,11 @@ Result<std::vector<LogId>> MemoryStore::logs() {
 
 Result<void> MemoryStore::append(std::span<const Addressed> batch) {
   const std::lock_guard lock(disk_->mutex);
-  BOOST_OUTCOME_TRY(check_held());
+  BOOST_OUTCOME_TRYV(check_held());
   if (disk_->bytes_max != SIZE_MAX) {
     std::size_t more = 0;
     for (const Addressed& addressed : batch) more += size_of(addressed.entry);
-    BOOST_OUTCOME_TRY(check_room(more));
+    BOOST_OUTCOME_TRYV(check_room(more));
   }
   for (const Addressed& addressed : batch) disk_->logs[addressed.log].push_back(addressed.entry);
   return boost::outcome_v2::success();
@@ -71,7 +71,7 @@ Result<void> MemoryStore::replay(LogId log, const std::function<void(Entry&&)>& 
   std::vector<Entry> entries;
   {
     const std::lock_guard lock(disk_->mutex);
-    BOOST_OUTCOME_TRY(check_held());
+    BOOST_OUTCOME_TRYV(check_held());
     if (const auto found = disk_->logs.find(log); found != disk_->logs.end()) entries = found->second;
   }
   for (Entry& entry : entries) each(std::move(entry));
@@ -80,7 +80,7 @@ Result<void> MemoryStore::replay(LogId log, const std::function<void(Entry&&)>& 
 
 Result<void> MemoryStore::replace(LogId log, std::span<const Entry> entries) {
   const std::lock_guard lock(disk_->mutex);
-  BOOST_OUTCOME_TRY(check_held());
+  BOOST_OUTCOME_TRYV(check_held());
   disk_->logs.erase(log);
   if (!entries.empty()) disk_->logs[log].assign(entries.begin(), entries.end());
   return boost::outcome_v2::success();
@@ -88,7 +88,7 @@ Result<void> MemoryStore::replace(LogId log, std::span<const Entry> entries) {
 
 Result<void> MemoryStore::remove(LogId log) {
   const std::lock_guard lock(disk_->mutex);
-  BOOST_OUTCOME_TRY(check_held());
+  BOOST_OUTCOME_TRYV(check_held());
   disk_->logs.erase(log);
   return boost::outcome_v2::success();
 }

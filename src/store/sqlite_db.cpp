@@ -81,7 +81,7 @@ Result<bool> SqliteStatement::step() {
 }
 
 Result<void> SqliteStatement::run() {
-  BOOST_OUTCOME_TRY(step());
+  BOOST_OUTCOME_TRYV(step());
   reset();
   return boost::outcome_v2::success();
 }
@@ -114,7 +114,7 @@ Result<void> SqliteDb::execute(const std::string& sql) {
 
 Result<std::int64_t> SqliteDb::number(const std::string& sql) {
   SqliteStatement statement(*this, sql);
-  BOOST_OUTCOME_TRY(const bool row, statement.step());
+  BOOST_OUTCOME_TRY(row, statement.step());
   return row ? statement.integer(0) : 0;
 }
 
@@ -128,7 +128,7 @@ Result<void> SqliteDb::sync_log() {
 }
 
 Result<SqliteTransaction> SqliteTransaction::begin(SqliteDb& db) {
-  BOOST_OUTCOME_TRY(db.execute("BEGIN IMMEDIATE"));
+  BOOST_OUTCOME_TRYV(db.execute("BEGIN IMMEDIATE"));
   return SqliteTransaction(db);
 }
 

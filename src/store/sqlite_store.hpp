@@ -1,6 +1,8 @@
 // The store of one head: an SQLite file in write-ahead mode, and a lock file beside it.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -40,9 +42,14 @@ class SqliteStore : public Store {
   Result<void> check_version();
   Result<void> take_lock(const Owner& owner);
   Result<void> check_held() const;
+  Result<void> change(const std::function<Result<void>()>& body);
+  Result<std::int64_t> next_number(LogId log);
   Result<void> insert(LogId log, const Entry& entry);
   Result<void> keep(const std::string& hash, const Payload& content);
-  Result<void> clear(LogId log);
+  Result<std::vector<std::string>> hashes_of(LogId log);
+  Result<void> exchange(LogId log, std::span<const Entry> entries);
+  void shrink();
+  Result<Entry> read_entry(LogId log, std::int64_t number);
   Result<Payload> load(const std::string& hash);
   [[nodiscard]] Error broken(LogId log, std::string_view what) const;
 
@@ -50,6 +57,7 @@ class SqliteStore : public Store {
   LockFile lock_;
   std::unique_ptr<SqliteDb> db_;
   std::unique_ptr<Statements> statements_;
+  std::map<LogId, std::int64_t> last_numbers_;  ///< of logs that were written since the last failure
   bool unsynced_ = false;
 };
 

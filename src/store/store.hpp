@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "core/byte_stream.hpp"
 #include "core/payload.hpp"
 #include "core/result.hpp"
-#include "store/byte_stream.hpp"
 
 namespace dc::store {
 
@@ -68,6 +68,9 @@ class Store {
   virtual Result<std::uint64_t> acquire(const Owner& owner) = 0;
   /// To be called at least every third of limits::store_lease. `fenced`: it was lost to another head.
   virtual Result<void> renew() = 0;
+  /// Whether another head may take it when renew() was not called for limits::store_lease. False: it is this head's
+  /// until release().
+  [[nodiscard]] virtual bool leased() const { return false; }
   /// Gives it up, so that the next head need not wait.
   virtual void release() = 0;
 
@@ -88,9 +91,6 @@ class Store {
 
 /// SHA-256 in 64 hexadecimal digits (net::content_hash; this layer has no OpenSSL).
 using ContentHash = std::function<std::string(std::span<const std::byte>)>;
-
-/// Makes a TLS connection; implemented by net/, which has OpenSSL.
-using DialTls = std::function<Result<std::unique_ptr<ByteStream>>(const std::string& host, std::uint16_t port)>;
 
 /// What `--store` names.
 struct StoreOptions {
