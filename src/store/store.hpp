@@ -101,7 +101,7 @@ struct StoreOptions {
   std::string default_path;  ///< of the SQLite file
   Durability durability = Durability::always;
   ContentHash content_hash;  ///< must be set
-  DialTls dial_tls;          ///< for rediss://; without it such a URL is refused
+  DialTls dial_tls = {};     ///< for rediss://; without it such a URL is refused
 };
 
 /// Opens what the URL names, without taking it. `invalid`: the URL is wrong; the message says how. Null for "none".
