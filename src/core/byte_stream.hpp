@@ -1,4 +1,5 @@
-// A blocking connection, below any protocol. The store speaks to Redis over it: a plain socket is store/'s, TLS is net/'s.
+// A blocking connection, below any protocol. The store speaks to Redis over it: a plain socket is store/'s, TLS is
+// net/'s.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +14,8 @@
 
 namespace dc {
 
-/// Both calls fail with `unreachable` when the connection breaks, or when nothing moves for the timeout that it was made
-/// with.
+/// Both calls fail with `unreachable` when the connection breaks, or when nothing moves for the timeout that it was
+/// made with.
 class ByteStream {
  public:
   virtual ~ByteStream() = default;
@@ -28,8 +29,8 @@ class ByteStream {
 struct TlsTarget {
   std::string host;
   std::uint16_t port{};
-  Duration timeout{};    ///< for each step: connecting, the handshake, and every later call
-  std::string ca_file;   ///< PEM; empty: the authorities that this machine trusts
+  Duration timeout{};     ///< for each step: connecting, the handshake, and every later call
+  std::string ca_file;    ///< PEM; empty: the authorities that this machine trusts
   bool insecure = false;  ///< believe anybody
 };
 

@@ -60,7 +60,8 @@ inline constexpr auto store_patience = 30s;
 inline constexpr auto store_close_patience = 5s;
 /// A store that is reached over the network and makes no progress for this long does not answer.
 inline constexpr auto store_call_timeout = 2500ms;
-static_assert(store_renew_interval + 2 * store_call_timeout <= store_lease, "one call that hangs must not cost the lease");
+static_assert(store_renew_interval + 2 * store_call_timeout <= store_lease,
+              "one call that hangs must not cost the lease");
 /// With `interval` the loss of power takes what was appended since the last of these.
 inline constexpr auto store_sync_interval = 1s;
 inline constexpr auto store_retry_delay_min = 50ms;  ///< doubled up to the next

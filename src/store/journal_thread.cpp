@@ -209,7 +209,7 @@ void JournalThread::Impl::not_written(const Error& error) {
     retry_at = TimePoint{};
   } else if (error.code == ErrorCode::full) {
     refuse_queue(error.message);
-  } else if (now() - *trouble_since >= limits::store_patience) {
+  } else if (now() - *trouble_since >= handler.patience) {
     refuse_batch(error.message);
     refuse_queue(error.message);
   }

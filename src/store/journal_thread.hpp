@@ -31,6 +31,7 @@ class JournalThread {
     /// Something is there for take_done(), or the state changed. Called on the thread: it must only wake the loop.
     std::function<void()> wake;
     std::function<std::unique_ptr<Reducer>()> make_reducer;
+    Duration patience = limits::store_patience;  ///< shorter in tests
   };
   /// The store must be acquired. Renews it from now on.
   JournalThread(std::unique_ptr<Store> store, Handler handler);

@@ -30,10 +30,9 @@ Result<std::unique_ptr<Store>> open_store(const StoreOptions& options) {
   if (url.starts_with(sqlite)) {
     const std::string path = url.substr(sqlite.size());
     if (!path.starts_with('/') || path.ends_with('/')) {
-      return fail(ErrorCode::invalid,
-                  fmt::format("--store {}: after sqlite:// comes the whole path of a file, as in "
-                              "sqlite:///home/me/head.db",
-                              url));
+      return fail(ErrorCode::invalid, fmt::format("--store {}: after sqlite:// comes the whole path of a file, as in "
+                                                  "sqlite:///home/me/head.db",
+                                                  url));
     }
     return std::make_unique<SqliteStore>(
         SqliteOptions{.path = path, .durability = options.durability, .content_hash = options.content_hash});

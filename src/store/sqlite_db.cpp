@@ -23,9 +23,9 @@ Error describe(sqlite3* db, const std::string& path, int code) {
   const std::string why = reason(db, code);
   switch (code & 0xff) {
     case SQLITE_FULL:
-      return fail(ErrorCode::full,
-                  fmt::format("the store {} is full ({}): free some space on its disk, or finish some named pools",
-                              path, why));
+      return fail(
+          ErrorCode::full,
+          fmt::format("the store {} is full ({}): free some space on its disk, or finish some named pools", path, why));
     case SQLITE_IOERR:
       if (system == ENOSPC || system == EDQUOT) {
         return fail(ErrorCode::full, fmt::format("the disk of the store {} is full: free some space there", path));
@@ -36,24 +36,26 @@ Error describe(sqlite3* db, const std::string& path, int code) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_FORMAT:
-      return fail(ErrorCode::protocol,
-                  fmt::format("the store {} is broken ({}): move the file away (and those beside it that begin with its "
-                              "name) and bring a copy back, or start without one; named pools in it are lost then",
-                              path, why));
+      return fail(
+          ErrorCode::protocol,
+          fmt::format("the store {} is broken ({}): move the file away (and those beside it that begin with its "
+                      "name) and bring a copy back, or start without one; named pools in it are lost then",
+                      path, why));
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
     case SQLITE_CANTOPEN:
-      return fail(ErrorCode::io, fmt::format("cannot write the store {} ({}): give yourself the right to write this file "
-                                             "and its directory, or name another with --store sqlite:///path",
-                                             path, why));
+      return fail(ErrorCode::io,
+                  fmt::format("cannot write the store {} ({}): give yourself the right to write this file "
+                              "and its directory, or name another with --store sqlite:///path",
+                              path, why));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return fail(ErrorCode::io, fmt::format("another program uses the store {} (perhaps the sqlite3 shell): end it",
-                                             path));
+      return fail(ErrorCode::io,
+                  fmt::format("another program uses the store {} (perhaps the sqlite3 shell): end it", path));
     default:
-      return fail(ErrorCode::io, fmt::format("the store {} fails ({}): try again, or name another with --store", path,
-                                             why));
+      return fail(ErrorCode::io,
+                  fmt::format("the store {} fails ({}): try again, or name another with --store", path, why));
   }
 }
 

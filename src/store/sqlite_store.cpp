@@ -52,8 +52,8 @@ struct SqliteStore::Statements {
         hashes(db, "SELECT DISTINCT hash FROM attachments WHERE log = ?1"),
         detach(db, "DELETE FROM attachments WHERE log = ?1"),
         erase(db, "DELETE FROM entries WHERE log = ?1"),
-        collect(db,
-                "DELETE FROM contents WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM attachments WHERE hash = ?1)") {}
+        collect(db, "DELETE FROM contents WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM attachments WHERE hash = ?1)") {
+  }
   SqliteStatement logs, last, insert, attach, known, keep, entries, attached, parts, hashes, detach, erase, collect;
 };
 
@@ -79,7 +79,8 @@ Result<void> SqliteStore::take_lock(const Owner& owner) {
     Owner other{taken.owner, 0};  // "pid host"
     const std::size_t digits = std::min(taken.owner.find(' '), std::size_t{10});
     if (digits < taken.owner.size() && std::isdigit(static_cast<unsigned char>(taken.owner[0]))) {
-      other = {taken.owner.substr(digits + 1), static_cast<std::uint32_t>(std::strtoul(taken.owner.c_str(), nullptr, 10))};
+      other = {taken.owner.substr(digits + 1),
+               static_cast<std::uint32_t>(std::strtoul(taken.owner.c_str(), nullptr, 10))};
     }
     return held_by("the store " + options_.path, other);
   }
@@ -106,10 +107,11 @@ Result<void> SqliteStore::check_version() {
                 fmt::format("{} is the database of another program: name another file with --store", options_.path));
   }
   if (version != schema_version) {
-    return fail(ErrorCode::protocol,
-                fmt::format("the store {} has version {}, and this head knows version {}: start the head of the version "
-                            "that wrote it, or name another file with --store",
-                            options_.path, version, schema_version));
+    return fail(
+        ErrorCode::protocol,
+        fmt::format("the store {} has version {}, and this head knows version {}: start the head of the version "
+                    "that wrote it, or name another file with --store",
+                    options_.path, version, schema_version));
   }
   return boost::outcome_v2::success();
 }
@@ -121,9 +123,10 @@ Result<void> SqliteStore::open() {
   std::filesystem::permissions(options_.path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
                                ignored);
   // auto_vacuum must come before the first table. FULL also for setting up: a term is never given out again.
-  BOOST_OUTCOME_TRYV(db_->execute(fmt::format("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
-                                             "PRAGMA synchronous=FULL; PRAGMA journal_size_limit={}",
-                                             wal_bytes_kept)));
+  BOOST_OUTCOME_TRYV(
+      db_->execute(fmt::format("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+                               "PRAGMA synchronous=FULL; PRAGMA journal_size_limit={}",
+                               wal_bytes_kept)));
   BOOST_OUTCOME_TRYV(check_version());
   if (options_.pages_max > 0) {
     BOOST_OUTCOME_TRYV(db_->execute(fmt::format("PRAGMA max_page_count={}", options_.pages_max)));
@@ -162,7 +165,8 @@ void SqliteStore::release() {
 }
 
 Result<void> SqliteStore::check_held() const {
-  if (!statements_) return fail(ErrorCode::fenced, fmt::format("the store {} was given up by this head", options_.path));
+  if (!statements_)
+    return fail(ErrorCode::fenced, fmt::format("the store {} was given up by this head", options_.path));
   return boost::outcome_v2::success();
 }
 
@@ -228,10 +232,10 @@ Result<void> SqliteStore::keep(const std::string& hash, const Payload& content) 
 
 Result<void> SqliteStore::insert(LogId log, const Entry& entry) {
   BOOST_OUTCOME_TRY(number, next_number(log));
-  BOOST_OUTCOME_TRYV(statements_->insert
-                        .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(),
-                                  std::string_view(entry.bytes))
-                        .run());
+  BOOST_OUTCOME_TRYV(
+      statements_->insert
+          .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(), std::string_view(entry.bytes))
+          .run());
   std::int64_t position = 0;
   for (const Payload& attachment : entry.attachments) {
     const std::string hash = options_.content_hash(attachment.bytes());

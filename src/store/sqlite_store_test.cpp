@@ -19,8 +19,8 @@ using testing::HasSubstr;
 class Sqlite : public testing::Test {
  protected:
   std::unique_ptr<SqliteStore> open(std::uint64_t pages_max = 0) {
-    auto store = std::make_unique<SqliteStore>(
-        SqliteOptions{.path = path_, .content_hash = test_hash, .pages_max = pages_max});
+    auto store =
+        std::make_unique<SqliteStore>(SqliteOptions{.path = path_, .content_hash = test_hash, .pages_max = pages_max});
     EXPECT_EQ(problem(store->acquire(first_owner)), "");
     return store;
   }
@@ -159,7 +159,8 @@ TEST_F(Sqlite, ATornTailIsDroppedAndWhatReturnedIsKept) {
 TEST_F(Sqlite, ABrokenEntryIsAnErrorThatNamesTheFile) {
   ASSERT_EQ(problem(append(*open(), {{1, entry("aaa")}, {1, entry("bbb")}, {2, entry("c")}})), "");
   edit("UPDATE entries SET bytes = CAST('abb' AS BLOB) WHERE log = 1 AND number = 2");
-  EXPECT_THAT(why_not_replayed(1), AllOf(HasSubstr(path_), HasSubstr("an entry is damaged"), HasSubstr("bring a copy")));
+  EXPECT_THAT(why_not_replayed(1),
+              AllOf(HasSubstr(path_), HasSubstr("an entry is damaged"), HasSubstr("bring a copy")));
   EXPECT_EQ(read_log(*open(), 2), std::vector<Entry>{entry("c")});
 }
 

@@ -151,10 +151,12 @@ TEST_P(StoreConformance, ManySmallEntriesInOrder) {
   reopen();
   for (int log = 0; log < 2; ++log) {
     int expected = log;
-    ASSERT_EQ(problem(store_->replay(log, [&](Entry&& entry) {
-      EXPECT_EQ(entry.bytes, std::to_string(expected));
-      expected += 2;
-    })), "");
+    ASSERT_EQ(problem(store_->replay(log,
+                                     [&](Entry&& entry) {
+                                       EXPECT_EQ(entry.bytes, std::to_string(expected));
+                                       expected += 2;
+                                     })),
+              "");
     EXPECT_EQ(expected, batches * size + log);
   }
 }

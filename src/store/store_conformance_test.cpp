@@ -29,12 +29,10 @@ class SqliteWorld : public World {
 };
 
 INSTANTIATE_TEST_SUITE_P(Memory, StoreConformance, testing::Values([] { return std::make_unique<MemoryWorld>(); }));
-INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance, testing::Values([] {
-                           return std::make_unique<SqliteWorld>(Durability::always);
-                         }));
-INSTANTIATE_TEST_SUITE_P(SqliteInterval, StoreConformance, testing::Values([] {
-                           return std::make_unique<SqliteWorld>(Durability::interval);
-                         }));
+INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance,
+                         testing::Values([] { return std::make_unique<SqliteWorld>(Durability::always); }));
+INSTANTIATE_TEST_SUITE_P(SqliteInterval, StoreConformance,
+                         testing::Values([] { return std::make_unique<SqliteWorld>(Durability::interval); }));
 
 }  // namespace
 }  // namespace dc::store
