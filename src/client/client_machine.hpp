@@ -217,6 +217,7 @@ class ClientMachine {
   [[nodiscard]] std::string waiting_text() const;
   [[nodiscard]] std::vector<JobSequence> outstanding() const;
   [[nodiscard]] wire::Lane pool_lane() const { return config_.pool.value; }
+  [[nodiscard]] std::string quoted() const { return "pool '" + config_.name + "'"; }
   [[nodiscard]] UpdateNumber last_update() const { return updates_before_ + updates_.size(); }
   [[nodiscard]] Payload& update_payload(UpdateNumber number) { return updates_[number - updates_before_ - 1]; }
 

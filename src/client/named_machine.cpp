@@ -41,7 +41,7 @@ std::optional<ErrorInfo> ClientMachine::problem_of(const PoolOptions& options) c
   if (same_language && (own.language == Language::python || options.label == own.label)) return std::nullopt;
   ErrorInfo error;
   error.kind = ErrorKind::serialization;
-  error.message = "the pool " + config_.name + " runs the " + name_of(options.language) + " class " + options.label;
+  error.message = quoted() + " runs the " + name_of(options.language) + " class " + options.label;
   error.message += same_language ? ", not " + own.label + ": attach with that class, or take another name"
                                  : std::string(", and this program is written in ") + name_of(own.language) +
                                        ": attach from a program of that language, or take another name";
@@ -60,7 +60,7 @@ void ClientMachine::tell_differences(const PoolOptions& options) {
     text = "runs under Python " + options.python_version + ", this program under " + own.python_version +
            ": functions and classes that travel by value may not work";
   }
-  if (!text.empty()) effects_.reports.emplace_back(Note{"the pool " + config_.name + " " + text});
+  if (!text.empty()) effects_.reports.emplace_back(Note{quoted() + " " + text});
 }
 
 void ClientMachine::resume_named() {
@@ -104,7 +104,7 @@ void ClientMachine::on(wire::JobsRefused&& message) {
     deliver(*stream, sequence, {{}, message.error});
   }
   if (leaving_ && refused > 0) {
-    effects_.reports.emplace_back(Note{"the pool " + config_.name + " did not accept " + std::to_string(refused) +
+    effects_.reports.emplace_back(Note{quoted() + " did not accept " + std::to_string(refused) +
                                        (refused == 1 ? " job: " : " jobs: ") + message.error.message});
   }
 }
@@ -188,7 +188,7 @@ void ClientMachine::on(const wire::PoolLeft&) {
   if (link_ == Link::over) return;
   ErrorInfo error;
   error.kind = ErrorKind::pool_closed;
-  error.message = "this program has left the pool " + config_.name;
+  error.message = "this program has left " + quoted();
   end(std::move(error));
 }
 
@@ -204,7 +204,7 @@ void ClientMachine::tell_unaccepted(const ErrorInfo& why) {
   std::string text = std::to_string(jobs) + (jobs == 1 ? " job" : " jobs");
   if (updates > 0) text += " and " + std::to_string(updates) + (updates == 1 ? " update" : " updates");
   effects_.reports.emplace_back(
-      Note{"it is not known whether the pool " + config_.name + " has the last " + text + ": " + why.message});
+      Note{"it is not known whether " + quoted() + " has the last " + text + ": " + why.message});
 }
 
 }  // namespace dc::client

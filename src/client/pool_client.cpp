@@ -52,7 +52,7 @@ Failure forked_failure() {
 }
 
 Failure left_failure(const std::string& name) {
-  return {FailureKind::pool_closed, "this program has left the pool " + name + ": attach to it again", {}};
+  return {FailureKind::pool_closed, "this program has left pool '" + name + "': attach to it again", {}};
 }
 
 unsigned fork_generation_now() {
@@ -161,7 +161,7 @@ bool PoolClient::named() const { return !impl_->options.name.empty(); }
 std::optional<Failure> PoolClient::Impl::refusal() const {
   if (failure) return failure;
   if (open || options.name.empty()) return std::nullopt;
-  return Failure{FailureKind::invalid, "the pool " + options.name + " is not open so far: wait for it first", {}};
+  return Failure{FailureKind::invalid, "pool '" + options.name + "' is not open so far: wait for it first", {}};
 }
 
 Outcomes<std::unique_ptr<Stream>> PoolClient::open_stream() {
