@@ -304,8 +304,9 @@ std::string status(const std::string& address, std::uint16_t port, nb::bytes pas
 
 NB_MODULE(_client, module) {
   nb::set_leak_warnings(false);
-  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots))
-      .def("__len__", [](const Buffer& buffer) { return buffer.payload.size(); });
+  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots)).def("__len__", [](const Buffer& buffer) {
+    return buffer.payload.size();
+  });
   nb::class_<PyStream>(module, "Stream")
       .def("submit", &PyStream::submit, nb::arg("parts"), nb::arg("key") = "")
       .def("submit_many", &PyStream::submit_many, nb::arg("items"), nb::arg("keys") = std::vector<std::string>())

@@ -152,14 +152,15 @@ class Pool {
     static_assert(detail::accepts<Parameters, const Arguments&...>, "run does not take these arguments");
     auto promise = std::make_shared<std::promise<Result>>();
     auto future = promise->get_future();
-    pool_->submit(detail::pack_tuple(Parameters(arguments...)), std::move(key), [promise](detail::RawOutcome&& outcome) {
-      try {
-        if (outcome.error) std::rethrow_exception(outcome.error);
-        promise->set_value(detail::decode_result<Worker>(outcome.data, outcome.size));
-      } catch (...) {
-        promise->set_exception(std::current_exception());
-      }
-    });
+    pool_->submit(detail::pack_tuple(Parameters(arguments...)), std::move(key),
+                  [promise](detail::RawOutcome&& outcome) {
+                    try {
+                      if (outcome.error) std::rethrow_exception(outcome.error);
+                      promise->set_value(detail::decode_result<Worker>(outcome.data, outcome.size));
+                    } catch (...) {
+                      promise->set_exception(std::current_exception());
+                    }
+                  });
     return future;
   }
 

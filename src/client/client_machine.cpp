@@ -240,7 +240,8 @@ void ClientMachine::send_updates_after(UpdateNumber known) {
     send(wire::AddUpdate{config_.pool, updates_applied_, {}}, pool_lane());
     known = std::max(known, updates_applied_);
   }
-  for (UpdateNumber number = std::max(known, updates_before_) + 1; number <= last_update(); ++number) send_update(number);
+  for (UpdateNumber number = std::max(known, updates_before_) + 1; number <= last_update(); ++number)
+    send_update(number);
 }
 
 /// Jobs that the head has lost. In the pool's lane whatever their size, so that PoolResumed comes after them.
@@ -370,8 +371,7 @@ std::vector<JobSequence> ClientMachine::outstanding() const {
 // --- Waiting for workers ----------------------------------------------------------------------------------------
 
 void ClientMachine::watch_for_workers(TimePoint now) {
-  const bool wants =
-      !sent_.empty() || !waiting_.empty() || wanted_ > 0 || !accepted_.empty() || earlier_.credit > 0;
+  const bool wants = !sent_.empty() || !waiting_.empty() || wanted_ > 0 || !accepted_.empty() || earlier_.credit > 0;
   if (link_ != Link::ready || state_.workers > 0 || !wants) {
     waiting_deadline_ = never;
     waiting_text_.clear();

@@ -159,8 +159,8 @@ void ClientMachine::read_earlier(bool in_order) {
 void ClientMachine::ask_for_earlier() {
   const std::uint32_t open = earlier_.credit + earlier_.in_hand;
   if (earlier_.unasked == 0 || leaving_ || open + credit_step > limits::earlier_outcomes_open) return;
-  const auto count = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(limits::earlier_outcomes_open - open, earlier_.unasked));
+  const auto count =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(limits::earlier_outcomes_open - open, earlier_.unasked));
   earlier_.unasked -= count;
   earlier_.credit += count;
   send(wire::WantOutcomes{config_.pool, count, earlier_.in_order});

@@ -113,8 +113,7 @@ class Stream final : public RawStream {
   }
   std::vector<RawOutcome> take(std::chrono::nanoseconds timeout, std::size_t max) override {
     std::vector<RawOutcome> outcomes;
-    for (auto& completed : value_or_raise(stream_->take(max, timeout)))
-      outcomes.push_back(raw(std::move(completed)));
+    for (auto& completed : value_or_raise(stream_->take(max, timeout))) outcomes.push_back(raw(std::move(completed)));
     return outcomes;
   }
   [[nodiscard]] std::size_t in_flight() const override { return stream_->in_flight(); }
