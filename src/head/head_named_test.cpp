@@ -17,7 +17,8 @@ class NamedStory : public Story {
   /// A new head on what the journal has; sessions 1 and 2 are opened again by the test.
   void restart() {
     machine.~HeadMachine();
-    new (&machine) HeadMachine(HeadFacts{77, 1, 8899, "head", "127.0.0.1", true, "a test"}, now);
+    new (&machine)
+        HeadMachine(HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test"}, now);
     effects.clear();
     waiting.clear();
     last_seen = 0;
