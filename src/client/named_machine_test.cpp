@@ -188,6 +188,7 @@ TEST(NamedMachine, EarlierOutcomesComeOnlyAgainstCredit) {
   constexpr std::uint64_t left = 600;
   NamedClient client;
   client.open_named(left, 0, left);
+  client.look();
   EXPECT_THAT(client.sent, IsEmpty());
   client.machine.read_earlier(false);
   client.look();
