@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from distributed_computing import _client, _options
+from distributed_computing import _client, _options, _output
 from distributed_computing._futures import Futures
 from distributed_computing._items import arguments
 from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
@@ -122,7 +122,7 @@ class Pool:
             (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
             spec=make_spec(worker_class, args, kwargs),
-            on_output=_show_output if show_output else None,
+            on_output=_output.show_output if show_output else None,
             name="" if name is None else checked_name(name),
             steal=bool(steal),
         )
@@ -163,7 +163,7 @@ class Pool:
             (server_address, server_port, password, fingerprint, connect_timeout),
             options={"python_version": _PYTHON_VERSION},
             spec=[b""],
-            on_output=_show_output,
+            on_output=_output.show_output,
             name=checked_name(name),
             attach_only=True,
             steal=bool(steal),
@@ -185,13 +185,13 @@ class Pool:
             password=_options.password_bytes(password),
             connect_timeout=float(timeout),
             fingerprint=_options.fingerprint(fingerprint),
-            on_notice=_show_notice,
+            on_notice=_output.show_notice,
             **options,
         )
         try:
             self._client.wait_open(_FOREVER)
         except BaseException:
-            self._end()
+            self._finish("end")
             raise
         self._label = self._client.opened()[0] or label
 
@@ -337,10 +337,7 @@ class Pool:
     def close(self) -> None:
         """Close the pool: running jobs are aborted, its slots are free for others. A named pool is ended for good, with all
         that it keeps. May be called again."""
-        self._closed = True
-        if self._client is not None:
-            self._client.close()
-        self._forget_futures()
+        self._finish("close")
 
     def detach(self) -> None:
         """Leave a named pool, which goes on without this program.
@@ -350,21 +347,17 @@ class Pool:
         counts as delivered; all else is there for whoever attaches next.
         """
         self._check_named("left")
-        self._end()
+        self._finish("end")
 
-    def _end(self) -> None:
-        """Leave a named pool, close another one."""
+    def _finish(self, how: str) -> None:
+        """``"close"`` the pool, or ``"end"`` this program's part: that leaves a named pool and closes another one."""
         self._closed = True
         try:
             if self._client is not None:
-                self._client.end()
+                getattr(self._client, how)()
         finally:
-            self._forget_futures()
-
-    def _forget_futures(self) -> None:
-        futures = getattr(self, "_futures", None)
-        if futures is not None:
-            futures.join()
+            if getattr(self, "_futures", None) is not None:
+                self._futures.join()
 
     def __enter__(self) -> Pool:
         self._check_open()
@@ -374,7 +367,7 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if not self._closed:
-            self._end()
+            self._finish("end")
 
     def __del__(self) -> None:
         client = getattr(self, "_client", None)
@@ -404,13 +397,3 @@ class Pool:
             self._check_open()
             self._earlier = self._client.read_earlier(ordered) or self._earlier
             return self._earlier
-
-
-def _show_notice(text: str) -> None:
-    print(f"distributed-computing: {text}", file=sys.stderr, flush=True)
-
-
-def _show_output(host: str, slot: int, lines: list[str]) -> None:
-    text = "".join(f"[{host}/{slot}] {line}\n" for line in lines)
-    sys.stderr.write(text)
-    sys.stderr.flush()
