@@ -442,7 +442,19 @@ void HeadMachine::deliver_earlier(PoolId id, NamedPool& named, Effects& out) {
   for (auto next = named.next_earlier(); next != named.records.end(); next = named.next_earlier()) {
     --named.credit;
     named.ready.erase(next->first);
-    deliver(id, next->first, next->second, out);
+    if (!named.in_order) {
+      deliver(id, next->first, next->second, out);
+      continue;
+    }
+    // All in one lane, where neither errors nor small values overtake what was submitted before.
+    const auto& [sequence, record] = *next;
+    next->second.sent = true;
+    const StoredOutcome& outcome = *record.outcome;
+    if (outcome.error) {
+      send_to_client(id, wire::JobError{id, sequence, *outcome.error, outcome.payload}, id.value, out);
+    } else {
+      send_to_client(id, wire::JobValues{id, {{sequence, outcome.payload}}}, id.value, out);
+    }
   }
 }
 
