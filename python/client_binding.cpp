@@ -49,7 +49,9 @@ const char* class_of(const Failure& failure) {
     case FailureKind::too_large:
       return "PayloadTooLarge";
     case FailureKind::pool_failed:
-      return failure.info.kind == dc::ErrorKind::worker_init_error ? "WorkerInitError" : "PoolClosed";
+      return failure.info.kind == dc::ErrorKind::worker_init_error ? "WorkerInitError"
+             : failure.info.kind == dc::ErrorKind::no_device       ? "NoSuitableDevice"
+                                                                   : "PoolClosed";
     case FailureKind::invalid:
       return "PoolClosed";
   }
@@ -220,6 +222,10 @@ dc::PoolOptions pool_options(nb::dict given) {
       options.min_workers = nb::cast<std::uint32_t>(value);
     else if (name == "min_gpu_memory_mib")
       options.min_gpu_memory_mib = nb::cast<std::uint64_t>(value);
+    else if (name == "device")
+      options.device = static_cast<dc::DeviceWish>(nb::cast<std::uint8_t>(value));
+    else if (name == "gpus_per_worker")
+      options.gpus_per_worker = nb::cast<std::uint32_t>(value);
     else
       throw nb::type_error(("unknown pool option " + name).c_str());
   }

@@ -2,10 +2,41 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace dc {
+
+/// What a worker needs.
+enum class Device : std::uint8_t {
+  any = 0,
+  gpu = 1,
+  cpu = 2,  ///< a slot without a GPU
+};
+
+/// GPU memory: a whole number of MiB, or a text such as "12GB" (12 * 10^9 bytes), "12GiB" or "512MB", rounded up to
+/// MiB. Anything else throws std::invalid_argument.
+class GpuMemory {
+ public:
+  GpuMemory() = default;
+  template <std::integral Integer>
+  GpuMemory(Integer mebibytes) : mebibytes_(static_cast<std::uint64_t>(mebibytes)) {
+    if constexpr (std::signed_integral<Integer>) {
+      if (mebibytes < 0) throw std::invalid_argument("min_gpu_memory_required must be 0 MiB or more");
+    }
+  }
+  GpuMemory(const char* text) : GpuMemory(std::string_view(text)) {}
+  GpuMemory(const std::string& text) : GpuMemory(std::string_view(text)) {}
+  GpuMemory(std::string_view text);
+
+  [[nodiscard]] std::uint64_t mebibytes() const { return mebibytes_; }
+
+ private:
+  std::uint64_t mebibytes_ = 0;
+};
 
 /// First argument of Pool's constructor; use designated initialisers: Pool<Worker>({.password = "123456"}).
 struct PoolSettings {
@@ -13,14 +44,18 @@ struct PoolSettings {
   std::string address = "localhost";  ///< of the head: a name or a number
   std::uint16_t port = 8899;          ///< of the head
   /// Of the head's key, as the head shows it ("sha256:…"); empty: the key that was seen first at this address.
-  std::string fingerprint;
-  double weight = 1.0;                                ///< share of the slots beside other pools, relative to theirs
-  std::chrono::milliseconds job_timeout{0};           ///< a job may run so long; 0: no limit
-  std::chrono::milliseconds init_timeout{0};          ///< the constructor may take so long; 0: no limit
-  std::chrono::milliseconds update_timeout{0};        ///< handle_update may take so long; 0: no limit
-  std::uint32_t max_retries = 3;                      ///< workers that may die with a job until it ends in WorkerDied
-  std::uint32_t min_workers = 0;                      ///< workers to keep even while there are no jobs
-  std::uint64_t min_gpu_memory_mib = 0;               ///< GPU memory that a worker needs; 0: any slot will do
+  std::string fingerprint = {};
+  double weight = 1.0;                          ///< share of the slots beside other pools, relative to theirs
+  std::chrono::milliseconds job_timeout{0};     ///< a job may run so long; 0: no limit
+  std::chrono::milliseconds init_timeout{0};    ///< the constructor may take so long; 0: no limit
+  std::chrono::milliseconds update_timeout{0};  ///< handle_update may take so long; 0: no limit
+  std::uint32_t max_retries = 3;                ///< workers that may die with a job until it ends in WorkerDied
+  std::uint32_t min_workers = 0;                ///< workers to keep even while there are no jobs
+  /// GPU memory that a worker needs, in MiB or as a text such as "12GB"; 0: any slot will do. Smaller GPUs are not
+  /// used, nor one with less free.
+  GpuMemory min_gpu_memory_required = 0;
+  Device device = Device::any;                        ///< what kind of slot a worker needs
+  std::uint32_t gpus_per_worker = 1;                  ///< so many different GPUs of one node make up a worker
   bool keep_updates_history = true;                   ///< workers that start later first get all earlier updates
   bool retry_exceptions = false;                      ///< a job whose run threw is tried again, under max_retries
   bool show_output = false;                           ///< show on stderr what the workers print

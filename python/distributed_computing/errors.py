@@ -68,6 +68,10 @@ class WorkerInitError(_Located):
     """The worker class could not be constructed on any slot."""
 
 
+class NoSuitableDevice(_Located):
+    """No device of the cluster can ever meet what the pool asks for; the message lists the devices."""
+
+
 class PoolClosed(_Located):
     """The pool is closed: by this program, or because it failed."""
 
@@ -93,6 +97,7 @@ _KINDS = {
     4: PoolClosed,
     5: PayloadTooLarge,
     6: SerializationError,
+    7: NoSuitableDevice,
 }
 
 

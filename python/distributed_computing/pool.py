@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import re
 import sys
 import threading
 import time
@@ -12,7 +11,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from distributed_computing import _client
+from distributed_computing import _client, _options
 from distributed_computing._items import arguments
 from distributed_computing._payload import dumps, loads
 from distributed_computing._spec import make_spec
@@ -22,53 +21,6 @@ from distributed_computing.iterators import ResultIterator, pickled_item
 DEFAULT_PORT = 8899
 _FOREVER = 1e10
 _MAP_WINDOW = 8192
-
-
-def _milliseconds(name: str, seconds: float | None) -> int:
-    if seconds is None:
-        return 0
-    if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool):
-        raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
-    if not 0 < seconds < 1e9:
-        raise ValueError(f"{name} must be above 0 seconds, not {seconds}: None means no limit")
-    return max(1, round(seconds * 1000))
-
-
-def _count(name: str, value: Any, lowest: int, highest: int = 2**32 - 1) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
-    if not lowest <= value <= highest:
-        raise ValueError(f"{name} must be between {lowest} and {highest}, not {value}")
-    return int(value)
-
-
-def _mebibytes(value: Any) -> int:
-    if value is None:
-        return 0
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(K|M|G|T)i?B\s*", value, re.IGNORECASE)
-        if not match:
-            raise ValueError(f"min_gpu_memory_required must be MiB or a text such as '12GB', not {value!r}")
-        return round(float(match[1]) * {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}[match[2].upper()])
-    return _count("min_gpu_memory_required", value, 0)
-
-
-def _fingerprint(text: str | None) -> str:
-    if text is None:
-        return ""
-    if not isinstance(text, str) or not re.fullmatch(r"sha256:[A-Za-z0-9_-]{43}", text):
-        raise ValueError(f"fingerprint must be 'sha256:' and 43 characters, as the head shows it, not {text!r}")
-    return text
-
-
-def password_bytes(password: Any) -> bytes:
-    """Return the password as bytes; raises TypeError or ValueError with what is wrong."""
-    if not isinstance(password, (str, bytes)):
-        raise TypeError(f"password must be a string, not {type(password).__name__}")
-    encoded = password.encode() if isinstance(password, str) else password
-    if not encoded:
-        raise ValueError("the password is empty: give the one that the head shows when it starts")
-    return encoded
 
 
 class Pool:
@@ -84,8 +36,11 @@ class Pool:
         server_port: its port.
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
-        min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``.
+        min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
+            ``"512MB"``. Smaller GPUs are not used, nor one on which less is free.
         min_workers: workers to keep even while there are no jobs.
+        device: what a worker needs: ``"gpu"``, ``"cpu"`` for a slot without a GPU, or ``"any"``.
+        gpus_per_worker: so many different GPUs of one node make up a worker.
         weight: share of the slots beside other pools, relative to theirs.
         max_retries: how many workers may die with a job until it ends in WorkerDied.
         init_timeout: seconds that the constructor may take. None: no limit.
@@ -114,6 +69,8 @@ class Pool:
         min_gpu_memory_required: int | str | None = None,
         min_workers: int = 0,
         *,
+        device: str = "any",
+        gpus_per_worker: int = 1,
         weight: float = 1.0,
         max_retries: int = 3,
         init_timeout: float | None = None,
@@ -139,15 +96,15 @@ class Pool:
             "label": worker_class.__qualname__,
             "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
             "weight": float(weight),
-            "max_retries": _count("max_retries", max_retries, 0),
-            "job_timeout_ms": _milliseconds("job_timeout", job_timeout),
-            "init_timeout_ms": _milliseconds("init_timeout", init_timeout),
-            "update_timeout_ms": _milliseconds("update_timeout", update_timeout),
+            "max_retries": _options.count("max_retries", max_retries, 0),
+            "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
+            "init_timeout_ms": _options.milliseconds("init_timeout", init_timeout),
+            "update_timeout_ms": _options.milliseconds("update_timeout", update_timeout),
             "keep_updates_history": bool(keep_updates_history),
             "retry_exceptions": bool(retry_exceptions),
             "forward_output": bool(show_output),
-            "min_workers": _count("min_workers", min_workers, 0),
-            "min_gpu_memory_mib": _mebibytes(min_gpu_memory_required),
+            "min_workers": _options.count("min_workers", min_workers, 0),
+            **_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
         }
         self._label = worker_class.__qualname__
         self._where = f"{server_address}:{server_port}"
@@ -155,12 +112,12 @@ class Pool:
         self._futures: _Futures | None = None
         self._client = _client.PoolClient(
             address=server_address,
-            port=_count("server_port", server_port, 1, 65535),
-            password=password_bytes(password),
+            port=_options.count("server_port", server_port, 1, 65535),
+            password=_options.password_bytes(password),
             options=options,
             spec=make_spec(worker_class, args, kwargs),
             connect_timeout=float(connect_timeout),
-            fingerprint=_fingerprint(fingerprint),
+            fingerprint=_options.fingerprint(fingerprint),
             on_notice=_show_notice,
             on_output=_show_output if show_output else None,
         )
@@ -262,10 +219,11 @@ class Pool:
         Raises:
             TimeoutError: fewer workers after that time; the message says how many there are.
             WorkerInitError: the class cannot be constructed.
+            NoSuitableDevice: no device of the cluster can ever meet what the pool asks for.
         """
         self._check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._client.want_workers(_count("count", count, 0))
+        self._client.want_workers(_options.count("count", count, 0))
         while (workers := self._client.state()[0]) < count:
             left = 0.5 if deadline is None else deadline - time.monotonic()
             if left <= 0:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from distributed_computing import _paths
+from distributed_computing._options import password_bytes
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
-from distributed_computing.pool import DEFAULT_PORT, password_bytes
+from distributed_computing.pool import DEFAULT_PORT
 
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 70.0

@@ -197,5 +197,35 @@ TEST_F(PoolTest, OpeningSaysWhatIsWrong) {
   EXPECT_THROW(Pool<EchoOne>{nobody}, HeadUnreachable);
 }
 
+TEST_F(PoolTest, WhatIsAskedOfDevicesIsCheckedBeforeAnythingIsSent) {
+  PoolSettings wrong = settings();
+  wrong.device = Device::cpu;
+  wrong.min_gpu_memory_required = "12GB";
+  try {
+    Pool<EchoOne> pool(wrong);
+    ADD_FAILURE();
+  } catch (const std::invalid_argument& error) {
+    EXPECT_STREQ(error.what(), "device is cpu, and min_gpu_memory_required asks for GPU memory: leave one of them out");
+  }
+  wrong = settings();
+  wrong.gpus_per_worker = 0;
+  EXPECT_THROW(Pool<EchoOne>{wrong}, std::invalid_argument);
+  EXPECT_EQ(head.opened, 0U);
+}
+
+TEST_F(PoolTest, APoolForWhichThereIsNoDeviceSaysSo) {
+  head.withhold = true;
+  Pool<EchoOne> pool(settings());
+  auto waiting = pool.submit(1);
+  while (head.submitted < 1) std::this_thread::yield();
+  ErrorInfo error;
+  error.kind = ErrorKind::no_device;
+  error.message = "no device of the cluster can be used: …";
+  head.send([&](PoolId id) { return wire::PoolFailed{id, error}; });
+  EXPECT_THROW(waiting.get(), NoSuitableDevice);
+  EXPECT_THROW(pool.map(std::vector{2}), NoSuitableDevice);
+  EXPECT_THROW(pool.wait_for_workers(1), NoSuitableDevice);
+}
+
 }  // namespace
 }  // namespace dc

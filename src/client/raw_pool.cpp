@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "client/pool_client.hpp"
+#include "core/device_wish.hpp"
 #include "distributed_computing/detail/raw_pool.hpp"
 #include "distributed_computing/detail/worker_entry.hpp"
 #include "distributed_computing/errors.hpp"
@@ -52,6 +53,18 @@ std::exception_ptr exception_of(const ErrorInfo& info) {
       return std::make_exception_ptr(NoSuitableDevice(info.message, details));
   }
   return std::make_exception_ptr(JobError(info.message, details));
+}
+
+DeviceWish wish_of(Device device) {
+  switch (device) {
+    case Device::any:
+      return DeviceWish::any;
+    case Device::gpu:
+      return DeviceWish::gpu;
+    case Device::cpu:
+      return DeviceWish::cpu;
+  }
+  return DeviceWish::any;
 }
 
 [[noreturn]] void raise(const Failure& failure) {
@@ -225,7 +238,11 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   options.pool.update_timeout = settings.update_timeout;
   options.pool.max_retries = settings.max_retries;
   options.pool.min_workers = settings.min_workers;
-  options.pool.min_gpu_memory_mib = settings.min_gpu_memory_mib;
+  options.pool.min_gpu_memory_mib = settings.min_gpu_memory_required.mebibytes();
+  options.pool.device = wish_of(settings.device);
+  options.pool.gpus_per_worker = settings.gpus_per_worker;
+  if (const std::string problem = problem_of_devices(options.pool); !problem.empty())
+    throw std::invalid_argument(problem);
   options.pool.keep_updates_history = settings.keep_updates_history;
   options.pool.retry_exceptions = settings.retry_exceptions;
   options.pool.forward_output = settings.show_output;

@@ -61,9 +61,9 @@ enum class DeviceWish : std::uint8_t { any = 0, gpu = 1, cpu = 2 };
 /// Everything about a pool that head and node must know. Durations are whole milliseconds on the wire; 0 = no limit.
 struct PoolOptions {
   Language language = Language::python;
-  std::string label;           ///< class name, for people
-  std::string python_version;  ///< "3.11": the client's; empty for C++
-  std::string program_hash;    ///< SHA-256 (hex) of the executable of a C++ pool; empty for Python
+  std::string label = {};           ///< class name, for people
+  std::string python_version = {};  ///< "3.11": the client's; empty for C++
+  std::string program_hash = {};    ///< SHA-256 (hex) of the executable of a C++ pool; empty for Python
   double weight = 1.0;
   std::uint32_t max_retries = limits::max_retries_default;  ///< dead workers until a job is given up
   std::chrono::milliseconds job_timeout{0};
@@ -84,9 +84,9 @@ struct SlotInfo {
   std::uint32_t slot{};
   std::string device;                ///< for people: "cpu", or a GPU's name and UUID
   std::uint64_t gpu_memory_mib = 0;  ///< of the whole device; 0: no GPU
-  std::string gpu;                   ///< the device's UUID; slots that share a device have the same; empty: a CPU slot
+  std::string gpu = {};              ///< the device's UUID; slots that share a device have the same; empty: a CPU slot
   std::uint64_t gpu_memory_free_mib = 0;  ///< when no worker of this slot used it
-  std::string trouble;  ///< why no worker can start here now (who holds it, lost, …); empty: one can
+  std::string trouble = {};  ///< why no worker can start here now (who holds it, lost, …); empty: one can
   bool operator==(const SlotInfo&) const = default;
 };
 
@@ -115,8 +115,8 @@ struct WorkerReport {
   bool ready = false;  ///< constructed
   std::uint32_t pid{};
   UpdateNumber updates_applied{};
-  std::vector<Attempt> held;              ///< handed over and not finished, oldest first; the first may be running
-  std::vector<std::uint32_t> more_slots;  ///< the further ones of a worker of several GPUs
+  std::vector<Attempt> held;                   ///< handed over and not finished, oldest first; the first may be running
+  std::vector<std::uint32_t> more_slots = {};  ///< the further ones of a worker of several GPUs
   bool operator==(const WorkerReport&) const = default;
 };
 

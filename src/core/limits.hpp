@@ -81,6 +81,16 @@ inline constexpr std::size_t prefetch_bytes_max = std::size_t{1} << 20;
 /// A worker that was idle for this long may be given up to another pool that has work.
 inline constexpr auto lend_after = 500ms;
 
+// --- Devices ----------------------------------------------------------------------------------------------------
+/// A pool with work for which no present device is large enough, or of the right kind, ends after this.
+inline constexpr auto no_device_after = 3s;
+static_assert(no_device_after > recovery_hold, "nodes of a restarted head are heard first");
+/// A pool's client is told again why slots wait when the reason has changed, and not more often than this.
+inline constexpr auto waiting_notice_pause = 10s;
+inline constexpr std::size_t waiting_slots_named_max = 8;  ///< in one such notice
+inline constexpr std::size_t nodes_listed_max = 100;       ///< in the error of a pool for which there is no device
+inline constexpr std::uint32_t gpus_per_worker_max = 64;
+
 // --- Workers ----------------------------------------------------------------------------------------------------
 /// Jobs in a worker's hands at once: size of the claim table in the shared page. A power of two.
 inline constexpr std::size_t claims = 2048;

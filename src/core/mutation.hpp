@@ -17,5 +17,7 @@ inline constexpr bool no_update_barrier = DC_MUTATION == 6;       ///< a job doe
 inline constexpr bool acknowledge_early = DC_MUTATION == 7;       ///< a node forgets a result before the client has it
 inline constexpr bool no_recovery_hold = DC_MUTATION == 8;        ///< a restarted head gives out jobs that nodes run
 inline constexpr bool keep_outdated_workers = DC_MUTATION == 9;   ///< workers that missed an update go on
+inline constexpr bool ignore_trouble = DC_MUTATION == 10;         ///< workers start where the node says they cannot
+inline constexpr bool share_a_gpu = DC_MUTATION == 11;            ///< the GPUs of one worker are not different ones
 
 }  // namespace dc::mutation

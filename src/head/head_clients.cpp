@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/device_wish.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -33,6 +34,7 @@ std::string problem_of(const PoolOptions& options) {
   if (std::string problem = problem_of("job_timeout", options.job_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("init_timeout", options.init_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("update_timeout", options.update_timeout); !problem.empty()) return problem;
+  if (std::string problem = problem_of_devices(options); !problem.empty()) return problem;
   const bool cpp = options.language == Language::cpp;
   // The nodes use the hash as the name of a file.
   if (cpp ? !is_hash(options.program_hash) : !options.program_hash.empty())

@@ -92,8 +92,10 @@ void HeadMachine::carry_out(scheduler::SendUpdate& command, Effects& out) {
 }
 
 void HeadMachine::carry_out(scheduler::StartWorker& command, Effects& out) {
-  places_[command.worker] = {command.node, command.slot, command.pool};
-  send_to_node(command.node, wire::StartWorker{command.worker, command.pool, command.slot, command.skip_updates},
+  places_[command.worker] = {command.node, command.slot, command.pool, command.more_slots};
+  send_to_node(command.node,
+               wire::StartWorker{command.worker, command.pool, command.slot, command.skip_updates,
+                                 std::move(command.more_slots)},
                command.pool.value, out);
 }
 

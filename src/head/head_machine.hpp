@@ -87,15 +87,17 @@ class HeadMachine {
     SessionId session;
     bool reported = false;  ///< its NodeState is here. Nothing is sent to it, or heard of it, before that
     PeerInfo peer;
-    std::set<std::string> programs;  ///< executables that it has or is being sent
-    std::set<std::string> wanted;    ///< that it asked for before their client was back
-    TimePoint forget_at = never;     ///< no session: forgotten then
+    std::set<std::string> programs;             ///< executables that it has or is being sent
+    std::set<std::string> wanted;               ///< that it asked for before their client was back
+    std::map<std::uint32_t, std::string> gpus;  ///< of each slot; empty text: none. They never change
+    TimePoint forget_at = never;                ///< no session: forgotten then
   };
   /// Where a worker is.
   struct Place {
     NodeId node;
     std::uint32_t slot{};
     PoolId pool;
+    std::vector<std::uint32_t> more_slots;
   };
   struct PoolInfo {
     ClientId client;
@@ -109,6 +111,7 @@ class HeadMachine {
   };
 
   [[nodiscard]] std::string contradiction(NodeId node, const wire::NodeState& report) const;
+  [[nodiscard]] std::string contradiction(NodeId node, const wire::SlotsChanged& report) const;
   // Messages of clients.
   void on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::Program&& message, TimePoint now, Effects& out);
@@ -129,6 +132,7 @@ class HeadMachine {
   void on(SessionId session, wire::JobsRecalled&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::UpdatesApplied&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::NodeLeaving&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::SlotsChanged&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::OutputLines&& message, TimePoint now, Effects& out);
   // Messages of anybody.
   void on(SessionId session, wire::StatusRequest&& message, TimePoint now, Effects& out);

@@ -15,14 +15,37 @@ std::string HeadMachine::contradiction(NodeId node, const wire::NodeState& repor
   }
   std::set<WorkerId> workers;
   for (const WorkerReport& worker : report.workers) {
-    if (free_slots.erase(worker.slot) == 0)
-      return fmt::format("NodeState with no free slot {} for a worker", worker.slot);
+    std::vector<std::uint32_t> slots = worker.more_slots;
+    slots.push_back(worker.slot);
+    for (const std::uint32_t slot : slots) {
+      if (free_slots.erase(slot) == 0) return fmt::format("NodeState with no free slot {} for a worker", slot);
+    }
     if (!workers.insert(worker.worker).second) return "NodeState with one worker twice";
     const auto place = places_.find(worker.worker);
-    const bool elsewhere = place != places_.end() && place->second.node != node;
+    const bool known = place != places_.end();
+    if (known && place->second.node == node &&
+        (place->second.slot != worker.slot || place->second.more_slots != worker.more_slots))
+      return "NodeState with a worker on other slots than it was given";
+    const bool elsewhere = known && place->second.node != node;
     if (elsewhere || !scheduler_.may_exist(worker.worker)) return "NodeState with a worker that is not its own";
   }
   return {};
+}
+
+std::string HeadMachine::contradiction(NodeId node, const wire::SlotsChanged& report) const {
+  const auto& gpus = nodes_.at(node).gpus;
+  for (const SlotInfo& slot : report.slots) {
+    const auto known = gpus.find(slot.slot);
+    if (known == gpus.end()) return fmt::format("SlotsChanged with slot {}, which it does not have", slot.slot);
+    if (known->second != slot.gpu) return fmt::format("SlotsChanged with another device for slot {}", slot.slot);
+  }
+  return {};
+}
+
+void HeadMachine::on(SessionId session, wire::SlotsChanged&& message, TimePoint now, Effects& out) {
+  const NodeId id = node_of(session);
+  if (const std::string wrong = contradiction(id, message); !wrong.empty()) return refuse(session, wrong, out);
+  tell(scheduler::SlotsChanged{id, std::move(message.slots)}, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out) {
@@ -32,12 +55,15 @@ void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now
   node.reported = true;
   node.programs = {message.programs.begin(), message.programs.end()};
   node.wanted.clear();
+  node.gpus.clear();
+  for (const SlotInfo& slot : message.slots) node.gpus[slot.slot] = slot.gpu;
   out.emplace_back(Log{fmt::format("node {} (pid {}) has joined with {} slot{}", node.peer.host, node.peer.pid,
                                    message.slots.size(), message.slots.size() == 1 ? "" : "s")});
   scheduler::NodeJoined event{id, node.peer.host, std::move(message.slots), {}, {}};
   for (wire::HeldPool& held : message.pools) event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
   std::erase_if(places_, [&](const auto& place) { return place.second.node == id; });
-  for (const WorkerReport& worker : message.workers) places_[worker.worker] = {id, worker.slot, worker.pool};
+  for (const WorkerReport& worker : message.workers)
+    places_[worker.worker] = {id, worker.slot, worker.pool, worker.more_slots};
   event.workers = std::move(message.workers);
   tell(std::move(event), now, out);
 }

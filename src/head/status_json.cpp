@@ -1,11 +1,14 @@
 // The JSON of `distributed-computing status --json`:
 //   head:  pid, host, address, port, version, epoch, uptime_s
 //   nodes: [id, host, pid, address, connected, leaving,
-//           slots: [slot, device, state (free|starting|idle|busy|stopping|waiting_to_retry), pool, worker_pid,
-//           jobs_done]]
-//   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
-//           jobs_running, jobs_done, jobs_rerun, updates]
-// Ids are hexadecimal strings; `pool` and `worker_pid` are null where a slot has no worker.
+//           slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble,
+//           state (free|starting|idle|busy|stopping|waiting_to_retry|blocked), pool, worker, worker_pid, jobs_done]]
+//   pools: [id, label, client: {host, pid, connected}, weight, gpus_per_worker, workers, starting, slots_eligible,
+//           slots_set_aside, waits_for, jobs_queued, jobs_running, jobs_done, jobs_rerun, updates]
+// Ids are hexadecimal strings. `gpu` is the device's UUID, null for a CPU slot; the memory is of the whole device, and
+// free as of when no worker of the slot used it. `trouble` says why no worker can start there, or is null. `pool`,
+// `worker` and `worker_pid` are null where a slot has no worker; a worker of several GPUs stands in all its slots.
+// `waits_for` says why slots that the pool could use stand empty, or is null.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -32,15 +35,32 @@ const char* name_of(scheduler::SlotState state) {
       return "stopping";
     case scheduler::SlotState::waiting_to_retry:
       return "waiting_to_retry";
+    case scheduler::SlotState::blocked:
+      return "blocked";
   }
   return "?";
 }
 
+nlohmann::json text_or_null(const std::string& text) {
+  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
+}
+
 nlohmann::json slot_json(const scheduler::SlotStatus& slot) {
-  nlohmann::json json{{"slot", slot.slot}, {"device", slot.device}, {"state", name_of(slot.state)},
-                      {"pool", nullptr},   {"worker_pid", nullptr}, {"jobs_done", slot.jobs_done}};
+  const SlotInfo& info = slot.info;
+  nlohmann::json json{{"slot", slot.slot},
+                      {"device", info.device},
+                      {"gpu", text_or_null(info.gpu)},
+                      {"gpu_memory_mib", info.gpu_memory_mib},
+                      {"gpu_memory_free_mib", info.gpu_memory_free_mib},
+                      {"trouble", text_or_null(info.trouble)},
+                      {"state", name_of(slot.state)},
+                      {"pool", nullptr},
+                      {"worker", nullptr},
+                      {"worker_pid", nullptr},
+                      {"jobs_done", slot.jobs_done}};
   if (slot.worker.value != 0) {
     json["pool"] = hex(slot.pool.value);
+    json["worker"] = hex(slot.worker.value);
     if (slot.pid != 0) json["worker_pid"] = slot.pid;
   }
   return json;
@@ -81,9 +101,12 @@ std::string HeadMachine::status_json(TimePoint now) const {
                              {"label", pool.label},
                              {"client", {{"host", client.host}, {"pid", client.pid}, {"connected", connected}}},
                              {"weight", pool.weight},
+                             {"gpus_per_worker", pool.gpus_per_worker},
                              {"workers", pool.workers_ready},
                              {"starting", pool.workers_starting},
+                             {"slots_eligible", pool.slots_eligible},
                              {"slots_set_aside", pool.slots_set_aside},
+                             {"waits_for", text_or_null(pool.waits_for)},
                              {"jobs_queued", pool.jobs_queued},
                              {"jobs_running", pool.jobs_running},
                              {"jobs_done", pool.jobs_done},

@@ -38,13 +38,15 @@ struct SendUpdate {
   Payload payload;
   bool operator==(const SendUpdate&) const = default;
 };
-/// `skip_updates`: updates up to this number are not replayed (keep_updates_history=False), else 0.
+/// `skip_updates`: updates up to this number are not replayed (keep_updates_history=False), else 0. `more_slots`: the
+/// further slots of a worker of several GPUs, on the same node.
 struct StartWorker {
   NodeId node;
   WorkerId worker;
   PoolId pool;
   std::uint32_t slot{};
   UpdateNumber skip_updates{};
+  std::vector<std::uint32_t> more_slots = {};
   bool operator==(const StartWorker&) const = default;
 };
 /// End the worker. It holds no job when it is stopped to change pools.
@@ -111,7 +113,8 @@ struct UpdateFailed {
   std::string error;
   bool operator==(const UpdateFailed&) const = default;
 };
-/// The pool is over (WorkerInitError): every outstanding job ends with this error; the scheduler has forgotten it.
+/// The pool is over (WorkerInitError, NoSuitableDevice): every outstanding job ends with this error; the scheduler has
+/// forgotten it.
 struct PoolFailed {
   PoolId pool;
   ErrorInfo error;

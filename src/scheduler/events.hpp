@@ -36,6 +36,13 @@ struct NodeLeaving {
   NodeId node;
 };
 
+/// These slots of the node have other memory free, or other trouble, than it said before. Number and device of a slot
+/// never change.
+struct SlotsChanged {
+  NodeId node;
+  std::vector<SlotInfo> slots;
+};
+
 /// The node said goodbye; its workers are gone.
 struct NodeGone {
   NodeId node;

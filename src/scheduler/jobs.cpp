@@ -169,7 +169,7 @@ void Scheduler::on(JobsSubmitted event, TimePoint now, Commands&) {
   if (!pool) return;
   for (SubmittedJob& job : event.jobs) state_->submit(*pool, std::move(job), now);
   state_->touch(*pool);
-  if (state_->pools.size() > 1) state_->sharing_dirty = true;
+  if (state_->pools.size() > 1 || pool->workers.empty()) state_->sharing_dirty = true;
 }
 
 void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {

@@ -26,6 +26,12 @@ Job* Scheduler::State::find_job(Pool& pool, JobSequence sequence) {
   return found == pool.jobs.end() ? nullptr : &found->second;
 }
 
+Slot* Scheduler::State::find_slot(Node& node, std::uint32_t number) {
+  const auto found =
+      std::find_if(node.slots.begin(), node.slots.end(), [&](const auto& slot) { return slot->info.slot == number; });
+  return found == node.slots.end() ? nullptr : found->get();
+}
+
 void Scheduler::State::touch(Pool& pool) {
   if (pool.dirty) return;
   pool.dirty = true;
@@ -61,6 +67,7 @@ void Scheduler::State::thaw(TimePoint now) {
     move(node->lost_at);
     for (auto& [pool, has] : node->pools) move(has.forget_at);
   }
+  for (auto& [id, pool] : pools) move(pool->no_device_at);
 }
 
 }  // namespace dc::scheduler

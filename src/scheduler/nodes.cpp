@@ -88,13 +88,15 @@ void Scheduler::State::drop_stranded_jobs(Node& node, const NodeJoined& event) {
 }
 
 void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, TimePoint now, Commands& out) {
-  const auto slot = std::find_if(node.slots.begin(), node.slots.end(),
-                                 [&](const auto& entry) { return entry->info.slot == report.slot; });
-  if (slot == node.slots.end()) return;
   Worker* worker = find_worker(report.worker);
   if (!worker) {
-    if ((*slot)->worker) remove_worker(*(*slot)->worker);
-    worker = &add_worker(**slot, report.worker, report.pool, find_pool(report.pool));
+    std::vector<Slot*> slots{find_slot(node, report.slot)};
+    for (const std::uint32_t more : report.more_slots) slots.push_back(find_slot(node, more));
+    if (std::find(slots.begin(), slots.end(), nullptr) != slots.end()) return;
+    for (const Slot* slot : slots) {
+      if (slot->occupant) remove_worker(*slot->occupant);
+    }
+    worker = &add_worker(slots, report.worker, report.pool, find_pool(report.pool));
   }
   worker->ready = report.ready;
   worker->pid = report.pid;
@@ -148,6 +150,16 @@ void Scheduler::State::join_pools(Node& node, std::vector<NodeJoined::HeldPool>&
   node.pools = std::move(has);
 }
 
+/// What changes of a slot: the memory that is free, and its trouble.
+void Scheduler::State::update_slots(Node& node, const std::vector<SlotInfo>& slots) {
+  for (const SlotInfo& said : slots) {
+    Slot* slot = find_slot(node, said.slot);
+    if (!slot) continue;
+    slot->info.gpu_memory_free_mib = said.gpu_memory_free_mib;
+    slot->info.trouble = said.trouble;
+  }
+}
+
 void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
@@ -162,6 +174,7 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
     }
   }
   Node& node = *entry;
+  State::update_slots(node, event.slots);
   node.host = event.host;
   node.connected = true;
   node.lost_at = never;
@@ -183,7 +196,14 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
   state.note_change_everywhere();
 }
 
-void Scheduler::on(const NodeDisconnected& event, TimePoint now, Commands& out) {
+void Scheduler::on(const SlotsChanged& event, TimePoint now, Commands&) {
+  State& state = *state_;
+  state.thaw(now);
+  if (Node* node = state.find_node(event.node)) State::update_slots(*node, event.slots);
+  state.sharing_dirty = true;
+}
+
+void Scheduler::on(const NodeDisconnected& event, TimePoint now, Commands&) {
   State& state = *state_;
   state.thaw(now);
   Node* node = state.find_node(event.node);

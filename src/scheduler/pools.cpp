@@ -166,6 +166,7 @@ void Scheduler::State::expire(TimePoint now, Commands& out) {
     }
   }
   for (Node* node : lost) lose_node(*node, out);
+  for (auto& [id, pool] : pools) wake_at(pool->no_device_at);
   for (auto& [id, pool] : pools) touch(*pool);
   sharing_dirty = true;
 }
@@ -180,6 +181,7 @@ void Scheduler::flush(TimePoint now, Commands& out) {
     if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause) {
       state.share_slots(now, out);
       state.fail_hopeless_pools(out);
+      state.watch_devices(now, out);
     } else {
       state.wake_at(state.shared_at + sharing_pause);
     }

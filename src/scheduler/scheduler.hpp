@@ -25,6 +25,8 @@ struct PoolStatus {
   std::uint32_t slots_total{};      ///< in the whole cluster
   std::uint32_t slots_eligible{};   ///< that meet the pool's requirements
   std::uint32_t slots_set_aside{};  ///< whose constructor failed too often
+  std::uint32_t gpus_per_worker = 1;
+  std::string waits_for;  ///< why slots that it could use stand empty, as a sentence; empty: they do not
   std::uint64_t jobs_queued{};
   std::uint64_t jobs_running{};
   std::uint64_t jobs_done{};   ///< outcomes so far
@@ -33,14 +35,15 @@ struct PoolStatus {
   bool operator==(const PoolStatus&) const = default;
 };
 
-enum class SlotState : std::uint8_t { free, starting, idle, busy, stopping, waiting_to_retry };
+/// `blocked`: it has trouble and no worker.
+enum class SlotState : std::uint8_t { free, starting, idle, busy, stopping, waiting_to_retry, blocked };
 
 struct SlotStatus {
   std::uint32_t slot{};
-  std::string device;
+  SlotInfo info;  ///< what the node said last
   SlotState state{};
   PoolId pool;      ///< of the worker, if any
-  WorkerId worker;  ///< value 0: none
+  WorkerId worker;  ///< value 0: none; a worker of several GPUs stands in all of its slots
   std::uint32_t pid{};
   std::uint64_t jobs_done{};
 };
@@ -79,6 +82,8 @@ class Scheduler {
   void on(NodeJoined event, TimePoint now, Commands& out);
   void on(const NodeDisconnected& event, TimePoint now, Commands& out);
   void on(const NodeLeaving& event, TimePoint now, Commands& out);
+  /// The node is known, and has all of these slots.
+  void on(const SlotsChanged& event, TimePoint now, Commands& out);
   void on(const NodeGone& event, TimePoint now, Commands& out);
   void on(PoolOpened event, TimePoint now, Commands& out);
   void on(const PoolResumed& event, TimePoint now, Commands& out);

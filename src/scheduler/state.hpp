@@ -1,5 +1,5 @@
 // What the scheduler remembers. One struct per noun; the functions that change them stand in jobs.cpp, workers.cpp,
-// nodes.cpp, pools.cpp, updates.cpp and sharing.cpp.
+// nodes.cpp, pools.cpp, updates.cpp, devices.cpp, sharing.cpp and room.cpp.
 #pragma once
 
 #include <deque>
@@ -51,6 +51,8 @@ struct Worker {
   Pool* pool = nullptr;  ///< null: a pool that this head does not know (yet)
   Node* node = nullptr;
   Slot* slot = nullptr;
+  std::vector<Slot*> more_slots;  ///< further ones, when the pool's workers have several GPUs
+  bool ours = false;              ///< started by this head: its slots are as we chose them
   bool ready = false;
   bool leaving = false;    ///< gives its slot up as soon as it holds nothing
   bool stopping = false;   ///< StopWorker was sent, WorkerExited is awaited
@@ -62,6 +64,8 @@ struct Worker {
   UpdateNumber updates_applied{};
   TimePoint idle_since{};
   TimePoint last_progress{};
+  /// How many slots it occupies.
+  [[nodiscard]] std::uint32_t width() const { return 1 + static_cast<std::uint32_t>(more_slots.size()); }
 };
 
 struct SlotFailure {
@@ -73,7 +77,8 @@ struct SlotFailure {
 struct Slot {
   SlotInfo info;
   Node* node = nullptr;
-  std::unique_ptr<Worker> worker;
+  std::unique_ptr<Worker> worker;  ///< whose own slot this is
+  Worker* occupant = nullptr;      ///< `worker`, or one for which this is a further slot; null: the slot is empty
   std::map<PoolId, SlotFailure> failures;
   std::uint64_t jobs_done = 0;
 };
@@ -125,9 +130,32 @@ struct Pool {
   bool awaits_base = false;  ///< resumed without history: the first AddUpdate says which updates are no more
   UpdateNumber applied_everywhere = 0;
   bool applied_dirty = false, changed = false, dirty = false;
-  TimePoint recall_at{};  ///< no check for recalls before this
+  TimePoint recall_at{};           ///< no check for recalls before this
+  bool ever_eligible = false;      ///< a device that suits it has been seen, and may come back
+  TimePoint no_device_at = never;  ///< it ends then, unless such a device comes
+  std::string waits_for,
+      told_reason;            ///< why slots stand empty, as a sentence; the last reason that its client was told
+  TimePoint tell_again_at{};  ///< and no other one before this
   /// Updates up to this one are not in the log.
   [[nodiscard]] UpdateNumber log_base() const { return updates - log.size(); }
+};
+
+/// One pool's part in a round of sharing.
+struct Part {
+  Pool* pool;
+  std::uint32_t target = 0;  ///< in slots, as `owned`
+  std::uint32_t owned = 0;   ///< slots with a worker of the pool that is not on its way out
+  [[nodiscard]] std::uint32_t step() const { return pool->options.gpus_per_worker; }
+  [[nodiscard]] bool below_target() const { return owned + step() <= target; }
+};
+
+/// A round of sharing: decided from scratch each time.
+struct Round {
+  TimePoint now;
+  std::vector<Slot*> slots;  ///< that can be given out, node by node
+  std::vector<Part> parts;
+  std::set<const Slot*> reserved;  ///< empty or vacating, and kept for a pool
+  Part* part_of(const Pool* pool);
 };
 
 struct Scheduler::State {
@@ -151,6 +179,7 @@ struct Scheduler::State {
   Pool* find_pool(PoolId id);
   Worker* find_worker(WorkerId id);
   static Job* find_job(Pool& pool, JobSequence sequence);
+  static Slot* find_slot(Node& node, std::uint32_t number);
   void wake_at(TimePoint when) { wake = std::min(wake, when); }
   void touch(Pool& pool);        ///< something to dispatch
   void note_change(Pool& pool);  ///< pool_status() shows something new
@@ -170,8 +199,8 @@ struct Scheduler::State {
   void recall_unfair(Pool& pool, TimePoint now, Commands& out);
 
   // workers.cpp
-  Worker& add_worker(Slot& slot, WorkerId id, PoolId pool_id, Pool* pool);
-  void start_worker(Slot& slot, Pool& pool, TimePoint now, Commands& out);
+  Worker& add_worker(const std::vector<Slot*>& slots, WorkerId id, PoolId pool_id, Pool* pool);
+  void start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out);
   void stop_worker(Worker& worker, Commands& out);
   void make_leave(Worker& worker, Commands& out);
   void remove_worker(Worker& worker);
@@ -189,6 +218,7 @@ struct Scheduler::State {
   void take_over_worker(Node& node, const WorkerReport& report, TimePoint now, Commands& out);
   void sync_held(Worker& worker, const WorkerReport& report, const std::vector<Attempt>& finished);
   void claim(Pool& pool, const Claimed& claimed, Commands& out);
+  static void update_slots(Node& node, const std::vector<SlotInfo>& slots);
   void join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now, Commands& out);
   void drop_stranded_jobs(Node& node, const NodeJoined& event);
   void adopt_reported(Pool& pool, Commands& out);
@@ -201,21 +231,20 @@ struct Scheduler::State {
   static void forget_applied(Pool& pool);
   void stop_outdated(Node& node, Pool& pool, Commands& out);
 
+  // devices.cpp
+  void watch_devices(TimePoint now, Commands& out);
+  bool lacks_device(Pool& pool, TimePoint now);
+  std::string inventory() const;
+  void tell_why_slots_wait(Pool& pool, TimePoint now, Commands& out);
+
   // sharing.cpp
-  static bool eligible(const Pool& pool, const Slot& slot);
-  static bool suits(const Pool& pool, const Slot& slot, TimePoint now);
-  static bool available(const Pool& pool, const Slot& slot, TimePoint now);
   std::uint32_t demand(const Pool& pool, TimePoint now) const;
-  /// One pool's part in a round of sharing.
-  struct Part {
-    Pool* pool;
-    std::uint32_t target = 0;
-    std::uint32_t owned = 0;  ///< slots with a worker of the pool that is not on its way out
-  };
   std::vector<Part> parts_of(const std::vector<Slot*>& slots, TimePoint now);
-  static Part* neediest(std::vector<Part>& parts, const Slot& slot, TimePoint now, bool beyond_target);
-  bool take_slot(Part& needy, std::vector<Part>& parts, TimePoint now, Commands& out);
+  void give_free_slots(Round& round, bool beyond_target, Commands& out);
   void share_slots(TimePoint now, Commands& out);
+
+  // room.cpp
+  void make_room(Part& needy, Round& round, Commands& out);
 
   // pools.cpp
   void close_pool(Pool& pool, Commands& out);

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "core/check.hpp"
-#include "scheduler/state.hpp"
+#include "scheduler/devices.hpp"
 
 namespace dc::scheduler {
 
@@ -27,6 +27,8 @@ PoolStatus Scheduler::pool_status(PoolId id) const {
   status.pool = id;
   status.label = pool->options.label;
   status.weight = pool->options.weight;
+  status.gpus_per_worker = pool->options.gpus_per_worker;
+  status.waits_for = pool->waits_for;
   for (const Worker* worker : pool->workers) {
     if (worker->stopping || !worker->node->connected) continue;
     ++(worker->ready ? status.workers_ready : status.workers_starting);
@@ -36,7 +38,7 @@ PoolStatus Scheduler::pool_status(PoolId id) const {
     ++status.nodes;
     for (const auto& slot : node->slots) {
       ++status.slots_total;
-      status.slots_eligible += State::eligible(*pool, *slot);
+      status.slots_eligible += eligible(*pool, *slot);
       const auto failure = slot->failures.find(id);
       status.slots_set_aside += failure != slot->failures.end() && failure->second.set_aside;
     }
@@ -71,11 +73,13 @@ Status Scheduler::status() const {
     for (const auto& slot : node->slots) {
       SlotStatus& entry = shown.slots.emplace_back();
       entry.slot = slot->info.slot;
-      entry.device = slot->info.device;
+      entry.info = slot->info;
       entry.jobs_done = slot->jobs_done;
-      const Worker* worker = slot->worker.get();
+      const Worker* worker = slot->occupant;
       if (!worker) {
-        entry.state = slot->failures.empty() ? SlotState::free : SlotState::waiting_to_retry;
+        entry.state = !slot->info.trouble.empty() ? SlotState::blocked
+                      : slot->failures.empty()    ? SlotState::free
+                                                  : SlotState::waiting_to_retry;
         continue;
       }
       entry.state = worker->stopping       ? SlotState::stopping
@@ -91,54 +95,82 @@ Status Scheduler::status() const {
   return status;
 }
 
+namespace {
+
+/// The slots of a worker: its own and no other worker's, on one node, and on different GPUs if we chose them.
+void check_slots(const Worker& worker) {
+  std::set<const Slot*> slots{worker.slot};
+  std::set<std::string_view> gpus{worker.slot->info.gpu};
+  for (const Slot* slot : worker.more_slots) {
+    slots.insert(slot);
+    gpus.insert(slot->info.gpu);
+  }
+  for (const Slot* slot : slots) {
+    DC_CHECK(slot->occupant == &worker && slot->node == worker.node);
+    DC_CHECK(slot == worker.slot || !slot->worker);
+    if (worker.pool && worker.ours) DC_CHECK(eligible(*worker.pool, *slot));
+  }
+  DC_CHECK(slots.size() == worker.width());
+  if (!worker.pool || !worker.ours) return;
+  DC_CHECK(worker.width() == worker.pool->options.gpus_per_worker && gpus.size() == slots.size());
+}
+
+void check_jobs(const Pool& pool, const std::set<WorkerId>& workers) {
+  std::uint64_t queued = 0, assigned = 0;
+  std::map<JobSequence, int> holders;
+  for (const Worker* worker : pool.workers) {
+    DC_CHECK(workers.contains(worker->id));
+    std::size_t bytes = 0;
+    for (const Held& held : worker->held) {
+      bytes += held.bytes;
+      const auto job = pool.jobs.find(held.attempt.sequence);
+      if (job == pool.jobs.end() || job->second.state != JobState::assigned) continue;
+      if (job->second.token == held.attempt.token) {
+        ++holders[job->first];
+        DC_CHECK(job->second.worker == worker->id);
+      }
+    }
+    DC_CHECK(bytes == worker->held_bytes);
+  }
+  for (const auto& [sequence, job] : pool.jobs) {
+    DC_CHECK(job.sequence == sequence);
+    queued += job.state == JobState::queued;
+    assigned += job.state == JobState::assigned;
+    if (job.state == JobState::assigned) DC_CHECK(holders[sequence] == (job.worker.value ? 1 : 0));
+    if (job.state == JobState::queued) {
+      DC_CHECK(std::find(pool.queue.begin(), pool.queue.end(), sequence) != pool.queue.end());
+    }
+  }
+  DC_CHECK(queued == pool.queued && assigned == pool.assigned);
+  DC_CHECK(pool.early.empty() || pool.early.begin()->first > pool.updates + 1);
+  DC_CHECK(!pool.options.keep_updates_history || pool.log.size() == pool.updates);
+}
+
+}  // namespace
+
 void Scheduler::check_invariants() const {
   const State& state = *state_;
   std::set<WorkerId> seen;
   for (const auto& [node_id, node] : state.nodes) {
     for (const auto& slot : node->slots) {
       DC_CHECK(slot->node == node.get());
-      if (const Worker* worker = slot->worker.get()) {
-        DC_CHECK(worker->slot == slot.get() && worker->node == node.get());
-        DC_CHECK(state.workers.at(worker->id) == worker && seen.insert(worker->id).second);
-        if (worker->pool) {
-          const auto& workers = worker->pool->workers;
-          DC_CHECK(worker->pool->id == worker->pool_id);
-          DC_CHECK(std::count(workers.begin(), workers.end(), worker) == 1);
-        }
+      const Worker* worker = slot->worker.get();
+      if (const Worker* occupant = slot->occupant) {
+        const auto& more = occupant->more_slots;
+        DC_CHECK(occupant == worker || std::count(more.begin(), more.end(), slot.get()) == 1);
       }
+      if (!worker) continue;
+      DC_CHECK(worker->slot == slot.get() && worker->node == node.get());
+      DC_CHECK(state.workers.at(worker->id) == worker && seen.insert(worker->id).second);
+      check_slots(*worker);
+      if (!worker->pool) continue;
+      const auto& workers = worker->pool->workers;
+      DC_CHECK(worker->pool->id == worker->pool_id);
+      DC_CHECK(std::count(workers.begin(), workers.end(), worker) == 1);
     }
   }
   DC_CHECK(seen.size() == state.workers.size());
-  for (const auto& [pool_id, pool] : state.pools) {
-    std::uint64_t queued = 0, assigned = 0;
-    std::map<JobSequence, int> holders;
-    for (const Worker* worker : pool->workers) {
-      DC_CHECK(seen.contains(worker->id));
-      std::size_t bytes = 0;
-      for (const Held& held : worker->held) {
-        bytes += held.bytes;
-        const auto job = pool->jobs.find(held.attempt.sequence);
-        if (job == pool->jobs.end() || job->second.state != JobState::assigned) continue;
-        if (job->second.token == held.attempt.token) {
-          ++holders[job->first];
-          DC_CHECK(job->second.worker == worker->id);
-        }
-      }
-      DC_CHECK(bytes == worker->held_bytes);
-    }
-    for (const auto& [sequence, job] : pool->jobs) {
-      DC_CHECK(job.sequence == sequence);
-      queued += job.state == JobState::queued;
-      assigned += job.state == JobState::assigned;
-      if (job.state == JobState::assigned) DC_CHECK(holders[sequence] == (job.worker.value ? 1 : 0));
-      if (job.state == JobState::queued) {
-        DC_CHECK(std::find(pool->queue.begin(), pool->queue.end(), sequence) != pool->queue.end());
-      }
-    }
-    DC_CHECK(queued == pool->queued && assigned == pool->assigned);
-    DC_CHECK(pool->early.empty() || pool->early.begin()->first > pool->updates + 1);
-    DC_CHECK(!pool->options.keep_updates_history || pool->log.size() == pool->updates);
-  }
+  for (const auto& [pool_id, pool] : state.pools) check_jobs(*pool, seen);
 }
 
 }  // namespace dc::scheduler

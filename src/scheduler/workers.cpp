@@ -5,6 +5,7 @@
 
 #include "core/check.hpp"
 #include "core/mutation.hpp"
+#include "scheduler/devices.hpp"
 #include "scheduler/state.hpp"
 
 namespace dc::scheduler {
@@ -13,8 +14,10 @@ bool Scheduler::State::usable(const Worker& worker) {
   return worker.ready && !worker.leaving && !worker.stopping && worker.node->connected && !worker.node->leaving;
 }
 
-Worker& Scheduler::State::add_worker(Slot& slot, WorkerId id, PoolId pool_id, Pool* pool) {
-  DC_CHECK(!slot.worker);
+/// The first slot is the worker's own.
+Worker& Scheduler::State::add_worker(const std::vector<Slot*>& slots, WorkerId id, PoolId pool_id, Pool* pool) {
+  Slot& slot = *slots.front();
+  for (const Slot* taken : slots) DC_CHECK(!taken->occupant);
   slot.worker = std::make_unique<Worker>();
   Worker& worker = *slot.worker;
   worker.id = id;
@@ -22,6 +25,8 @@ Worker& Scheduler::State::add_worker(Slot& slot, WorkerId id, PoolId pool_id, Po
   worker.pool = pool;
   worker.node = slot.node;
   worker.slot = &slot;
+  worker.more_slots.assign(slots.begin() + 1, slots.end());
+  for (Slot* taken : slots) taken->occupant = &worker;
   workers.emplace(id, &worker);
   if (pool) {
     pool->workers.push_back(&worker);
@@ -30,13 +35,17 @@ Worker& Scheduler::State::add_worker(Slot& slot, WorkerId id, PoolId pool_id, Po
   return worker;
 }
 
-void Scheduler::State::start_worker(Slot& slot, Pool& pool, TimePoint, Commands& out) {
+void Scheduler::State::start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out) {
+  const Slot& slot = *slots.front();
   open_on(*slot.node, pool, out);
   const WorkerId id{(std::uint64_t{epoch} << 32) | next_worker++};
-  Worker& worker = add_worker(slot, id, pool.id, &pool);
+  Worker& worker = add_worker(slots, id, pool.id, &pool);
+  worker.ours = true;
   worker.updates_applied = pool.updates;  // true as soon as it is ready: the history comes first
   const UpdateNumber skip = pool.options.keep_updates_history ? 0 : pool.updates;
-  out.emplace_back(StartWorker{slot.node->id, id, pool.id, slot.info.slot, skip});
+  StartWorker start{slot.node->id, id, pool.id, slot.info.slot, skip, {}};
+  for (const Slot* more : worker.more_slots) start.more_slots.push_back(more->info.slot);
+  out.emplace_back(std::move(start));
 }
 
 void Scheduler::State::stop_worker(Worker& worker, Commands& out) {
@@ -101,6 +110,8 @@ void Scheduler::State::remove_worker(Worker& worker) {
   }
   workers.erase(worker.id);
   sharing_dirty = true;
+  for (Slot* more : worker.more_slots) more->occupant = nullptr;
+  worker.slot->occupant = nullptr;
   worker.slot->worker.reset();
 }
 
@@ -157,7 +168,7 @@ void Scheduler::State::fail_if_hopeless(Pool& pool, Commands& out) {
   bool tried = false;
   for (const auto& [node_id, node] : nodes) {
     for (const auto& slot : node->slots) {
-      if (node->leaving || slot->worker || !eligible(pool, *slot)) continue;
+      if (node->leaving || slot->occupant || !eligible(pool, *slot)) continue;
       const auto failure = slot->failures.find(pool.id);
       if (failure == slot->failures.end() || (pool.ever_ready && !failure->second.set_aside)) return;
       tried = true;

@@ -386,8 +386,8 @@ struct StartWorker {
   WorkerId worker;
   PoolId pool;
   std::uint32_t slot{};
-  UpdateNumber skip_updates{};            ///< updates up to this one are not replayed
-  std::vector<std::uint32_t> more_slots;  ///< the further slots of a worker of several GPUs
+  UpdateNumber skip_updates{};                 ///< updates up to this one are not replayed
+  std::vector<std::uint32_t> more_slots = {};  ///< the further slots of a worker of several GPUs
   MSGPACK_DEFINE(worker, pool, slot, skip_updates, more_slots)
 };
 struct StopWorker {

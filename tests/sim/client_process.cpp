@@ -115,7 +115,8 @@ void ClientProcess::take(const client::Report& report) {
   if (const auto* over = std::get_if<client::PoolIsOver>(&report)) {
     world_.note(name(), "is told that its pool is over: {}", over->error.message);
     PoolRecord& record = ledger_.pool(pool_);
-    if (over->error.kind == ErrorKind::worker_init_error) record.failed = true;
+    const ErrorKind kind = over->error.kind;
+    if (kind == ErrorKind::worker_init_error || kind == ErrorKind::no_device) record.failed = true;
     if (!record.failed && !record.closed)
       world_.violation("pool {} ended without reason: {}", short_name(pool_.value), over->error.message);
     ended_ = true;

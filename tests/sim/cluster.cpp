@@ -119,7 +119,8 @@ void Cluster::check_stall(int seconds) {
       if (!node.connected || node.leaving) continue;
       for (const auto& slot : node.slots) {
         idle |= slot.state == scheduler::SlotState::idle && slot.pool == pool.pool;
-        idle |= slot.state == scheduler::SlotState::free && pool.slots_eligible == pool.slots_total;
+        idle |= slot.state == scheduler::SlotState::free && pool.slots_eligible == pool.slots_total &&
+                pool.gpus_per_worker == 1;
       }
     }
     int& time = stalled_[pool.pool];

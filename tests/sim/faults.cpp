@@ -19,6 +19,7 @@ void Faults::begin() {
   plan_next(plan.head_freeze, &Faults::freeze_head);
   plan_next(plan.client_crash, &Faults::crash_client);
   plan_next(plan.client_freeze, &Faults::freeze_client);
+  plan_next(plan.slot_trouble, &Faults::trouble_slot);
 }
 
 void Faults::plan_next(Duration mean, Fault fault) {
@@ -50,8 +51,9 @@ void Faults::end() {
   bool stays = false;
   for (auto& node : in_.nodes_) {
     node->thaw();
+    node->end_trouble();
     if (!node->alive()) node->start();
-    stays |= !node->leaving() && node->facts().slots.front().gpu_memory_mib > 0;
+    stays |= !node->leaving() && node->facts().slots == in_.plan_.nodes.front().slots;
   }
   if (!stays) in_.add_node(in_.plan_.nodes.front());
 }
@@ -115,6 +117,13 @@ void Faults::slow_link() {
 
 void Faults::kill_worker() {
   if (NodeProcess* node = any_node()) node->kill_worker();
+}
+
+void Faults::trouble_slot() {
+  NodeProcess* node = any_node();
+  if (!node) return;
+  node->change_slot();
+  if (in_.world_.chance.percent(50)) node->change_slot();
 }
 
 void Faults::crash_node() {

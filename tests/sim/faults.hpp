@@ -21,6 +21,7 @@ class Faults {
   void silence();
   void slow_link();
   void kill_worker();
+  void trouble_slot();
   void crash_node();
   void drain_node();
   void freeze_node();

@@ -1,6 +1,7 @@
 // See head_process.hpp.
 #include "head_process.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "text.hpp"
@@ -34,6 +35,7 @@ void HeadProcess::start() {
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
   machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
   away_.clear();
+  slots_.clear();
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
   opened_.clear();
   wasted_.clear();
@@ -80,6 +82,7 @@ void HeadProcess::excuse_lost() {
 void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) {
   for (wire::Message& message : messages) {
     note_message(world_, connection->who.host, name(), message);
+    note_slots(connection, message);
     if (const auto* state = std::get_if<wire::NodeState>(&message)) {
       ++reports_[connection->who.host];
       for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
@@ -152,14 +155,19 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
   if (const auto session = sessions_.find(effect.session); session != sessions_.end())
-    note_work(effect.message, session->second->who.host);
+    note_work(effect.message, session->first);
   world_.note(name(), "sends {} in session {}", wire::name_of(effect.message), effect.session.value);
   sends[effect.session].push_back({std::move(effect.message), effect.lane});
 }
 
 /// Which job was given to whom.
-void HeadProcess::note_work(const wire::Message& message, const std::string& host) {
-  if (const auto* start = std::get_if<wire::StartWorker>(&message)) pools_of_[start->worker] = start->pool;
+void HeadProcess::note_work(const wire::Message& message, SessionId session) {
+  if (const auto* start = std::get_if<wire::StartWorker>(&message)) {
+    pools_of_[start->worker] = start->pool;
+    check_start(*start, session);
+  }
+  if (const auto* over = std::get_if<wire::PoolFailed>(&message); over && over->error.kind == ErrorKind::no_device)
+    check_no_device(over->pool);
   if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
   if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);
   // The pool has failed while its client was away, which opens it again, with what was finished forgotten.
@@ -168,6 +176,7 @@ void HeadProcess::note_work(const wire::Message& message, const std::string& hos
     ledger_.excuse_pool(known->pool);
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
+  const std::string& host = sessions_.at(session)->who.host;
   for (const wire::RunItem& item : run->items) ledger_.handed(pools_of_.at(run->worker), item.attempt.sequence, host);
 }
 
@@ -194,6 +203,61 @@ void HeadProcess::check_waste(const wire::StopWorker& stop) {
   if (wasted_.size() > 60 + 10 * slots)
     world_.violation("{} workers were stopped before they were ready within a second on {} slots", wasted_.size(),
                      slots);
+}
+
+// --- Devices ----------------------------------------------------------------------------------------------------
+
+void HeadProcess::note_slots(const ConnectionPtr& connection, const wire::Message& message) {
+  const auto* state = std::get_if<wire::NodeState>(&message);
+  const auto* changed = std::get_if<wire::SlotsChanged>(&message);
+  for (const SlotInfo& slot : state ? state->slots : changed ? changed->slots : std::vector<SlotInfo>{})
+    slots_[connection->session][slot.slot] = slot;
+}
+
+/// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
+void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
+  const PoolOptions& options = ledger_.pool(start.pool).options;
+  const std::string& host = sessions_.at(session)->who.host;
+  std::vector<std::uint32_t> slots = start.more_slots;
+  slots.push_back(start.slot);
+  std::set<std::string> gpus;
+  for (const std::uint32_t number : slots) {
+    const SlotInfo& slot = slots_.at(session).at(number);
+    gpus.insert(slot.gpu);
+    if (!slot.trouble.empty()) world_.violation("a worker starts on slot {} of {}: {}", number, host, slot.trouble);
+    if (slot.gpu_memory_mib < options.min_gpu_memory_mib || slot.gpu_memory_free_mib < options.min_gpu_memory_mib)
+      world_.violation("a worker starts on slot {} of {} with {} MiB free", number, host, slot.gpu_memory_free_mib);
+    if (slot.gpu.empty() ? options.device == DeviceWish::gpu : options.device == DeviceWish::cpu)
+      world_.violation("a worker starts on slot {} of {}, of the wrong kind", number, host);
+  }
+  if (gpus.size() != options.gpus_per_worker || slots.size() != gpus.size() || (slots.size() > 1 && gpus.contains("")))
+    world_.violation("a worker of {} GPUs has {} slots and {} GPUs", options.gpus_per_worker, slots.size(),
+                     gpus.size());
+  for (const scheduler::NodeStatus& node : machine_->scheduler().status().nodes) {
+    for (const scheduler::SlotStatus& slot : node.slots) {
+      const bool given = node.host == host && std::find(slots.begin(), slots.end(), slot.slot) != slots.end();
+      if (slot.worker == start.worker && !given) world_.violation("a worker has slot {} unasked", slot.slot);
+    }
+  }
+}
+
+/// A pool may end for lack of a device only while none is there.
+void HeadProcess::check_no_device(PoolId pool) {
+  PoolRecord& record = ledger_.pool(pool);
+  record.no_device = true;
+  const PoolOptions& options = record.options;
+  for (const scheduler::NodeStatus& node : machine_->scheduler().status().nodes) {
+    if (!node.connected || node.leaving) continue;
+    std::set<std::string> gpus;
+    for (const scheduler::SlotStatus& status : node.slots) {
+      const SlotInfo& slot = status.info;
+      const bool kind = slot.gpu.empty() ? options.device != DeviceWish::gpu : options.device != DeviceWish::cpu;
+      if (kind && slot.gpu_memory_mib >= options.min_gpu_memory_mib) gpus.insert(slot.gpu);
+    }
+    if (options.gpus_per_worker > 1) gpus.erase("");
+    if (gpus.size() >= options.gpus_per_worker)
+      world_.violation("pool {} ends for lack of a device, and {} has some", short_name(pool.value), node.host);
+  }
 }
 
 // --- Checks -----------------------------------------------------------------------------------------------------

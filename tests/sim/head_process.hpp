@@ -41,7 +41,10 @@ class HeadProcess : public Endpoint {
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void hear(const ConnectionPtr& connection, wire::Message&& message);
   void check_waste(const wire::StopWorker& stop);
-  void note_work(const wire::Message& message, const std::string& host);
+  void note_slots(const ConnectionPtr& connection, const wire::Message& message);
+  void check_start(const wire::StartWorker& start, SessionId session) const;
+  void check_no_device(PoolId pool);
+  void note_work(const wire::Message& message, SessionId session);
   void excuse_later(const std::string& host, Duration grace);
   void excuse_lost();
   void check_size(const wire::Message& message) const;
@@ -56,7 +59,8 @@ class HeadProcess : public Endpoint {
   TimePoint armed_for_ = never, started_at_{};
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<WorkerId, PoolId> pools_of_;
-  std::set<PoolId> opened_;                       ///< pools that this life of the head has opened
+  std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
+  std::set<PoolId> opened_;                                       ///< pools that this life of the head has opened
   std::deque<TimePoint> wasted_;                  ///< workers stopped before they were ready, in the last second
   std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
   struct Away {

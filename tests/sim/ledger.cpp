@@ -61,12 +61,15 @@ void Ledger::check_error(const std::string& name, const PoolRecord& in, const Jo
       if (!in.failed || in.constructors_failed == 0)
         world_.violation("{} is blamed on a constructor that did not fail: {}", name, error.message);
       return;
+    case ErrorKind::no_device:
+      if (!in.failed || !in.no_device)
+        world_.violation("{} is blamed on devices that are there: {}", name, error.message);
+      return;
     case ErrorKind::pool_closed:
       if (!in.closed) world_.violation("{} ended with its pool, which is open: {}", name, error.message);
       return;
     case ErrorKind::too_large:
     case ErrorKind::serialization:
-    case ErrorKind::no_device:
       world_.violation("{} has an error that cannot be: {}", name, error.message);
   }
 }

@@ -43,6 +43,7 @@ struct PoolRecord {
   bool failed = false;          ///< its client was told so
   bool gone = false;            ///< its client process ended without a word
   int constructors_failed = 0;  ///< that the pool may fail with
+  bool no_device = false;       ///< the head ended it when no device was there that suits it
 };
 
 class Ledger {

@@ -7,13 +7,13 @@
 namespace dc::sim {
 
 NodeProcess::NodeProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, NodePlan facts)
-    : Peer(world, network, facts.host), ledger_(ledger), plan_(plan), facts_(std::move(facts)) {}
+    : Peer(world, network, facts.host), ledger_(ledger), plan_(plan), facts_(std::move(facts)), slots_(facts_.slots) {}
 
 void NodeProcess::start() {
   id_ = world_.chance.id();
   machine_.emplace(node::NodeFacts{facts_.host, facts_.slots, programs_});
   effects_.clear();
-  flush_scheduled_ = leaving_ = false;
+  flush_scheduled_ = leaving_ = reported_ = false;
   armed_for_ = never;
   world_.note(name(), "starts as node {}", short_name(id_));
   start_dialling({wire::Role::node, id_, facts_.host});
@@ -31,6 +31,7 @@ void NodeProcess::end(bool in_order) {
   machine_.reset();
   workers_.clear();
   skips_.clear();
+  places_.clear();
   to_head_.clear();
   to_workers_.clear();
 }
@@ -52,9 +53,46 @@ void NodeProcess::kill_worker() {
   }
   if (living.empty()) return;
   WorkerProcess* worker = living[world_.chance.below(living.size())];
-  world_.note(name(), "kills {}", name_of_worker(worker->facts.id));
-  if (!worker->ready()) ++ledger_.pool(worker->facts.pool).constructors_failed;
-  worker->signal(SIGKILL);
+  kill(*worker);
+}
+
+void NodeProcess::kill(WorkerProcess& worker) {
+  world_.note(name(), "kills {}", name_of_worker(worker.facts.id));
+  if (!worker.ready()) ++ledger_.pool(worker.facts.pool).constructors_failed;
+  worker.signal(SIGKILL);
+}
+
+void NodeProcess::change_slot() {
+  if (!alive()) return;
+  Chance& chance = world_.chance;
+  SlotInfo& slot = slots_[chance.below(slots_.size())];
+  const SlotInfo& sound = facts_.slots.at(slot.slot);
+  const bool was_well = slot == sound;
+  slot = sound;
+  if (was_well && chance.percent(50)) slot.trouble = chance.percent(50) ? "lost" : "held by python (pid 17)";
+  if (was_well && (slot.trouble.empty() || chance.percent(30))) slot.gpu_memory_free_mib /= 1 + chance.below(4);
+  world_.note(name(), "slot {} has {} MiB free, trouble: {}", slot.slot, slot.gpu_memory_free_mib, slot.trouble);
+  to_report_.insert(slot.slot);
+  run([this] { schedule_flush(); });
+  if (slot.trouble.empty() || !chance.percent(50)) return;
+  for (auto& [id, worker] : workers_) {
+    const auto& place = places_[id];
+    if (worker->alive() && std::find(place.begin(), place.end(), slot.slot) != place.end()) kill(*worker);
+  }
+}
+
+void NodeProcess::end_trouble() {
+  slots_ = facts_.slots;
+  for (const SlotInfo& slot : slots_) to_report_.insert(slot.slot);
+  if (alive()) run([this] { schedule_flush(); });
+}
+
+/// Behind NodeState, which tells the latest itself.
+void NodeProcess::report_slots() {
+  if (!connected() || !reported_ || to_report_.empty()) return;
+  wire::SlotsChanged changed;
+  for (const std::uint32_t slot : std::exchange(to_report_, {})) changed.slots.push_back(slots_.at(slot));
+  to_head_.push_back({std::move(changed)});
 }
 
 wire::NodeState NodeProcess::state() const {
@@ -67,19 +105,25 @@ wire::NodeState NodeProcess::state() const {
 // --- The session ------------------------------------------------------------------------------------------------
 
 void NodeProcess::session_opened() {
+  reported_ = false;
   machine_->session_opened(world_.now(), effects_);
   schedule_flush();
 }
 
 void NodeProcess::heard(std::vector<wire::Message>&& messages) {
   for (const wire::Message& message : messages) {
-    if (const auto* start = std::get_if<wire::StartWorker>(&message)) skips_[start->worker] = start->skip_updates;
+    const auto* start = std::get_if<wire::StartWorker>(&message);
+    if (!start) continue;
+    skips_[start->worker] = start->skip_updates;
+    auto& place = places_[start->worker] = start->more_slots;
+    place.insert(place.begin(), start->slot);
   }
   machine_->on_messages(std::move(messages), world_.now(), effects_);
   schedule_flush();
 }
 
 void NodeProcess::session_closed() {
+  reported_ = false;
   machine_->session_closed();
   std::erase_if(effects_, [](const node::Effect& effect) { return std::holds_alternative<node::ToHead>(effect); });
   schedule_flush();
@@ -101,6 +145,7 @@ void NodeProcess::flush() {
     if (!alive()) return;
   }
   effects_.clear();
+  report_slots();
   send_gathered();
   arm(machine_->next_deadline());
 }
@@ -123,7 +168,17 @@ void NodeProcess::send_gathered() {
 }
 
 void NodeProcess::carry_out(node::ToHead& effect) {
-  if (connected()) to_head_.push_back({std::move(effect.message), effect.lane});
+  if (!connected()) return;
+  if (auto* state = std::get_if<wire::NodeState>(&effect.message)) {
+    state->slots = slots_;
+    for (WorkerReport& worker : state->workers) {
+      const auto& place = places_.at(worker.worker);
+      worker.more_slots.assign(place.begin() + 1, place.end());
+    }
+    to_report_.clear();
+    reported_ = true;
+  }
+  to_head_.push_back({std::move(effect.message), effect.lane});
 }
 
 void NodeProcess::carry_out(node::ToWorker& effect) {

@@ -29,6 +29,9 @@ class NodeProcess : public Peer {
   void leave(Duration drain_timeout);
   /// A random worker is killed.
   void kill_worker();
+  /// A random slot gets trouble, or has less memory free, or is well again. Sometimes its worker dies of it.
+  void change_slot();
+  void end_trouble();
 
   [[nodiscard]] const NodePlan& facts() const { return facts_; }
   [[nodiscard]] bool leaving() const { return leaving_; }
@@ -61,6 +64,11 @@ class NodeProcess : public Peer {
   Ledger& ledger_;
   const Plan& plan_;
   const NodePlan facts_;
+  std::vector<SlotInfo> slots_;        ///< as they are now
+  bool reported_ = false;              ///< in this session
+  std::set<std::uint32_t> to_report_;  ///< slots that changed since
+  void kill(WorkerProcess& worker);
+  void report_slots();
   std::uint64_t id_ = 0;
   std::set<std::string> programs_;  ///< on disk: outlive the process
   std::optional<node::NodeMachine> machine_;
@@ -68,7 +76,8 @@ class NodeProcess : public Peer {
   bool flush_scheduled_ = false, leaving_ = false;
   TimePoint armed_for_ = never;
   std::map<WorkerId, std::unique_ptr<WorkerProcess>> workers_;
-  std::map<WorkerId, UpdateNumber> skips_;  ///< of StartWorker, until the worker is born
+  std::map<WorkerId, UpdateNumber> skips_;                 ///< of StartWorker, until the worker is born
+  std::map<WorkerId, std::vector<std::uint32_t>> places_;  ///< of StartWorker: its slot and the further ones
   std::vector<wire::Outgoing> to_head_;
   std::map<WorkerId, std::vector<wire::ToWorker>> to_workers_;
   int pids_ = 100;

@@ -2,6 +2,7 @@
 #include "plan.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace dc::sim {
 namespace {
@@ -15,9 +16,35 @@ std::vector<NodePlan> draw_nodes(Chance& chance) {
     node.joins_after = chance.percent(70) ? chance.skewed(0ms, 50ms) : chance.between(0ms, 5s);
     const std::uint64_t slots = chance.percent(60) ? chance.between(1, 2) : chance.between(1, 6);
     const bool gpus = i == 0 || chance.percent(60);
-    for (std::uint32_t slot = 0; slot < slots; ++slot) nodes.back().slots.push_back({slot, "gpu", gpus ? 16000U : 0U});
+    const std::uint32_t per_gpu = chance.percent(15) ? 2 : 1;
+    const bool unequal = i > 0 && chance.percent(40);
+    for (std::uint32_t slot = 0; slot < slots; ++slot) {
+      SlotInfo& info = node.slots.emplace_back();
+      info.slot = slot;
+      info.device = "cpu";
+      // The first node has something for everybody who may ask for it: its first slot is a GPU, a late one no GPU.
+      if (!gpus || (slot >= 2 && chance.percent(10))) continue;
+      info.device = "gpu";
+      info.gpu = fmt::format("GPU-{}-{}", i, slot / per_gpu);
+      info.gpu_memory_mib = unequal && slot / per_gpu % 2 == 1 ? 4000 : 16000;
+      info.gpu_memory_free_mib = info.gpu_memory_mib;
+    }
   }
   return nodes;
+}
+
+/// What the first node can serve; now and then what nobody can.
+void draw_devices(Chance& chance, const NodePlan& first, PoolOptions& options) {
+  std::set<std::string> gpus;
+  for (const SlotInfo& slot : first.slots) gpus.insert(slot.gpu);
+  const bool has_cpu = gpus.erase("") > 0;
+  options.min_gpu_memory_mib = chance.percent(15) ? 8000 : 0;
+  if (chance.percent(20) && gpus.size() >= 2) options.gpus_per_worker = 2;
+  if (chance.percent(10) && gpus.size() >= 3) options.gpus_per_worker = 3;
+  if (chance.percent(2)) options.min_gpu_memory_mib = 100'000;
+  const bool asks_for_gpu = options.min_gpu_memory_mib > 0 || options.gpus_per_worker > 1;
+  if (chance.percent(10)) options.device = DeviceWish::gpu;
+  if (chance.percent(10) && has_cpu && !asks_for_gpu) options.device = DeviceWish::cpu;
 }
 
 void draw_options(Chance& chance, PoolPlan& pool) {
@@ -28,7 +55,6 @@ void draw_options(Chance& chance, PoolPlan& pool) {
   options.keep_updates_history = chance.percent(65);
   options.retry_exceptions = chance.percent(15);
   options.min_workers = chance.percent(15) ? static_cast<std::uint32_t>(chance.between(1, 4)) : 0;
-  options.min_gpu_memory_mib = chance.percent(15) ? 8000 : 0;
   if (chance.percent(15)) {
     options.language = Language::cpp;
     options.program_hash = std::string(64, chance.percent(50) ? 'a' : 'b');
@@ -98,6 +124,7 @@ FaultPlan draw_faults(Chance& chance) {
   faults.head_freeze = mean_time(chance, 20, 1s, 20s);
   faults.client_crash = mean_time(chance, 10, 3s, 20s);
   faults.client_freeze = mean_time(chance, 10, 1s, 20s);
+  faults.slot_trouble = mean_time(chance, 30, 50ms, 5s);
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
   if (chance.percent(5)) faults.workers_hang_up = chance.between(1, 40);
   if (chance.percent(5)) faults.spawn_fails = chance.between(1, 20);
@@ -135,7 +162,7 @@ void make_quiet(Chance& chance, Plan& plan) {
 
 bool FaultPlan::any() const {
   return link_break + half_open + silence + latency + worker_kill + node_crash + node_drain + node_freeze + node_join +
-             head_crash + head_stop + head_freeze + client_crash + client_freeze >
+             head_crash + head_stop + head_freeze + client_crash + client_freeze + slot_trouble >
          0s;
 }
 
@@ -152,6 +179,7 @@ Plan make_plan(Chance& chance) {
     draw_load(chance, pool);
     if (chance.percent(60)) draw_misconduct(chance, pool);
     draw_options(chance, pool);
+    draw_devices(chance, plan.nodes.front(), pool.options);
   }
   if (chance.percent(90)) plan.faults = draw_faults(chance);
   if (chance.percent(3)) make_quiet(chance, plan);
@@ -165,11 +193,13 @@ std::string Plan::text() const {
   for (const PoolPlan& pool : pools) {
     text += fmt::format(
         "plan: pool of {} jobs up to {} ms, {} updates{}, weight {}, max_retries {}, job_timeout {} ms; "
-        "raises {} poison {} ends_worker {} hangs {}; constructor raises {} dies {} hangs {} bad slots {}\n",
+        "raises {} poison {} ends_worker {} hangs {}; constructor raises {} dies {} hangs {} bad slots {}; "
+        "{} GPUs each with {} MiB, kind {}\n",
         pool.jobs, pool.job_max / 1ms, pool.updates, pool.options.keep_updates_history ? "" : " without history",
         pool.options.weight, pool.options.max_retries, pool.options.job_timeout.count(), pool.raises, pool.poison,
         pool.ends_worker, pool.hangs, pool.constructor.raises, pool.constructor.dies, pool.constructor.hangs,
-        pool.constructor.bad_slots);
+        pool.constructor.bad_slots, pool.options.gpus_per_worker, pool.options.min_gpu_memory_mib,
+        static_cast<int>(pool.options.device));
   }
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);

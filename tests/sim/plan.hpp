@@ -50,6 +50,7 @@ struct FaultPlan {
   Duration worker_kill{}, node_crash{}, node_drain{}, node_freeze{}, node_join{};
   Duration head_crash{}, head_stop{}, head_freeze{};
   Duration client_crash{}, client_freeze{};
+  Duration slot_trouble{};       ///< somebody takes the memory of a slot, or its device is lost, for a while
   Percent stubborn_workers = 0;  ///< that ignore SIGTERM
   Percent workers_hang_up = 0;
   Percent spawn_fails = 0, program_lost = 0;

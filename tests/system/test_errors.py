@@ -203,7 +203,17 @@ def test_another_python_is_refused_with_both_named(cluster, pool_arguments, monk
         ({"job_timeout": -1}, ValueError, "job_timeout"),
         ({"job_timeout": "1"}, TypeError, "job_timeout"),
         ({"weight": 0}, ValueError, "weight"),
-        ({"min_gpu_memory_required": "lots"}, ValueError, "min_gpu_memory_required"),
+        ({"min_gpu_memory_required": "lots"}, ValueError, "min_gpu_memory_required must be .*'12GB'.* not 'lots'"),
+        ({"min_gpu_memory_required": "12G"}, ValueError, "min_gpu_memory_required"),
+        ({"min_gpu_memory_required": "9" * 400 + "GB"}, ValueError, "min_gpu_memory_required must be between"),
+        ({"min_gpu_memory_required": -1}, ValueError, "min_gpu_memory_required"),
+        ({"min_gpu_memory_required": 1.5}, TypeError, "whole number of MiB"),
+        ({"device": "tpu"}, ValueError, "device must be 'any', 'gpu' or 'cpu', not 'tpu'"),
+        ({"device": 1}, TypeError, "device must be"),
+        ({"device": "cpu", "min_gpu_memory_required": "1GB"}, ValueError, "leave one of them out"),
+        ({"device": "cpu", "gpus_per_worker": 2}, ValueError, "leave one of them out"),
+        ({"gpus_per_worker": 0}, ValueError, "gpus_per_worker must be between 1 and 64"),
+        ({"gpus_per_worker": 2.0}, TypeError, "gpus_per_worker"),
     ],
 )
 def test_arguments_are_checked_before_anything_is_sent(change, error, text):

@@ -1,0 +1,88 @@
+"""What the arguments of Pool must be, and how they are sent."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+from decimal import Decimal
+from typing import Any
+
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_DECIMAL_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_DEVICES = {"any": 0, "gpu": 1, "cpu": 2}
+
+
+def milliseconds(name: str, seconds: float | None) -> int:
+    """Return whole milliseconds, at least 1; 0 for None: no limit."""
+    if seconds is None:
+        return 0
+    if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool):
+        raise TypeError(f"{name} must be a number of seconds or None, not {type(seconds).__name__}")
+    if not 0 < seconds < 1e9:
+        raise ValueError(f"{name} must be above 0 seconds, not {seconds}: None means no limit")
+    return max(1, round(seconds * 1000))
+
+
+def count(name: str, value: Any, lowest: int, highest: int = 2**32 - 1) -> int:
+    """Return the value if it is a whole number within these limits."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} must be between {lowest} and {highest}, not {value}")
+    return int(value)
+
+
+def _mebibytes(value: Any) -> int:
+    """Return MiB, rounded up. Cards are sold by GB and report a little less than as many GiB: ``"12GB"`` is 12 * 10**9
+    bytes, ``"12GiB"`` is 12 * 2**30."""
+    if value is None:
+        return 0
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B\s*", value, re.IGNORECASE)
+        if not match:
+            raise ValueError(
+                f"min_gpu_memory_required must be MiB or a text such as '12GB', '12GiB' or '512MB', not {value!r}"
+            )
+        units = _UNITS if match[3] else _DECIMAL_UNITS
+        return count("min_gpu_memory_required", math.ceil(Decimal(match[1]) * units[match[2].upper()] / 2**20), 0)
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(
+            "min_gpu_memory_required must be a whole number of MiB or a text such as '12GB', not "
+            + type(value).__name__
+        )
+    return count("min_gpu_memory_required", value, 0)
+
+
+def device_options(device: Any, memory: Any, gpus: Any) -> dict[str, int]:
+    """Return the options that say what a worker needs of devices."""
+    if not isinstance(device, str):
+        raise TypeError(f"device must be 'any', 'gpu' or 'cpu', not {type(device).__name__}")
+    if device not in _DEVICES:
+        raise ValueError(f"device must be 'any', 'gpu' or 'cpu', not {device!r}")
+    mebibytes = _mebibytes(memory)
+    gpu_count = count("gpus_per_worker", gpus, 1, 64)
+    if device == "cpu" and mebibytes > 0:
+        raise ValueError("device is 'cpu', and min_gpu_memory_required asks for GPU memory: leave one of them out")
+    if device == "cpu" and gpu_count > 1:
+        raise ValueError(f"device is 'cpu', and gpus_per_worker asks for {gpu_count} GPUs: leave one of them out")
+    return {"device": _DEVICES[device], "min_gpu_memory_mib": mebibytes, "gpus_per_worker": gpu_count}
+
+
+def fingerprint(text: str | None) -> str:
+    """Return the fingerprint of a head's key if it looks like one; an empty text for None."""
+    if text is None:
+        return ""
+    if not isinstance(text, str) or not re.fullmatch(r"sha256:[A-Za-z0-9_-]{43}", text):
+        raise ValueError(f"fingerprint must be 'sha256:' and 43 characters, as the head shows it, not {text!r}")
+    return text
+
+
+def password_bytes(password: Any) -> bytes:
+    """Return the password as bytes; raises TypeError or ValueError with what is wrong."""
+    if not isinstance(password, (str, bytes)):
+        raise TypeError(f"password must be a string, not {type(password).__name__}")
+    encoded = password.encode() if isinstance(password, str) else password
+    if not encoded:
+        raise ValueError("the password is empty: give the one that the head shows when it starts")
+    return encoded
