@@ -101,7 +101,9 @@ std::string DeviceBook::who_holds(const Card& card) {
   if (card.device.memory_mib == 0 || 2 * held_by_strangers(card) <= card.device.memory_mib) return {};
   std::vector<gpu::Holder> strangers = card.device.holders;
   std::erase_if(strangers, [&](const gpu::Holder& holder) { return card.tenants.contains(holder.group); });
-  if (strangers.empty()) {
+  std::uint64_t told = 0;
+  for (const gpu::Holder& holder : strangers) told += holder.memory_mib.value_or(card.device.memory_mib);
+  if (2 * told <= card.device.memory_mib) {
     return fmt::format("{} of its {} MiB are held by processes that cannot be seen from here", used_mib(card.device),
                        card.device.memory_mib);
   }
