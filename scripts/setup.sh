@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 packages=(g++ cmake ninja-build ccache pkg-config mold git
   libboost-dev libmsgpack-cxx-dev libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libssl-dev libgsasl-dev
   libgtest-dev libgmock-dev python3-dev python3-venv clang libclang-rt-14-dev clang-format clang-tidy procps
-  iproute2 nftables)
+  iproute2 nftables libsqlite3-dev libhiredis-dev redis-server)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -21,6 +21,10 @@ if ((${#missing[@]})); then
   fi
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+  # The tests start servers of their own; the package starts one for the machine, which nobody asked for.
+  if [[ " ${missing[*]} " == *" redis-server "* ]] && command -v systemctl >/dev/null; then
+    "${as_root[@]}" systemctl disable --now redis-server >/dev/null 2>&1 || true
+  fi
 fi
 
 stamp=.venv/.requirements

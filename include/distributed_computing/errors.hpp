@@ -58,6 +58,18 @@ class WorkerInitError : public RemoteError {
 class NoSuitableDevice : public RemoteError {
   using RemoteError::RemoteError;
 };
+/// The head could not keep a job or an update of a named pool: its store is full or does not answer.
+class NotStored : public RemoteError {
+  using RemoteError::RemoteError;
+};
+/// Another program has the named pool; what() says which. It can be taken over with `steal`.
+class PoolBusy : public RemoteError {
+  using RemoteError::RemoteError;
+};
+/// The head has no pool of this name.
+class PoolNotFound : public RemoteError {
+  using RemoteError::RemoteError;
+};
 /// The pool is closed.
 class PoolClosed : public RemoteError {
   using RemoteError::RemoteError;

@@ -72,6 +72,18 @@ class NoSuitableDevice(_Located):
     """No device of the cluster can ever meet what the pool asks for; the message lists the devices."""
 
 
+class NotStored(_Located):
+    """The head could not keep a job or an update of a named pool: its store is full or does not answer."""
+
+
+class PoolBusy(_Located):
+    """Another program has the named pool; the message says which. ``steal=True`` takes it over."""
+
+
+class PoolNotFound(_Located, LookupError):
+    """The head has no pool of this name."""
+
+
 class PoolClosed(_Located):
     """The pool is closed: by this program, or because it failed."""
 
@@ -98,6 +110,9 @@ _KINDS = {
     5: PayloadTooLarge,
     6: SerializationError,
     7: NoSuitableDevice,
+    8: NotStored,
+    9: PoolBusy,
+    10: PoolNotFound,
 }
 
 

@@ -51,6 +51,12 @@ std::exception_ptr exception_of(const ErrorInfo& info) {
       return std::make_exception_ptr(SerializationError(info.message, details));
     case ErrorKind::no_device:
       return std::make_exception_ptr(NoSuitableDevice(info.message, details));
+    case ErrorKind::not_stored:
+      return std::make_exception_ptr(NotStored(info.message, details));
+    case ErrorKind::pool_busy:
+      return std::make_exception_ptr(PoolBusy(info.message, details));
+    case ErrorKind::pool_not_found:
+      return std::make_exception_ptr(PoolNotFound(info.message, details));
   }
   return std::make_exception_ptr(JobError(info.message, details));
 }

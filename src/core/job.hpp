@@ -20,9 +20,12 @@ enum class ErrorKind : std::uint8_t {
   job_timeout = 2,        ///< the job ran longer than job_timeout, max_retries times
   worker_init_error = 3,  ///< the class could not be constructed on any slot
   pool_closed = 4,
-  too_large = 5,      ///< a payload over the limit
-  serialization = 6,  ///< arguments or result could not be pickled or unpickled
-  no_device = 7,      ///< no device of the cluster can ever meet the pool's requirements; `message` lists them
+  too_large = 5,        ///< a payload over the limit
+  serialization = 6,    ///< arguments or result could not be pickled or unpickled
+  no_device = 7,        ///< no device of the cluster can ever meet the pool's requirements; `message` lists them
+  not_stored = 8,       ///< a named pool's job or update that the store could not take
+  pool_busy = 9,        ///< another client has the named pool
+  pool_not_found = 10,  ///< no pool has this name
 };
 
 /// One error as the user will see it. `message` is complete; the other fields are for programs.
@@ -43,6 +46,7 @@ struct SubmittedJob {
   JobSequence sequence{};
   UpdateNumber after_update{};  ///< must not run on a worker that has not applied this update
   Payload arguments;
+  std::string key = {};  ///< of a job of a named pool: once a job with this key has a value, others get it; or empty
   bool operator==(const SubmittedJob&) const = default;
 };
 

@@ -58,6 +58,19 @@ inline constexpr auto store_renew_interval = store_lease / 4;
 /// What can be refused waits this long for a store that does not answer.
 inline constexpr auto store_patience = 30s;
 inline constexpr auto store_close_patience = 5s;
+/// A store that is reached over the network and makes no progress for this long does not answer.
+inline constexpr auto store_call_timeout = 2500ms;
+static_assert(store_renew_interval + 2 * store_call_timeout <= store_lease,
+              "one call that hangs must not cost the lease");
+/// With `interval` the loss of power takes what was appended since the last of these.
+inline constexpr auto store_sync_interval = 1s;
+inline constexpr auto store_retry_delay_min = 50ms;  ///< doubled up to the next
+inline constexpr auto store_retry_delay_max = 1s;
+/// One group commit, but always one entry. It bounds the time between two renewals.
+inline constexpr std::size_t store_batch_entries_max = 4096;
+inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
+/// Attachments are stored in parts of this size (SQLite and Redis limit a value to 1 GB and 512 MB).
+inline constexpr std::size_t store_part_bytes = std::size_t{16} << 20;
 
 // --- Flow -------------------------------------------------------------------------------------------------------
 /// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered, but always one

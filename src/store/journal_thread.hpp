@@ -31,6 +31,7 @@ class JournalThread {
     /// Something is there for take_done(), or the state changed. Called on the thread: it must only wake the loop.
     std::function<void()> wake;
     std::function<std::unique_ptr<Reducer>()> make_reducer;
+    Duration patience = limits::store_patience;  ///< shorter in tests
   };
   /// The store must be acquired. Renews it from now on.
   JournalThread(std::unique_ptr<Store> store, Handler handler);
@@ -53,8 +54,11 @@ class JournalThread {
   std::vector<Done> take_done();
   /// Why entries wait now, as a sentence; empty when nothing is wrong.
   [[nodiscard]] std::string trouble() const;
-  /// Another head has the store, or may have it, because it could not be renewed in time: this head must stop at once.
+  /// Another head has taken the store: this head must stop at once. Nothing is written any more.
   [[nodiscard]] bool fenced() const;
+  /// Whether no other head can have the store now. False when it could not be renewed for limits::store_lease (it does
+  /// not answer, or this process was frozen): then either nobody has it, or fenced() will say so when it answers.
+  [[nodiscard]] bool certain() const;
   /// Bytes of entries and attachments that wait.
   [[nodiscard]] std::size_t queued_bytes() const;
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/byte_stream.hpp"
 #include "core/payload.hpp"
 #include "core/result.hpp"
 
@@ -49,8 +50,12 @@ struct Owner {
 
 /// Errors (core/result.hpp): `full`: no room, `fenced`: another head has the store, `unreachable` and `io`: trying
 /// again may help, `protocol`: what is stored is broken or of another version. Every message names the store and says
-/// what to do. An append or replacement that failed may have happened or not, as a whole and never in part; entries are
-/// numbered so that one tried again after that does not stand in the log twice.
+/// what to do.
+///
+/// A call that failed has happened as a whole or not at all, and which may be unknown (the connection broke before the
+/// answer came). The caller may try again with the same entries, with others, or not: entries are numbered, and an
+/// append that failed is taken out of the log by the next call that changes anything, in the same step. So an entry
+/// never stands twice, and one that was given up stands only if the head ends before its next successful call.
 class Store {
  public:
   virtual ~Store() = default;
@@ -63,6 +68,9 @@ class Store {
   virtual Result<std::uint64_t> acquire(const Owner& owner) = 0;
   /// To be called at least every third of limits::store_lease. `fenced`: it was lost to another head.
   virtual Result<void> renew() = 0;
+  /// Whether another head may take it when renew() was not called for limits::store_lease. False: it is this head's
+  /// until release().
+  [[nodiscard]] virtual bool leased() const { return false; }
   /// Gives it up, so that the next head need not wait.
   virtual void release() = 0;
 
@@ -70,13 +78,19 @@ class Store {
   virtual Result<std::vector<LogId>> logs() = 0;
   /// Appends all or none, in order; logs come into being with their first entry.
   virtual Result<void> append(std::span<const Addressed> batch) = 0;
-  /// All entries of a log in the order in which they were appended. A torn last entry is dropped (its append never
-  /// returned); a broken one before it is an error (`protocol`).
+  /// All entries of a log in the order in which they were appended. A torn last append is dropped (it never returned);
+  /// a broken entry, or an attachment that is missing or has another hash, is an error (`protocol`).
   virtual Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) = 0;
-  /// Puts these entries in the place of the whole log, atomically.
+  /// Puts these entries in the place of the whole log, atomically. No entries: the log is removed.
   virtual Result<void> replace(LogId log, std::span<const Entry> entries) = 0;
   virtual Result<void> remove(LogId log) = 0;
+
+  /// Brings to the disk what Durability::interval left in memory. To be called every limits::store_sync_interval.
+  virtual Result<void> sync() { return boost::outcome_v2::success(); }
 };
+
+/// SHA-256 in 64 hexadecimal digits (net::content_hash; this layer has no OpenSSL).
+using ContentHash = std::function<std::string(std::span<const std::byte>)>;
 
 /// What `--store` names.
 struct StoreOptions {
@@ -86,9 +100,11 @@ struct StoreOptions {
   std::string url;
   std::string default_path;  ///< of the SQLite file
   Durability durability = Durability::always;
+  ContentHash content_hash;  ///< must be set
+  DialTls dial_tls = {};     ///< for rediss://; without it such a URL is refused
 };
 
-/// Opens what the URL names, without taking it. `invalid`: the URL is wrong; the message says how.
+/// Opens what the URL names, without taking it. `invalid`: the URL is wrong; the message says how. Null for "none".
 Result<std::unique_ptr<Store>> open_store(const StoreOptions& options);
 
 }  // namespace dc::store

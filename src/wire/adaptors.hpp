@@ -49,7 +49,7 @@ namespace dc::wire {
 
 DC_WIRE_FIELDS(Token, v.epoch, v.attempt)
 DC_WIRE_FIELDS(Attempt, v.sequence, v.token)
-DC_WIRE_FIELDS(SubmittedJob, v.sequence, v.after_update, v.arguments)
+DC_WIRE_FIELDS(SubmittedJob, v.sequence, v.after_update, v.arguments, v.key)
 DC_WIRE_FIELDS(SlotInfo, v.slot, v.device, v.gpu_memory_mib, v.gpu, v.gpu_memory_free_mib, v.trouble)
 DC_WIRE_FIELDS(ErrorInfo, v.kind, v.message, v.traceback, v.type_name, v.host, v.slot, v.exit_status, v.signal)
 DC_WIRE_FIELDS(WorkerReport, v.worker, v.pool, v.slot, v.ready, v.pid, v.updates_applied, v.held, v.more_slots)
@@ -67,7 +67,7 @@ concept HasFields = requires(T& value) {
 template <class E>
 inline constexpr int last_of = -1;
 template <>
-inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::no_device);
+inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::pool_not_found);
 template <>
 inline constexpr int last_of<ExitCause> = static_cast<int>(ExitCause::out_of_memory);
 template <>

@@ -143,6 +143,55 @@ struct ClosePool {
   MSGPACK_DEFINE(pool)
 };
 
+// Named pools outlive their client: the head journals them. Their id is the first eight bytes of the SHA-256 of the
+// name (big endian). SubmitJobs, AddUpdate, AckOutcomes, WantWorkers and ClosePool (which ends the pool for good) are
+// the same for them; instead of OpenPool and ResumePool there are these.
+
+/// Opens the pool of this name, or goes on with it when it exists: then the class, init data and options of its first
+/// opening stay, and those in the message are not used. `attach_only`: it must exist. `steal`: take it from the client
+/// that has it. Answers: NeedProgram (a new C++ pool), then NamedPoolOpened | PoolFailed.
+struct OpenNamedPool {
+  static constexpr std::uint8_t type = 19;
+  static constexpr const char* name = "OpenNamedPool";
+  PoolId pool;
+  std::string pool_name;
+  bool attach_only = false;
+  bool steal = false;
+  PoolOptions options;
+  Payload spec;
+  MSGPACK_DEFINE(pool, pool_name, attach_only, steal, options, spec)
+};
+/// The client of a named pool is back after a broken connection. `first_own`: its jobs begin with this number.
+/// `unaccepted`: jobs that it sent and that were neither accepted nor refused. `received`: outcomes that it has and
+/// whose acknowledgement was not confirmed; all others that are not delivered come again. Its credit (WantOutcomes)
+/// begins at 0 again. Answer: NamedPoolKnown | PoolFailed.
+struct ResumeNamedPool {
+  static constexpr std::uint8_t type = 20;
+  static constexpr const char* name = "ResumeNamedPool";
+  PoolId pool;
+  JobSequence first_own{};
+  std::vector<JobSequence> unaccepted;
+  std::vector<JobSequence> received;
+  MSGPACK_DEFINE(pool, first_own, unaccepted, received)
+};
+/// The client leaves the named pool, which goes on. Answer: PoolLeft.
+struct LeavePool {
+  static constexpr std::uint8_t type = 21;
+  static constexpr const char* name = "LeavePool";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
+};
+/// So many more outcomes of jobs that earlier clients submitted may be sent: as they come, or in the order of
+/// submission. Outcomes of the client's own jobs need no leave.
+struct WantOutcomes {
+  static constexpr std::uint8_t type = 22;
+  static constexpr const char* name = "WantOutcomes";
+  PoolId pool;
+  std::uint32_t count{};
+  bool in_order = false;
+  MSGPACK_DEFINE(pool, count, in_order)
+};
+
 // --- Head -> client ---------------------------------------------------------------------------------------------
 
 struct PoolOpened {
@@ -255,6 +304,60 @@ struct OutputLines {
   std::uint32_t slot{};
   std::vector<std::string> lines;
   MSGPACK_DEFINE(pool, host, slot, lines)
+};
+/// The client has the named pool. `options` are those of its first opening; new jobs are numbered from
+/// `last_sequence` + 1, updates from `updates` + 1. `remaining`: jobs of earlier clients whose outcome nobody has so
+/// far, see WantOutcomes.
+struct NamedPoolOpened {
+  static constexpr std::uint8_t type = 43;
+  static constexpr const char* name = "NamedPoolOpened";
+  PoolId pool;
+  PoolOptions options;
+  JobSequence last_sequence{};
+  UpdateNumber updates{};
+  std::uint64_t remaining{};
+  MSGPACK_DEFINE(pool, options, last_sequence, updates, remaining)
+};
+/// Answer to ResumeNamedPool: send the updates after `updates` and the `missing` jobs.
+struct NamedPoolKnown {
+  static constexpr std::uint8_t type = 44;
+  static constexpr const char* name = "NamedPoolKnown";
+  PoolId pool;
+  UpdateNumber updates{};
+  std::vector<JobSequence> missing;
+  MSGPACK_DEFINE(pool, updates, missing)
+};
+/// These jobs of a named pool are in the journal: the client need not keep them. An outcome never comes before this.
+struct JobsAccepted {
+  static constexpr std::uint8_t type = 45;
+  static constexpr const char* name = "JobsAccepted";
+  PoolId pool;
+  std::vector<JobSequence> sequences;
+  MSGPACK_DEFINE(pool, sequences)
+};
+/// These are not, and never will be: each ends with this error (kind not_stored).
+struct JobsRefused {
+  static constexpr std::uint8_t type = 46;
+  static constexpr const char* name = "JobsRefused";
+  PoolId pool;
+  std::vector<JobSequence> sequences;
+  ErrorInfo error;
+  MSGPACK_DEFINE(pool, sequences, error)
+};
+/// AckOutcomes of these is in the journal: they will not be delivered again.
+struct AcksKept {
+  static constexpr std::uint8_t type = 47;
+  static constexpr const char* name = "AcksKept";
+  PoolId pool;
+  std::vector<JobSequence> sequences;
+  MSGPACK_DEFINE(pool, sequences)
+};
+/// Answer to LeavePool.
+struct PoolLeft {
+  static constexpr std::uint8_t type = 48;
+  static constexpr const char* name = "PoolLeft";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
 };
 
 // --- Node -> head -----------------------------------------------------------------------------------------------
@@ -441,10 +544,11 @@ struct StatusReply {
 };
 
 using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // handshake
-                             OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,  // C -> H
-                             WantWorkers, ClosePool,                                                          //
-                             PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,         // H -> C
+                             OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,   // C -> H
+                             WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,  //
+                             PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,          // H -> C
                              UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
+                             NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,       //
                              NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
                              UpdatesApplied, NodeLeaving, SlotsChanged,                                       //
                              OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N

@@ -1,0 +1,335 @@
+// See journal_thread.hpp.
+#include "store/journal_thread.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "core/log.hpp"
+
+namespace dc::store {
+namespace {
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+std::size_t size_of(const Entry& entry) {
+  std::size_t bytes = entry.bytes.size();
+  for (const Payload& attachment : entry.attachments) bytes += attachment.size();
+  return bytes;
+}
+
+}  // namespace
+
+struct JournalThread::Impl {
+  struct Waiting {
+    Ticket ticket{};
+    LogId log{};
+    std::optional<Entry> entry;  ///< none: the log is to be removed
+    bool refusable = false;
+  };
+  struct Compaction {
+    LogId log{};
+    TimePoint not_before;
+  };
+
+  Impl(std::unique_ptr<Store> given, Handler handlers) : store(std::move(given)), handler(std::move(handlers)) {
+    renewed_at = now();
+    renew_at = now() + limits::store_renew_interval;
+    sync_at = now() + limits::store_sync_interval;
+    thread = std::thread([this] { run(); });
+  }
+
+  void push(Waiting waiting);
+  void run();
+  [[nodiscard]] TimePoint next_turn() const;
+  [[nodiscard]] bool has_writes() const { return !batch.empty() || !queue.empty(); }
+  void turn(std::unique_lock<std::mutex>& lock);
+  void renew();
+  void sync();
+  void write(std::unique_lock<std::mutex>& lock);
+  void fill_batch();
+  Result<void> write_batch();
+  void written();
+  void not_written(const Error& error);
+  void refuse_batch(const std::string& reason);
+  void refuse_queue(const std::string& reason);
+  void compact(std::unique_lock<std::mutex>& lock);
+  Result<void> shorten(LogId log);
+  void failed(const Error& error);
+  void went_well();
+  void finish(const Waiting& waiting, std::string refused);
+
+  // Only the thread uses these.
+  std::unique_ptr<Store> store;
+  Handler handler;
+  std::vector<Waiting> batch;  ///< taken from the queue and not yet written: appends, or one removal
+  TimePoint renew_at, sync_at, retry_at{};
+  Duration retry_delay = limits::store_retry_delay_min;
+  std::optional<TimePoint> trouble_since;
+  bool unsynced = false;
+
+  std::atomic<std::size_t> queued_bytes{0};
+  std::atomic<bool> is_fenced{false};
+  std::atomic<TimePoint> renewed_at;
+
+  mutable std::mutex mutex;  ///< guards all below
+  std::condition_variable changed;
+  std::deque<Waiting> queue;
+  std::deque<Compaction> compactions;
+  std::vector<Done> done;
+  std::string trouble;
+  std::optional<TimePoint> close_by;
+  bool news = false;  ///< the loop is to be woken
+
+  std::thread thread;
+};
+
+void JournalThread::Impl::push(Waiting waiting) {
+  if (waiting.entry) queued_bytes += size_of(*waiting.entry);
+  const std::lock_guard lock(mutex);
+  queue.push_back(std::move(waiting));
+  changed.notify_one();
+}
+
+/// The next time at which something is to be done; in the past when it is now.
+TimePoint JournalThread::Impl::next_turn() const {
+  TimePoint next = renew_at;
+  if (has_writes()) next = std::min(next, retry_at);
+  if (unsynced) next = std::min(next, sync_at);
+  for (const Compaction& compaction : compactions) next = std::min(next, compaction.not_before);
+  if (close_by) next = has_writes() ? std::min(next, *close_by) : TimePoint{};
+  return next;
+}
+
+void JournalThread::Impl::run() {
+  std::unique_lock lock(mutex);
+  while (!is_fenced) {
+    for (TimePoint next = next_turn(); now() < next; next = next_turn()) changed.wait_until(lock, next);
+    if (close_by && (!has_writes() || now() >= *close_by)) break;
+    turn(lock);
+    if (std::exchange(news, false)) {
+      lock.unlock();
+      handler.wake();
+      lock.lock();
+    }
+  }
+  lock.unlock();
+  store->release();
+}
+
+/// All that is due, once. The lock is not held during calls of the store.
+void JournalThread::Impl::turn(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  // After a freeze this comes before any write.
+  if (now() >= renew_at) renew();
+  if (unsynced && now() >= sync_at) sync();
+  lock.lock();
+  if (!is_fenced && has_writes() && now() >= retry_at) write(lock);
+  if (!is_fenced && !close_by) compact(lock);
+}
+
+void JournalThread::Impl::renew() {
+  const TimePoint asked = now();
+  const Result<void> renewed = store->renew();
+  renew_at = now() + (renewed ? Duration(limits::store_renew_interval) : Duration(limits::store_retry_delay_max));
+  const std::lock_guard lock(mutex);
+  if (!renewed) return failed(renewed.error());
+  renewed_at = asked;
+  if (batch.empty()) went_well();
+}
+
+void JournalThread::Impl::sync() {
+  const Result<void> synced = store->sync();
+  sync_at = now() + limits::store_sync_interval;
+  if (synced) {
+    unsynced = false;
+    return;
+  }
+  const std::lock_guard lock(mutex);
+  failed(synced.error());
+}
+
+void JournalThread::Impl::write(std::unique_lock<std::mutex>& lock) {
+  if (batch.empty()) fill_batch();
+  lock.unlock();
+  const Result<void> result = batch.front().entry ? write_batch() : store->remove(batch.front().log);
+  lock.lock();
+  if (result) {
+    written();
+  } else {
+    not_written(result.error());
+  }
+}
+
+/// Takes the appends at the head of the queue, or the removal that stands there.
+void JournalThread::Impl::fill_batch() {
+  std::size_t bytes = 0;
+  do {
+    if (queue.front().entry) bytes += size_of(*queue.front().entry);
+    batch.push_back(std::move(queue.front()));
+    queue.pop_front();
+  } while (batch.front().entry && !queue.empty() && queue.front().entry &&
+           batch.size() < limits::store_batch_entries_max &&
+           bytes + size_of(*queue.front().entry) <= limits::store_batch_bytes_max);
+}
+
+Result<void> JournalThread::Impl::write_batch() {
+  std::vector<Addressed> entries;
+  entries.reserve(batch.size());
+  for (Waiting& waiting : batch) entries.push_back({waiting.log, std::move(*waiting.entry)});
+  Result<void> appended = store->append(entries);
+  // A batch that failed is tried again.
+  for (std::size_t i = 0; i < batch.size(); ++i) batch[i].entry = std::move(entries[i].entry);
+  return appended;
+}
+
+void JournalThread::Impl::written() {
+  if (!batch.front().entry) {
+    std::erase_if(compactions, [&](const Compaction& compaction) { return compaction.log == batch.front().log; });
+  }
+  for (const Waiting& waiting : batch) finish(waiting, "");
+  batch.clear();
+  if (!unsynced) sync_at = std::min(sync_at, now() + limits::store_sync_interval);
+  unsynced = true;
+  went_well();
+}
+
+void JournalThread::Impl::not_written(const Error& error) {
+  failed(error);
+  if (is_fenced) return;
+  const bool some_refusable =
+      std::any_of(batch.begin(), batch.end(), [](const Waiting& waiting) { return waiting.refusable; });
+  if (error.code == ErrorCode::full && some_refusable) {
+    // What is left is smaller and may fit.
+    refuse_batch(error.message);
+    retry_at = TimePoint{};
+  } else if (error.code == ErrorCode::full) {
+    refuse_queue(error.message);
+  } else if (now() - *trouble_since >= handler.patience) {
+    refuse_batch(error.message);
+    refuse_queue(error.message);
+  }
+}
+
+void JournalThread::Impl::refuse_batch(const std::string& reason) {
+  for (const Waiting& waiting : batch) {
+    if (waiting.refusable) finish(waiting, reason);
+  }
+  std::erase_if(batch, [](const Waiting& waiting) { return waiting.refusable; });
+}
+
+void JournalThread::Impl::refuse_queue(const std::string& reason) {
+  for (const Waiting& waiting : queue) {
+    if (waiting.refusable) finish(waiting, reason);
+  }
+  std::erase_if(queue, [](const Waiting& waiting) { return waiting.refusable; });
+}
+
+/// One compaction, if one is due. One that fails is tried again much later: the log is only longer than it need be.
+void JournalThread::Impl::compact(std::unique_lock<std::mutex>& lock) {
+  const auto due = std::find_if(compactions.begin(), compactions.end(),
+                                [](const Compaction& compaction) { return compaction.not_before <= now(); });
+  if (due == compactions.end()) return;
+  const LogId log = due->log;
+  compactions.erase(due);
+  lock.unlock();
+  const Result<void> shortened = shorten(log);
+  lock.lock();
+  if (shortened) {
+    unsynced = true;
+    return;
+  }
+  if (shortened.error().code == ErrorCode::fenced) return failed(shortened.error());
+  log::warning("the journal of pool {:016x} could not be shortened: {}", log, shortened.error().message);
+  compactions.push_back({log, now() + limits::store_patience});
+}
+
+Result<void> JournalThread::Impl::shorten(LogId log) {
+  const std::unique_ptr<Reducer> reducer = handler.make_reducer();
+  bool any = false;
+  BOOST_OUTCOME_TRYV(store->replay(log, [&](Entry&& entry) {
+    any = true;
+    reducer->add(std::move(entry));
+  }));
+  if (!any) return boost::outcome_v2::success();  // it was removed meanwhile, and must stay so
+  const std::vector<Entry> entries = reducer->take();
+  return store->replace(log, entries);
+}
+
+void JournalThread::Impl::failed(const Error& error) {
+  news = news || trouble != error.message;
+  trouble = error.message;
+  if (error.code == ErrorCode::fenced) {
+    is_fenced = true;
+    news = true;
+    return;
+  }
+  if (!trouble_since) trouble_since = now();
+  retry_at = now() + retry_delay;
+  retry_delay = std::min<Duration>(2 * retry_delay, limits::store_retry_delay_max);
+}
+
+void JournalThread::Impl::went_well() {
+  news = news || !trouble.empty();
+  trouble.clear();
+  trouble_since.reset();
+  retry_at = TimePoint{};
+  retry_delay = limits::store_retry_delay_min;
+}
+
+void JournalThread::Impl::finish(const Waiting& waiting, std::string refused) {
+  if (waiting.entry) queued_bytes -= size_of(*waiting.entry);
+  done.push_back({waiting.ticket, std::move(refused)});
+  news = true;
+}
+
+JournalThread::JournalThread(std::unique_ptr<Store> store, Handler handler)
+    : impl_(std::make_unique<Impl>(std::move(store), std::move(handler))) {}
+
+JournalThread::~JournalThread() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->close_by = now() + limits::store_close_patience;
+    impl_->changed.notify_one();
+  }
+  impl_->thread.join();
+}
+
+void JournalThread::append(Ticket ticket, LogId log, Entry entry, bool refusable) {
+  impl_->push({ticket, log, std::move(entry), refusable});
+}
+
+void JournalThread::remove(Ticket ticket, LogId log) { impl_->push({ticket, log, std::nullopt, false}); }
+
+void JournalThread::compact(LogId log) {
+  const std::lock_guard lock(impl_->mutex);
+  const bool waits = std::any_of(impl_->compactions.begin(), impl_->compactions.end(),
+                                 [log](const Impl::Compaction& compaction) { return compaction.log == log; });
+  if (!waits) impl_->compactions.push_back({log, TimePoint{}});
+  impl_->changed.notify_one();
+}
+
+std::vector<JournalThread::Done> JournalThread::take_done() {
+  const std::lock_guard lock(impl_->mutex);
+  return std::exchange(impl_->done, {});
+}
+
+std::string JournalThread::trouble() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->trouble;
+}
+
+bool JournalThread::fenced() const { return impl_->is_fenced; }
+
+bool JournalThread::certain() const {
+  if (impl_->is_fenced) return false;
+  return !impl_->store->leased() || now() - impl_->renewed_at.load() < limits::store_lease;
+}
+
+std::size_t JournalThread::queued_bytes() const { return impl_->queued_bytes; }
+
+}  // namespace dc::store

@@ -1,0 +1,292 @@
+// Group commit, refusals, waiting, renewal and compaction, over a store that fails on demand.
+#include "store/journal_thread.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "store/memory_store.hpp"
+#include "store/store_fixture.hpp"
+
+namespace dc::store {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+/// What the test wants of the store, and what the thread asked of it.
+struct Script {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool blocked = false;                            ///< calls that write wait
+  std::optional<Error> failure;                    ///< of every call that writes, and of renew
+  std::function<bool(const Entry&)> does_not_fit;  ///< an append with such an entry is refused as full
+  int waiting = 0;
+  int renewals = 0;
+  std::vector<std::vector<std::string>> appends;  ///< those that went well
+
+  void set(const std::function<void(Script&)>& change) {
+    const std::lock_guard lock(mutex);
+    change(*this);
+    changed.notify_all();
+  }
+  bool wait_for(const std::function<bool(Script&)>& condition) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, 10s, [&] { return condition(*this); });
+  }
+};
+
+class ScriptedStore : public MemoryStore {
+ public:
+  ScriptedStore(std::shared_ptr<MemoryDisk> disk, Script& script) : MemoryStore(std::move(disk)), script_(script) {}
+
+  Result<void> renew() override {
+    const std::lock_guard lock(script_.mutex);
+    ++script_.renewals;
+    script_.changed.notify_all();
+    if (script_.failure) return *script_.failure;
+    return MemoryStore::renew();
+  }
+  [[nodiscard]] bool leased() const override { return true; }
+  Result<void> append(std::span<const Addressed> batch) override {
+    BOOST_OUTCOME_TRYV(pass());
+    const std::lock_guard lock(script_.mutex);
+    std::vector<std::string> names;
+    for (const Addressed& addressed : batch) {
+      names.push_back(addressed.entry.bytes);
+      if (script_.does_not_fit && script_.does_not_fit(addressed.entry)) return fail(ErrorCode::full, "no room");
+    }
+    BOOST_OUTCOME_TRYV(MemoryStore::append(batch));
+    script_.appends.push_back(std::move(names));
+    script_.changed.notify_all();
+    return boost::outcome_v2::success();
+  }
+  Result<void> replace(LogId log, std::span<const Entry> entries) override {
+    const std::lock_guard lock(script_.mutex);
+    if (script_.failure) return *script_.failure;
+    BOOST_OUTCOME_TRYV(MemoryStore::replace(log, entries));
+    script_.changed.notify_all();
+    return boost::outcome_v2::success();
+  }
+  Result<void> remove(LogId log) override {
+    BOOST_OUTCOME_TRYV(pass());
+    return MemoryStore::remove(log);
+  }
+
+ private:
+  Result<void> pass() {
+    std::unique_lock lock(script_.mutex);
+    ++script_.waiting;
+    script_.changed.notify_all();
+    script_.changed.wait(lock, [&] { return !script_.blocked; });
+    --script_.waiting;
+    if (script_.failure) return *script_.failure;
+    return boost::outcome_v2::success();
+  }
+  Script& script_;
+};
+
+/// Keeps the last entry.
+class LastOnly : public Reducer {
+ public:
+  void add(Entry&& entry) override { last_ = {std::move(entry)}; }
+  std::vector<Entry> take() override { return std::move(last_); }
+
+ private:
+  std::vector<Entry> last_;
+};
+
+class Journal : public testing::Test {
+ protected:
+  void SetUp() override { start(limits::store_patience); }
+  void start(Duration patience) {
+    thread_.reset();
+    auto store = std::make_unique<ScriptedStore>(disk_, script_);
+    ASSERT_EQ(problem(store->acquire(first_owner)), "");
+    thread_.emplace(std::move(store), JournalThread::Handler{[this] { script_.set([this](Script&) { ++wakes_; }); },
+                                                             [] { return std::make_unique<LastOnly>(); }, patience});
+  }
+  void TearDown() override {
+    script_.set([](Script& script) { script.blocked = false; });
+  }
+
+  void append(Ticket ticket, const std::string& bytes, bool refusable = false, LogId log = 1) {
+    thread_->append(ticket, log, entry(bytes), refusable);
+  }
+  /// "ticket" or "ticket: reason" of the next `count`.
+  std::vector<std::string> done(std::size_t count) {
+    std::vector<std::string> found;
+    script_.wait_for([&](Script&) {
+      for (const JournalThread::Done& one : thread_->take_done()) {
+        found.push_back(std::to_string(one.ticket) + (one.refused.empty() ? "" : ": " + one.refused));
+      }
+      return found.size() >= count;
+    });
+    return found;
+  }
+  std::vector<std::string> on_disk(LogId log = 1) {
+    const std::lock_guard lock(disk_->mutex);
+    std::vector<std::string> names;
+    if (const auto found = disk_->logs.find(log); found != disk_->logs.end()) {
+      for (const Entry& entry : found->second) names.push_back(entry.bytes);
+    }
+    return names;
+  }
+  /// From now on the first append waits in the store.
+  void hold(Ticket ticket, const std::string& bytes) {
+    script_.set([](Script& script) { script.blocked = true; });
+    append(ticket, bytes);
+    ASSERT_TRUE(script_.wait_for([](Script& script) { return script.waiting == 1; }));
+  }
+  void let_go() {
+    script_.set([](Script& script) { script.blocked = false; });
+  }
+  void fail_with(std::optional<Error> error) {
+    script_.set([&](Script& script) { script.failure = std::move(error); });
+  }
+
+  Script script_;
+  std::shared_ptr<MemoryDisk> disk_ = std::make_shared<MemoryDisk>();
+  int wakes_ = 0;
+  std::optional<JournalThread> thread_;
+};
+
+TEST_F(Journal, WhatArrivesDuringAnAppendBecomesTheNext) {
+  hold(1, "a");
+  append(2, "b");
+  append(3, "c", false, 2);
+  append(4, "d");
+  EXPECT_EQ(thread_->queued_bytes(), 4U);
+  EXPECT_THAT(thread_->take_done(), IsEmpty());
+  let_go();
+  EXPECT_THAT(done(4), ElementsAre("1", "2", "3", "4"));
+  EXPECT_THAT(script_.appends, ElementsAre(ElementsAre("a"), ElementsAre("b", "c", "d")));
+  EXPECT_THAT(on_disk(), ElementsAre("a", "b", "d"));
+  EXPECT_EQ(thread_->queued_bytes(), 0U);
+  EXPECT_GT(wakes_, 0);
+}
+
+TEST_F(Journal, ABatchIsBounded) {
+  hold(0, "first");
+  for (Ticket ticket = 1; ticket <= limits::store_batch_entries_max + 1; ++ticket) append(ticket, "x");
+  let_go();
+  EXPECT_EQ(done(limits::store_batch_entries_max + 2).size(), limits::store_batch_entries_max + 2);
+  ASSERT_EQ(script_.appends.size(), 3U);
+  EXPECT_EQ(script_.appends[1].size(), limits::store_batch_entries_max);
+}
+
+TEST_F(Journal, RemovalsKeepTheirPlace) {
+  hold(1, "a");
+  thread_->remove(2, 1);
+  append(3, "b");
+  let_go();
+  EXPECT_THAT(done(3), ElementsAre("1", "2", "3"));
+  EXPECT_THAT(on_disk(), ElementsAre("b"));
+}
+
+TEST_F(Journal, AFullStoreRefusesWhatCanBeRefusedAndKeepsTheRest) {
+  hold(1, "a");
+  append(2, "job", true);
+  append(3, "result");
+  script_.set([](Script& script) {
+    script.does_not_fit = [](const Entry& entry) { return entry.bytes == "job"; };
+    script.blocked = false;
+  });
+  EXPECT_THAT(done(3), ElementsAre("1", "2: no room", "3"));
+  EXPECT_THAT(on_disk(), ElementsAre("a", "result"));
+  EXPECT_EQ(thread_->trouble(), "");
+}
+
+TEST_F(Journal, WhatCannotBeRefusedWaitsForRoom) {
+  script_.set([](Script& script) { script.does_not_fit = [](const Entry&) { return true; }; });
+  append(1, "result");
+  ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->trouble() == "no room"; }));
+  append(2, "job", true);
+  EXPECT_THAT(done(1), ElementsAre("2: no room"));
+  script_.set([](Script& script) { script.does_not_fit = nullptr; });
+  EXPECT_THAT(done(1), ElementsAre("1"));
+  EXPECT_THAT(on_disk(), ElementsAre("result"));
+  EXPECT_EQ(thread_->trouble(), "");
+}
+
+TEST_F(Journal, WaitsForAStoreThatDoesNotAnswer) {
+  fail_with(fail(ErrorCode::unreachable, "no answer"));
+  append(1, "a");
+  append(2, "b", true);
+  ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->trouble() == "no answer"; }));
+  EXPECT_THAT(thread_->take_done(), IsEmpty());
+  fail_with({});
+  EXPECT_THAT(done(2), ElementsAre("1", "2"));
+  EXPECT_THAT(on_disk(), ElementsAre("a", "b"));
+  EXPECT_EQ(thread_->trouble(), "");
+}
+
+TEST_F(Journal, GivesUpWhatCanBeRefusedWhenTheStoreStaysAway) {
+  start(100ms);
+  fail_with(fail(ErrorCode::unreachable, "no answer"));
+  append(1, "result");
+  append(2, "job", true);
+  EXPECT_THAT(done(1), ElementsAre("2: no answer"));
+  append(3, "another job", true);
+  EXPECT_THAT(done(1), ElementsAre("3: no answer"));
+  fail_with({});
+  EXPECT_THAT(done(1), ElementsAre("1"));
+  EXPECT_THAT(on_disk(), ElementsAre("result"));
+}
+
+TEST_F(Journal, IsFencedWhenAnotherHeadHasTheStore) {
+  EXPECT_TRUE(thread_->certain());
+  fail_with(fail(ErrorCode::fenced, "taken by south"));
+  append(1, "a");
+  ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->fenced(); }));
+  EXPECT_EQ(thread_->trouble(), "taken by south");
+  EXPECT_FALSE(thread_->certain());
+  fail_with({});
+  append(2, "b");
+  thread_.reset();
+  EXPECT_THAT(on_disk(), IsEmpty());
+}
+
+TEST_F(Journal, RenewsTheStoreWhileNothingIsWritten) {
+  const TimePoint start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.renewals > 0; }));
+  EXPECT_LE(std::chrono::steady_clock::now() - start, limits::store_lease / 3);
+  EXPECT_TRUE(thread_->certain());
+}
+
+TEST_F(Journal, ShortensALog) {
+  for (Ticket ticket = 1; ticket <= 3; ++ticket) append(ticket, std::to_string(ticket));
+  append(4, "other", false, 2);
+  EXPECT_EQ(done(4).size(), 4U);
+  thread_->compact(1);
+  EXPECT_TRUE(script_.wait_for([&](Script&) { return on_disk() == std::vector<std::string>{"3"}; }));
+  append(5, "4");
+  EXPECT_EQ(done(1).size(), 1U);
+  thread_.reset();
+  EXPECT_THAT(on_disk(), ElementsAre("3", "4"));
+  EXPECT_THAT(on_disk(2), ElementsAre("other"));
+}
+
+TEST_F(Journal, WritesWhatIsQueuedBeforeItEndsAndGivesTheStoreBack) {
+  hold(1, "a");
+  append(2, "b");
+  thread_->remove(3, 9);
+  std::thread closing([this] { thread_.reset(); });
+  let_go();
+  closing.join();
+  EXPECT_THAT(on_disk(), ElementsAre("a", "b"));
+  EXPECT_EQ(disk_->holder, 0U);
+}
+
+TEST_F(Journal, EndsInBoundedTimeWhenTheStoreDoesNotAnswer) {
+  fail_with(fail(ErrorCode::unreachable, "no answer"));
+  append(1, "a");
+  const TimePoint start = std::chrono::steady_clock::now();
+  thread_.reset();
+  const Duration taken = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(taken, limits::store_close_patience);
+  EXPECT_LE(taken, limits::store_close_patience + 2s);
+}
+
+}  // namespace
+}  // namespace dc::store

@@ -1,0 +1,43 @@
+// From the URL of `--store` to the store that it names.
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "core/check.hpp"
+#include "store/memory_store.hpp"
+#include "store/sqlite_store.hpp"
+#include "store/store.hpp"
+
+namespace dc::store {
+namespace {
+
+constexpr std::string_view known =
+    "sqlite, sqlite:///path/to/file.db, redis://[user:password@]host[:port][/db], rediss://… (TLS), "
+    "redis+unix:///path/to/socket[?db=n], memory or none";
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_store(const StoreOptions& options) {
+  DC_CHECK(options.content_hash);
+  constexpr std::string_view sqlite = "sqlite://";
+  const std::string& url = options.url;
+  if (url == "none") return std::unique_ptr<Store>();
+  if (url == "memory") return std::make_unique<MemoryStore>();
+  if (url.empty() || url == "sqlite") {
+    return std::make_unique<SqliteStore>(SqliteOptions{
+        .path = options.default_path, .durability = options.durability, .content_hash = options.content_hash});
+  }
+  if (url.starts_with(sqlite)) {
+    const std::string path = url.substr(sqlite.size());
+    if (!path.starts_with('/') || path.ends_with('/')) {
+      return fail(ErrorCode::invalid, fmt::format("--store {}: after sqlite:// comes the whole path of a file, as in "
+                                                  "sqlite:///home/me/head.db",
+                                                  url));
+    }
+    return std::make_unique<SqliteStore>(
+        SqliteOptions{.path = path, .durability = options.durability, .content_hash = options.content_hash});
+  }
+  return fail(ErrorCode::invalid, fmt::format("--store {}: not a store; these are: {}", url, known));
+}
+
+}  // namespace dc::store

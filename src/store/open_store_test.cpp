@@ -1,0 +1,28 @@
+// Which store a URL names.
+#include "store/store_fixture.hpp"
+
+namespace dc::store {
+namespace {
+
+Result<std::unique_ptr<Store>> open(std::string url) {
+  return open_store({.url = std::move(url), .default_path = "/state/head-8899.db", .content_hash = test_hash});
+}
+
+TEST(OpenStore, NamesTheStore) {
+  EXPECT_EQ(open("").value()->description(), "SQLite (/state/head-8899.db)");
+  EXPECT_EQ(open("sqlite").value()->description(), "SQLite (/state/head-8899.db)");
+  EXPECT_EQ(open("sqlite:///data/my head.db").value()->description(), "SQLite (/data/my head.db)");
+  EXPECT_THAT(open("memory").value()->description(), testing::HasSubstr("memory"));
+  EXPECT_EQ(open("none").value(), nullptr);
+}
+
+TEST(OpenStore, SaysWhatIsWrongWithAUrl) {
+  for (const char* url : {"mysql://x", "sqlite://relative.db", "sqlite:///", "Memory", "redis"}) {
+    const auto opened = open(url);
+    EXPECT_EQ(code_of(opened), ErrorCode::invalid) << url;
+    EXPECT_THAT(problem(opened), testing::HasSubstr(url));
+  }
+}
+
+}  // namespace
+}  // namespace dc::store

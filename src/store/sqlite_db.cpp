@@ -1,0 +1,143 @@
+// See sqlite_db.hpp.
+#include "store/sqlite_db.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace dc::store {
+namespace {
+
+constexpr int busy_timeout_ms = 2000;
+
+std::string reason(sqlite3* db, int code) {
+  const int system = db ? sqlite3_system_errno(db) : 0;
+  const bool of_system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN;
+  if (of_system && system != 0) return fmt::format("{}: {}", sqlite3_errstr(code), std::strerror(system));
+  return sqlite3_errstr(code);
+}
+
+Error describe(sqlite3* db, const std::string& path, int code) {
+  const int system = db ? sqlite3_system_errno(db) : 0;
+  const std::string why = reason(db, code);
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return fail(
+          ErrorCode::full,
+          fmt::format("the store {} is full ({}): free some space on its disk, or finish some named pools", path, why));
+    case SQLITE_IOERR:
+      if (system == ENOSPC || system == EDQUOT) {
+        return fail(ErrorCode::full, fmt::format("the disk of the store {} is full: free some space there", path));
+      }
+      return fail(ErrorCode::io, fmt::format("the disk of the store {} fails ({}): look into the system's log, or name "
+                                             "a file on another disk with --store",
+                                             path, why));
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_FORMAT:
+      return fail(
+          ErrorCode::protocol,
+          fmt::format("the store {} is broken ({}): move the file away (and those beside it that begin with its "
+                      "name) and bring a copy back, or start without one; named pools in it are lost then",
+                      path, why));
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_CANTOPEN:
+      return fail(ErrorCode::io,
+                  fmt::format("cannot write the store {} ({}): give yourself the right to write this file "
+                              "and its directory, or name another with --store sqlite:///path",
+                              path, why));
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return fail(ErrorCode::io,
+                  fmt::format("another program uses the store {} (perhaps the sqlite3 shell): end it", path));
+    default:
+      return fail(ErrorCode::io,
+                  fmt::format("the store {} fails ({}): try again, or name another with --store", path, why));
+  }
+}
+
+}  // namespace
+
+SqliteStatement::SqliteStatement(SqliteDb& db, std::string_view sql) : db_(&db) {
+  sqlite3_stmt* statement = nullptr;
+  prepared_ = sqlite3_prepare_v3(db.handle(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                 &statement, nullptr);
+  statement_.reset(statement);
+}
+
+void SqliteStatement::reset() {
+  sqlite3_reset(statement_.get());
+  sqlite3_clear_bindings(statement_.get());
+}
+
+Result<bool> SqliteStatement::step() {
+  if (prepared_ != SQLITE_OK) return db_->error(prepared_);
+  const int code = sqlite3_step(statement_.get());
+  if (code == SQLITE_ROW) return true;
+  Result<bool> answer = code == SQLITE_DONE ? Result<bool>(false) : Result<bool>(db_->error(code));
+  reset();  // an unfinished statement would keep its transaction open
+  return answer;
+}
+
+Result<void> SqliteStatement::run() {
+  BOOST_OUTCOME_TRYV(step());
+  reset();
+  return boost::outcome_v2::success();
+}
+
+std::string_view SqliteStatement::bytes(int column) {
+  const auto* data = static_cast<const char*>(sqlite3_column_blob(statement_.get(), column));
+  const int size = sqlite3_column_bytes(statement_.get(), column);
+  return data ? std::string_view(data, static_cast<std::size_t>(size)) : std::string_view();
+}
+
+Result<std::unique_ptr<SqliteDb>> SqliteDb::open(const std::string& path) {
+  auto opened = std::make_unique<SqliteDb>();
+  opened->path_ = path;
+  sqlite3* db = nullptr;
+  constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  const int code = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  opened->db_.reset(db);
+  if (code != SQLITE_OK) return opened->error(code);
+  sqlite3_busy_timeout(db, busy_timeout_ms);
+  return opened;
+}
+
+Error SqliteDb::error(int code) const { return describe(db_.get(), path_, code); }
+
+Result<void> SqliteDb::execute(const std::string& sql) {
+  const int code = sqlite3_exec(db_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return error(code);
+  return boost::outcome_v2::success();
+}
+
+Result<std::int64_t> SqliteDb::number(const std::string& sql) {
+  SqliteStatement statement(*this, sql);
+  BOOST_OUTCOME_TRY(row, statement.step());
+  return row ? statement.integer(0) : 0;
+}
+
+Result<void> SqliteDb::sync_log() {
+  sqlite3_file* log = nullptr;
+  sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&log));
+  if (!log || !log->pMethods) return boost::outcome_v2::success();
+  const int code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) return error(code);
+  return boost::outcome_v2::success();
+}
+
+Result<SqliteTransaction> SqliteTransaction::begin(SqliteDb& db) {
+  BOOST_OUTCOME_TRYV(db.execute("BEGIN IMMEDIATE"));
+  return SqliteTransaction(db);
+}
+
+SqliteTransaction::~SqliteTransaction() {
+  if (db_ && !sqlite3_get_autocommit(db_->handle())) (void)db_->execute("ROLLBACK");
+}
+
+Result<void> SqliteTransaction::commit() { return db_->execute("COMMIT"); }
+
+}  // namespace dc::store

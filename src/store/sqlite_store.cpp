@@ -1,0 +1,351 @@
+// See sqlite_store.hpp. The schema is below; another one needs another schema_version.
+#include "store/sqlite_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/limits.hpp"
+#include "store/checksum.hpp"
+#include "store/held_by.hpp"
+
+namespace dc::store {
+namespace {
+
+constexpr std::int64_t application_id = 0x64634a31;  // "dcJ1", for `file` and against foreign databases
+constexpr std::int64_t schema_version = 1;
+
+// Entries of a log are numbered from 1 without gaps, so that a lost one is noticed.
+constexpr auto schema = R"(
+CREATE TABLE terms(term INTEGER NOT NULL);
+INSERT INTO terms VALUES(0);
+CREATE TABLE entries(log INTEGER NOT NULL, number INTEGER NOT NULL, checksum INTEGER NOT NULL,
+                     attachments INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(log, number)) WITHOUT ROWID;
+CREATE TABLE attachments(log INTEGER NOT NULL, number INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL,
+                         PRIMARY KEY(log, number, position)) WITHOUT ROWID;
+CREATE INDEX attachments_by_hash ON attachments(hash);
+CREATE TABLE contents(hash BLOB NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL);
+CREATE UNIQUE INDEX contents_by_hash ON contents(hash, part);
+)";
+
+/// The write-ahead log is cut back to this size when it has been merged into the file.
+constexpr std::int64_t wal_bytes_kept = std::int64_t{64} << 20;
+/// The file is cut when this many pages of it are free, and they are more than half of it.
+constexpr std::int64_t free_pages_kept = 4096;
+
+}  // namespace
+
+struct SqliteStore::Statements {
+  explicit Statements(SqliteDb& db)
+      : logs(db, "SELECT min(log) FROM entries WHERE log > ?1"),
+        last(db, "SELECT max(number) FROM entries WHERE log = ?1"),
+        insert(db, "INSERT INTO entries VALUES(?1, ?2, ?3, ?4, ?5)"),
+        attach(db, "INSERT INTO attachments VALUES(?1, ?2, ?3, ?4)"),
+        known(db, "SELECT 1 FROM contents WHERE hash = ?1 LIMIT 1"),
+        keep(db, "INSERT INTO contents VALUES(?1, ?2, ?3)"),
+        entries(db, "SELECT number, checksum, attachments, bytes FROM entries WHERE log = ?1 ORDER BY number"),
+        attached(db, "SELECT hash FROM attachments WHERE log = ?1 AND number = ?2 ORDER BY position"),
+        parts(db, "SELECT bytes FROM contents WHERE hash = ?1 ORDER BY part"),
+        hashes(db, "SELECT DISTINCT hash FROM attachments WHERE log = ?1"),
+        detach(db, "DELETE FROM attachments WHERE log = ?1"),
+        erase(db, "DELETE FROM entries WHERE log = ?1"),
+        collect(db, "DELETE FROM contents WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM attachments WHERE hash = ?1)") {
+  }
+  SqliteStatement logs, last, insert, attach, known, keep, entries, attached, parts, hashes, detach, erase, collect;
+};
+
+SqliteStore::SqliteStore(SqliteOptions options) : options_(std::move(options)) {}
+SqliteStore::~SqliteStore() { SqliteStore::release(); }
+
+std::string SqliteStore::description() const { return fmt::format("SQLite ({})", options_.path); }
+
+Error SqliteStore::broken(LogId log, std::string_view what) const {
+  return fail(ErrorCode::protocol,
+              fmt::format("the store {} is broken ({} of pool {:016x}): move the file away (and those beside it that "
+                          "begin with its name) and bring a copy back, or start without one; named pools in it are "
+                          "lost then",
+                          options_.path, what, log));
+}
+
+Result<void> SqliteStore::take_lock(const Owner& owner) {
+  LockFile::Taken taken = LockFile::take(options_.path + ".lock");
+  if (!taken.problem.empty()) {
+    return fail(ErrorCode::io, fmt::format("cannot use the store {}: {}", options_.path, taken.problem));
+  }
+  if (!taken.owner.empty()) {
+    Owner other{taken.owner, 0};  // "pid host"
+    const std::size_t digits = std::min(taken.owner.find(' '), std::size_t{10});
+    if (digits < taken.owner.size() && std::isdigit(static_cast<unsigned char>(taken.owner[0]))) {
+      other = {taken.owner.substr(digits + 1),
+               static_cast<std::uint32_t>(std::strtoul(taken.owner.c_str(), nullptr, 10))};
+    }
+    return held_by("the store " + options_.path, other);
+  }
+  lock_ = std::move(taken.lock);
+  if (const std::string problem = lock_.write(fmt::format("{} {}", owner.pid, owner.host)); !problem.empty()) {
+    return fail(ErrorCode::full, fmt::format("cannot use the store {}: {}", options_.path, problem));
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::check_version() {
+  BOOST_OUTCOME_TRY(tables, db_->number("SELECT count(*) FROM sqlite_schema"));
+  if (tables == 0) {
+    BOOST_OUTCOME_TRY(transaction, SqliteTransaction::begin(*db_));
+    BOOST_OUTCOME_TRYV(db_->execute(schema));
+    BOOST_OUTCOME_TRYV(
+        db_->execute(fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", application_id, schema_version)));
+    return transaction.commit();
+  }
+  BOOST_OUTCOME_TRY(id, db_->number("PRAGMA application_id"));
+  BOOST_OUTCOME_TRY(version, db_->number("PRAGMA user_version"));
+  if (id != application_id) {
+    return fail(ErrorCode::protocol,
+                fmt::format("{} is the database of another program: name another file with --store", options_.path));
+  }
+  if (version != schema_version) {
+    return fail(
+        ErrorCode::protocol,
+        fmt::format("the store {} has version {}, and this head knows version {}: start the head of the version "
+                    "that wrote it, or name another file with --store",
+                    options_.path, version, schema_version));
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::open() {
+  BOOST_OUTCOME_TRY(opened, SqliteDb::open(options_.path));
+  db_ = std::move(opened);
+  std::error_code ignored;
+  std::filesystem::permissions(options_.path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
+                               ignored);
+  // auto_vacuum must come before the first table. FULL also for setting up: a term is never given out again.
+  BOOST_OUTCOME_TRYV(
+      db_->execute(fmt::format("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "
+                               "PRAGMA synchronous=FULL; PRAGMA journal_size_limit={}",
+                               wal_bytes_kept)));
+  BOOST_OUTCOME_TRYV(check_version());
+  if (options_.pages_max > 0) {
+    BOOST_OUTCOME_TRYV(db_->execute(fmt::format("PRAGMA max_page_count={}", options_.pages_max)));
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<std::uint64_t> SqliteStore::acquire(const Owner& owner) {
+  if (!lock_.held()) {
+    BOOST_OUTCOME_TRYV(take_lock(owner));
+  }
+  const auto attempt = [&]() -> Result<std::uint64_t> {
+    BOOST_OUTCOME_TRYV(open());
+    BOOST_OUTCOME_TRYV(db_->execute("UPDATE terms SET term = term + 1"));
+    BOOST_OUTCOME_TRY(term, db_->number("SELECT term FROM terms"));
+    if (options_.durability == Durability::interval) {
+      BOOST_OUTCOME_TRYV(db_->execute("PRAGMA synchronous=NORMAL"));
+    }
+    statements_ = std::make_unique<Statements>(*db_);
+    return static_cast<std::uint64_t>(term);
+  };
+  Result<std::uint64_t> term = attempt();
+  if (!term) release();
+  return term;
+}
+
+// The lock lasts as long as the process: nobody can have taken it.
+Result<void> SqliteStore::renew() { return check_held(); }
+
+void SqliteStore::release() {
+  if (db_) (void)sync();
+  statements_.reset();
+  db_.reset();
+  last_numbers_.clear();
+  lock_ = LockFile();
+}
+
+Result<void> SqliteStore::check_held() const {
+  if (!statements_)
+    return fail(ErrorCode::fenced, fmt::format("the store {} was given up by this head", options_.path));
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::sync() {
+  if (!unsynced_) return boost::outcome_v2::success();
+  BOOST_OUTCOME_TRYV(db_->sync_log());
+  unsynced_ = false;
+  return boost::outcome_v2::success();
+}
+
+Result<std::vector<LogId>> SqliteStore::logs() {
+  BOOST_OUTCOME_TRYV(check_held());
+  std::vector<LogId> ids;
+  // Jumps from log to log instead of reading all entries.
+  for (std::int64_t after = INT64_MIN;;) {
+    BOOST_OUTCOME_TRYV(statements_->logs.bind_all(after).step());
+    if (statements_->logs.is_null(0)) break;
+    after = statements_->logs.integer(0);
+    ids.push_back(static_cast<LogId>(after));
+  }
+  statements_->logs.reset();
+  std::sort(ids.begin(), ids.end());  // SQLite's integers are signed
+  return ids;
+}
+
+// What fails is rolled back, so that nothing is left to take out by the next call.
+Result<void> SqliteStore::change(const std::function<Result<void>()>& body) {
+  BOOST_OUTCOME_TRYV(check_held());
+  const auto attempt = [&]() -> Result<void> {
+    BOOST_OUTCOME_TRY(transaction, SqliteTransaction::begin(*db_));
+    BOOST_OUTCOME_TRYV(body());
+    return transaction.commit();
+  };
+  const Result<void> done = attempt();
+  if (!done) last_numbers_.clear();
+  unsynced_ = unsynced_ || options_.durability == Durability::interval;
+  return done;
+}
+
+Result<std::int64_t> SqliteStore::next_number(LogId log) {
+  if (const auto known = last_numbers_.find(log); known != last_numbers_.end()) return ++known->second;
+  BOOST_OUTCOME_TRYV(statements_->last.bind_all(log).step());
+  const std::int64_t last = statements_->last.integer(0);  // 0 for a log that does not exist
+  statements_->last.reset();
+  return last_numbers_[log] = last + 1;
+}
+
+Result<void> SqliteStore::keep(const std::string& hash, const Payload& content) {
+  BOOST_OUTCOME_TRY(known, statements_->known.bind_all(std::string_view(hash)).step());
+  if (known) {
+    statements_->known.reset();
+    return boost::outcome_v2::success();
+  }
+  std::int64_t part = 0;
+  std::string_view left = content.view();
+  do {
+    const std::string_view piece = left.substr(0, limits::store_part_bytes);
+    BOOST_OUTCOME_TRYV(statements_->keep.bind_all(std::string_view(hash), part++, piece).run());
+    left.remove_prefix(piece.size());
+  } while (!left.empty());
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::insert(LogId log, const Entry& entry) {
+  BOOST_OUTCOME_TRY(number, next_number(log));
+  BOOST_OUTCOME_TRYV(
+      statements_->insert
+          .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(), std::string_view(entry.bytes))
+          .run());
+  std::int64_t position = 0;
+  for (const Payload& attachment : entry.attachments) {
+    const std::string hash = options_.content_hash(attachment.bytes());
+    BOOST_OUTCOME_TRYV(keep(hash, attachment));
+    BOOST_OUTCOME_TRYV(statements_->attach.bind_all(log, number, position++, std::string_view(hash)).run());
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::append(std::span<const Addressed> batch) {
+  return change([&]() -> Result<void> {
+    for (const Addressed& addressed : batch) {
+      BOOST_OUTCOME_TRYV(insert(addressed.log, addressed.entry));
+    }
+    return boost::outcome_v2::success();
+  });
+}
+
+Result<Payload> SqliteStore::load(const std::string& hash) {
+  std::string content;
+  bool found = false;
+  statements_->parts.bind_all(std::string_view(hash));
+  while (true) {
+    BOOST_OUTCOME_TRY(row, statements_->parts.step());
+    if (!row) break;
+    found = true;
+    content += statements_->parts.bytes(0);
+  }
+  Payload payload(std::move(content));
+  if (!found || options_.content_hash(payload.bytes()) != hash) return fail(ErrorCode::protocol, "");
+  return payload;
+}
+
+/// Of the row that `entries` stands on.
+Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number) {
+  SqliteStatement& row = statements_->entries;
+  Entry entry{std::string(row.bytes(3)), {}};
+  if (row.integer(0) != number) return broken(log, "an entry is missing");
+  if (checksum(entry.bytes) != static_cast<std::uint64_t>(row.integer(1))) return broken(log, "an entry is damaged");
+  const auto attachments = static_cast<std::size_t>(row.integer(2));
+  if (attachments == 0) return entry;
+  statements_->attached.bind_all(log, number);
+  while (true) {
+    BOOST_OUTCOME_TRY(more, statements_->attached.step());
+    if (!more) break;
+    Result<Payload> payload = load(std::string(statements_->attached.bytes(0)));
+    if (!payload) {
+      statements_->attached.reset();
+      return payload.error().message.empty() ? broken(log, "a payload is missing or damaged") : payload.error();
+    }
+    entry.attachments.push_back(std::move(payload.value()));
+  }
+  if (entry.attachments.size() != attachments) return broken(log, "a payload is missing");
+  return entry;
+}
+
+Result<void> SqliteStore::replay(LogId log, const std::function<void(Entry&&)>& each) {
+  BOOST_OUTCOME_TRYV(check_held());
+  statements_->entries.bind_all(log);
+  for (std::int64_t number = 1;; ++number) {
+    BOOST_OUTCOME_TRY(row, statements_->entries.step());
+    if (!row) return boost::outcome_v2::success();
+    Result<Entry> entry = read_entry(log, number);
+    if (!entry) {
+      statements_->entries.reset();
+      return entry.error();
+    }
+    each(std::move(entry.value()));
+  }
+}
+
+Result<std::vector<std::string>> SqliteStore::hashes_of(LogId log) {
+  std::vector<std::string> hashes;
+  statements_->hashes.bind_all(log);
+  while (true) {
+    BOOST_OUTCOME_TRY(row, statements_->hashes.step());
+    if (!row) return hashes;
+    hashes.emplace_back(statements_->hashes.bytes(0));
+  }
+}
+
+/// Within a transaction.
+Result<void> SqliteStore::exchange(LogId log, std::span<const Entry> entries) {
+  BOOST_OUTCOME_TRY(hashes, hashes_of(log));
+  BOOST_OUTCOME_TRYV(statements_->detach.bind_all(log).run());
+  BOOST_OUTCOME_TRYV(statements_->erase.bind_all(log).run());
+  last_numbers_.erase(log);
+  for (const Entry& entry : entries) {
+    BOOST_OUTCOME_TRYV(insert(log, entry));
+  }
+  for (const std::string& hash : hashes) {
+    BOOST_OUTCOME_TRYV(statements_->collect.bind_all(std::string_view(hash)).run());
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::replace(LogId log, std::span<const Entry> entries) {
+  BOOST_OUTCOME_TRYV(change([&] { return exchange(log, entries); }));
+  shrink();
+  return boost::outcome_v2::success();
+}
+
+/// Gives free pages back to the disk. That it cannot is no harm: the next entries use them.
+void SqliteStore::shrink() {
+  const Result<std::int64_t> free = db_->number("PRAGMA freelist_count");
+  const Result<std::int64_t> all = db_->number("PRAGMA page_count");
+  if (!free || !all || free.value() < free_pages_kept || 2 * free.value() < all.value()) return;
+  if (db_->execute("PRAGMA incremental_vacuum")) (void)db_->execute("PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+Result<void> SqliteStore::remove(LogId log) { return replace(log, {}); }
+
+}  // namespace dc::store

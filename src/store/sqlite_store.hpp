@@ -1,0 +1,64 @@
+// The store of one head: an SQLite file in write-ahead mode, and a lock file beside it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/lock_file.hpp"
+#include "store/sqlite_db.hpp"
+#include "store/store.hpp"
+
+namespace dc::store {
+
+struct SqliteOptions {
+  std::string path;
+  Durability durability = Durability::always;
+  ContentHash content_hash;
+  std::uint64_t pages_max = 0;  ///< for tests: the file may not grow beyond; 0: no limit
+};
+
+class SqliteStore : public Store {
+ public:
+  explicit SqliteStore(SqliteOptions options);
+  ~SqliteStore() override;
+
+  [[nodiscard]] std::string description() const override;
+  Result<std::uint64_t> acquire(const Owner& owner) override;
+  Result<void> renew() override;
+  void release() override;
+  Result<std::vector<LogId>> logs() override;
+  Result<void> append(std::span<const Addressed> batch) override;
+  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) override;
+  Result<void> replace(LogId log, std::span<const Entry> entries) override;
+  Result<void> remove(LogId log) override;
+  Result<void> sync() override;
+
+ private:
+  struct Statements;
+
+  Result<void> open();
+  Result<void> check_version();
+  Result<void> take_lock(const Owner& owner);
+  Result<void> check_held() const;
+  Result<void> change(const std::function<Result<void>()>& body);
+  Result<std::int64_t> next_number(LogId log);
+  Result<void> insert(LogId log, const Entry& entry);
+  Result<void> keep(const std::string& hash, const Payload& content);
+  Result<std::vector<std::string>> hashes_of(LogId log);
+  Result<void> exchange(LogId log, std::span<const Entry> entries);
+  void shrink();
+  Result<Entry> read_entry(LogId log, std::int64_t number);
+  Result<Payload> load(const std::string& hash);
+  [[nodiscard]] Error broken(LogId log, std::string_view what) const;
+
+  SqliteOptions options_;
+  LockFile lock_;
+  std::unique_ptr<SqliteDb> db_;
+  std::unique_ptr<Statements> statements_;
+  std::map<LogId, std::int64_t> last_numbers_;  ///< of logs that were written since the last failure
+  bool unsynced_ = false;
+};
+
+}  // namespace dc::store

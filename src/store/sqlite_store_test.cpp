@@ -1,0 +1,232 @@
+// What only a file can suffer: no room, damage, foreign hands, another version.
+#include "store/sqlite_store.hpp"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "store/store_fixture.hpp"
+
+namespace dc::store {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Sqlite : public testing::Test {
+ protected:
+  std::unique_ptr<SqliteStore> open(std::uint64_t pages_max = 0) {
+    auto store =
+        std::make_unique<SqliteStore>(SqliteOptions{.path = path_, .content_hash = test_hash, .pages_max = pages_max});
+    EXPECT_EQ(problem(store->acquire(first_owner)), "");
+    return store;
+  }
+  /// A change by another program.
+  void edit(const std::string& sql) {
+    const Result<std::unique_ptr<SqliteDb>> db = SqliteDb::open(path_);
+    ASSERT_EQ(problem(db), "");
+    ASSERT_EQ(problem(db.value()->execute(sql)), "");
+  }
+  std::int64_t number(const std::string& sql) { return SqliteDb::open(path_).value()->number(sql).value(); }
+  Result<std::uint64_t> acquired() {
+    return SqliteStore(SqliteOptions{.path = path_, .content_hash = test_hash}).acquire(first_owner);
+  }
+  std::string why_not_replayed(LogId log) {
+    const auto store = open();
+    const Result<void> replayed = store->replay(log, [](Entry&&) {});
+    EXPECT_EQ(code_of(replayed), ErrorCode::protocol);
+    return problem(replayed);
+  }
+
+  TemporaryDir dir_;
+  std::string path_ = dir_.file("head.db");
+};
+
+std::vector<Entry> many(int count, std::size_t size) {
+  std::vector<Entry> entries;
+  for (int i = 0; i < count; ++i) entries.push_back(entry(std::to_string(i) + std::string(size, 'x')));
+  return entries;
+}
+
+TEST_F(Sqlite, ContentsGoWithTheirLastEntry) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a", {"one", "two"})}, {2, entry("b", {"two"})}})), "");
+  EXPECT_EQ(number("SELECT count(*) FROM contents"), 2);
+  ASSERT_EQ(problem(replace(*store, 1, {entry("a")})), "");
+  EXPECT_EQ(number("SELECT count(*) FROM contents"), 1);
+  ASSERT_EQ(problem(store->remove(2)), "");
+  EXPECT_EQ(number("SELECT count(*) FROM contents"), 0);
+}
+
+TEST_F(Sqlite, IsOnlyForItsOwner) {
+  const auto store = open();
+  EXPECT_EQ(std::filesystem::status(path_).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+TEST_F(Sqlite, ShrinksWhenTheLogDoes) {
+  const auto store = open();
+  ASSERT_EQ(problem(replace(*store, 1, many(20'000, 2000))), "");
+  const auto large = std::filesystem::file_size(path_) + std::filesystem::file_size(path_ + "-wal");
+  ASSERT_EQ(problem(replace(*store, 1, {entry("done")})), "");
+  EXPECT_GT(large, 40'000'000U);
+  EXPECT_LT(std::filesystem::file_size(path_) + std::filesystem::file_size(path_ + "-wal"), large / 10);
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("done")}}}));
+}
+
+TEST_F(Sqlite, FullIsSaidAndTheNextAppendThatFitsIsTaken) {
+  const auto store = open(100);
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  const Result<void> refused = append(*store, {{1, entry("b")}, {1, entry("c", {std::string(1'000'000, 'x')})}});
+  EXPECT_EQ(code_of(refused), ErrorCode::full);
+  EXPECT_THAT(problem(refused), AllOf(HasSubstr(path_), HasSubstr("free some space")));
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a")}}}));
+  ASSERT_EQ(problem(append(*store, {{1, entry("d")}})), "");
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a"), entry("d")}}}));
+}
+
+/// A disk of a few MiB.
+class SqliteOnSmallDisk : public Sqlite {
+ protected:
+  void SetUp() override {
+    disk_ = dir_.file("disk");
+    std::filesystem::create_directory(disk_);
+    if (::mount("tmpfs", disk_.c_str(), "tmpfs", 0, "size=8m,mode=0700") != 0) {
+      GTEST_SKIP() << "a small disk needs the right to mount one";
+    }
+    mounted_ = true;
+    path_ = disk_ + "/head.db";
+  }
+  void TearDown() override {
+    if (mounted_) ::umount2(disk_.c_str(), MNT_DETACH);
+  }
+  std::string disk_;
+  bool mounted_ = false;
+};
+
+TEST_F(SqliteOnSmallDisk, AFullDiskIsSaidAndGoesOnWhenThereIsRoom) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  const std::string ballast = disk_ + "/ballast";
+  std::ofstream(ballast, std::ios::binary) << std::string(16 << 20, 'x');
+  Result<void> refused = append(*store, {{1, entry("big", {std::string(100'000, 'x')})}});
+  EXPECT_EQ(code_of(refused), ErrorCode::full);
+  EXPECT_THAT(problem(refused), AllOf(HasSubstr(path_), HasSubstr("free some space")));
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a")}}}));
+  std::filesystem::remove(ballast);
+  ASSERT_EQ(problem(append(*store, {{1, entry("b")}})), "");
+  const Logs expected{{1, {entry("a"), entry("b")}}};
+  EXPECT_EQ(read_all(*store), expected);
+  store->release();
+  EXPECT_EQ(read_all(*open()), expected);
+}
+
+TEST_F(SqliteOnSmallDisk, AReadOnlyDiskIsSaid) {
+  open();
+  ASSERT_EQ(::mount(nullptr, disk_.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  const Result<std::uint64_t> refused = acquired();
+  EXPECT_EQ(code_of(refused), ErrorCode::io);
+  EXPECT_THAT(problem(refused), AllOf(HasSubstr(path_), HasSubstr("Read-only file system")));
+}
+
+TEST_F(Sqlite, ADirectoryInItsPlaceIsSaid) {
+  std::filesystem::create_directory(path_);
+  const Result<std::uint64_t> refused = acquired();
+  EXPECT_EQ(code_of(refused), ErrorCode::io);
+  EXPECT_THAT(problem(refused), AllOf(HasSubstr(path_), HasSubstr("name another")));
+}
+
+TEST_F(Sqlite, ATornTailIsDroppedAndWhatReturnedIsKept) {
+  // The head dies without closing: the write-ahead log stays.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    SqliteStore store(SqliteOptions{.path = path_, .content_hash = test_hash});
+    const bool good = store.acquire(first_owner) && append(store, {{1, entry("a")}}) &&
+                      append(store, {{1, entry("b")}, {2, entry("torn", {std::string(10'000, 'x')})}});
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  const std::string wal = path_ + "-wal";
+  std::filesystem::resize_file(wal, std::filesystem::file_size(wal) - 100);
+  EXPECT_EQ(read_all(*open()), (Logs{{1, {entry("a")}}}));
+}
+
+TEST_F(Sqlite, ABrokenEntryIsAnErrorThatNamesTheFile) {
+  ASSERT_EQ(problem(append(*open(), {{1, entry("aaa")}, {1, entry("bbb")}, {2, entry("c")}})), "");
+  edit("UPDATE entries SET bytes = CAST('abb' AS BLOB) WHERE log = 1 AND number = 2");
+  EXPECT_THAT(why_not_replayed(1),
+              AllOf(HasSubstr(path_), HasSubstr("an entry is damaged"), HasSubstr("bring a copy")));
+  EXPECT_EQ(read_log(*open(), 2), std::vector<Entry>{entry("c")});
+}
+
+TEST_F(Sqlite, ALostEntryIsAnError) {
+  ASSERT_EQ(problem(append(*open(), {{1, entry("a")}, {1, entry("b")}, {1, entry("c")}})), "");
+  edit("DELETE FROM entries WHERE log = 1 AND number = 2");
+  EXPECT_THAT(why_not_replayed(1), HasSubstr("an entry is missing"));
+}
+
+TEST_F(Sqlite, ABrokenOrLostPayloadIsAnError) {
+  ASSERT_EQ(problem(append(*open(), {{1, entry("a", {"first"})}, {2, entry("b", {"second"})}, {3, entry("c", {"d"})}})),
+            "");
+  edit("UPDATE contents SET bytes = CAST('FIRST' AS BLOB) WHERE bytes = CAST('first' AS BLOB)");
+  edit("DELETE FROM contents WHERE bytes = CAST('second' AS BLOB)");
+  edit("DELETE FROM attachments WHERE log = 3");
+  for (const LogId log : {1, 2, 3}) EXPECT_THAT(why_not_replayed(log), HasSubstr("a payload is missing"));
+}
+
+TEST_F(Sqlite, DamagedPagesAreAnError) {
+  ASSERT_EQ(problem(replace(*open(), 1, many(2000, 500))), "");
+  const auto size = std::filesystem::file_size(path_);
+  std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(size / 2));
+  file << std::string(20'000, 'z');
+  file.close();
+  EXPECT_THAT(why_not_replayed(1), AllOf(HasSubstr(path_), HasSubstr("is broken")));
+}
+
+TEST_F(Sqlite, WhatIsNoDatabaseIsLeftAlone) {
+  const std::string content(5000, 'n');
+  std::ofstream(path_) << content;
+  const Result<std::uint64_t> refused = acquired();
+  EXPECT_EQ(code_of(refused), ErrorCode::protocol);
+  EXPECT_THAT(problem(refused), HasSubstr(path_));
+  std::ifstream file(path_);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), content);
+}
+
+TEST_F(Sqlite, ADatabaseOfAnotherProgramIsLeftAlone) {
+  edit("CREATE TABLE songs(title TEXT)");
+  const Result<std::uint64_t> refused = acquired();
+  EXPECT_EQ(code_of(refused), ErrorCode::protocol);
+  EXPECT_THAT(problem(refused), HasSubstr("another program"));
+  EXPECT_EQ(number("SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+TEST_F(Sqlite, AnotherVersionIsLeftAlone) {
+  open();
+  edit("PRAGMA user_version=99");
+  const Result<std::uint64_t> refused = acquired();
+  EXPECT_EQ(code_of(refused), ErrorCode::protocol);
+  EXPECT_THAT(problem(refused), AllOf(HasSubstr("version 99"), HasSubstr("knows version 1")));
+}
+
+TEST_F(Sqlite, TheLockOfADeadHeadDoesNotCount) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    SqliteStore store(SqliteOptions{.path = path_, .content_hash = test_hash});
+    ::_exit(store.acquire(second_owner) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  EXPECT_TRUE(std::filesystem::exists(path_ + ".lock"));
+  EXPECT_EQ(problem(acquired()), "");
+}
+
+}  // namespace
+}  // namespace dc::store
