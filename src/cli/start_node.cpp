@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "cli/drain.hpp"
 #include "cli/node_child.hpp"
@@ -168,14 +169,15 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.port = arguments.port;
   options.fingerprint = arguments.fingerprint;
   options.secret.password = password;
-  options.devices = selection_of(arguments);
-  options.cores = usable_cores();
   options.python = arguments.python.empty() ? find_python() : arguments.python;
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
+  log::set_up("node");
+  auto devices = node::Devices::find(selection_of(arguments), usable_cores());
+  if (!devices) return complain(head::exit_usage, devices.error().message);
   const nlohmann::json json{{"pid", ::getpid()}, {"address", options.address}, {"port", options.port}};
   if (const std::string problem = taken.lock.write(json.dump()); !problem.empty())
     return complain(head::exit_error, problem);
-  return node::run_node(options);
+  return node::run_node(std::move(options), std::move(devices.value()));
 }
 
 /// Whether the head can be reached from this machine alone.

@@ -300,7 +300,8 @@ void Nvml::count_memory_errors(Handle handle, const std::string& uuid) {
 void Nvml::note_fault(Handle handle, unsigned long long xid) {
   const auto gpu = watched_.find(handle);
   if (gpu == watched_.end()) return;
-  faults_[gpu->second] = fmt::format("Xid {}", xid);
+  const int count = ++fault_counts_[gpu->second];
+  faults_[gpu->second] = fmt::format("Xid {}{}", xid, count > 1 ? fmt::format(" (report {})", count) : "");
   if (xid == xid_off_the_bus) lost_[gpu->second] = "it has fallen off the bus (Xid 79)";
 }
 

@@ -46,7 +46,8 @@ class Nvml {
   std::unique_ptr<Api> api_;
   nvml::EventSet events_ = nullptr;
   std::map<nvml::Handle, std::string> watched_;  ///< UUIDs of the GPUs whose faults are reported
-  std::map<std::string, std::string> faults_;    ///< by UUID
+  std::map<std::string, std::string> faults_;    ///< the latest, by UUID
+  std::map<std::string, int> fault_counts_;
   std::map<std::string, unsigned long long> memory_errors_;
   std::map<std::string, std::string> lost_;  ///< GPUs that have fallen off the bus
 };

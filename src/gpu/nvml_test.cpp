@@ -112,6 +112,8 @@ TEST_F(NvmlTest, WhatTheDriverReportsIsKept) {
   EXPECT_EQ(inventory.devices[0].faults, "2 uncorrected memory errors (ECC)");
   EXPECT_EQ(inventory.devices[1].faults, "Xid 79");
   EXPECT_THAT(inventory.devices[1].lost, HasSubstr("fallen off the bus"));
+  nvml("gpu GPU-a memory=100\ngpu GPU-b memory=100\nxid GPU-b 79\nxid GPU-a 31\nxid GPU-a 31\n");
+  EXPECT_EQ(read().devices[0].faults, "Xid 31 (report 2)") << "a second one is told from the first";
 }
 
 TEST_F(NvmlTest, CallsThatFailCostTheirFactAlone) {

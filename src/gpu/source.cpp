@@ -54,11 +54,11 @@ Inventory Source::read() {
   return all;
 }
 
-void Source::pause(std::chrono::milliseconds time) {
-  if (!nvml_ || !nvml_->reports_faults()) return std::this_thread::sleep_for(time);
+bool Source::pause(std::chrono::milliseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
-  if (nvml_->wait_for_fault(time)) return;
+  if (nvml_ && nvml_->reports_faults() && nvml_->wait_for_fault(time)) return true;
   std::this_thread::sleep_until(end);  // a driver that has nothing to wait for comes back at once
+  return false;
 }
 
 std::chrono::milliseconds Source::interval() const {

@@ -15,8 +15,8 @@ class Source {
  public:
   /// A look at everything. The first one decides which way NVIDIA's devices are asked from then on.
   Inventory read();
-  /// Returns after this time, or as soon as a driver has reported a fault.
-  void pause(std::chrono::milliseconds time);
+  /// Returns after this time: false, or as soon as a driver has reported a fault: true.
+  bool pause(std::chrono::milliseconds time);
   /// How long to wait between two looks when nothing happens.
   [[nodiscard]] std::chrono::milliseconds interval() const;
 

@@ -50,11 +50,7 @@ struct Watch::Shared {
       look_once();
       const auto next = std::chrono::steady_clock::now() + eyes.interval();
       while (!asked_to_look()) {
-        const auto before = std::chrono::steady_clock::now();
-        if (before >= next) break;
-        eyes.pause(pause_slice);
-        // Back early: a fault was reported.
-        if (std::chrono::steady_clock::now() - before < pause_slice / 2) break;
+        if (std::chrono::steady_clock::now() >= next || eyes.pause(pause_slice)) break;
       }
     }
     eyes = {};
@@ -66,7 +62,7 @@ struct Watch::Shared {
 
 Watch::Eyes Watch::real_eyes() {
   const auto source = std::make_shared<Source>();  // shared by the three functions
-  return {[source] { return source->read(); }, [source](auto time) { source->pause(time); },
+  return {[source] { return source->read(); }, [source](auto time) { return source->pause(time); },
           [source] { return source->interval(); }};
 }
 

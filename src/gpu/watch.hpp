@@ -18,7 +18,7 @@ class Watch {
   /// Begins. `read` and the two below are called on the thread alone; for tests.
   struct Eyes {
     std::function<Inventory()> read;
-    std::function<void(std::chrono::milliseconds)> pause;
+    std::function<bool(std::chrono::milliseconds)> pause;  ///< true: a fault was reported
     std::function<std::chrono::milliseconds()> interval;
   };
   static Eyes real_eyes();

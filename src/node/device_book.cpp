@@ -24,6 +24,12 @@ std::uint64_t less(std::uint64_t from, std::uint64_t amount) { return from - std
 
 std::uint64_t used_mib(const gpu::Device& device) { return less(device.memory_mib, device.memory_free_mib); }
 
+/// Whether the process is of one of these groups. One that was just reaped has no group any more, but its number.
+template <class Groups>
+bool is_of(const gpu::Holder& holder, const Groups& groups) {
+  return groups.contains(holder.group) || groups.contains(holder.pid);
+}
+
 /// The text without its numbers: what it is about.
 std::string gist(std::string text) {
   std::erase_if(text, [](unsigned char letter) { return std::isdigit(letter) != 0; });
@@ -56,7 +62,7 @@ const DeviceBook::Card* DeviceBook::find(const std::string& uuid) const {
 std::uint64_t DeviceBook::listed_strangers(const Card& card) {
   std::uint64_t sum = 0;
   for (const gpu::Holder& holder : card.device.holders) {
-    const bool ours = card.tenants.contains(holder.group) || card.ended.contains(holder.group);
+    const bool ours = is_of(holder, card.tenants) || is_of(holder, card.ended);
     if (!ours && holder.group != 0) sum += holder.memory_mib.value_or(0);
   }
   return sum;
@@ -76,7 +82,7 @@ std::uint64_t DeviceBook::free_when_idle(const Card& card) {
 std::uint64_t DeviceBook::not_yet_back(const Card& card) {
   std::uint64_t held = 0;
   for (const gpu::Holder& holder : card.device.holders) {
-    if (card.ended.contains(holder.group)) held += holder.memory_mib.value_or(1);
+    if (is_of(holder, card.ended)) held += holder.memory_mib.value_or(1);
   }
   if (held > 0 || !card.tenants.empty()) return held;
   const std::uint64_t missing = less(free_when_idle(card), card.device.memory_free_mib);
@@ -100,7 +106,7 @@ void DeviceBook::settle(Card& card, bool patience_is_over) {
 std::string DeviceBook::who_holds(const Card& card) {
   if (card.device.memory_mib == 0 || 2 * held_by_strangers(card) <= card.device.memory_mib) return {};
   std::vector<gpu::Holder> strangers = card.device.holders;
-  std::erase_if(strangers, [&](const gpu::Holder& holder) { return card.tenants.contains(holder.group); });
+  std::erase_if(strangers, [&](const gpu::Holder& holder) { return is_of(holder, card.tenants); });
   std::uint64_t told = 0;
   for (const gpu::Holder& holder : strangers) told += holder.memory_mib.value_or(card.device.memory_mib);
   if (2 * told <= card.device.memory_mib) {
@@ -140,7 +146,7 @@ DeviceBook::Uuids DeviceBook::seen(const gpu::Inventory& inventory, TimePoint no
     for (auto& [group, tenant] : card.tenants) {
       std::uint64_t held = 0;
       for (const gpu::Holder& holder : card.device.holders) {
-        if (holder.group == group) held += holder.memory_mib.value_or(0);
+        if (holder.group == group || holder.pid == group) held += holder.memory_mib.value_or(0);
       }
       if (held > 0) tenant.held_mib = held;
     }

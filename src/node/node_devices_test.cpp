@@ -228,6 +228,16 @@ TEST_F(FourSlots, AWorkerOfSeveralGpusHasThemAll) {
                           "is lost]"));
 }
 
+TEST_F(FourSlots, AProcessThatIsGoneAndStillListedIsAwaited) {
+  ready(w1, 0);
+  ready(w2, 2);
+  dies(w1);
+  world.turn();
+  look({held(held(card("GPU-a"), 4001, 0, 4000), 4002, 4002, 4000), card("GPU-b")});
+  EXPECT_THAT(start(w3, 0), IsEmpty());
+  EXPECT_THAT(look({held(card("GPU-a"), 4002, 4002, 4000), card("GPU-b")}), ElementsAre("spawn 3 on slot 0"));
+}
+
 TEST_F(FourSlots, ACardIsSharedByItsWorkers) {
   ready(w1, 0);
   ready(w2, 2);

@@ -13,7 +13,6 @@
 
 #include "core/log.hpp"
 #include "core/paths.hpp"
-#include "node/devices.hpp"
 #include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
@@ -24,7 +23,7 @@ namespace dc::node {
 namespace {
 
 constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
-constexpr int exit_left = 0, exit_error = 1, exit_usage = 2, exit_rejected = 3;
+constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
 constexpr auto silence_check = std::chrono::seconds(5);
 
 /// Large payloads land in memory files, which go on to the workers by descriptor: one copy per machine.
@@ -342,14 +341,8 @@ class NodeService {
 
 }  // namespace
 
-int run_node(NodeOptions options) {
-  log::set_up("node");
-  auto devices = Devices::find(options.devices, options.cores);
-  if (!devices) {
-    log::error("{}", devices.error().message);
-    return exit_usage;
-  }
-  return NodeService(std::move(options), std::move(devices.value())).run();
+int run_node(NodeOptions options, std::unique_ptr<Devices> devices) {
+  return NodeService(std::move(options), std::move(devices)).run();
 }
 
 }  // namespace dc::node

@@ -9,6 +9,7 @@ from concurrent.futures import wait
 import pytest
 
 from conftest import alive, wait_until
+from distributed_computing import api
 from distributed_computing.api import NoSuitableDevice, Pool, WorkerDied
 from fake_gpus import LIBRARY, MEMORY_MIB, Cards, Looker, Victim, WaitsForFile
 
@@ -169,6 +170,22 @@ def test_cards_of_amd(cluster, pool_arguments, cards, tmp_path):
         looks = masks(pool, 2)
     assert sorted(look["ROCR_VISIBLE_DEVICES"] for look in looks) == ["GPU-00aa", "GPU-00bb"]
     assert {look["CUDA_VISIBLE_DEVICES"] for look in looks} == {None}
+
+
+def test_python_takes_the_options_too(cluster, pool_arguments, cards, monkeypatch):
+    cards.add(4)
+    cluster.head()
+    with pytest.raises(TypeError, match="for a number of GPUs use max_gpus"):
+        api.start_node(cluster.password, port=cluster.port, gpus=2)
+    with pytest.raises(api.DistributedComputingError, match="--gpus names the GPU 9"):
+        api.start_node(cluster.password, port=cluster.port, gpus=[9])
+    chosen = {"gpus": [1, "GPU-2", 3], "exclude_gpus": ["3"], "max_gpus": 2, "workers_per_gpu": 2, "affinity": False}
+    terminate, _ = api.start_node(cluster.password, port=cluster.port, **chosen)
+    try:
+        wait_until(lambda: len(slots(cluster)) == 4, "the node has joined")
+        assert [slot["gpu"] for slot in slots(cluster)] == ["GPU-1aaa", "GPU-2aaa"] * 2
+    finally:
+        terminate()
 
 
 # --- What happens to devices ------------------------------------------------------------------------------------
