@@ -116,7 +116,7 @@ def gpu_list(name: str, value: str | Sequence[int | str] | None) -> str | None:
     """
     if value is None or isinstance(value, str):
         return value
-    if not isinstance(value, Sequence) or not all(isinstance(v, (int, str)) and v is not True for v in value):
+    if not isinstance(value, Sequence) or not all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
         raise TypeError(
             f"{name} is {value!r}: give a list of indices and UUIDs, such as [0, 2]; for a number of GPUs use max_gpus"
         )
