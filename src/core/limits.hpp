@@ -132,4 +132,18 @@ inline constexpr std::size_t output_tail_lines = 20;                        ///<
 inline constexpr std::size_t packet_bytes_max = std::size_t{96} << 10;      ///< one packet between node and worker
 static_assert(inline_payload_max < packet_bytes_max);
 
+// --- Watching devices -------------------------------------------------------------------------------------------
+/// A node that starts waits this long for the first answer of its GPU drivers, which may have to wake every card.
+inline constexpr auto first_look_patience = 15s;
+/// The operator is told of a driver that has not answered for this long.
+inline constexpr auto driver_silent_after = 10s;
+/// A slot waits this long for the memory of a worker that has ended; then it is used with what there is.
+inline constexpr auto memory_back_patience = 30s;
+inline constexpr auto memory_back_unsaid = 500ms;  ///< it is trouble only after this
+inline constexpr auto look_again_after = 200ms;    ///< while something is awaited of a device
+/// Small changes of free memory are told not more often than this.
+inline constexpr auto small_change_pause = 10s;
+/// A worker's death is reported after a look at its device, or after this.
+inline constexpr auto look_at_death_patience = 150ms;
+
 }  // namespace dc::limits
