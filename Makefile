@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python demo bench soak lint tidy format clean
+.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench soak lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ mutants: setup   ## break one promise at a time and show that the simulator find
 
 test-python: build ## Python unit tests, house rules, and system tests with real processes
 	@$(PY) -m pytest -q -n 2 --dist worksteal
+
+test-gpu: build  ## what only a real NVIDIA GPU can show; skips with the reason where there is none
+	@$(PY) tests/gpu/run.py $(ONLY)
 
 demo: build      ## the main job on real input, with real faults
 	@$(PY) examples/demo.py

@@ -117,10 +117,12 @@ void hide_password(int argc, char** argv) {
   const auto wipe = [](char* text) { std::memset(text, 'x', std::strlen(text)); };
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument(argv[i]);
-    if (argument == "--password" || argument == "-r") {
+    if (argument == "--password" || argument == "-r" || argument == "--store") {
       if (i + 1 < argc) wipe(argv[++i]);
     } else if (argument.starts_with("--password=")) {
       wipe(argv[i] + std::strlen("--password="));
+    } else if (argument.starts_with("--store=")) {
+      wipe(argv[i] + std::strlen("--store="));
     } else if (argument.starts_with("-r")) {
       wipe(argv[i] + 2);
     }

@@ -37,7 +37,7 @@ void wipe(std::string& text);
 /// For CLI11: what is wrong with a --fingerprint, or an empty string.
 std::string fingerprint_check(const std::string& text);
 
-/// Overwrites the password in the process title, so that `ps` does not show it.
+/// Overwrites the passwords (a store's URL may hold one) in the process title, so that `ps` does not show them.
 void hide_password(int argc, char** argv);
 
 /// The interpreter for Python workers: beside this executable, else python3 on PATH, else empty.

@@ -34,6 +34,9 @@ struct Arguments {
   PasswordSources password;
   std::string address = "localhost", fingerprint, python;
   std::vector<std::string> bind = {"0.0.0.0", "::"};
+  std::string store;
+  store::Durability durability = store::Durability::always;
+  bool standby = false;
   std::uint16_t port = limits::default_port;
   std::optional<std::uint32_t> workers, max_gpus;
   std::string gpus, exclude_gpus;
@@ -69,6 +72,7 @@ the terminal. A head without one makes a random one and shows it.
 Environment:
   DISTRIBUTED_COMPUTING_PASSWORD   the password, instead of -r; wiped as soon as it is read
   DISTRIBUTED_COMPUTING_BIND       addresses that a head listens on, instead of --bind
+  DISTRIBUTED_COMPUTING_STORE      where a head keeps named pools, instead of --store
   DISTRIBUTED_COMPUTING_HOME       directory for sockets, locks and caches, instead of the XDG directories
   DISTRIBUTED_COMPUTING_LOG        debug, info (default), warning, error, off
   DISTRIBUTED_COMPUTING_NVML       NVIDIA's management library, instead of libnvidia-ml.so.1
@@ -83,9 +87,10 @@ and below $DISTRIBUTED_COMPUTING_HOME/state, else $XDG_STATE_HOME/distributed-co
 ~/.local/state/distributed-computing:
   head-key.pem                     the key by which this machine's head is known; made at its first start
   known_heads                      the keys of heads that were joined from here
+  head-8899.db                     named pools of the head, unless --store says otherwise
 
 Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
-4 the port is in use or a head already runs on it)";
+4 the port is in use or a head already runs on it, 5 another head has the store)";
 
 std::string gpu_list_check(const std::string& text) { return gpu::problem_of_list(text); }
 
@@ -123,6 +128,18 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--bind", arguments.bind,
                  "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
       ->envname("DISTRIBUTED_COMPUTING_BIND");
+  app.add_option("--store", arguments.store,
+                 "Where the head keeps named pools: sqlite (default; a file in the state directory), "
+                 "sqlite:///path/to/file.db, redis://[user:password@]host[:port][/db], rediss://… (TLS), "
+                 "redis+unix:///path/to/socket, none")
+      ->envname("DISTRIBUTED_COMPUTING_STORE");
+  app.add_option("--durability", arguments.durability,
+                 "always: what was accepted survives the loss of power; interval: it survives the end of the head, and "
+                 "the loss of power takes at most the last second")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, store::Durability>{
+          {"always", store::Durability::always}, {"interval", store::Durability::interval}}));
+  app.add_flag("--standby", arguments.standby,
+               "With --head: wait until the head that has the store is gone, then take over");
   app.add_option("--fingerprint", arguments.fingerprint,
                  "The head's key, as the head shows it (default: the one seen first at this address)")
       ->check(fingerprint_check);
@@ -195,11 +212,13 @@ std::string shown_address(const std::vector<std::string>& addresses) {
   return addresses.front();
 }
 
-void print_banner(const Arguments& arguments, const std::string& fingerprint, const std::string& password) {
+void print_banner(const Arguments& arguments, const std::string& fingerprint, const std::string& store,
+                  const std::string& password) {
   const std::string stars(90, '*');
   const std::string option = password.starts_with('-') ? "--password=" : "-r ";
   fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}{} --fingerprint {}\n{}\n\n", stars,
              arguments.port, shown_address(arguments.bind), option, shell_word(password), fingerprint, stars);
+  fmt::print("Named pools are kept in {}.\n", store);
   if (loopback_only(arguments.bind)) {
     fmt::print("This head listens on this machine only (--bind).\n");
   } else if (const std::string weakness = weakness_of(password); !weakness.empty()) {
@@ -232,8 +251,11 @@ int run_head_here(const Arguments& arguments, std::string password) {
   options.port = arguments.port;
   options.secret.password = password;
   options.shown_address = shown_address(arguments.bind);
-  options.on_listening = [&](const std::string& fingerprint) {
-    print_banner(arguments, fingerprint, password);
+  options.store = arguments.store;
+  options.durability = arguments.durability;
+  options.standby = arguments.standby;
+  options.on_listening = [&](const std::string& fingerprint, const std::string& store) {
+    print_banner(arguments, fingerprint, store, password);
     wipe(password);
     if (child) child->start();
   };
@@ -271,6 +293,7 @@ int start_node(int argc, char** argv) {
   auto password = read_password(arguments.password);
   if (arguments.password.argument) wipe(*arguments.password.argument);
   if (!password) return complain(head::exit_usage, password.error().message);
+  if (!arguments.head && arguments.standby) return complain(head::exit_usage, "--standby makes sense only with --head");
   if (arguments.head) {
     return run_head_here(arguments, password.value().empty() ? make_password() : password.value());
   }

@@ -108,6 +108,8 @@ std::string head_file(std::uint16_t port) { return fmt::format("{}/head-{}.json"
 
 std::string head_key() { return state_dir() + "/head-key.pem"; }
 
+std::string head_store(std::uint16_t port) { return fmt::format("{}/head-{}.db", state_dir(), port); }
+
 std::string known_heads() { return state_dir() + "/known_heads"; }
 
 std::string node_file() { return run_dir() + "/node.json"; }

@@ -30,6 +30,8 @@ std::string node_file();
 
 /// The key of the heads of this user on this machine (PEM), kept over restarts.
 std::string head_key();
+/// Where the head that serves `port` keeps named pools, unless it is told otherwise: a SQLite file.
+std::string head_store(std::uint16_t port);
 /// The keys of heads that were joined from here before, a line each.
 std::string known_heads();
 

@@ -34,7 +34,8 @@ inline std::string text_of(const wire::Message& message) {
   return fmt::format("{} {}", wire::name_of(message), text_of(nlohmann::json::from_msgpack(encoded).at(1)));
 }
 
-/// "3: Name [...]", "3: Name [...] in lane 9", "3: closed (why)", "log: text"; 3 is the session.
+/// "journal a 7 refusable: [...]" with pool, ticket and entry; "3: Name [...]", "3: Name [...] in lane 9", "3: closed
+/// (why)", "log: text"; 3 is the session.
 inline std::string text_of(const Effect& effect) {
   if (const auto* send = std::get_if<Send>(&effect)) {
     const std::string lane = send->lane == wire::control_lane ? "" : fmt::format(" in lane {:x}", send->lane);
@@ -42,6 +43,15 @@ inline std::string text_of(const Effect& effect) {
   }
   if (const auto* close = std::get_if<CloseSession>(&effect))
     return fmt::format("{}: closed ({})", close->session.value, close->reason);
+  if (const auto* append = std::get_if<JournalAppend>(&effect)) {
+    return fmt::format("journal {:x} {}{}: {}", append->pool.value, append->ticket,
+                       append->refusable ? " refusable" : "",
+                       text_of(nlohmann::json::from_msgpack(append->entry.bytes)));
+  }
+  if (const auto* remove = std::get_if<JournalRemove>(&effect))
+    return fmt::format("journal {:x} {}: removed", remove->pool.value, remove->ticket);
+  if (const auto* compact = std::get_if<JournalCompact>(&effect))
+    return fmt::format("journal {:x}: shortened", compact->pool.value);
   return "log: " + std::get<Log>(effect).text;
 }
 

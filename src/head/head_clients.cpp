@@ -27,7 +27,8 @@ std::string problem_of(const char* name, milliseconds timeout) {
   return {};
 }
 
-/// What is wrong with the options as a sentence, or nothing.
+}  // namespace
+
 std::string problem_of(const PoolOptions& options) {
   if (!std::isfinite(options.weight) || options.weight <= 0)
     return fmt::format("the pool's weight is {}: it must be a number above 0", options.weight);
@@ -41,8 +42,6 @@ std::string problem_of(const PoolOptions& options) {
     return "a C++ pool is known by the SHA-256 of its program, and only a C++ pool has one";
   return {};
 }
-
-}  // namespace
 
 /// Messages for pools that others own, or that nobody knows, are ignored; the first of a session is logged.
 HeadMachine::PoolInfo* HeadMachine::own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out) {
@@ -88,7 +87,7 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
     pool.options = std::move(message.options);
     pool.spec = message.spec.size() > limits::inline_payload_max ? message.spec : message.spec.compact();
     pool.resumed = message.resumed;
-  } else if (pool.client.value != peer.id) {
+  } else if (pool.client.value != peer.id || pool.named) {
     return refuse(session, "OpenPool of another client's pool", out);
   }
   move_pool(pool, session, out);
@@ -103,6 +102,7 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
 }
 
 void HeadMachine::open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
+  if (pool.named) return keep_named_pool(id, pool, out);
   pool.opened = true;
   send_to_client(id, wire::PoolOpened{id}, wire::control_lane, out);
   out.emplace_back(Log{fmt::format("pool {:x} ({}) of {} (pid {}) is {}", id.value, pool.options.label, pool.peer.host,
@@ -113,7 +113,8 @@ void HeadMachine::open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& o
 void HeadMachine::on(SessionId, wire::Program&& message, TimePoint now, Effects& out) {
   std::vector<PoolId> waiting;
   for (const auto& [id, pool] : pools_) {
-    if (!pool.opened && pool.options.program_hash == message.hash) waiting.push_back(id);
+    const bool waits = !pool.opened && !pool.keeping && !(pool.named && pool.named->broken);
+    if (waits && pool.options.program_hash == message.hash) waiting.push_back(id);
   }
   if (waiting.empty()) return;  // two clients were asked for the same one
   const bool large = message.program.size() > limits::inline_payload_max;
@@ -128,7 +129,8 @@ void HeadMachine::on(SessionId, wire::Program&& message, TimePoint now, Effects&
 void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out) {
   const auto found = pools_.find(message.pool);
   const PeerInfo& peer = sessions_.at(session).peer;
-  if (found == pools_.end() || !found->second.opened || found->second.client.value != peer.id) {
+  const bool knows = found != pools_.end() && found->second.opened && !found->second.named;
+  if (!knows || found->second.client.value != peer.id) {
     sessions_.at(session).past.insert(message.pool);  // it has something under way for the pool perhaps
     out.emplace_back(Send{session, wire::PoolKnown{message.pool, false, 0, {}}});
     return;
@@ -143,17 +145,23 @@ void HeadMachine::on(SessionId session, wire::PoolResumed&& message, TimePoint n
 }
 
 void HeadMachine::on(SessionId session, wire::SubmitJobs&& message, TimePoint now, Effects& out) {
-  if (!own_pool(session, message.pool, message.name, out)) return;
+  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (!pool) return;
+  if (pool->named) return take_jobs(message.pool, *pool->named, std::move(message.jobs), out);
   tell(scheduler::JobsSubmitted{message.pool, std::move(message.jobs)}, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::AddUpdate&& message, TimePoint now, Effects& out) {
-  if (!own_pool(session, message.pool, message.name, out)) return;
+  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (!pool) return;
+  if (pool->named) return take_update(message.pool, *pool->named, std::move(message), out);
   tell(scheduler::UpdateAdded{message.pool, message.number, std::move(message.payload)}, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::AckOutcomes&& message, TimePoint now, Effects& out) {
-  if (!own_pool(session, message.pool, message.name, out)) return;
+  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (!pool) return;
+  if (pool->named) return take_acks(message.pool, *pool->named, std::move(message.sequences), out);
   tell(scheduler::OutcomesAcknowledged{message.pool, std::move(message.sequences)}, now, out);
 }
 
@@ -163,7 +171,9 @@ void HeadMachine::on(SessionId session, wire::WantWorkers&& message, TimePoint n
 }
 
 void HeadMachine::on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out) {
-  if (own_pool(session, message.pool, message.name, out)) close_pool(message.pool, now, out);
+  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (pool && pool->named) return remove_named_pool(session, message.pool, now, out);
+  if (pool) close_pool(message.pool, now, out);
   out.emplace_back(Send{session, wire::PoolClosed{message.pool}});
 }
 

@@ -131,27 +131,30 @@ void HeadMachine::carry_out(scheduler::AckResult& command, Effects&) {
 // --- To clients -------------------------------------------------------------------------------------------------
 
 void HeadMachine::carry_out(scheduler::DeliverOutcome& command, Effects& out) {
-  Outcome& outcome = command.outcome;
+  const auto pool = pools_.find(command.pool);
+  if (pool != pools_.end() && pool->second.named) return job_ended(command.pool, *pool->second.named, command, out);
+  send_outcome(command.pool, command.sequence, std::move(command.outcome), out);
+}
+
+void HeadMachine::send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out) {
   // Outcomes are independent of each other: a large one has a lane of its own and delays nothing.
   const bool large = outcome.payload.size() > limits::inline_payload_max;
   const wire::Lane lane = large ? (std::uint64_t{1} << 62) | next_lane_++ : wire::control_lane;
   if (outcome.error) {
-    send_to_client(
-        command.pool,
-        wire::JobError{command.pool, command.sequence, std::move(*outcome.error), std::move(outcome.payload)}, lane,
-        out);
+    send_to_client(pool, wire::JobError{pool, sequence, std::move(*outcome.error), std::move(outcome.payload)}, lane,
+                   out);
     return;
   }
   if (large) {
-    wire::JobValues values{command.pool, {}};
-    values.items.push_back({command.sequence, std::move(outcome.payload)});
-    send_to_client(command.pool, std::move(values), lane, out);
+    wire::JobValues values{pool, {}};
+    values.items.push_back({sequence, std::move(outcome.payload)});
+    send_to_client(pool, std::move(values), lane, out);
     return;
   }
   const std::size_t bytes = outcome.payload.size() + item_bytes;
-  if (values_.pool != command.pool || values_bytes_ + bytes > limits::batch_bytes_max) flush_values(out);
-  values_.pool = command.pool;
-  values_.items.push_back({command.sequence, std::move(outcome.payload)});
+  if (values_.pool != pool || values_bytes_ + bytes > limits::batch_bytes_max) flush_values(out);
+  values_.pool = pool;
+  values_.items.push_back({sequence, std::move(outcome.payload)});
   values_bytes_ += bytes;
 }
 
@@ -184,6 +187,12 @@ void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
 
 void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
   out.emplace_back(Log{fmt::format("pool {:x} has failed: {}", command.pool.value, command.error.message)});
+  const auto pool = pools_.find(command.pool);
+  if (pool != pools_.end() && pool->second.named) {
+    named_pool_broke(command.pool, pool->second, command.error, out);
+    return send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane,
+                          out);
+  }
   send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane, out);
   forget_pool(command.pool);
 }

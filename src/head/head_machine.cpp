@@ -21,8 +21,10 @@ HeadMachine::HeadMachine(HeadFacts facts, TimePoint now)
 void HeadMachine::flush(TimePoint now, Effects& out) {
   if (next_expiry_ <= now) expire(now, out);
   last_flush_ = now;
+  start_followers(now, out);
   scheduler_.flush(now, commands_);
   carry_out(commands_, out);
+  flush_all_outcomes(out);
   flush_batches(out);
 }
 
@@ -34,7 +36,7 @@ void HeadMachine::check_invariants() const {
   scheduler_.check_invariants();
   for (const auto& [id, pool] : pools_) {
     DC_CHECK(pool.opened == scheduler_.has_pool(id));
-    DC_CHECK((pool.session.value == 0) == (pool.close_at != never));
+    DC_CHECK(pool.named ? pool.close_at == never : (pool.session.value == 0) == (pool.close_at != never));
     DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
   }
   for (const auto& [id, node] : nodes_) {
@@ -174,6 +176,10 @@ void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint
   for (auto& [id, pool] : pools_) {
     if (pool.session != session) continue;
     pool.session = {};
+    if (pool.named) {
+      if (!pool.opened && !pool.keeping && !pool.named->broken) closed.push_back(id);  // it waited for its program
+      continue;
+    }
     pool.close_at = now + limits::client_return_grace;
     expire_at(pool.close_at);
     if (for_good) closed.push_back(id);
@@ -186,7 +192,7 @@ void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint
 template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
   constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
-  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::ClosePool::type;
+  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::WantOutcomes::type;
   constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::SlotsChanged::type) ||
                            Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
   const wire::Role role = session.peer.role;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <set>
 #include <string>
 #include <string_view>
@@ -16,10 +18,15 @@
 
 #include "core/clock.hpp"
 #include "core/ids.hpp"
+#include "head/journal.hpp"
+#include "head/named_pool.hpp"
 #include "scheduler/scheduler.hpp"
 #include "wire/messages.hpp"
 
 namespace dc::head {
+
+/// What is wrong with the options of a pool, as a sentence; empty when nothing is.
+std::string problem_of(const PoolOptions& options);
 
 /// Who is at the other end of a session.
 struct PeerInfo {
@@ -43,7 +50,21 @@ struct CloseSession {
 struct Log {
   std::string text;
 };
-using Effect = std::variant<Send, CloseSession, Log>;
+/// Write to the journal of a named pool; journaled() says when it is there, or was refused.
+struct JournalAppend {
+  store::Ticket ticket{};
+  PoolId pool;
+  store::Entry entry;
+  bool refusable = false;
+};
+struct JournalRemove {
+  store::Ticket ticket{};
+  PoolId pool;
+};
+struct JournalCompact {
+  PoolId pool;
+};
+using Effect = std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact>;
 using Effects = std::vector<Effect>;
 
 /// What the head knows of itself, for `status`.
@@ -52,7 +73,9 @@ struct HeadFacts {
   std::uint32_t pid{};
   std::uint16_t port{};
   std::string host;
-  std::string address;  ///< where it listens
+  std::string address;     ///< where it listens
+  bool has_store = false;  ///< named pools can be kept
+  std::string store = {};  ///< where, for people
 };
 
 /// Call any number of the event functions, then flush() once per loop turn. All append to `out`.
@@ -63,6 +86,10 @@ class HeadMachine {
   void session_opened(SessionId session, PeerInfo peer, TimePoint now, Effects& out);
   void session_closed(SessionId session, TimePoint now, Effects& out);
   void on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out);
+  /// What became of entries that it wanted in the journal.
+  void journaled(const std::vector<store::JournalThread::Done>& done, TimePoint now, Effects& out);
+  /// A named pool that an earlier head kept; before any session opens.
+  void restore(PoolId id, JournalState&& state, TimePoint now, Effects& out);
   void flush(TimePoint now, Effects& out);
   [[nodiscard]] TimePoint next_deadline() const;
 
@@ -106,8 +133,10 @@ class HeadMachine {
     PoolOptions options;
     Payload spec;
     bool resumed = false;
-    bool opened = false;  ///< false: waits for its program
+    bool opened = false;  ///< false: waits for its program or the journal, or is named and has failed
     PeerInfo peer;
+    std::unique_ptr<NamedPool> named;  ///< null: it ends with its client
+    bool keeping = false;              ///< named, and its first entry is on its way to the journal
   };
 
   [[nodiscard]] std::string contradiction(NodeId node, const wire::NodeState& report) const;
@@ -122,6 +151,10 @@ class HeadMachine {
   void on(SessionId session, wire::AckOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::WantWorkers&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::OpenNamedPool&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::ResumeNamedPool&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::LeavePool&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::WantOutcomes&& message, TimePoint now, Effects& out);
   // Messages of nodes.
   void on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::NeedProgram&& message, TimePoint now, Effects& out);
@@ -168,6 +201,35 @@ class HeadMachine {
   std::string objection(const Session& session) const;
   void refuse(SessionId session, std::string_view what, Effects& out);
 
+  // Named pools: head_named.cpp.
+  template <class Body>
+  void append(Pending pending, const Body& entry, bool refusable, Effects& out);
+  void settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out);
+  void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
+  void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
+  void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
+  void attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out);
+  void carry_out_state(PoolId id, Effects& out);
+  void take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, Effects& out);
+  void jobs_are_taken(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);
+  void start_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);
+  void start_followers(TimePoint now, Effects& out);
+  void jobs_are_refused(PoolId id, NamedPool& named, const std::vector<SubmittedJob>& jobs, const std::string& why,
+                        Effects& out);
+  void take_update(PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out);
+  void job_ended(PoolId id, NamedPool& named, scheduler::DeliverOutcome& command, Effects& out);
+  void keep_outcome(PoolId id, NamedPool& named, JobSequence sequence, Outcome&& outcome, Effects& out);
+  void flush_outcomes(PoolId id, NamedPool& named, Effects& out);
+  void flush_all_outcomes(Effects& out);
+  void outcomes_are_kept(PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, TimePoint now,
+                         Effects& out);
+  void deliver(PoolId id, JobSequence sequence, NamedPool::Record& record, Effects& out);
+  void deliver_earlier(PoolId id, NamedPool& named, Effects& out);
+  void take_acks(PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out);
+  void named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out);
+  void remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
+
+  void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);
   void open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void close_pool(PoolId id, TimePoint now, Effects& out);
   void forget_pool(PoolId id);
@@ -185,6 +247,7 @@ class HeadMachine {
   /// The pool, if this session is its client's.
   PoolInfo* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
   NodeId node_of(SessionId session) const;
+  nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;
   std::string place_name(WorkerId worker) const;
   wire::Lane lane_of_pool(WorkerId worker) const;
   void flush_run(Effects& out);
@@ -200,6 +263,11 @@ class HeadMachine {
   std::map<PoolId, PoolInfo> pools_;
   std::map<std::string, Payload> programs_;
   std::unordered_map<WorkerId, Place> places_;
+  // Named pools.
+  store::Ticket last_ticket_ = 0;
+  std::unordered_map<store::Ticket, Pending> pending_;
+  std::vector<PoolId> unkept_;  ///< with outcomes for the next entry
+  std::vector<std::pair<PoolId, std::vector<SubmittedJob>>> restart_;
   TimePoint next_expiry_ = never;  ///< the first close_at or forget_at, or earlier
   TimePoint last_flush_;
 

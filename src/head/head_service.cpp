@@ -8,11 +8,13 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
 #include "head/head_machine.hpp"
+#include "store/journal_thread.hpp"
 
 namespace dc::head {
 namespace {
@@ -22,14 +24,21 @@ constexpr std::size_t output_queue_bytes_max = std::size_t{8} << 20;
 
 class HeadService {
  public:
-  HeadService(HeadOptions options, std::uint32_t epoch)
+  /// `store`: taken for this head, or null.
+  HeadService(HeadOptions options, std::uint32_t epoch, std::unique_ptr<store::Store> store)
       : options_(std::move(options)),
         epoch_(epoch),
-        machine_(
-            {epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(), options_.shown_address},
-            net::EventLoop::now()) {}
+        store_name_(store ? store->description() : "nowhere (--store none)"),
+        machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(),
+                  options_.shown_address, store != nullptr, store_name_},
+                 net::EventLoop::now()),
+        store_(std::move(store)) {}
 
   int run() {
+    if (const auto restored = restore(); !restored) {
+      fmt::print(stderr, "start_node: {}\n", restored.error().message);
+      return exit_error;
+    }
     auto listener = net::listen(loop_, listen_options(), handler());
     if (!listener) {
       fmt::print(stderr, "start_node: {}\n", listener.error().message);
@@ -38,10 +47,13 @@ class HeadService {
     listener_ = std::move(listener.value());
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
     if (options_.child_pidfd >= 0) child_ = loop_.watch(options_.child_pidfd, [this] { child_ended(); });
-    if (options_.on_listening) options_.on_listening(listener_->fingerprint());
+    if (store_) start_journal();
+    if (options_.on_listening) options_.on_listening(listener_->fingerprint(), store_name_);
+    schedule_flush();
     loop_.run();
     listener_.reset();
-    return exit_fine;
+    journal_.reset();
+    return exit_code_;
   }
 
  private:
@@ -54,6 +66,53 @@ class HeadService {
     listen.secret = options_.secret;
     listen.epoch = epoch_;
     return listen;
+  }
+
+  /// The named pools that an earlier head kept.
+  Result<void> restore() {
+    if (!store_) return boost::outcome_v2::success();
+    BOOST_OUTCOME_TRY(logs, store_->logs());
+    for (const store::LogId log : logs) {
+      JournalState state;
+      BOOST_OUTCOME_TRY(store_->replay(log, [&](store::Entry&& entry) { state.add(std::move(entry)); }));
+      std::string problem = state.problem();
+      if (problem.empty() && !state.born) problem = "its first entry is missing";
+      if (!problem.empty()) {
+        return fail(ErrorCode::protocol,
+                    fmt::format("the store {} has a pool ({:x}) that cannot be read: {}. Start this head with another "
+                                "--store, or move this one away",
+                                store_->description(), log, problem));
+      }
+      machine_.restore(PoolId{log}, std::move(state), net::EventLoop::now(), effects_);
+    }
+    return boost::outcome_v2::success();
+  }
+
+  void start_journal() {
+    store::JournalThread::Handler handler;
+    handler.wake = [this] { loop_.post([this] { journal_moved(); }); };
+    handler.make_reducer = [] { return std::make_unique<JournalState>(); };
+    journal_ = std::make_unique<store::JournalThread>(std::move(store_), std::move(handler));
+  }
+
+  void journal_moved() {
+    if (!journal_ || stopping_) return;
+    if (journal_->fenced()) return step_down();
+    if (std::string trouble = journal_->trouble(); trouble != trouble_) {
+      trouble_ = std::move(trouble);
+      log::warning("{}", trouble_.empty() ? "the store " + store_name_ + " takes entries again" : trouble_);
+    }
+    machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);
+    schedule_flush();
+  }
+
+  /// Another head has the store: whatever this one would say now is no longer true.
+  void step_down() {
+    log::error("another head has taken the store {}: this one steps down", store_name_);
+    exit_code_ = exit_fenced;
+    stopping_ = true;
+    if (options_.on_stop) options_.on_stop();
+    loop_.stop();
   }
 
   net::SessionHandler handler() {
@@ -85,6 +144,8 @@ class HeadService {
 
   void flush() {
     flush_scheduled_ = false;
+    // Perhaps another head has taken over meanwhile. Nothing is said before the store has told.
+    if (journal_ && !journal_->certain()) return;
     machine_.flush(net::EventLoop::now(), effects_);
     for (Effect& effect : effects_) std::visit([this](auto& body) { carry_out(body); }, effect);
     effects_.clear();
@@ -107,6 +168,11 @@ class HeadService {
   void carry_out(CloseSession& close) {
     if (const auto found = sessions_.find(close.session); found != sessions_.end()) found->second->close(close.reason);
   }
+  void carry_out(JournalAppend& append) {
+    journal_->append(append.ticket, append.pool.value, std::move(append.entry), append.refusable);
+  }
+  void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.pool.value); }
+  void carry_out(JournalCompact& compact) { journal_->compact(compact.pool.value); }
   void carry_out(Log& entry) { log::info("{}", entry.text); }
 
   void child_ended() {
@@ -124,8 +190,12 @@ class HeadService {
 
   HeadOptions options_;
   std::uint32_t epoch_;
+  std::string store_name_;
   net::EventLoop loop_;
   HeadMachine machine_;
+  std::unique_ptr<store::Store> store_;  ///< until the journal's thread has it
+  std::unique_ptr<store::JournalThread> journal_;
+  std::string trouble_;  ///< of the store, as it was logged
   std::unique_ptr<net::Listener> listener_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
   std::unique_ptr<net::FdWatch> child_;
@@ -135,7 +205,29 @@ class HeadService {
   Effects effects_;
   bool flush_scheduled_ = false;
   bool stopping_ = false;
+  int exit_code_ = exit_fine;
 };
+
+/// Opens the store and takes it; a standby waits for that. Null: named pools are not kept.
+Result<std::unique_ptr<store::Store>> take_store(const HeadOptions& options) {
+  store::StoreOptions wanted;
+  wanted.url = options.store;
+  wanted.default_path = paths::head_store(options.port);
+  wanted.durability = options.durability;
+  wanted.content_hash = net::content_hash;
+  BOOST_OUTCOME_TRY(store, store::open_store(wanted));
+  if (!store) return store;
+  const store::Owner owner{net::host_name(), static_cast<std::uint32_t>(::getpid())};
+  constexpr auto retry = 500ms;
+  for (bool told = false;; told = true) {
+    const auto term = store->acquire(owner);
+    if (term) return store;
+    const bool held = term.error().code == ErrorCode::fenced;
+    if (!options.standby || (!held && term.error().code != ErrorCode::unreachable)) return term.error();
+    if (!told) log::info("standby: {}", term.error().message);
+    std::this_thread::sleep_for(retry);
+  }
+}
 
 }  // namespace
 
@@ -159,7 +251,17 @@ int run_head(HeadOptions options) {
   const nlohmann::json json{{"pid", ::getpid()}, {"port", options.port}, {"address", options.shown_address}};
   if (const std::string problem = taken.lock.write(json.dump()); !problem.empty()) return complain(exit_error, problem);
   const auto epoch = static_cast<std::uint32_t>(net::random_id() | 1);
-  return HeadService(std::move(options), epoch).run();
+  if (const std::string problem = paths::make_private_dir(paths::state_dir()); !problem.empty())
+    return complain(exit_error, problem);
+  auto store = take_store(options);
+  if (!store) {
+    const ErrorCode code = store.error().code;
+    return complain(code == ErrorCode::fenced    ? exit_fenced
+                    : code == ErrorCode::invalid ? exit_usage
+                                                 : exit_error,
+                    store.error().message);
+  }
+  return HeadService(std::move(options), epoch, std::move(store.value())).run();
 }
 
 }  // namespace dc::head

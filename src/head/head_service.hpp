@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "net/session.hpp"
+#include "store/store.hpp"
 
 namespace dc::head {
 
@@ -15,15 +16,25 @@ struct HeadOptions {
   std::uint16_t port = limits::default_port;
   net::Secret secret;
   std::string shown_address;  ///< for `status`
-  /// The port is bound, and the key has this fingerprint: print the banner, start the node.
-  std::function<void(const std::string& fingerprint)> on_listening;
+  std::string store;          ///< where named pools are kept: see store::StoreOptions::url
+  store::Durability durability = store::Durability::always;
+  bool standby = false;  ///< waits until the head that has the store is gone
+  /// The port is bound, the key has this fingerprint, and named pools are kept there: print the banner, start the node.
+  std::function<void(const std::string& fingerprint, const std::string& store)> on_listening;
   std::function<void()> on_stop;       ///< a signal asked the head to end
   int child_pidfd = -1;                ///< a process that goes with the head; -1: none
   std::function<void()> on_child_end;  ///< that process is gone; the head goes on
 };
 
-/// Exit codes of the commands.
-enum ExitCode : int { exit_fine = 0, exit_error = 1, exit_usage = 2, exit_rejected = 3, exit_port_in_use = 4 };
+/// Exit codes of the commands. Fenced: another head has the store.
+enum ExitCode : int {
+  exit_fine = 0,
+  exit_error = 1,
+  exit_usage = 2,
+  exit_rejected = 3,
+  exit_port_in_use = 4,
+  exit_fenced = 5
+};
 
 /// Runs until SIGTERM, SIGINT or SIGHUP. Returns an ExitCode; what was wrong is on stderr.
 int run_head(HeadOptions options);

@@ -1,13 +1,17 @@
 // The JSON of `distributed-computing status --json`:
-//   head:  pid, host, address, port, version, epoch, uptime_s
+//   head:  pid, host, address, port, version, epoch, store, uptime_s
 //   nodes: [id, host, pid, address, connected, leaving,
 //           slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble,
 //           state (free|starting|idle|busy|stopping|waiting_to_retry|blocked), pool, worker, worker_pid, jobs_done]]
 //   pools: [id, label, client: {host, pid, connected}, weight, gpus_per_worker, workers, starting, slots_eligible,
-//           slots_set_aside, waits_for, jobs_queued, jobs_running, jobs_done, jobs_rerun, updates]
+//           slots_set_aside, waits_for, jobs_queued, jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver,
+//           to_take, error]
 // Ids are hexadecimal strings. `gpu` is the device's UUID, null for a CPU slot; the memory is of the whole device, and
 // free as of when no worker of the slot used it. `trouble` says why no worker can start there, or is null. `pool`,
 // `worker` and `worker_pid` are null where a slot has no worker; a worker of several GPUs stands in all its slots.
+// `name` is a named pool's name, else null; `to_deliver` counts its jobs whose outcome no client has,
+// `to_take` those of them that are done; `error` says why
+// it failed, or is null. A failed one is kept for its outcomes, and has no workers.
 // `waits_for` says why slots that the pool could use stand empty, or is null.
 #include <fmt/format.h>
 
@@ -68,6 +72,33 @@ nlohmann::json slot_json(const scheduler::SlotStatus& slot) {
 
 }  // namespace
 
+nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
+  const auto info = pools_.find(pool.pool);
+  const bool known = info != pools_.end();
+  const PeerInfo client = known ? info->second.peer : PeerInfo{};
+  const bool connected = known && info->second.session.value != 0;
+  const NamedPool* named = known ? info->second.named.get() : nullptr;
+  return {{"id", hex(pool.pool.value)},
+          {"label", pool.label},
+          {"client", {{"host", client.host}, {"pid", client.pid}, {"connected", connected}}},
+          {"weight", pool.weight},
+          {"gpus_per_worker", pool.gpus_per_worker},
+          {"workers", pool.workers_ready},
+          {"starting", pool.workers_starting},
+          {"slots_eligible", pool.slots_eligible},
+          {"slots_set_aside", pool.slots_set_aside},
+          {"waits_for", text_or_null(pool.waits_for)},
+          {"jobs_queued", pool.jobs_queued},
+          {"jobs_running", pool.jobs_running},
+          {"jobs_done", named ? named->done : pool.jobs_done},
+          {"jobs_rerun", pool.jobs_rerun},
+          {"updates", pool.updates},
+          {"name", named ? nlohmann::json(named->name) : nlohmann::json(nullptr)},
+          {"to_deliver", named ? named->records.size() : 0},
+          {"to_take", named ? named->to_take : 0},
+          {"error", named && named->broken ? nlohmann::json(named->broken->message) : nlohmann::json(nullptr)}};
+}
+
 std::string HeadMachine::status_json(TimePoint now) const {
   const scheduler::Status status = scheduler_.status();
   nlohmann::json json;
@@ -77,6 +108,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
                   {"port", facts_.port},
                   {"version", version},
                   {"epoch", facts_.epoch},
+                  {"store", text_or_null(facts_.store)},
                   {"uptime_s", std::chrono::duration<double>(now - start_).count()}};
   json["nodes"] = nlohmann::json::array();
   for (const scheduler::NodeStatus& node : status.nodes) {
@@ -93,25 +125,16 @@ std::string HeadMachine::status_json(TimePoint now) const {
                              {"slots", std::move(slots)}});
   }
   json["pools"] = nlohmann::json::array();
-  for (const scheduler::PoolStatus& pool : status.pools) {
-    const auto info = pools_.find(pool.pool);
-    const PeerInfo client = info == pools_.end() ? PeerInfo{} : info->second.peer;
-    const bool connected = info != pools_.end() && info->second.session.value != 0;
-    json["pools"].push_back({{"id", hex(pool.pool.value)},
-                             {"label", pool.label},
-                             {"client", {{"host", client.host}, {"pid", client.pid}, {"connected", connected}}},
-                             {"weight", pool.weight},
-                             {"gpus_per_worker", pool.gpus_per_worker},
-                             {"workers", pool.workers_ready},
-                             {"starting", pool.workers_starting},
-                             {"slots_eligible", pool.slots_eligible},
-                             {"slots_set_aside", pool.slots_set_aside},
-                             {"waits_for", text_or_null(pool.waits_for)},
-                             {"jobs_queued", pool.jobs_queued},
-                             {"jobs_running", pool.jobs_running},
-                             {"jobs_done", pool.jobs_done},
-                             {"jobs_rerun", pool.jobs_rerun},
-                             {"updates", pool.updates}});
+  for (const scheduler::PoolStatus& pool : status.pools) json["pools"].push_back(pool_json(pool));
+  for (const auto& [id, pool] : pools_) {
+    if (!pool.named || !pool.named->broken) continue;
+    scheduler::PoolStatus failed;
+    failed.pool = id;
+    failed.label = pool.options.label;
+    failed.weight = pool.options.weight;
+    failed.jobs_done = pool.named->done;
+    failed.updates = pool.named->updates;
+    json["pools"].push_back(pool_json(failed));
   }
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

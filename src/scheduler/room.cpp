@@ -32,7 +32,9 @@ bool better(const Room& a, const Room& b) { return a.at_hand != b.at_hand ? a.at
 /// Gathers the slots of one room; what it has taken so far counts.
 class Search {
  public:
-  Search(const Part& needy, Round& round, bool moving) : needy_(needy), round_(round), moving_(moving) {}
+  /// `immovable`: pools whose workers have nowhere else to live. Null: none may be moved.
+  Search(const Part& needy, Round& round, std::set<const Part*>* immovable)
+      : needy_(needy), round_(round), immovable_(immovable) {}
 
   /// What the slot costs: 0 empty, 1 vacating, then a worker above its pool's target, then one that moves elsewhere.
   std::optional<int> price(const Slot& slot) {
@@ -45,8 +47,11 @@ class Search {
     const Part* owner = worker->pool ? round_.part_of(worker->pool) : nullptr;
     if (!owner || owner == &needy_) return {};
     if (owner->owned >= owner->target + worker->width() + given(*owner)) return 2 + reluctance(*worker);
-    if (moving_ && worker->width() == 1 && owner->step() == 1 && spare_for(*owner, slot))
-      return 6 + reluctance(*worker);
+    if (immovable_ && worker->width() == 1 && owner->step() == 1 && !immovable_->contains(owner)) {
+      if (spare_for(*owner, slot)) return 6 + reluctance(*worker);
+      // Where nothing has been taken yet the answer is the same for every slot, and there may be thousands.
+      if (room_.slots.empty()) immovable_->insert(owner);
+    }
     return {};
   }
 
@@ -104,16 +109,17 @@ class Search {
 
   const Part& needy_;
   Round& round_;
-  bool moving_;
+  std::set<const Part*>* immovable_;
   Room room_;
   std::map<const Pool*, std::uint32_t> given_;  ///< slots that a pool above its target gives up for this room
   std::set<const Slot*> spares_;                ///< where the moved ones go
 };
 
 /// The cheapest room of which this is the worker's own slot. `node`: the slots of its node.
-std::optional<Room> room_at(Slot& own, std::span<Slot* const> node, const Part& needy, Round& round, bool moving) {
+std::optional<Room> room_at(Slot& own, std::span<Slot* const> node, const Part& needy, Round& round,
+                            std::set<const Part*>* immovable) {
   if (!suits(*needy.pool, own, round.now)) return {};
-  Search search(needy, round, moving);
+  Search search(needy, round, immovable);
   if (!search.add(own)) return {};
   if (needy.step() == 1) return std::move(search.room());
   std::vector<std::pair<int, Slot*>> others;
@@ -130,20 +136,56 @@ std::optional<Room> room_at(Slot& own, std::span<Slot* const> node, const Part& 
   return std::move(search.room());
 }
 
-std::optional<Room> find_room(const Part& needy, Round& round, bool moving) {
-  std::optional<Room> best;
-  const std::span<Slot* const> slots = round.slots;
-  for (std::size_t first = 0, last = 0; first < slots.size(); first = last) {
-    while (last < slots.size() && slots[last]->node == slots[first]->node) ++last;
-    for (Slot* own : slots.subspan(first, last - first)) {
-      auto room = room_at(*own, slots.subspan(first, last - first), needy, round, moving);
-      if (!room || (best && !better(*room, *best))) continue;
-      best = std::move(room);
-      if (best->price == 0) return best;
+/// Finds one room after the other. What is taken makes rooms elsewhere dearer, never cheaper: so the best known one of
+/// a node is looked at again only when it comes first, and a round over thousands of slots stays short.
+class Rooms {
+ public:
+  Rooms(const Part& needy, Round& round, bool moving) : needy_(needy), round_(round), moving_(moving) {
+    const std::span<Slot* const> slots = round.slots;
+    for (std::size_t first = 0, last = 0; first < slots.size(); first = last) {
+      while (last < slots.size() && slots[last]->node == slots[first]->node) ++last;
+      look(nodes_.emplace_back(Place{slots.subspan(first, last - first), {}}));
     }
   }
-  return best;
-}
+
+  /// The cheapest room of all, of equal ones that of the first node. It is assumed to be taken.
+  std::optional<Room> next() {
+    if (last_) look(*last_);
+    for (;;) {
+      last_ = nullptr;
+      for (Place& place : nodes_) {
+        if (place.room && (!last_ || better(*place.room, *last_->room))) last_ = &place;
+      }
+      if (!last_) return {};
+      const Room known = *last_->room;
+      look(*last_);
+      if (last_->room && !better(known, *last_->room)) return last_->room;
+    }
+  }
+
+ private:
+  struct Place {
+    std::span<Slot* const> slots;  ///< of one node
+    std::optional<Room> room;      ///< the best one there, as of the last look
+  };
+
+  void look(Place& place) {
+    place.room.reset();
+    for (Slot* own : place.slots) {
+      auto room = room_at(*own, place.slots, needy_, round_, moving_ ? &immovable_ : nullptr);
+      if (!room || (place.room && !better(*room, *place.room))) continue;
+      place.room = std::move(room);
+      if (place.room->price == 0) return;
+    }
+  }
+
+  const Part& needy_;
+  Round& round_;
+  const bool moving_;
+  std::set<const Part*> immovable_;
+  std::vector<Place> nodes_;
+  Place* last_ = nullptr;  ///< whose room was given last
+};
 
 }  // namespace
 
@@ -158,19 +200,22 @@ void Scheduler::State::make_room(Part& needy, Round& round, Commands& out) {
   const PoolOptions& options = needy.pool->options;
   const bool particular =
       options.gpus_per_worker > 1 || options.min_gpu_memory_mib > 0 || options.device != DeviceWish::any;
-  while (needy.below_target()) {
-    std::optional<Room> room = find_room(needy, round, false);
-    if (!room && particular) room = find_room(needy, round, true);
-    if (!room) return;
-    for (Worker* worker : room->evicted) {
-      round.part_of(worker->pool)->owned -= worker->width();
-      make_leave(*worker, out);
+  for (const bool moving : {false, true}) {
+    if (!needy.below_target() || (moving && !particular)) return;
+    Rooms rooms(needy, round, moving);
+    while (needy.below_target()) {
+      const std::optional<Room> room = rooms.next();
+      if (!room) break;
+      for (Worker* worker : room->evicted) {
+        round.part_of(worker->pool)->owned -= worker->width();
+        make_leave(*worker, out);
+      }
+      if (room->price == 0)
+        start_worker(room->slots, *needy.pool, out);
+      else
+        round.reserved.insert(room->slots.begin(), room->slots.end());
+      needy.owned += needy.step();
     }
-    if (room->price == 0)
-      start_worker(room->slots, *needy.pool, out);
-    else
-      round.reserved.insert(room->slots.begin(), room->slots.end());
-    needy.owned += needy.step();
   }
 }
 

@@ -38,7 +38,8 @@ class HeadProcess : public Endpoint {
   void arm(TimePoint when);
   void carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
-  void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
+  template <class Other>  // logs; and the journal, which no pool of the simulated clients has
+  void carry_out(Other&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void hear(const ConnectionPtr& connection, wire::Message&& message);
   void check_waste(const wire::StopWorker& stop);
   void note_slots(const ConnectionPtr& connection, const wire::Message& message);

@@ -70,6 +70,9 @@ void Ledger::check_error(const std::string& name, const PoolRecord& in, const Jo
       return;
     case ErrorKind::too_large:
     case ErrorKind::serialization:
+    case ErrorKind::not_stored:
+    case ErrorKind::pool_busy:
+    case ErrorKind::pool_not_found:
       world_.violation("{} has an error that cannot be: {}", name, error.message);
   }
 }

@@ -1,0 +1,406 @@
+// Named pools: what is kept before it is said, who may have the pool, what comes again, and what a new head knows.
+#include "head/story.hpp"
+
+namespace dc::head {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+/// A head with a store; the test says when entries are in it.
+class NamedStory : public Story {
+ protected:
+  NamedStory() { restart(); }
+
+  /// A new head on what the journal has; sessions 1 and 2 are opened again by the test.
+  void restart() {
+    machine.~HeadMachine();
+    new (&machine)
+        HeadMachine(HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test"}, now);
+    effects.clear();
+    waiting.clear();
+    last_seen = 0;
+    reported = false;
+    JournalState state;
+    for (const store::Entry& entry : journal) state.add(store::Entry(entry));
+    ASSERT_EQ(state.problem(), "");
+    if (state.born) machine.restore(pool, std::move(state), now, effects);
+    join(client, wire::Role::client, client_id);
+    join(node, wire::Role::node, node_id);
+  }
+  void node_says(std::vector<WorkerReport> workers = {}, std::vector<wire::HeldPool> pools = {}) {
+    hear(node, wire::NodeState{{{0, "cpu", 0}}, std::move(pools), std::move(workers), {}});
+    reported = true;
+  }
+
+  /// All that the head wants in the journal is there; `refused`: but what can be refused is.
+  Lines keep(const std::string& refused = {}) {
+    collect();
+    std::vector<store::JournalThread::Done> done;
+    for (JournalAppend& append : std::exchange(waiting, {})) {
+      const bool lost = append.refusable && !refused.empty();
+      if (!lost) journal.push_back(append.entry);
+      done.push_back({append.ticket, lost ? refused : ""});
+    }
+    for (const JournalRemove& removal : std::exchange(removals, {})) {
+      journal.clear();
+      done.push_back({removal.ticket, ""});
+    }
+    effects.clear();
+    machine.journaled(done, now, effects);
+    machine.flush(now, effects);
+    collect();
+    return text_of(effects);
+  }
+  /// Until nothing waits for the journal; all effects of it.
+  void keep_all() {
+    Effects all;
+    collect();
+    while (!waiting.empty() || !removals.empty()) {
+      keep();
+      for (Effect& effect : effects) all.push_back(effect);
+    }
+    effects = std::move(all);
+    machine.check_invariants();
+  }
+  void collect() {
+    for (const Effect& effect : effects) {
+      const auto* append = std::get_if<JournalAppend>(&effect);
+      const bool seen = append && std::any_of(waiting.begin(), waiting.end(),
+                                              [&](const auto& other) { return other.ticket == append->ticket; });
+      if (append && !seen && append->ticket > last_seen) {
+        waiting.push_back(*append);
+        last_seen = append->ticket;
+      }
+      const auto* removal = std::get_if<JournalRemove>(&effect);
+      if (removal && removal->ticket > last_seen) {
+        removals.push_back(*removal);
+        last_seen = removal->ticket;
+      }
+    }
+  }
+  WorkerId open_named() {
+    if (!reported) node_says();
+    hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+    keep();
+    const auto started = told<wire::StartWorker>(node);
+    const WorkerId worker = started.empty() ? WorkerId{} : started[0].worker;
+    hear(node, wire::WorkerReady{worker, 99});
+    return worker;
+  }
+  void submit_and_keep(JobSequence first, JobSequence last, const std::string& key = {}) {
+    wire::SubmitJobs message{pool, {}};
+    for (JobSequence i = first; i <= last; ++i) message.jobs.push_back({i, 0, bytes("x"), key});
+    hear(client, std::move(message));
+    keep();
+  }
+  void finish(WorkerId worker, JobSequence sequence, const std::string& value, std::uint32_t attempt = 1) {
+    hear(node, wire::JobsDone{worker, pool, {{{sequence, {77, attempt}}, 1000, bytes(value)}}});
+  }
+  std::vector<std::string> values(SessionId session) {
+    std::vector<std::string> found;
+    for (const auto& message : told<wire::JobValues>(session)) {
+      for (const auto& item : message.items)
+        found.push_back(std::to_string(item.sequence) + "=" + std::string(item.value.view()));
+    }
+    return found;
+  }
+
+  bool reported = false;
+  store::Ticket last_seen = 0;
+  std::vector<JournalAppend> waiting;
+  std::vector<JournalRemove> removals;
+  std::vector<store::Entry> journal;
+};
+
+TEST_F(NamedStory, NothingIsSaidBeforeItIsKept) {
+  node_says();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  EXPECT_THAT(told<wire::NamedPoolOpened>(client), IsEmpty());
+  EXPECT_THAT(told<wire::StartWorker>(node), IsEmpty());
+  keep();
+  EXPECT_THAT(told<wire::NamedPoolOpened>(client), SizeIs(1));
+  const WorkerId worker = told<wire::StartWorker>(node).at(0).worker;
+  hear(node, wire::WorkerReady{worker, 99});
+
+  submit(1, 2);
+  EXPECT_THAT(told<wire::RunJobs>(node), IsEmpty());
+  collect();
+  keep();
+  EXPECT_THAT(told<wire::JobsAccepted>(client).at(0).sequences, ElementsAre(1, 2));
+  EXPECT_THAT(told<wire::RunJobs>(node), SizeIs(1));
+
+  finish(worker, 1, "one");
+  EXPECT_THAT(values(client), IsEmpty());
+  EXPECT_THAT(told<wire::AckResults>(node), IsEmpty()) << "the node keeps it until the journal has it";
+  keep();
+  EXPECT_THAT(values(client), ElementsAre("1=one"));
+  EXPECT_THAT(told<wire::AckResults>(node), SizeIs(1));
+
+  hear(client, wire::AckOutcomes{pool, {1}});
+  EXPECT_THAT(told<wire::AcksKept>(client), IsEmpty());
+  keep();
+  EXPECT_THAT(told<wire::AcksKept>(client).at(0).sequences, ElementsAre(1));
+
+  hear(client, wire::AddUpdate{pool, 1, bytes("u")});
+  EXPECT_THAT(told<wire::PoolUpdate>(node), IsEmpty());
+  keep();
+  EXPECT_THAT(told<wire::PoolUpdate>(node), SizeIs(1));
+  EXPECT_THAT(told<wire::UpdateAccepted>(client), SizeIs(1));
+  machine.check_invariants();
+}
+
+TEST_F(NamedStory, WhatTheStoreRefusesIsRefused) {
+  node_says();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  keep("the disk is full");
+  const auto failed = told<wire::PoolFailed>(client);
+  ASSERT_THAT(failed, SizeIs(1));
+  EXPECT_EQ(failed[0].error.kind, ErrorKind::not_stored);
+  EXPECT_EQ(failed[0].error.message, "pool 'sweep' was not opened: the disk is full");
+  EXPECT_EQ(machine.what_is_left(), "");
+
+  const WorkerId worker = open_named();
+  submit(1, 2);
+  keep("the disk is full");
+  const auto refused = told<wire::JobsRefused>(client);
+  ASSERT_THAT(refused, SizeIs(1));
+  EXPECT_THAT(refused[0].sequences, ElementsAre(1, 2));
+  EXPECT_EQ(refused[0].error.message, "a job of pool 'sweep' was not accepted: the disk is full");
+  submit_and_keep(3, 3);
+  finish(worker, 3, "three");
+  keep("the disk is full");
+  EXPECT_THAT(values(client), ElementsAre("3=three")) << "outcomes cannot be refused";
+}
+
+TEST_F(NamedStory, AnotherClientGoesOnWithIt) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 3);
+  finish(worker, 1, "one");
+  keep();
+  EXPECT_THAT(values(client), ElementsAre("1=one"));
+  lose(client);
+  finish(worker, 2, "two");
+  keep_all();
+  wait(120s);
+  const SessionId other{7};
+  join(other, wire::Role::client, 101);
+  hear(other, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  const auto opened = told<wire::NamedPoolOpened>(other);
+  ASSERT_THAT(opened, SizeIs(1));
+  EXPECT_EQ(opened[0].last_sequence, 3);
+  EXPECT_EQ(opened[0].remaining, 3) << "the first was sent to the client that is gone, and not acknowledged";
+  EXPECT_THAT(values(other), IsEmpty()) << "it has not asked for them";
+  hear(other, wire::WantOutcomes{pool, 1, true});
+  EXPECT_THAT(values(other), ElementsAre("1=one"));
+  hear(other, wire::WantOutcomes{pool, 5, true});
+  EXPECT_THAT(values(other), ElementsAre("2=two"));
+  finish(worker, 3, "three");
+  keep();
+  EXPECT_THAT(values(other), ElementsAre("3=three"));
+  hear(other, wire::SubmitJobs{pool, {{4, 0, bytes("x"), {}}}});
+  keep();
+  finish(worker, 4, "four");
+  keep();
+  EXPECT_THAT(values(other), ElementsAre("4=four")) << "its own needs no leave";
+}
+
+TEST_F(NamedStory, InOrderOrAsTheyCome) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 3);
+  lose(client);
+  // The second one is lost with an exception that is no value, but an outcome all the same.
+  finish(worker, 1, "one");
+  keep_all();
+  const SessionId other{7};
+  join(other, wire::Role::client, 101);
+  hear(other, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  hear(other, wire::WantOutcomes{pool, 10, true});
+  EXPECT_THAT(values(other), ElementsAre("1=one"));
+  ErrorInfo error;
+  error.message = "boom";
+  hear(node, wire::JobFailed{worker, pool, {2, {77, 1}}, 10, error, {}});
+  keep_all();
+  EXPECT_THAT(told<wire::JobError>(other), SizeIs(1));
+  hear(other, wire::LeavePool{pool});
+  EXPECT_THAT(told<wire::PoolLeft>(other), SizeIs(1));
+  finish(worker, 3, "three");
+  keep_all();
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  hear(client, wire::WantOutcomes{pool, 1, false});
+  EXPECT_THAT(values(client), ElementsAre("1=one"));
+  hear(client, wire::AckOutcomes{pool, {1, 3}});
+  keep();
+  EXPECT_THAT(told<wire::AcksKept>(client).at(0).sequences, ElementsAre(1)) << "it was not sent the third";
+  hear(client, wire::WantOutcomes{pool, 9, false});
+  EXPECT_THAT(values(client), ElementsAre("3=three"));
+}
+
+TEST_F(NamedStory, OneClientAtATime) {
+  open_named();
+  const SessionId other{7};
+  join(other, wire::Role::client, 101);
+  hear(other, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  const auto failed = told<wire::PoolFailed>(other);
+  ASSERT_THAT(failed, SizeIs(1));
+  EXPECT_EQ(failed[0].error.kind, ErrorKind::pool_busy);
+  EXPECT_THAT(failed[0].error.message, HasSubstr("in the hands of here (pid 4711)"));
+  hear(other, wire::OpenNamedPool{pool, "sweep", false, true, {}, bytes("spec")});
+  EXPECT_THAT(told<wire::NamedPoolOpened>(other), SizeIs(1));
+  EXPECT_THAT(told<wire::PoolFailed>(client).at(0).error.message, HasSubstr("taken over by here"));
+  submit(1, 1);
+  EXPECT_THAT(waiting, IsEmpty()) << "it has lost the pool";
+  lose(client);
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  EXPECT_THAT(told<wire::PoolFailed>(client).at(0).error.message, HasSubstr("taken over"));
+}
+
+TEST_F(NamedStory, NobodyHasThatName) {
+  hear(client, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  EXPECT_EQ(told<wire::PoolFailed>(client).at(0).error.kind, ErrorKind::pool_not_found);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  EXPECT_EQ(told<wire::PoolFailed>(client).at(0).error.kind, ErrorKind::pool_not_found);
+  hear(client, wire::OpenNamedPool{pool, "", false, false, {}, {}});
+  EXPECT_THAT(told<wire::PoolFailed>(client).at(0).error.message, HasSubstr("name is empty"));
+}
+
+TEST_F(NamedStory, ABreakLosesAndRepeatsNothing) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 3);
+  finish(worker, 1, "one");
+  keep();
+  hear(client, wire::AckOutcomes{pool, {1}});
+  keep();  // the answer is lost
+  finish(worker, 2, "two");
+  keep();
+  submit(4, 4);
+  collect();
+  lose(client);
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 1, {4, 5}, {1, 2}});
+  const auto known = told<wire::NamedPoolKnown>(client);
+  ASSERT_THAT(known, SizeIs(1));
+  EXPECT_THAT(known[0].missing, ElementsAre(5)) << "the fourth is on its way to the journal";
+  EXPECT_THAT(told<wire::AcksKept>(client).at(0).sequences, ElementsAre(1));
+  EXPECT_THAT(values(client), IsEmpty()) << "it has the second one";
+  collect();
+  keep();
+  EXPECT_THAT(told<wire::JobsAccepted>(client).at(0).sequences, ElementsAre(4));
+}
+
+TEST_F(NamedStory, ANewHeadKnowsItAndAdoptsWhatRuns) {
+  const WorkerId worker = open_named();
+  hear(client, wire::AddUpdate{pool, 1, bytes("u")});
+  keep();
+  submit_and_keep(1, 3);
+  finish(worker, 1, "one");
+  keep();
+  hear(client, wire::AckOutcomes{pool, {1}});
+  keep();
+  finish(worker, 2, "two");
+  keep();
+  restart();
+  machine.check_invariants();
+  node_says({{worker, pool, 0, true, 99, 1, {{3, {77, 1}}}}}, {{pool, 1, {}}});
+  wait(5s);
+  EXPECT_THAT(told<wire::RunJobs>(node), IsEmpty()) << "the third runs already";
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  EXPECT_EQ(told<wire::NamedPoolKnown>(client).at(0).updates, 1);
+  EXPECT_THAT(values(client), ElementsAre("2=two"));
+  lose(client);
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 2, {}, {}});
+  EXPECT_THAT(values(client), ElementsAre("2=two"));
+  finish(worker, 3, "three");
+  keep();
+  EXPECT_THAT(values(client), ElementsAre("3=three"));
+}
+
+TEST_F(NamedStory, AKeyIsDoneOnce) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 2, "k");
+  EXPECT_THAT(told<wire::RunJobs>(node).at(0).items, SizeIs(1)) << "the second waits for the first";
+  finish(worker, 1, "one");
+  keep_all();
+  EXPECT_THAT(values(client), testing::UnorderedElementsAre("1=one", "2=one"));
+  submit_and_keep(3, 3, "k");
+  EXPECT_THAT(told<wire::RunJobs>(node), IsEmpty());
+  keep_all();
+  EXPECT_THAT(values(client), ElementsAre("3=one"));
+  hear(client, wire::AckOutcomes{pool, {1, 2, 3}});
+  keep_all();
+  restart();
+  node_says();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, {}});
+  submit_and_keep(4, 4, "k");
+  keep_all();
+  EXPECT_THAT(values(client), ElementsAre("4=one")) << "a new head knows it";
+}
+
+TEST_F(NamedStory, AKeyWhoseJobFailsIsTriedByTheNext) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 2, "k");
+  ErrorInfo error;
+  error.message = "boom";
+  hear(node, wire::JobFailed{worker, pool, {1, {77, 1}}, 10, error, {}});
+  EXPECT_THAT(told<wire::RunJobs>(node).at(0).items.at(0).attempt.sequence, 2);
+  finish(worker, 2, "two");
+  keep_all();
+  EXPECT_THAT(values(client), ElementsAre("2=two"));
+}
+
+TEST_F(NamedStory, ClosedForGood) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 1);
+  hear(client, wire::ClosePool{pool});
+  EXPECT_THAT(told<wire::PoolClosed>(client), IsEmpty());
+  EXPECT_THAT(told<wire::ClosePoolHere>(node), SizeIs(1));
+  collect();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  keep_all();
+  EXPECT_THAT(told<wire::PoolClosed>(client), SizeIs(1));
+  const auto opened = told<wire::NamedPoolOpened>(client);
+  ASSERT_THAT(opened, SizeIs(1));
+  EXPECT_EQ(opened[0].last_sequence, 0) << "a new pool of the same name";
+  (void)worker;
+}
+
+TEST_F(NamedStory, AFailureIsKeptForWhoComesLater) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 2);
+  finish(worker, 1, "one");
+  keep_all();
+  lose(client);
+  PoolOptions options;
+  ErrorInfo error;
+  error.kind = ErrorKind::worker_init_error;
+  error.message = "no data";
+  hear(node, wire::WorkerExited{worker, ExitCause::init_failed, error, {}, {}});
+  keep_all();
+  for (int i = 0; i < 40; ++i) {
+    wait(1s);
+    const auto started = told<wire::StartWorker>(node);
+    if (started.empty()) continue;
+    hear(node, wire::WorkerExited{started[0].worker, ExitCause::init_failed, error, {}, {}});
+    keep_all();
+  }
+  const auto goes_on = [&] {
+    join(client, wire::Role::client, client_id);
+    hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, {}});
+    ASSERT_THAT(told<wire::NamedPoolOpened>(client), SizeIs(1));
+    hear(client, wire::WantOutcomes{pool, 9, false});
+  };
+  goes_on();
+  EXPECT_THAT(values(client), ElementsAre("1=one"));
+  if (told<wire::JobError>(client).empty()) GTEST_SKIP() << "the worker was ready once: its slot is tried for ever";
+  restart();
+  goes_on();
+  EXPECT_THAT(told<wire::JobError>(client), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace dc::head

@@ -1,0 +1,207 @@
+// Reading and shortening the journal of a named pool.
+#include "head/journal.hpp"
+
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+
+namespace dc::head {
+namespace {
+
+/// A shortened journal is written in entries of about this size, with no more than so many payloads each: attachments
+/// are numbered by one byte.
+constexpr std::size_t entry_bytes = std::size_t{256} << 10;
+constexpr std::size_t entry_items = 128;
+
+/// Collects items and hands them on in entries of a bearable size.
+template <class Entry, class Item>
+class Packer {
+ public:
+  Packer(std::vector<store::Entry>& out, std::vector<Item> Entry::*items) : out_(out), items_(items) {}
+  void add(Item item, std::size_t bytes) {
+    (entry_.*items_).push_back(std::move(item));
+    bytes_ += bytes;
+    if (bytes_ >= entry_bytes || (large_ && (entry_.*items_).size() >= entry_items)) close();
+  }
+  void note_large() { large_ = true; }
+  void close() {
+    if (!(entry_.*items_).empty()) out_.push_back(encode(std::exchange(entry_, {})));
+    bytes_ = 0;
+    large_ = false;
+  }
+
+ private:
+  std::vector<store::Entry>& out_;
+  std::vector<Item> Entry::*items_;
+  Entry entry_;
+  std::size_t bytes_ = 0;
+  bool large_ = false;  ///< an item stands beside its entry
+};
+
+}  // namespace
+
+Result<JournalEntry> decode(store::Entry&& entry) {
+  try {
+    const auto owner = std::make_shared<const std::string>(std::move(entry.bytes));
+    const wire::Scoped<wire::DecodeScope> scope(wire::DecodeScope{owner, &entry.attachments});
+    wire::ObjectReader reader(owner->data(), owner->size());
+    JournalEntry decoded;
+    wire::decode_message(reader.next(), decoded);
+    return decoded;
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::protocol, fmt::format("an entry of the journal cannot be read ({})", error.what()));
+  }
+}
+
+// --- Numbers ----------------------------------------------------------------------------------------------------
+
+bool JobNumbers::contains(JobSequence sequence) const {
+  const auto after = intervals_.upper_bound(sequence);
+  return after != intervals_.begin() && std::prev(after)->second >= sequence;
+}
+
+bool JobNumbers::add(JobSequence sequence) {
+  const auto after = intervals_.upper_bound(sequence);
+  const bool follows = after != intervals_.begin() && std::prev(after)->second + 1 >= sequence;
+  if (follows && std::prev(after)->second >= sequence) return false;
+  const bool precedes = after != intervals_.end() && after->first == sequence + 1;
+  const JobSequence last = precedes ? after->second : sequence;
+  if (follows) {
+    std::prev(after)->second = last;
+  } else {
+    intervals_[sequence] = last;
+  }
+  if (precedes) intervals_.erase(sequence + 1);
+  return true;
+}
+
+void JobNumbers::add(JobSequence first, JobSequence last) {
+  if (intervals_.empty() || first > highest() + 1) {
+    intervals_[first] = last;
+    return;
+  }
+  for (JobSequence sequence = first; sequence <= last; ++sequence) add(sequence);
+}
+
+void JobNumbers::remove(JobSequence sequence) {
+  const auto after = intervals_.upper_bound(sequence);
+  if (after == intervals_.begin()) return;
+  const auto found = std::prev(after);
+  const auto [first, last] = *found;
+  if (last < sequence) return;
+  intervals_.erase(found);
+  if (first < sequence) intervals_[first] = sequence - 1;
+  if (sequence < last) intervals_[sequence + 1] = last;
+}
+
+// --- Reading ----------------------------------------------------------------------------------------------------
+
+void JournalState::add(store::Entry&& entry) {
+  if (!problem_.empty()) return;
+  auto decoded = decode(std::move(entry));
+  if (!decoded) {
+    problem_ = decoded.error().message;
+    return;
+  }
+  std::visit([this](auto&& body) { apply(std::forward<decltype(body)>(body)); }, std::move(decoded.value()));
+}
+
+void JournalState::apply(PoolBorn&& entry) {
+  if (entry.version != PoolBorn{}.version) {
+    problem_ =
+        fmt::format("the journal is of version {}, and this head reads version {}", entry.version, PoolBorn{}.version);
+    return;
+  }
+  if (!born) born = std::move(entry);
+}
+
+void JournalState::apply(JobsTaken&& entry) {
+  for (SubmittedJob& job : entry.jobs) {
+    if (!taken.add(job.sequence) && !unfinished.contains(job.sequence)) continue;
+    const JobSequence sequence = job.sequence;
+    unfinished.insert_or_assign(sequence, std::move(job));
+  }
+}
+
+void JournalState::apply(ValuesCame&& entry) {
+  for (wire::ValueItem& item : entry.items) finish(item.sequence, {std::move(item.value), nullptr});
+}
+
+void JournalState::apply(ErrorCame&& entry) {
+  finish(entry.sequence, {std::move(entry.exception), std::make_unique<ErrorInfo>(std::move(entry.error))});
+}
+
+void JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
+  const auto found = unfinished.find(sequence);
+  if (found == unfinished.end()) return;
+  if (!found->second.key.empty() && !outcome.error) keys.try_emplace(found->second.key, outcome.payload);
+  unfinished.erase(found);
+  undelivered.emplace(sequence, std::move(outcome));
+  ++done;
+}
+
+void JournalState::apply(UpdateCame&& entry) {
+  if (entry.number == updates.size() + 1) updates.push_back(std::move(entry.payload));
+}
+
+void JournalState::apply(const Delivered& entry) {
+  for (const JobSequence sequence : entry.sequences) undelivered.erase(sequence);
+}
+
+void JournalState::apply(PoolBroke&& entry) {
+  broken = std::move(entry.error);
+  while (!unfinished.empty()) finish(unfinished.begin()->first, {{}, std::make_unique<ErrorInfo>(*broken)});
+}
+
+void JournalState::apply(const Summary& entry) {
+  for (const auto& interval : entry.taken) {
+    if (interval.size() == 2) taken.add(interval[0], interval[1]);
+  }
+  done = entry.done;
+}
+
+void JournalState::apply(KeyKept&& entry) { keys.try_emplace(std::move(entry.key), std::move(entry.value)); }
+
+// --- Writing a shorter one --------------------------------------------------------------------------------------
+
+std::vector<store::Entry> JournalState::take() {
+  std::vector<store::Entry> out;
+  if (!born || !problem_.empty()) return out;
+  out.push_back(encode(*born));
+  for (UpdateNumber number = 1; number <= updates.size(); ++number)
+    out.push_back(encode(UpdateCame{number, updates[number - 1]}));
+  for (auto& [key, value] : keys) out.push_back(encode(KeyKept{key, value}));
+  // Jobs stand before the summary, which makes their numbers old: those that are done are told as jobs without
+  // arguments, so that their outcomes are taken.
+  const std::uint64_t done_before = done - undelivered.size();
+  Packer<JobsTaken, SubmittedJob> jobs(out, &JobsTaken::jobs);
+  Packer<ValuesCame, wire::ValueItem> values(out, &ValuesCame::items);
+  constexpr std::size_t overhead = 32;
+  for (auto& [sequence, outcome] : undelivered) jobs.add({sequence, 0, {}, {}}, overhead);
+  jobs.close();
+  for (auto& [sequence, outcome] : undelivered) {
+    if (outcome.error) {
+      out.push_back(encode(ErrorCame{sequence, *outcome.error, outcome.payload}));
+      continue;
+    }
+    const std::size_t size = outcome.payload.size();
+    if (size > limits::inline_payload_max) values.note_large();
+    values.add({sequence, std::move(outcome.payload)}, size + overhead);
+  }
+  values.close();
+  for (auto& [sequence, job] : unfinished) {
+    const std::size_t size = job.arguments.size();
+    if (size > limits::inline_payload_max) jobs.note_large();
+    jobs.add(std::move(job), size + overhead);
+  }
+  jobs.close();
+  Summary summary;
+  for (const auto& [first, last] : taken.intervals()) summary.taken.push_back({first, last});
+  summary.done = done_before + undelivered.size();
+  out.push_back(encode(summary));
+  if (broken) out.push_back(encode(PoolBroke{*broken}));
+  return out;
+}
+
+}  // namespace dc::head

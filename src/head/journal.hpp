@@ -1,0 +1,160 @@
+// What the journal of a named pool says, entry by entry, and the state that comes of reading it: used when the head
+// starts, and to write a shorter journal that means the same.
+//
+// Every entry may stand twice (a write that was tried again) and must mean the same then.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "core/job.hpp"
+#include "core/result.hpp"
+#include "store/journal_thread.hpp"
+#include "store/store.hpp"
+#include "wire/codec.hpp"
+#include "wire/messages.hpp"
+
+namespace dc::head {
+
+// --- Entries ----------------------------------------------------------------------------------------------------
+// Encoded like the messages of the protocol; payloads over limits::inline_payload_max become attachments.
+
+/// The first entry.
+struct PoolBorn {
+  static constexpr std::uint8_t type = 1;
+  std::uint32_t version = 1;  ///< of these entries
+  std::string name;
+  PoolOptions options;
+  Payload spec;
+  Payload program;  ///< executable of a C++ pool
+  MSGPACK_DEFINE(version, name, options, spec, program)
+};
+struct JobsTaken {
+  static constexpr std::uint8_t type = 2;
+  std::vector<SubmittedJob> jobs;
+  MSGPACK_DEFINE(jobs)
+};
+struct ValuesCame {
+  static constexpr std::uint8_t type = 3;
+  std::vector<wire::ValueItem> items;
+  MSGPACK_DEFINE(items)
+};
+struct ErrorCame {
+  static constexpr std::uint8_t type = 4;
+  JobSequence sequence{};
+  ErrorInfo error;
+  Payload exception;
+  MSGPACK_DEFINE(sequence, error, exception)
+};
+struct UpdateCame {
+  static constexpr std::uint8_t type = 5;
+  UpdateNumber number{};
+  Payload payload;
+  MSGPACK_DEFINE(number, payload)
+};
+/// The client has these outcomes.
+struct Delivered {
+  static constexpr std::uint8_t type = 6;
+  std::vector<JobSequence> sequences;
+  MSGPACK_DEFINE(sequences)
+};
+/// The pool failed: every job without an outcome has this one, and no more are taken.
+struct PoolBroke {
+  static constexpr std::uint8_t type = 7;
+  ErrorInfo error;
+  MSGPACK_DEFINE(error)
+};
+/// Of a shortened journal: what no other entry tells any more.
+struct Summary {
+  static constexpr std::uint8_t type = 8;
+  std::vector<std::vector<JobSequence>> taken;  ///< numbers of jobs that were taken, as pairs [first, last]
+  std::uint64_t done{};                         ///< outcomes so far
+  MSGPACK_DEFINE(taken, done)
+};
+/// Of a shortened journal: the value of a job with a key, for later jobs with the same one.
+struct KeyKept {
+  static constexpr std::uint8_t type = 9;
+  std::string key;
+  Payload value;
+  MSGPACK_DEFINE(key, value)
+};
+
+using JournalEntry =
+    std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary, KeyKept>;
+
+template <class Body>
+store::Entry encode(const Body& body) {
+  store::Entry entry;
+  const wire::Scoped<wire::EncodeScope> scope(wire::EncodeScope{&entry.attachments});
+  wire::StringSink sink{entry.bytes};
+  msgpack::packer<wire::StringSink> packer(sink);
+  packer.pack_array(2);
+  packer.pack_uint8(Body::type);
+  packer.pack(body);
+  return entry;
+}
+/// `protocol`: these bytes are no entry of this version.
+Result<JournalEntry> decode(store::Entry&& entry);
+
+// --- State ------------------------------------------------------------------------------------------------------
+
+/// Which numbers of jobs were taken: a set of intervals, nearly always one.
+class JobNumbers {
+ public:
+  /// False when it is there already.
+  bool add(JobSequence sequence);
+  void add(JobSequence first, JobSequence last);
+  void remove(JobSequence sequence);
+  [[nodiscard]] bool contains(JobSequence sequence) const;
+  [[nodiscard]] JobSequence highest() const { return intervals_.empty() ? 0 : intervals_.rbegin()->second; }
+  [[nodiscard]] const std::map<JobSequence, JobSequence>& intervals() const { return intervals_; }
+
+ private:
+  std::map<JobSequence, JobSequence> intervals_;  ///< first -> last
+};
+
+/// How a job ended; small, because there may be millions.
+struct StoredOutcome {
+  Payload payload;
+  std::unique_ptr<ErrorInfo> error;
+};
+
+/// All that a journal tells. Also shortens it: add() every entry, then take().
+class JournalState final : public store::Reducer {
+ public:
+  void add(store::Entry&& entry) override;
+  std::vector<store::Entry> take() override;
+
+  /// What was wrong with an entry, as a sentence; empty when nothing was.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+
+  std::optional<PoolBorn> born;
+  JobNumbers taken;
+  std::map<JobSequence, SubmittedJob> unfinished;
+  std::map<JobSequence, StoredOutcome> undelivered;
+  std::vector<Payload> updates;
+  std::unordered_map<std::string, Payload> keys;
+  std::optional<ErrorInfo> broken;
+  std::uint64_t done = 0;
+
+ private:
+  void apply(PoolBorn&& entry);
+  void apply(JobsTaken&& entry);
+  void apply(ValuesCame&& entry);
+  void apply(ErrorCame&& entry);
+  void apply(UpdateCame&& entry);
+  void apply(const Delivered& entry);
+  void apply(PoolBroke&& entry);
+  void apply(const Summary& entry);
+  void apply(KeyKept&& entry);
+  void finish(JobSequence sequence, StoredOutcome outcome);
+  std::string problem_;
+};
+
+}  // namespace dc::head

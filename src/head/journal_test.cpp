@@ -1,0 +1,157 @@
+// The journal of a named pool: entries to bytes and back, numbers, and shortening.
+#include "head/journal.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace dc::head {
+namespace {
+
+using testing::ElementsAre;
+using testing::Pair;
+
+Payload bytes(std::string text) { return Payload(std::move(text)); }
+
+std::vector<std::pair<JobSequence, JobSequence>> intervals(const JobNumbers& numbers) {
+  return {numbers.intervals().begin(), numbers.intervals().end()};
+}
+
+TEST(JobNumbers, AreIntervals) {
+  JobNumbers numbers;
+  EXPECT_TRUE(numbers.add(1));
+  EXPECT_TRUE(numbers.add(3));
+  EXPECT_FALSE(numbers.add(3));
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 1), Pair(3, 3)));
+  EXPECT_TRUE(numbers.add(2));
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3)));
+  numbers.add(10, 20);
+  EXPECT_EQ(numbers.highest(), 20);
+  numbers.remove(15);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3), Pair(10, 14), Pair(16, 20)));
+  numbers.remove(10);
+  numbers.remove(20);
+  numbers.remove(7);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3), Pair(11, 14), Pair(16, 19)));
+  EXPECT_TRUE(numbers.contains(11));
+  EXPECT_FALSE(numbers.contains(10));
+  EXPECT_FALSE(numbers.contains(0));
+  EXPECT_TRUE(numbers.add(std::numeric_limits<JobSequence>::max() - 1)) << "a stranger's number costs no memory";
+  EXPECT_EQ(numbers.intervals().size(), 4);
+}
+
+/// What a state says, in one line.
+std::string text_of(const JournalState& state) {
+  std::string text = state.born ? state.born->name : "unborn";
+  for (const auto& [first, last] : state.taken.intervals())
+    text += " " + std::to_string(first) + "-" + std::to_string(last);
+  text += " unfinished";
+  for (const auto& [sequence, job] : state.unfinished)
+    text += " " + std::to_string(sequence) + "=" + std::string(job.arguments.view().substr(0, 8)) + job.key;
+  text += " undelivered";
+  for (const auto& [sequence, outcome] : state.undelivered) {
+    text += " " + std::to_string(sequence) + "=";
+    text += outcome.error ? outcome.error->message : std::string(outcome.payload.view().substr(0, 8));
+  }
+  text += " updates " + std::to_string(state.updates.size()) + " done " + std::to_string(state.done);
+  for (const auto& [key, value] : state.keys) text += " " + key + "=" + std::string(value.view());
+  if (state.broken) text += " broken: " + state.broken->message;
+  return text;
+}
+
+std::vector<store::Entry> story() {
+  const std::string large(limits::inline_payload_max + 1, 'L');
+  std::vector<store::Entry> entries;
+  entries.push_back(encode(PoolBorn{1, "sweep", {}, bytes("spec"), bytes(large)}));
+  entries.push_back(encode(JobsTaken{{{1, 0, bytes("a"), "k"}, {2, 0, bytes("b"), {}}}}));
+  entries.push_back(encode(JobsTaken{{{3, 1, bytes(large), {}}}}));
+  entries.push_back(encode(UpdateCame{1, bytes("u")}));
+  entries.push_back(encode(JobsTaken{{{5, 1, bytes("e"), {}}, {6, 1, bytes("f"), {}}}}));
+  entries.push_back(encode(ValuesCame{{{1, bytes("A")}, {5, bytes(large)}}}));
+  ErrorInfo error;
+  error.message = "no";
+  entries.push_back(encode(ErrorCame{2, error, {}}));
+  entries.push_back(encode(Delivered{{1}}));
+  return entries;
+}
+
+constexpr const char* told = "sweep 1-3 5-6 unfinished 3=LLLLLLLL 6=f undelivered 2=no 5=LLLLLLLL updates 1 done 3 k=A";
+
+TEST(JournalState, IsWhatTheEntriesTell) {
+  JournalState state;
+  for (store::Entry& entry : story()) state.add(std::move(entry));
+  EXPECT_EQ(state.problem(), "");
+  EXPECT_EQ(text_of(state), told);
+  EXPECT_EQ(state.born->program.size(), limits::inline_payload_max + 1);
+}
+
+TEST(JournalState, IsTheSameWhenEveryEntryStandsTwice) {
+  JournalState state;
+  for (store::Entry& entry : story()) {
+    store::Entry again = entry;
+    state.add(std::move(entry));
+    state.add(std::move(again));
+  }
+  EXPECT_EQ(text_of(state), told);
+}
+
+TEST(JournalState, IsTheSameAfterShortening) {
+  JournalState state;
+  for (store::Entry& entry : story()) state.add(std::move(entry));
+  JournalState again;
+  for (store::Entry& entry : state.take()) again.add(std::move(entry));
+  EXPECT_EQ(text_of(again), told);
+  JournalState thrice;
+  for (store::Entry& entry : again.take()) thrice.add(std::move(entry));
+  EXPECT_EQ(text_of(thrice), told);
+}
+
+TEST(JournalState, OfAPoolThatFailed) {
+  JournalState state;
+  for (store::Entry& entry : story()) state.add(std::move(entry));
+  ErrorInfo error;
+  error.message = "gone";
+  state.add(encode(PoolBroke{error}));
+  const std::string after =
+      "sweep 1-3 5-6 unfinished undelivered 2=no 3=gone 5=LLLLLLLL 6=gone updates 1 done 5 k=A broken: gone";
+  EXPECT_EQ(text_of(state), after);
+  JournalState again;
+  for (store::Entry& entry : state.take()) again.add(std::move(entry));
+  EXPECT_EQ(text_of(again), after);
+}
+
+TEST(JournalState, ShrinksWhatWasDelivered) {
+  JournalState state;
+  state.add(encode(PoolBorn{1, "sweep", {}, {}, {}}));
+  std::size_t before = 0;
+  for (JobSequence first = 1; first < 10'000; first += 100) {
+    JobsTaken jobs;
+    ValuesCame values;
+    Delivered delivered;
+    for (JobSequence i = first; i < first + 100; ++i) {
+      jobs.jobs.push_back({i, 0, bytes("arguments"), {}});
+      values.items.push_back({i, bytes("value")});
+      delivered.sequences.push_back(i);
+    }
+    before += encode(jobs).bytes.size() + encode(values).bytes.size() + encode(delivered).bytes.size();
+    state.add(encode(jobs));
+    state.add(encode(values));
+    state.add(encode(delivered));
+  }
+  std::size_t after = 0;
+  for (const store::Entry& entry : state.take()) after += entry.bytes.size();
+  EXPECT_GT(before, 200'000);
+  EXPECT_LT(after, 200);
+}
+
+TEST(JournalState, SaysWhatIsWrong) {
+  JournalState newer;
+  newer.add(encode(PoolBorn{2, "sweep", {}, {}, {}}));
+  EXPECT_EQ(newer.problem(), "the journal is of version 2, and this head reads version 1");
+  JournalState broken;
+  broken.add({"rubbish", {}});
+  EXPECT_THAT(broken.problem(), testing::HasSubstr("cannot be read"));
+  EXPECT_TRUE(broken.take().empty());
+}
+
+}  // namespace
+}  // namespace dc::head

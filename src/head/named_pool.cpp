@@ -1,0 +1,28 @@
+// Which outcomes of earlier jobs a client is sent next.
+#include "head/named_pool.hpp"
+
+namespace dc::head {
+
+void NamedPool::attach(JobSequence first) {
+  first_own = first;
+  credit = 0;
+  in_order = false;
+  cursor = 0;
+  ready.clear();
+  for (auto& [sequence, record] : records) {
+    record.sent = false;
+    if (record.durable && sequence < first_own) ready.insert(ready.end(), sequence);
+  }
+}
+
+std::map<JobSequence, NamedPool::Record>::iterator NamedPool::next_earlier() {
+  if (credit == 0 || (ready.empty())) return records.end();
+  if (!in_order) return records.find(*ready.begin());
+  auto next = records.lower_bound(cursor);
+  while (next != records.end() && next->second.sent) ++next;
+  if (next == records.end() || next->first >= first_own) return records.end();
+  cursor = next->first;
+  return next->second.durable ? next : records.end();
+}
+
+}  // namespace dc::head

@@ -1,0 +1,79 @@
+// What the head remembers of a named pool beside the scheduler: which jobs it has taken, which outcomes nobody has yet,
+// what its client may be sent, and what still waits for the journal. See head_named.cpp for what happens when.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/job.hpp"
+#include "head/journal.hpp"
+
+namespace dc::head {
+
+struct NamedPool {
+  /// A job that was accepted and whose outcome nobody has so far.
+  struct Record {
+    std::unique_ptr<StoredOutcome> outcome;
+    bool durable = false;  ///< the outcome is in the journal
+    bool sent = false;     ///< to the client that is there now
+  };
+
+  std::string name;
+  store::Ticket first_ticket = 0;         ///< earlier ones are of a pool of this name that was removed
+  JobNumbers taken;                       ///< in the journal or on their way to it
+  std::map<JobSequence, Record> records;  ///< in the journal
+  UpdateNumber updates = 0;               ///< so many are in the journal or on their way
+  std::uint64_t done = 0;                 ///< outcomes so far
+  std::uint64_t to_take = 0;              ///< records whose outcome is durable
+  std::optional<ErrorInfo> broken;        ///< it failed: the scheduler does not know it any more
+
+  // Jobs with a key: the value of one is the value of all.
+  std::unordered_map<std::string, Payload> values_of_keys;
+  std::unordered_map<std::string, JobSequence> running_keys;
+  std::unordered_map<JobSequence, std::string> key_of;                   ///< of the jobs in running_keys
+  std::unordered_map<JobSequence, std::vector<SubmittedJob>> followers;  ///< that wait for the value of this one
+
+  // The journal.
+  std::vector<wire::ValueItem> values;  ///< outcomes for the next entry
+  std::size_t values_bytes = 0;
+  std::unordered_set<JobSequence> acknowledging;  ///< Delivered of these is on its way to the journal
+  std::uint64_t delivered_since_compaction = 0;
+
+  // The client that is there now.
+  JobSequence first_own = 1;    ///< its jobs begin here
+  std::uint64_t credit = 0;     ///< outcomes of earlier jobs that it may be sent
+  bool in_order = false;        ///< it wants those in the order of submission
+  JobSequence cursor = 0;       ///< in order: all before this were sent
+  std::set<JobSequence> ready;  ///< earlier jobs whose outcome is durable and not sent
+
+  /// The journal has the record's outcome.
+  void made_durable(Record& record) {
+    if (!std::exchange(record.durable, true)) ++to_take;
+  }
+  /// A client takes its place: nothing was sent to it, its jobs begin at `first`.
+  void attach(JobSequence first);
+  /// The next outcome of an earlier job that may be sent now; records.end() if none may.
+  std::map<JobSequence, Record>::iterator next_earlier();
+  [[nodiscard]] std::string quoted() const { return "'" + name + "'"; }
+};
+
+/// What an entry on its way to the journal was for.
+struct Pending {
+  enum class Kind : std::uint8_t { birth, jobs, outcomes, update, acks, failure, removal } kind{};
+  PoolId pool;
+  SessionId session = {};                   ///< removal: who asked
+  std::vector<SubmittedJob> jobs = {};      ///< jobs
+  std::vector<JobSequence> sequences = {};  ///< outcomes, acks
+  UpdateNumber number = {};                 ///< update
+  Payload payload = {};                     ///< update
+};
+
+}  // namespace dc::head
