@@ -206,7 +206,7 @@ Return nvmlDeviceGetTemperature(Handle handle, int, unsigned* celsius) {
   return success;
 }
 
-Return nvmlDeviceGetComputeRunningProcesses_v3(Handle handle, unsigned* count, ProcessInfo* list) {
+Return nvmlDeviceGetComputeRunningProcesses_v2(Handle handle, unsigned* count, ProcessInfo* list) {
   BEGIN_WITH(handle, line);
   std::vector<ProcessInfo> all;
   for (const Line& process : lines_of("process")) {
