@@ -71,7 +71,7 @@ TEST_F(RedisTls, BelievesOnlyAGoodCertificate) {
   EXPECT_THAT(problem(refused), HasSubstr("certificate is not believed"));
   EXPECT_EQ(problem(open("localhost", "?insecure=1")->acquire(first_owner)), "");
   const Result<std::uint64_t> other_name = open("127.0.0.2", "?ca=" + keys_.file("cert.pem"))->acquire(first_owner);
-  EXPECT_FALSE(other_name);
+  EXPECT_EQ(code_of(other_name), ErrorCode::rejected);
   const Result<std::uint64_t> no_file = open("localhost", "?ca=/nowhere.pem")->acquire(first_owner);
   EXPECT_THAT(problem(no_file), HasSubstr("/nowhere.pem"));
 }
