@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from distributed_computing import _paths
-from distributed_computing.pool import password_bytes
+from distributed_computing._options import password_bytes
 
 REDIS_PORT = 6379
 _ANSWER_DEADLINE_S = 2.0
