@@ -1,0 +1,57 @@
+// A connection that breaks when the test wants it, and that can pass a Redis off as a later one.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "store/redis_lease.hpp"
+#include "store/socket_stream.hpp"
+#include "store/store_fixture.hpp"
+
+namespace dc::store {
+
+struct Faults {
+  /// Asked before each step ("write" or "read"); true: the connection breaks instead. What was written before arrives.
+  std::function<bool(std::string_view)> breaks = [](std::string_view) { return false; };
+  std::function<void(std::string&)> change_written = [](std::string&) {};
+  std::function<void(std::string&)> change_read = [](std::string&) {};
+};
+
+class FaultyStream : public ByteStream {
+ public:
+  FaultyStream(std::unique_ptr<ByteStream> real, Faults& faults) : real_(std::move(real)), faults_(faults) {}
+
+  Result<void> write(std::span<const char> bytes) override {
+    if (faults_.breaks("write")) return fail(ErrorCode::unreachable, "broken by the test");
+    std::string text(bytes.data(), bytes.size());
+    faults_.change_written(text);
+    return real_->write(text);
+  }
+  Result<std::size_t> read(std::span<char> into) override {
+    if (faults_.breaks("read")) return fail(ErrorCode::unreachable, "broken by the test");
+    BOOST_OUTCOME_TRY(size, real_->read(into));
+    std::string text(into.data(), size);
+    faults_.change_read(text);
+    std::copy(text.begin(), text.end(), into.begin());
+    return text.size();
+  }
+
+ private:
+  std::unique_ptr<ByteStream> real_;
+  Faults& faults_;
+};
+
+/// Options for a store that reaches the Redis behind `socket` over such connections.
+inline RedisOptions faulty_options(const std::string& socket, Faults& faults) {
+  RedisOptions options{.address = {}, .content_hash = test_hash};
+  options.address.tls = true;  // so that the store asks us for the connection
+  options.dial_tls = [socket, &faults](const TlsTarget& target) -> Result<std::unique_ptr<ByteStream>> {
+    BOOST_OUTCOME_TRY(real, dial_unix(socket, target.timeout));
+    return std::make_unique<FaultyStream>(std::move(real), faults);
+  };
+  return options;
+}
+
+}  // namespace dc::store
