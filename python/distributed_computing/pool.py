@@ -6,7 +6,7 @@ import numbers
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
@@ -32,8 +32,9 @@ class Pool:
         init_data: arguments of the constructor, ``{'args': [...], 'kwargs': {...}}``; None for none; anything that is no
             mapping is the single argument.
         password: the password of the head.
-        server_address: name or address of the head.
-        server_port: its port.
+        server_address: name or address of the head; or several, ``"host1,host2:8900"`` or a list, of which one is the head
+            and others may take over from it.
+        server_port: its port; of addresses that name none.
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
         min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
@@ -49,8 +50,8 @@ class Pool:
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
-        fingerprint: of the head's key, as the head shows it (``"sha256:…"``). None: the key that was seen first at this
-            address; another one is refused.
+        fingerprint: of the head's key, as the head shows it (``"sha256:…"``), or several. None: the key that was seen first
+            at each address; another one is refused.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or cannot be pickled.
@@ -63,7 +64,7 @@ class Pool:
         worker_class: type,
         init_data: Any,
         password: str | bytes,
-        server_address: str = "localhost",
+        server_address: str | Sequence[str] = "localhost",
         server_port: int = DEFAULT_PORT,
         job_timeout: float | None = None,
         min_gpu_memory_required: int | str | None = None,
@@ -79,7 +80,7 @@ class Pool:
         retry_exceptions: bool = False,
         show_output: bool = False,
         connect_timeout: float = 10.0,
-        fingerprint: str | None = None,
+        fingerprint: str | Sequence[str] | None = None,
     ) -> None:
         self._client: Any = None
         self._closed = False
@@ -87,8 +88,7 @@ class Pool:
             raise TypeError(f"worker_class must be a class, not {worker_class!r}: give the class, not an instance")
         if not callable(getattr(worker_class, "run", None)):
             raise TypeError(f"worker_class {worker_class.__qualname__} has no method run: it is called for each job")
-        if not isinstance(server_address, str) or not server_address:
-            raise TypeError("server_address must be a host name or an address")
+        server_address = _options.addresses("server_address", server_address)
         if not isinstance(weight, numbers.Real) or not 0 < weight < float("inf"):
             raise ValueError(f"weight must be a number above 0, not {weight!r}")
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")

@@ -13,12 +13,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from distributed_computing import _paths
-from distributed_computing._options import password_bytes
+from distributed_computing._options import addresses, password_bytes
+from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
 
@@ -121,21 +122,21 @@ def _options(options: dict[str, Any]) -> list[str]:
 
 def start_node(
     password: str,
-    address: str = "localhost",
+    address: str | Sequence[str] = "localhost",
     port: int = DEFAULT_PORT,
     violent_exit: bool = True,
     *,
     workers: int | None = None,
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
-    fingerprint: str | None = None,
+    fingerprint: str | Sequence[str] | None = None,
     quiet: bool = True,
 ) -> Functions:
     """Start a node on this machine. When one is running already, this does nothing, peacefully.
 
     Args:
         password: of the head.
-        address: of the head; this machine if not given.
+        address: of the head; this machine if not given. Or several, where a standby may take over.
         port: of the head.
         violent_exit: whether `wait` ends this program with ``sys.exit(1)`` when the node was killed by SIGKILL.
         workers: slots of the node; None: one per core.
@@ -152,9 +153,14 @@ def start_node(
         DistributedComputingError: the node did not start; the message holds what it printed.
     """
     options = _options(
-        {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": fingerprint}
+        {
+            "workers": workers,
+            "python": python,
+            "drain_timeout": drain_timeout,
+            "fingerprint": checked_fingerprint(fingerprint) or None,
+        }
     )
-    arguments = ["-a", address, "-p", str(port), *options]
+    arguments = ["-a", addresses("address", address), "-p", str(port), *options]
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
     node_file = _paths.run_dir() / "node.json"

@@ -72,13 +72,16 @@ int main(int argc, char** argv) {
   CLI::App* show_version = app.add_subcommand("version", "Show the version");
   CLI::App* status = app.add_subcommand("status", "Show head, nodes, workers, pools and jobs");
   status->footer(footer);
-  status->add_option("-a,--address", arguments.address, "The head's address")->capture_default_str();
+  status->add_option("-a,--address", arguments.address, "The head's address, or several: HOST1,HOST2[:PORT]")
+      ->capture_default_str()
+      ->check(dc::cli::address_check);
   status->add_option("-p,--port", arguments.port, "The head's port")
       ->capture_default_str()
       ->check(CLI::Range(1, 65535));
   status->add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   status->add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
-  status->add_option("--fingerprint", arguments.fingerprint, "The head's key, as the head shows it")
+  status
+      ->add_option("--fingerprint", arguments.fingerprint, "The head's key, as the head shows it; several with commas")
       ->check(dc::cli::fingerprint_check);
   status->add_flag("--json", arguments.json, "Print JSON");
   try {
