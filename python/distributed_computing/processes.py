@@ -7,25 +7,23 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distributed_computing import _paths
+from distributed_computing import _paths, redis_server
 from distributed_computing._options import addresses, password_bytes
 from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
+from distributed_computing.redis_server import REDIS_PORT
 
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 70.0
-REDIS_PORT = 6379
 
 Functions = tuple[Callable[[], None], Callable[[], int]]
 
@@ -226,52 +224,19 @@ def is_client_running() -> bool:
     return _paths.owner(_paths.run_dir() / "node.json") is not None
 
 
-def _redis_answer(password: str) -> str | None:
-    """Return how what listens on the Redis port answers to the password, or None when nothing listens."""
-    encoded = password_bytes(password)
-    try:
-        with socket.create_connection(("127.0.0.1", REDIS_PORT), timeout=2) as connection:
-            connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(encoded), encoded))
-            return connection.recv(256).decode(errors="replace")
-    except ConnectionRefusedError:
-        return None
-    except OSError as error:
-        return f"no answer ({error})"
+def start_redis(password: str, port: int = REDIS_PORT) -> subprocess.Popen[bytes] | None:
+    """Start a private Redis (or Valkey) server on this machine, at the loopback address, protected by the password. Its data
+    are kept in the state directory, over restarts. It goes on when this program ends, until its process is terminated.
 
-
-def start_redis(password: str) -> subprocess.Popen[bytes] | None:
-    """Start a Redis server on this machine (port 6379, loopback), protected by the password.
+    Args:
+        password: that it shall ask for.
+        port: to listen on.
 
     Returns:
-        The process, or None when one with this password is running already.
+        The process, or None when a server that takes this password is running there already.
 
     Raises:
-        FileNotFoundError: redis-server is not installed.
-        OSError: something else holds the port.
+        FileNotFoundError: neither redis-server nor valkey-server is installed.
+        OSError: something else holds the port, or the server did not start; the message says what.
     """
-    answer = _redis_answer(password)
-    if answer is not None:
-        if answer.startswith("+OK"):
-            return None
-        raise OSError(
-            f"port {REDIS_PORT} is held by something that does not take this password ({answer.strip()!r}): end it first"
-        )
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise FileNotFoundError("neither redis-server nor valkey-server is installed: apt-get install redis-server")
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
-    directory = tempfile.mkdtemp(prefix="distributed-computing-redis-")
-    settings = f'port {REDIS_PORT}\nbind 127.0.0.1\nrequirepass "{quoted}"\ndir "{directory}"\nappendonly yes\n'
-    process = subprocess.Popen(
-        [program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    assert process.stdin is not None
-    process.stdin.write(settings.encode())  # the password stays out of the process title
-    process.stdin.close()
-    deadline = time.monotonic() + _START_DEADLINE_S
-    while (_redis_answer(password) or "").startswith("+OK") is False:
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise OSError(f"{program} did not start (exit code {process.poll()})")
-        time.sleep(0.05)
-    return process
+    return redis_server.start(password, port)

@@ -135,6 +135,22 @@ TEST_F(Redis, AnAppendWhoseAnswerWasLostStandsOnceWhenItIsTriedAgain) {
   EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
 }
 
+TEST_F(Redis, AnAppendThatArrivesLateDoesNothing) {
+  Faults faults;
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  faults.delays = [](std::string_view bytes) { return bytes.find("EXEC") != bytes.npos; };
+  EXPECT_EQ(code_of(append(store, {{1, entry("late")}})), ErrorCode::unreachable);
+  faults.delays = [](std::string_view) { return false; };
+  ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
+  ASSERT_EQ(faults.late.size(), 1U);
+  faults.late.front()();
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
+  store.release();
+  EXPECT_EQ(read_all(*open()), (Logs{{1, {entry("a"), entry("b")}}}));
+}
+
 /// Breaks the connection at random steps, and compares with what a store that keeps its promise would hold.
 TEST_F(Redis, KeepsItsPromiseWhereverTheConnectionBreaks) {
   constexpr int steps = 1500;
