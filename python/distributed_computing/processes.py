@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_computing import _paths, redis_server
-from distributed_computing._options import addresses, password_bytes
+from distributed_computing._options import addresses, gpu_list, password_bytes
 from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
@@ -107,6 +107,21 @@ class _Process:
         return self.terminate, wait
 
 
+def gpu_list(name: str, value: str | Sequence[int | str] | None) -> str | None:
+    """Return a list of GPUs as the command takes it.
+
+    Raises:
+        TypeError: it is neither a text nor a sequence of indices and UUIDs.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence) or not all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
+        raise TypeError(
+            f"{name} is {value!r}: give a list of indices and UUIDs, such as [0, 2]; for a number of GPUs use max_gpus"
+        )
+    return ",".join(str(v) for v in value) if value else "none" if name == "gpus" else None
+
+
 def _options(options: dict[str, Any]) -> list[str]:
     """Turn keyword arguments into the command's options: workers=2 becomes --workers=2."""
     arguments = []
@@ -116,6 +131,22 @@ def _options(options: dict[str, Any]) -> list[str]:
         flag = "--" + name.replace("_", "-")
         arguments.append(flag if value is True else f"{flag}={value}")
     return arguments
+
+
+def _device_options(
+    gpus: str | Sequence[int | str] | None,
+    max_gpus: int | None,
+    exclude_gpus: str | Sequence[int | str] | None,
+    workers_per_gpu: int | None,
+    affinity: bool,
+) -> dict[str, Any]:
+    return {
+        "gpus": gpu_list("gpus", gpus),
+        "max_gpus": max_gpus,
+        "exclude_gpus": gpu_list("exclude_gpus", exclude_gpus),
+        "workers_per_gpu": workers_per_gpu,
+        "no_affinity": not affinity,
+    }
 
 
 def start_node(
@@ -128,6 +159,11 @@ def start_node(
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
     fingerprint: str | Sequence[str] | None = None,
+    gpus: str | Sequence[int | str] | None = None,
+    max_gpus: int | None = None,
+    exclude_gpus: str | Sequence[int | str] | None = None,
+    workers_per_gpu: int | None = None,
+    affinity: bool = True,
     quiet: bool = True,
 ) -> Functions:
     """Start a node on this machine. When one is running already, this does nothing, peacefully.
@@ -137,10 +173,16 @@ def start_node(
         address: of the head; this machine if not given. Or several, where a standby may take over.
         port: of the head.
         violent_exit: whether `wait` ends this program with ``sys.exit(1)`` when the node was killed by SIGKILL.
-        workers: slots of the node; None: one per core.
+        workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
         drain_timeout: seconds that running jobs may go on after SIGTERM.
         fingerprint: of the head's key, as the head shows it; None: the key that was seen first at this address.
+        gpus: the GPUs to use: indices as nvidia-smi counts, "0:1" for a MIG instance, UUIDs; an empty list: none; None:
+            all that the environment lets this program see (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES).
+        max_gpus: use no more than so many of them.
+        exclude_gpus: GPUs to leave alone.
+        workers_per_gpu: slots on each GPU; None: one.
+        affinity: whether workers run on the cores near their GPU only.
         quiet: whether to keep the node's output from stderr.
 
     Returns:
@@ -150,15 +192,10 @@ def start_node(
         AuthenticationError: the head refused the password or the version.
         DistributedComputingError: the node did not start; the message holds what it printed.
     """
-    options = _options(
-        {
-            "workers": workers,
-            "python": python,
-            "drain_timeout": drain_timeout,
-            "fingerprint": checked_fingerprint(fingerprint) or None,
-        }
-    )
-    arguments = ["-a", addresses("address", address), "-p", str(port), *options]
+    devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
+    key = checked_fingerprint(fingerprint) or None
+    own = {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": key}
+    arguments = ["-a", addresses("address", address), "-p", str(port), *_options({**own, **devices})]
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
     node_file = _paths.run_dir() / "node.json"
@@ -188,6 +225,11 @@ def start_head_node(
     workers: int | None = None,
     python: str | None = sys.executable,
     bind: str | None = None,
+    gpus: str | Sequence[int | str] | None = None,
+    max_gpus: int | None = None,
+    exclude_gpus: str | Sequence[int | str] | None = None,
+    workers_per_gpu: int | None = None,
+    affinity: bool = True,
     quiet: bool = True,
 ) -> Functions:
     """Start a head and a node on this machine. Returns (terminate, wait), for both.
@@ -195,15 +237,17 @@ def start_head_node(
     Args:
         password: of the cluster.
         port: to listen on.
-        workers: slots of the node; None: one per core.
+        workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
         bind: address to listen on; None: all of this machine's.
+        gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity: of the node, as in :func:`start_node`.
         quiet: whether to keep their output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
-    return _start_head(password, port, {"workers": workers, "python": python, "bind": bind}, quiet)
+    devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
+    return _start_head(password, port, {"workers": workers, "python": python, "bind": bind, **devices}, quiet)
 
 
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:

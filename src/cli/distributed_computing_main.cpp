@@ -1,4 +1,4 @@
-// Entry point of the command distributed-computing: looks at a running cluster.
+// Entry point of the command distributed-computing: looks at a running cluster, and at this machine.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/doctor.hpp"
 #include "cli/options.hpp"
 #include "cli/status.hpp"
 #include "core/limits.hpp"
@@ -17,6 +18,8 @@ constexpr const char* footer = R"(
 Examples:
   distributed-computing status -r 123456
   distributed-computing status -a 194.173.121.37 -p 8899 -r 123456 --json
+  distributed-computing doctor -a 194.173.121.37
+                                 what a node on this machine would find, what is wrong, and what to do
 
 The password may also come from --password-file or the variable DISTRIBUTED_COMPUTING_PASSWORD; on a terminal it is
 asked for otherwise.
@@ -24,13 +27,14 @@ asked for otherwise.
 `status --json` prints one object:
   head:  pid, host, address, port, version, epoch, uptime_s
   nodes: [id, host, pid, address, connected, leaving,
-          slots: [slot, device, state, pool, worker_pid, jobs_done]]
+          slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble, state, pool, worker, worker_pid,
+                  jobs_done]]
   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
           jobs_running, jobs_done, jobs_rerun, updates]
-The state of a slot is free, starting, idle, busy, stopping or waiting_to_retry. Ids are hexadecimal strings; pool and
-worker_pid are null where a slot has no worker.
+The state of a slot is free, starting, idle, busy, stopping, waiting_to_retry or blocked (trouble says why). Ids are
+hexadecimal strings; pool and worker_pid are null where a slot has no worker, gpu where it has no GPU.
 
-Exit codes: 0 fine, 1 the head cannot be reached, 2 wrong usage, 3 refused by the head (wrong password or version))";
+Exit codes: 0 fine, 1 the head cannot be reached or the doctor found something wrong, 2 wrong usage, 3 refused by the head (wrong password or version))";
 
 int complain(int code, const std::string& text) {
   fmt::print(stderr, "distributed-computing: {}\n", text);
@@ -64,7 +68,7 @@ int show_status(const StatusArguments& arguments) {
 
 int main(int argc, char** argv) {
   StatusArguments arguments;
-  CLI::App app("Looks at a running cluster.", "distributed-computing");
+  CLI::App app("Looks at a running cluster, and at this machine.", "distributed-computing");
   const std::string version = std::string("distributed-computing ") + dc::version;
   app.set_version_flag("--version", version);
   app.footer(footer);
@@ -83,6 +87,11 @@ int main(int argc, char** argv) {
   status
       ->add_option("--fingerprint", arguments.fingerprint, "The head's key, as the head shows it; several with commas")
       ->check(dc::cli::fingerprint_check);
+  dc::cli::DoctorOptions examined;
+  examined.port = dc::limits::default_port;
+  CLI::App* doctor = app.add_subcommand("doctor", "Look at this machine as a node would: GPUs, masks, network, limits");
+  doctor->add_option("-a,--address", examined.address, "The head's address")->capture_default_str();
+  doctor->add_option("-p,--port", examined.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
   status->add_flag("--json", arguments.json, "Print JSON");
   try {
     app.parse(argc, argv);
@@ -91,5 +100,6 @@ int main(int argc, char** argv) {
   }
   dc::cli::hide_password(argc, argv);
   if (show_version->parsed()) return fmt::print("{}\n", version), 0;
+  if (doctor->parsed()) return dc::cli::doctor(examined);
   return show_status(arguments);
 }

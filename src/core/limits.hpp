@@ -77,6 +77,18 @@ inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
 /// Attachments are stored in parts of this size (SQLite and Redis limit a value to 1 GB and 512 MB).
 inline constexpr std::size_t store_part_bytes = std::size_t{16} << 20;
 
+// --- Clients of named pools --------------------------------------------------------------------------------------
+inline constexpr std::size_t pool_name_bytes_max = 200;
+inline constexpr std::size_t job_key_bytes_max = 1024;
+/// So many outcomes of earlier clients' jobs may be under way to a client, or in its hands.
+inline constexpr std::uint32_t earlier_outcomes_open = 512;
+/// Outcomes that the user has done with are acknowledged when there are so many, or when the first has waited so long.
+/// A client that is killed gets those again.
+inline constexpr std::size_t acknowledge_jobs = 64;
+inline constexpr auto acknowledge_delay = 10ms;
+/// A client that wants to leave waits so long for a head that does not answer.
+inline constexpr auto leave_patience = 5s;
+
 // --- Flow -------------------------------------------------------------------------------------------------------
 /// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered, but always one
 /// job for each worker.
@@ -124,5 +136,19 @@ inline constexpr std::size_t output_line_bytes_max = std::size_t{8} << 10;  ///<
 inline constexpr std::size_t output_tail_lines = 20;                        ///< kept for WorkerDied
 inline constexpr std::size_t packet_bytes_max = std::size_t{96} << 10;      ///< one packet between node and worker
 static_assert(inline_payload_max < packet_bytes_max);
+
+// --- Watching devices -------------------------------------------------------------------------------------------
+/// A node that starts waits this long for the first answer of its GPU drivers, which may have to wake every card.
+inline constexpr auto first_look_patience = 15s;
+/// The operator is told of a driver that has not answered for this long.
+inline constexpr auto driver_silent_after = 10s;
+/// A slot waits this long for the memory of a worker that has ended; then it is used with what there is.
+inline constexpr auto memory_back_patience = 30s;
+inline constexpr auto memory_back_unsaid = 500ms;  ///< it is trouble only after this
+inline constexpr auto look_again_after = 200ms;    ///< while something is awaited of a device
+/// Small changes of free memory are told not more often than this.
+inline constexpr auto small_change_pause = 10s;
+/// A worker's death is reported after a look at its device, or after this.
+inline constexpr auto look_at_death_patience = 150ms;
 
 }  // namespace dc::limits

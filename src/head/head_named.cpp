@@ -419,7 +419,7 @@ void HeadMachine::outcomes_are_kept(PoolId id, NamedPool& named, std::vector<Job
   for (const JobSequence sequence : sequences) {
     const auto record = named.records.find(sequence);
     if (record == named.records.end()) continue;
-    record->second.durable = true;
+    named.made_durable(record->second);
     if (sequence < named.first_own) {
       named.ready.insert(sequence);
     } else if (has_client) {
@@ -442,7 +442,19 @@ void HeadMachine::deliver_earlier(PoolId id, NamedPool& named, Effects& out) {
   for (auto next = named.next_earlier(); next != named.records.end(); next = named.next_earlier()) {
     --named.credit;
     named.ready.erase(next->first);
-    deliver(id, next->first, next->second, out);
+    if (!named.in_order) {
+      deliver(id, next->first, next->second, out);
+      continue;
+    }
+    // All in one lane, where neither errors nor small values overtake what was submitted before.
+    const auto& [sequence, record] = *next;
+    next->second.sent = true;
+    const StoredOutcome& outcome = *record.outcome;
+    if (outcome.error) {
+      send_to_client(id, wire::JobError{id, sequence, *outcome.error, outcome.payload}, id.value, out);
+    } else {
+      send_to_client(id, wire::JobValues{id, {{sequence, outcome.payload}}}, id.value, out);
+    }
   }
 }
 
@@ -466,6 +478,7 @@ void HeadMachine::take_acks(PoolId id, NamedPool& named, std::vector<JobSequence
     }
     if (!record->second.sent) continue;  // it cannot have it
     named.records.erase(record);
+    --named.to_take;
     named.acknowledging.insert(sequence);
     entry.sequences.push_back(sequence);
   }
@@ -497,7 +510,7 @@ void HeadMachine::named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& e
     ++named.done;
     record.outcome = std::make_unique<StoredOutcome>();
     record.outcome->error = std::make_unique<ErrorInfo>(error);
-    record.durable = true;  // the entry before this line says so; a client that came later waits for nothing else
+    named.made_durable(record);  // the entry before this line says so; a client that came later waits for nothing else
   }
 }
 
@@ -530,7 +543,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   for (auto& [sequence, outcome] : state.undelivered) {
     NamedPool::Record& record = named.records[sequence];
     record.outcome = std::make_unique<StoredOutcome>(std::move(outcome));
-    record.durable = true;
+    named.made_durable(record);
   }
   state.undelivered.clear();
   for (const auto& [sequence, job] : state.unfinished) named.records.try_emplace(sequence);
