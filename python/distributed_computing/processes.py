@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_computing import _paths, redis_server
-from distributed_computing._options import addresses, gpu_list, password_bytes
+from distributed_computing._options import addresses, password_bytes
 from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
