@@ -12,6 +12,7 @@
 #include "core/log.hpp"
 #include "core/paths.hpp"
 #include "net/session.hpp"
+#include "store/held_by.hpp"
 
 namespace dc::head {
 namespace {
@@ -41,7 +42,7 @@ class EndSignals {
 /// Why the store cannot be had now, as a standby tells it: once, and again when the reason changes.
 void tell(const std::string& reason, std::string& told) {
   if (reason == told) return;
-  log::info("standby: {}", reason);
+  log::info("standby: {}. Waiting", reason.substr(0, reason.find(store::held_by_advice)));
   told = reason;
 }
 
