@@ -74,8 +74,9 @@ def fingerprint(text: str | Sequence[str] | None) -> str:
     """Return the fingerprint of a head's key, or several with commas, if they look like that; an empty text for None."""
     if text is None:
         return ""
-    parts = text.split(",") if isinstance(text, str) else list(text)
-    if not parts or not all(isinstance(one, str) and re.fullmatch(r"sha256:[A-Za-z0-9_-]{43}", one) for one in parts):
+    parts = text.split(",") if isinstance(text, str) else text
+    form = r"sha256:[A-Za-z0-9_-]{43}"
+    if not isinstance(parts, (list, tuple)) or not parts or not all(re.fullmatch(form, str(one)) for one in parts):
         raise ValueError(f"fingerprint must be 'sha256:' and 43 characters, as the head shows it, not {text!r}")
     return ",".join(parts)
 
