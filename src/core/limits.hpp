@@ -21,6 +21,8 @@ inline constexpr auto reconnect_delay_min = 50ms;
 inline constexpr auto reconnect_delay_max = 2s;
 /// With several addresses of heads: one that has not answered for this long does not keep the next one waiting.
 inline constexpr auto next_address_after = 1s;
+/// And the pause between two rounds grows no longer, so that a standby is found soon after it has taken over.
+inline constexpr auto round_delay_max = 500ms;
 
 // --- Framing ----------------------------------------------------------------------------------------------------
 /// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.

@@ -121,7 +121,7 @@ void ConnectorImpl::on_closed(const Error& why) {
 
 Duration ConnectorImpl::next_delay() {
   const Duration delay = delay_;
-  delay_ = std::min<Duration>(2 * delay_, limits::reconnect_delay_max);
+  delay_ = std::min<Duration>(2 * delay_, places_.size() > 1 ? limits::round_delay_max : limits::reconnect_delay_max);
   return jittered(delay, random_id());
 }
 
