@@ -90,8 +90,9 @@ void ConnectorImpl::failed(Place& place, Error error) {
 void ConnectorImpl::round_failed(ErrorCode code) {
   std::string problems;
   for (std::size_t i = 0; i < places_.size(); ++i) {
-    std::string& problem = places_[(first_ + i) % places_.size()].problem;
-    problems += (problems.empty() || problem.empty() ? "" : " ") + std::exchange(problem, {});
+    const std::string problem = std::exchange(places_[(first_ + i) % places_.size()].problem, {});
+    if (!problems.empty() && !problem.empty()) problems += ' ';
+    problems += problem;
   }
   const Error error = fail(code, std::move(problems));
   if (!options_.reconnect) return give_up(error);
