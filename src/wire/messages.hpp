@@ -38,8 +38,8 @@ struct Proof {
   std::string proof;
   MSGPACK_DEFINE(proof)
 };
-/// H -> C|N|V: the session is open. `proof` is the head's own proof that it knows the password. `term`: rises with every
-/// head that takes the store which they share; 0: no other head can take this one's place. A peer that has seen a
+/// H -> C|N|V: the session is open. `proof` is the head's own proof that it knows the password. `term`: rises with
+/// every head that takes the store which they share; 0: no other head can take this one's place. A peer that has seen a
 /// higher term does not believe this head.
 struct Welcome {
   static constexpr std::uint8_t type = 3;

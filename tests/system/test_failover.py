@@ -115,7 +115,7 @@ def test_the_map_goes_on_when_the_head_is_killed(pair, notes, measured, name):
 @names()
 def test_the_map_goes_on_when_the_head_is_frozen_and_that_one_steps_down(pair, notes, measured, name):
     head = pair.processes["head"]
-    with Pool(Recorder, {"args": [str(notes)]}, pair.password, pair.address, name=name) as pool:
+    with Pool(Recorder, {"args": [str(notes)]}, pair.password, pair.address.split(","), name=name) as pool:
         consumer = Consumer(pool.imap_unordered(recorder_items(120, 0.1)))
         consumer.take(20)
         head.send_signal(signal.SIGSTOP)
