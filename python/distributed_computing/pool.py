@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
@@ -33,8 +33,9 @@ class Pool:
         init_data: arguments of the constructor, ``{'args': [...], 'kwargs': {...}}``; None for none; anything that is no
             mapping is the single argument.
         password: the password of the head.
-        server_address: name or address of the head.
-        server_port: its port.
+        server_address: name or address of the head; or several, ``"host1,host2:8900"`` or a list, of which one is the head
+            and others may take over from it.
+        server_port: its port; of addresses that name none.
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
         min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
@@ -50,8 +51,8 @@ class Pool:
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
-        fingerprint: of the head's key, as the head shows it (``"sha256:…"``). None: the key that was seen first at this
-            address; another one is refused.
+        fingerprint: of the head's key, as the head shows it (``"sha256:…"``), or several. None: the key that was seen first
+            at each address; another one is refused.
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
             (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program.
@@ -70,7 +71,7 @@ class Pool:
         worker_class: type,
         init_data: Any,
         password: str | bytes,
-        server_address: str = "localhost",
+        server_address: str | Sequence[str] = "localhost",
         server_port: int = DEFAULT_PORT,
         job_timeout: float | None = None,
         min_gpu_memory_required: int | str | None = None,
@@ -86,7 +87,7 @@ class Pool:
         retry_exceptions: bool = False,
         show_output: bool = False,
         connect_timeout: float = 10.0,
-        fingerprint: str | None = None,
+        fingerprint: str | Sequence[str] | None = None,
         name: str | None = None,
         steal: bool = False,
     ) -> None:
@@ -130,12 +131,12 @@ class Pool:
         cls,
         name: str,
         password: str | bytes,
-        server_address: str = "localhost",
+        server_address: str | Sequence[str] = "localhost",
         server_port: int = DEFAULT_PORT,
         *,
         steal: bool = False,
         connect_timeout: float = 10.0,
-        fingerprint: str | None = None,
+        fingerprint: str | Sequence[str] | None = None,
     ) -> Pool:
         """Go on with the pool of this name, from any machine and any program.
 
@@ -170,8 +171,7 @@ class Pool:
 
     def _connect(self, label: str, head: tuple[Any, ...], **options: Any) -> None:
         address, port, password, fingerprint, timeout = head
-        if not isinstance(address, str) or not address:
-            raise TypeError("server_address must be a host name or an address")
+        address = _options.addresses("server_address", address)
         self._name: str | None = options["name"] or None
         self._where = f"{address}:{port}"
         self._lock = threading.Lock()

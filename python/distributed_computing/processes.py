@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from distributed_computing import _paths, redis_server
-from distributed_computing._options import password_bytes
+from distributed_computing._options import addresses, password_bytes
+from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
 from distributed_computing.redis_server import REDIS_PORT
@@ -150,14 +151,14 @@ def _device_options(
 
 def start_node(
     password: str,
-    address: str = "localhost",
+    address: str | Sequence[str] = "localhost",
     port: int = DEFAULT_PORT,
     violent_exit: bool = True,
     *,
     workers: int | None = None,
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
-    fingerprint: str | None = None,
+    fingerprint: str | Sequence[str] | None = None,
     gpus: str | Sequence[int | str] | None = None,
     max_gpus: int | None = None,
     exclude_gpus: str | Sequence[int | str] | None = None,
@@ -169,7 +170,7 @@ def start_node(
 
     Args:
         password: of the head.
-        address: of the head; this machine if not given.
+        address: of the head; this machine if not given. Or several, where a standby may take over.
         port: of the head.
         violent_exit: whether `wait` ends this program with ``sys.exit(1)`` when the node was killed by SIGKILL.
         workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
@@ -192,8 +193,9 @@ def start_node(
         DistributedComputingError: the node did not start; the message holds what it printed.
     """
     devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
-    own = {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": fingerprint}
-    arguments = ["-a", address, "-p", str(port), *_options({**own, **devices})]
+    key = checked_fingerprint(fingerprint) or None
+    own = {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": key}
+    arguments = ["-a", addresses("address", address), "-p", str(port), *_options({**own, **devices})]
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
     node_file = _paths.run_dir() / "node.json"

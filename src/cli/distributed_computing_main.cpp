@@ -116,13 +116,17 @@ int remove_pool(const Arguments& arguments) {
 }
 
 void add_head_options(CLI::App& command, Arguments& arguments) {
-  command.add_option("-a,--address", arguments.head.address, "The head's address")->capture_default_str();
+  command.add_option("-a,--address", arguments.head.address, "The head's address, or several: HOST1,HOST2[:PORT]")
+      ->capture_default_str()
+      ->check(dc::cli::address_check);
   command.add_option("-p,--port", arguments.head.port, "The head's port")
       ->capture_default_str()
       ->check(CLI::Range(1, 65535));
   command.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   command.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
-  command.add_option("--fingerprint", arguments.head.fingerprint, "The head's key, as the head shows it")
+  command
+      .add_option("--fingerprint", arguments.head.fingerprint,
+                  "The head's key, as the head shows it; several with commas")
       ->check(dc::cli::fingerprint_check);
 }
 

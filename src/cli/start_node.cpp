@@ -56,6 +56,10 @@ Examples:
   start_node --head --password=123456        the same with a password of yours
   start_node -p 8899 -a 194.173.121.37 -r 123456
                                              this machine joins that head
+  start_node --head --workers 0 --standby --store redis://10.0.0.9 --password-file key
+                                             a second head that takes over when the first, with the same store, is gone
+  start_node -a 10.0.0.1,10.0.0.2 --password-file key
+                                             this machine joins whichever of two heads is the head
   start_node -a HOST -r 123456 --gpus 0,2 --workers-per-gpu 2
                                              two workers on each of two GPUs
   start_node --drain                         the node of this machine finishes its jobs and leaves
@@ -117,7 +121,10 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_flag("--head", arguments.head, "Start a head on this machine, and a node with it");
   app.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   app.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
-  app.add_option("-a,--address", arguments.address, "The head's address")->capture_default_str();
+  app.add_option("-a,--address", arguments.address,
+                 "The head's address; several, HOST1,HOST2[:PORT], where a standby may take over")
+      ->capture_default_str()
+      ->check(address_check);
   app.add_option("-p,--port", arguments.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
   app.add_option(
          "--workers", arguments.workers,
@@ -141,8 +148,10 @@ void declare(CLI::App& app, Arguments& arguments) {
           {"always", store::Durability::always}, {"interval", store::Durability::interval}}));
   app.add_flag("--standby", arguments.standby,
                "With --head: wait until the head that has the store is gone, then take over");
-  app.add_option("--fingerprint", arguments.fingerprint,
-                 "The head's key, as the head shows it (default: the one seen first at this address)")
+  app.add_option(
+         "--fingerprint", arguments.fingerprint,
+         "The head's key, as the head shows it, or the keys of several heads with commas (default: the one seen "
+         "first at each address)")
       ->check(fingerprint_check);
   app.add_flag("--drain", arguments.drain, "Tell the node of this machine to finish its jobs and leave; wait for it");
   app.add_option("--drain-timeout", arguments.drain_timeout,

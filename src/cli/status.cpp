@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/paths.hpp"
+#include "net/head_address.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {
@@ -41,7 +42,8 @@ Result<std::string> ask_status(const std::string& address, std::uint16_t port, c
     loop.stop();
   };
   const auto deadline = loop.call_at(net::EventLoop::now() + limits::handshake_deadline, [&] {
-    problem = fail(ErrorCode::unreachable, fmt::format("the head at {}:{} does not answer", address, port));
+    problem =
+        fail(ErrorCode::unreachable, fmt::format("the head at {} does not answer", net::head_names(address, port)));
     loop.stop();
   });
   auto connector = net::connect(loop, std::move(connect), std::move(handler));

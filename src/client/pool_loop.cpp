@@ -6,6 +6,7 @@
 
 #include "client/pool_client_impl.hpp"
 #include "core/paths.hpp"
+#include "net/head_address.hpp"
 
 namespace dc::client {
 
@@ -68,6 +69,8 @@ void PoolClient::Impl::start_connecting() {
   }
   machine.emplace(std::move(config));
   if (unreadable) return give_up(std::move(*unreadable));
+  if (const auto addresses = net::head_addresses(options.address, options.port); !addresses)
+    return give_up({FailureKind::invalid, addresses.error().message, {}});
 
   net::ConnectOptions connect;
   connect.address = options.address;
@@ -95,6 +98,7 @@ net::Connector::Handler PoolClient::Impl::handlers() {
   handler.session.on_open = [this](net::Session& opened) {
     had_session = true;
     session = &opened;
+    machine->head_is(opened.peer().head);
     const std::uint64_t limit = opened.peer().payload_bytes_max;
     {
       const std::lock_guard lock(mutex);

@@ -19,6 +19,10 @@ inline constexpr auto handshake_deadline = 10s;
 /// First pause before a new connection is tried, doubled up to the second figure; each with +-30 % jitter.
 inline constexpr auto reconnect_delay_min = 50ms;
 inline constexpr auto reconnect_delay_max = 2s;
+/// With several addresses of heads: one that has not answered for this long does not keep the next one waiting.
+inline constexpr auto next_address_after = 1s;
+/// And the pause between two rounds grows no longer, so that a standby is found soon after it has taken over.
+inline constexpr auto round_delay_max = 500ms;
 
 // --- Framing ----------------------------------------------------------------------------------------------------
 /// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.
@@ -55,6 +59,9 @@ inline constexpr auto unknown_pool_grace = 30s;
 /// A head that could not renew its hold on the store for this long has lost it.
 inline constexpr auto store_lease = 10s;
 inline constexpr auto store_renew_interval = store_lease / 4;
+/// A standby looks this often whether the store is free, and a head whether it may still speak.
+inline constexpr auto standby_look_interval = 500ms;
+inline constexpr auto store_hold_look_interval = 250ms;
 /// What can be refused waits this long for a store that does not answer.
 inline constexpr auto store_patience = 30s;
 inline constexpr auto store_close_patience = 5s;

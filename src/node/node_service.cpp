@@ -82,7 +82,7 @@ class NodeService {
   net::Connector::Handler handler() {
     net::Connector::Handler handler;
     handler.session.on_open = [this](net::Session& session) {
-      log::info("joined the head at {}:{} ({})", options_.address, options_.port, session.peer().address);
+      log::info("joined the head at {} ({})", session.peer().head, session.peer().address);
       outage_said_ = false;
       machine_.session_opened(now(), effects_);
       schedule_flush();

@@ -12,9 +12,9 @@
 namespace dc::node {
 
 struct NodeOptions {
-  std::string address = "localhost";
+  std::string address = "localhost";  ///< of the head, or several, see net::ConnectOptions
   std::uint16_t port = limits::default_port;
-  std::string fingerprint;  ///< of the head's key; empty: the one that was seen first
+  std::string fingerprint;  ///< of the head's key, or several with commas; empty: the one that was seen first
   net::Secret secret;
   std::string python;                      ///< interpreter of Python workers; empty: none was found
   std::chrono::seconds drain_timeout{60};  ///< how long running jobs may go on after SIGTERM

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 
@@ -244,11 +245,15 @@ Result<std::uint64_t> RedisLease::take(const Owner& owner) {
   if (!may_take(seen[2].text())) {
     return held_by("the store (" + name + ")", parse_lease(seen[2].text()).owner);
   }
-  const auto term = static_cast<std::uint64_t>(seen[3].integer()) + 1;
+  // A store that was emptied must not begin with terms that peers have seen before: they would not believe it.
+  const auto first_term =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const bool empty = seen[3].is_nil();
+  const auto term = static_cast<std::uint64_t>(empty ? first_term : seen[3].integer()) + 1;
   lease_ = fmt::format("{} {} {} {}", term, owner.pid, owner.host, this_machine());
   const auto milliseconds = std::chrono::milliseconds(limits::store_lease).count();
   BOOST_OUTCOME_TRY(replies, ask({{"MULTI"},
-                                  {"INCR", key("term")},
+                                  {"SET", key("term"), std::to_string(term)},
                                   {"SET", key("lease"), lease_, "PX", std::to_string(milliseconds)},
                                   {"SET", key("format"), std::string(format_version)},
                                   {"EXEC"}}));
