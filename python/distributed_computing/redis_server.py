@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -87,7 +88,9 @@ def _settings(password: bytes, port: int) -> tuple[str, Path]:
 
 def _launch(settings: str, kept: bool) -> subprocess.Popen[bytes]:
     """Start the program. The settings, which hold the password, go through a pipe: no file, no process title has them."""
-    reading, writing = os.pipe()
+    pipe, writing = os.pipe()
+    reading = fcntl.fcntl(pipe, fcntl.F_DUPFD_CLOEXEC, 10)  # the keeper uses 3
+    os.close(pipe)
     try:
         command = [_program(), f"/proc/self/fd/{reading}"]
         process = subprocess.Popen(
