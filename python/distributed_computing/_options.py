@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
+import sys
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -97,3 +98,8 @@ def password_bytes(password: Any) -> bytes:
     if not encoded:
         raise ValueError("the password is empty: give the one that the head shows when it starts")
     return encoded
+
+
+def python_version() -> str:
+    """Return this interpreter's version as nodes compare it, e.g. ``"3.11"``."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,6 @@ from distributed_computing.errors import JobError, PoolClosed, SerializationErro
 from distributed_computing.iterators import ResultIterator
 
 DEFAULT_PORT = 8899
-_PYTHON_VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _FOREVER = 1e10
 _MAP_WINDOW = 8192
 
@@ -106,7 +104,7 @@ class Pool:
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
         options = {
             "label": worker_class.__qualname__,
-            "python_version": _PYTHON_VERSION,
+            "python_version": _options.python_version(),
             "weight": float(weight),
             "max_retries": _options.count("max_retries", max_retries, 0),
             "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
@@ -162,7 +160,7 @@ class Pool:
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),
-            options={"python_version": _PYTHON_VERSION},
+            options={"python_version": _options.python_version()},
             spec=[b""],
             on_output=_output.show_output,
             name=checked_name(name),

@@ -269,6 +269,18 @@ TEST(NamedMachine, ItLeavesOnlyWhenEverythingIsAccepted) {
   EXPECT_TRUE(client.machine.closed_at_head());
 }
 
+TEST(NamedMachine, WhoLeavesDoesNotWaitForWorkers) {
+  NamedClient client;
+  client.open_named();
+  client.submit(1, "a");
+  client.look();
+  EXPECT_EQ(client.machine.next_deadline(), t0 + 1s);
+  client.machine.leave();
+  client.look(t0 + 1s);
+  EXPECT_THAT(client.reports, IsEmpty());
+  EXPECT_EQ(client.machine.next_deadline(), never);
+}
+
 TEST(NamedMachine, WhoLeavesIsToldWhatWasRefused) {
   NamedClient client;
   client.open_named();

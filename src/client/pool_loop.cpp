@@ -31,12 +31,6 @@ Failure failure_of(const ErrorInfo& error) {
   return {kind, error.message, error};
 }
 
-/// The first eight bytes of the name's SHA-256: whoever knows the name finds the pool.
-PoolId pool_id_of(const std::string& name) {
-  const std::string digest = net::content_hash(std::as_bytes(std::span(name)));
-  return PoolId{std::stoull(digest.substr(0, 16), nullptr, 16)};
-}
-
 }  // namespace
 
 void PoolClient::Impl::run() {
@@ -57,7 +51,7 @@ void PoolClient::Impl::run() {
 
 void PoolClient::Impl::start_connecting() {
   ClientMachine::Config config;
-  config.pool = options.name.empty() ? PoolId{net::random_id()} : pool_id_of(options.name);
+  config.pool = options.name.empty() ? PoolId{net::random_id()} : PoolId{net::pool_id(options.name)};
   config.name = options.name;
   config.attach_only = options.attach_only;
   config.steal = options.steal;

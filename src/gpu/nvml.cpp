@@ -75,8 +75,9 @@ struct Nvml::Api {
     find(library, "nvmlDeviceGetMemoryInfo", memory);
     find(library, "nvmlDeviceGetUtilizationRates", utilization);
     find(library, "nvmlDeviceGetTemperature", temperature);
-    find(library, "nvmlDeviceGetComputeRunningProcesses_v3", processes);
-    if (!processes) find(library, "nvmlDeviceGetComputeRunningProcesses_v2", processes);
+    // Drivers 535.43 to 535.86 write longer entries in _v3 than others do; _v2 is the same everywhere.
+    find(library, "nvmlDeviceGetComputeRunningProcesses_v2", processes);
+    if (!processes) find(library, "nvmlDeviceGetComputeRunningProcesses_v3", processes);
     find(library, "nvmlDeviceGetComputeRunningProcesses", processes_v1);
     find(library, "nvmlDeviceGetMigMode", mig_mode);
     find(library, "nvmlDeviceGetMaxMigDeviceCount", mig_max);

@@ -119,7 +119,7 @@ TEST_F(NvmlTest, WhatTheDriverReportsIsKept) {
 TEST_F(NvmlTest, CallsThatFailCostTheirFactAlone) {
   nvml(
       "gpu GPU-a memory=100 temperature=40\nfail nvmlDeviceGetTemperature 999\nfail nvmlDeviceGetMemoryInfo 999\n"
-      "fail nvmlDeviceGetComputeRunningProcesses_v3 4\nfail nvmlSystemGetDriverVersion 1\nfail nvmlEventSetCreate 3\n");
+      "fail nvmlDeviceGetComputeRunningProcesses_v2 4\nfail nvmlSystemGetDriverVersion 1\nfail nvmlEventSetCreate 3\n");
   const Inventory inventory = read();
   ASSERT_THAT(inventory.devices, SizeIs(1));
   EXPECT_EQ(inventory.devices[0].memory_mib, 0U);

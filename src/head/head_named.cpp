@@ -164,7 +164,13 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool stea
     sessions_.at(to).past.insert(id);
     out.emplace_back(Send{to, wire::PoolFailed{id, error_of(kind, std::move(text))}});
   };
-  if ((held && !steal) || pool.keeping || !(pool.opened || named.broken)) {
+  if (pool.keeping && !held) {  // the client that opens it is back before it is open
+    pool.session = session;
+    pool.client = ClientId{peer.id};
+    pool.peer = peer;
+    return;
+  }
+  if ((held && !steal) || !(pool.opened || named.broken)) {
     return send_error(session, ErrorKind::pool_busy,
                       fmt::format("pool {} is in the hands of {} (pid {}): wait until that program leaves it, or take "
                                   "it over with steal",

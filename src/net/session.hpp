@@ -153,6 +153,8 @@ std::string host_name();
 /// SHA-256 of the bytes in hexadecimal.
 std::string content_hash(std::span<const std::byte> bytes);
 
+/// The id of the pool with this name: the first eight bytes (big endian) of its SHA-256.
+std::uint64_t pool_id(std::string_view name);
 /// A random number from the system, never 0.
 std::uint64_t random_id();
 

@@ -10,13 +10,20 @@
 #include "core/limits.hpp"
 #include "core/log.hpp"
 #include "gpu/source.hpp"
+#include "node/held_signals.hpp"
 
 namespace dc::node {
 namespace {
 
+constexpr auto look_for_signals = std::chrono::milliseconds(50);
+
 gpu::Inventory first_look(gpu::Watch& watch) {
-  if (auto seen = watch.first(limits::first_look_patience)) return std::move(*seen);
+  const TimePoint deadline = net::EventLoop::now() + limits::first_look_patience;
+  while (net::EventLoop::now() < deadline && !signal_waits()) {
+    if (auto seen = watch.first(look_for_signals)) return std::move(*seen);
+  }
   gpu::Inventory known = gpu::read_without_driver();
+  if (signal_waits()) return known;  // the node is about to leave
   log::warning(
       "the GPU driver has not answered within {} s; the node goes on with what is known without it ({} device{}). Does "
       "nvidia-smi answer? `distributed-computing doctor` looks closer",

@@ -16,8 +16,8 @@ namespace dc::node {
 
 class Devices {
  public:
-  /// Asks the drivers, for limits::first_look_patience at most, and logs what was found. Fails with a sentence when the
-  /// selection names what is not there.
+  /// Asks the drivers, for limits::first_look_patience at most and until a held signal comes, and logs what was found.
+  /// Fails with a sentence when the selection names what is not there.
   static Result<std::unique_ptr<Devices>> find(const gpu::Selection& selection, std::uint32_t cores);
 
   [[nodiscard]] const gpu::Plan& plan() const { return plan_; }

@@ -13,6 +13,7 @@
 
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "node/held_signals.hpp"
 #include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
@@ -49,6 +50,7 @@ class NodeService {
   int run() {
     std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that goes away must not end the jobs
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
+    release_signals();
     net::ConnectOptions connect;
     connect.address = options_.address;
     connect.port = options_.port;

@@ -24,7 +24,7 @@ struct NodeOptions {
 /// Runs until it has left in order: 0; the head refused it: 3; anything else,
 /// such as a second signal: 1. SIGTERM: running jobs are finished first. SIGINT, SIGHUP: they are aborted and run
 /// elsewhere. A second signal: at once. To be called on the main thread; the caller holds the lock on
-/// paths::node_file().
+/// paths::node_file(), and may hold_signals().
 int run_node(NodeOptions options, std::unique_ptr<Devices> devices);
 
 }  // namespace dc::node

@@ -106,18 +106,24 @@ void use_named(dc::PoolSettings settings) {
   settings.name = "sweep";
   {
     dc::Pool<Worker> pool(settings, "p-", std::vector<int>{1});
-    for (int i = 0; i < 50; ++i) pool.submit_keyed("key " + std::to_string(i), 1.0 * i, std::to_string(i));
+    check(pool.submit_keyed("key 7", 7.0, "7").get() == Point{8, "p-7"}, "a key that is new");
+    std::vector<std::tuple<double, std::string>> items;
+    for (int i = 0; i < 50; ++i) items.emplace_back(i, std::to_string(i));
+    for (const Point& point : pool.imap(items)) {
+      check(point == Point{1, "p-0"}, "the first result");
+      break;  // what was read ahead stays in the pool
+    }
     check_throws<dc::PoolBusy>([&] { dc::Pool<Worker>::attach(settings); }, "'sweep'", "PoolBusy");
   }
   check_throws<dc::SerializationError>([&] { dc::Pool<Large>::attach(settings); }, "the C++ class Worker", "class");
   auto pool = dc::Pool<Worker>::attach(settings);
-  std::size_t place = 0;
+  int place = 1;
   bool ordered = true;
   for (const Point& point : pool.earlier_results_in_order()) {
     ordered &= point == Point{place + 1.0, "p-" + std::to_string(place)};
     ++place;
   }
-  check(ordered && place == 50, "earlier results in order");
+  check(ordered && place > 2, "earlier results in order");
   check(pool.submit_keyed("key 7", 0.0, "die").get() == Point{8, "p-7"}, "a key that is done");
   pool.close();
   check_throws<dc::PoolNotFound>([&] { dc::Pool<Worker>::attach(settings); }, "'sweep'", "PoolNotFound");

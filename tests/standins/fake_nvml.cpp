@@ -65,7 +65,8 @@ std::vector<Line> lines_of(const char* kind) {
 /// A device's handle is the address of its UUID, which stays where it is.
 std::mutex mutex;
 Handle handle_of(const std::string& uuid) {
-  static std::map<std::string, int> known;
+  // Never destroyed: a thread that hangs may come back while the process ends.
+  static auto& known = *new std::map<std::string, int>;
   const std::lock_guard lock(mutex);
   return reinterpret_cast<Handle>(const_cast<std::string*>(&known.emplace(uuid, 0).first->first));
 }
@@ -205,7 +206,7 @@ Return nvmlDeviceGetTemperature(Handle handle, int, unsigned* celsius) {
   return success;
 }
 
-Return nvmlDeviceGetComputeRunningProcesses_v3(Handle handle, unsigned* count, ProcessInfo* list) {
+Return nvmlDeviceGetComputeRunningProcesses_v2(Handle handle, unsigned* count, ProcessInfo* list) {
   BEGIN_WITH(handle, line);
   std::vector<ProcessInfo> all;
   for (const Line& process : lines_of("process")) {

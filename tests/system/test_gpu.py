@@ -312,3 +312,7 @@ def test_a_driver_that_hangs_at_the_start_is_not_waited_for(cluster, cards):
     assert "the GPU driver has not answered within 15 s" in cluster.log("node")
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0, "it ends all the same"
+    process = cluster.start("other")
+    wait_until(lambda: (cluster.root / "other/run/node.json").exists(), "the other one waits for the driver")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 0, "long before the driver's time is over"
