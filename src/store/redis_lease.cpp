@@ -246,8 +246,8 @@ Result<std::uint64_t> RedisLease::take(const Owner& owner) {
     return held_by("the store (" + name + ")", parse_lease(seen[2].text()).owner);
   }
   // A store that was emptied must not begin with terms that peers have seen before: they would not believe it.
-  const auto first_term =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto clock = std::chrono::system_clock::now().time_since_epoch();
+  const std::int64_t first_term = std::chrono::duration_cast<std::chrono::milliseconds>(clock).count();
   const bool empty = seen[3].is_nil();
   const auto term = static_cast<std::uint64_t>(empty ? first_term : seen[3].integer()) + 1;
   lease_ = fmt::format("{} {} {} {}", term, owner.pid, owner.host, this_machine());

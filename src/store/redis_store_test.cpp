@@ -82,7 +82,14 @@ TEST_F(Redis, TheLeaseOfADeadHeadOfThisMachineDoesNotCount) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_EQ(status, 0);
   EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 0);
-  EXPECT_EQ(acquired().value(), 2U);
+  const std::int64_t term = server_->ask({"GET", key("term")}).integer();
+  EXPECT_EQ(acquired().value(), static_cast<std::uint64_t>(term) + 1);
+}
+
+TEST_F(Redis, AfterItWasEmptiedTermsDoNotBeginAgain) {
+  const std::uint64_t before = acquired().value();
+  server_->ask({"FLUSHALL"});
+  EXPECT_GE(acquired().value(), before) << "or no peer would believe the head";
 }
 
 TEST_F(Redis, TheLeaseOfAnotherMachineCountsUntilItRunsOut) {
