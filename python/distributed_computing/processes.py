@@ -203,19 +203,29 @@ def start_node(
     return process.functions(violent_exit)
 
 
-def start_server(password: str, port: int = DEFAULT_PORT, *, bind: str | None = None, quiet: bool = True) -> Functions:
+def start_server(
+    password: str,
+    port: int = DEFAULT_PORT,
+    *,
+    bind: str | None = None,
+    store: str | None = None,
+    quiet: bool = True,
+) -> Functions:
     """Start a head without a node on this machine. Returns (terminate, wait) as :func:`start_node` does.
 
     Args:
         password: of the cluster.
         port: to listen on.
         bind: address to listen on; None: all of this machine's.
+        store: where named pools are kept, as ``start_node --store`` takes it. None: in a Redis on port 6379 of this machine
+            that takes the password, which is started, and ended with this program, where redis-server is installed and
+            nothing listens there; else in a SQLite file.
         quiet: whether to keep its output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
-    return _start_head(password, port, {"workers": 0, "bind": bind}, quiet)
+    return _start_head(password, port, {"workers": 0, "bind": bind, "store": store}, quiet)
 
 
 def start_head_node(
@@ -230,6 +240,7 @@ def start_head_node(
     exclude_gpus: str | Sequence[int | str] | None = None,
     workers_per_gpu: int | None = None,
     affinity: bool = True,
+    store: str | None = None,
     quiet: bool = True,
 ) -> Functions:
     """Start a head and a node on this machine. Returns (terminate, wait), for both.
@@ -241,21 +252,47 @@ def start_head_node(
         python: interpreter of the workers.
         bind: address to listen on; None: all of this machine's.
         gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity: of the node, as in :func:`start_node`.
+        store: where named pools are kept, as ``start_node --store`` takes it. None: in a Redis on port 6379 of this machine
+            that takes the password, which is started, and ended with this program, where redis-server is installed and
+            nothing listens there; else in a SQLite file.
         quiet: whether to keep their output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
     devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
-    return _start_head(password, port, {"workers": workers, "python": python, "bind": bind, **devices}, quiet)
+    own = {"workers": workers, "python": python, "bind": bind, "store": store}
+    return _start_head(password, port, {**own, **devices}, quiet)
+
+
+def _own_redis(password: str) -> subprocess.Popen[bytes] | None:
+    """Start a Redis for this program's head, unless one is there, something else is, or none is installed."""
+    try:
+        return redis_server.start(password, kept=True)
+    except OSError:
+        return None
 
 
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
-    process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
-    process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
-    if options.get("workers") != 0:
-        process.wait_until(is_client_running, "the head's node")
-    return process.functions(violent_exit=False)
+    chosen = options["store"] is not None or "DISTRIBUTED_COMPUTING_STORE" in os.environ
+    redis = None if chosen else _own_redis(password)
+    try:
+        process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
+        process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
+        if options.get("workers") != 0:
+            process.wait_until(is_client_running, "the head's node")
+    except BaseException:
+        if redis:
+            redis_server.stop(redis)
+        raise
+    terminate, wait = process.functions(violent_exit=False)
+
+    def terminate_both() -> None:
+        terminate()
+        if redis:
+            redis_server.stop(redis)
+
+    return terminate_both, wait
 
 
 def is_server_running() -> bool:

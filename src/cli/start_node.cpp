@@ -137,7 +137,8 @@ void declare(CLI::App& app, Arguments& arguments) {
                  "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
       ->envname("DISTRIBUTED_COMPUTING_BIND");
   app.add_option("--store", arguments.store,
-                 "Where the head keeps named pools: sqlite (default; a file in the state directory), "
+                 "Where the head keeps named pools (default: a Redis on port 6379 of this machine that takes the "
+                 "password of the cluster, else sqlite): sqlite (a file in the state directory), "
                  "sqlite:///path/to/file.db, redis://[user:password@]host[:port][/db], rediss://… (TLS), "
                  "redis+unix:///path/to/socket, none")
       ->envname("DISTRIBUTED_COMPUTING_STORE");

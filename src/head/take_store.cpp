@@ -12,6 +12,8 @@
 #include "core/log.hpp"
 #include "core/paths.hpp"
 #include "net/session.hpp"
+#include "net/tls_stream.hpp"
+#include "store/choose.hpp"
 #include "store/held_by.hpp"
 
 namespace dc::head {
@@ -51,9 +53,16 @@ void tell(const std::string& reason, std::string& told) {
 Result<TakenStore> take_store(const HeadOptions& options) {
   store::StoreOptions wanted;
   wanted.url = options.store;
+  if (wanted.url.empty()) {
+    store::Choice choice = store::choose_store({.password = options.secret.password, .head_port = options.port});
+    wanted.url = std::move(choice.url);
+    wanted.password = std::move(choice.password);
+    if (!choice.note.empty()) log::info("{}", choice.note);
+  }
   wanted.default_path = paths::head_store(options.port);
   wanted.durability = options.durability;
   wanted.content_hash = net::content_hash;
+  wanted.dial_tls = net::dial_tls_stream;
   BOOST_OUTCOME_TRY(store, store::open_store(wanted));
   TakenStore taken;
   if (!store) return taken;

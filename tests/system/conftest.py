@@ -78,6 +78,7 @@ class Cluster:
             "DISTRIBUTED_COMPUTING_HOME": str(home),
             "DISTRIBUTED_COMPUTING_PASSWORD": self.password,
             "DISTRIBUTED_COMPUTING_BIND": "127.0.0.1",
+            "DISTRIBUTED_COMPUTING_STORE": "sqlite",  # whatever listens on this machine's port of Redis
             "PYTHONPATH": path.rstrip(os.pathsep),
         }
 
@@ -171,6 +172,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     """A cluster that is started by the test and ended after it; no process and no socket may be left."""
     made = Cluster(tmp_path)
     # This process is the client: on the head's machine, so to speak.
+    monkeypatch.setenv("DISTRIBUTED_COMPUTING_STORE", "sqlite")
     monkeypatch.setenv("DISTRIBUTED_COMPUTING_HOME", made.environment("head")["DISTRIBUTED_COMPUTING_HOME"])
     yield made
     made.stop()
