@@ -206,4 +206,6 @@ def test_a_redis_that_is_killed_and_then_frozen_costs_nothing(redis, cluster, po
         assert [future.result(20)[0] for future in [*running, waiting]] == [3, 4, 5]
         pool.close()
     assert head.poll() is None
+    told = cluster.log("head")
+    assert "has not confirmed for 10 s that this is the head" in told and "confirms that this is the head" in told
     assert [runs(notes, i) for i in range(6)] == [1] * 6, "running work went on"
