@@ -84,7 +84,8 @@ std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots) {
     if (usable(slot)) ++nodes[slot->node->id][slot->info.gpu];
   }
   std::uint32_t total = 0;
-  for (const auto& [id, gpus] : nodes) {
+  for (const auto& entry : nodes) {
+    const auto& gpus = entry.second;  // clang 14 does not capture a name of a structured binding
     // `count` workers fit if each GPU, which serves no worker twice, has slots for so many uses in all.
     const auto fit = [&](std::uint32_t count) {
       std::uint32_t uses = 0;
