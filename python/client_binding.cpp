@@ -17,6 +17,7 @@
 
 #include "client/pool_client.hpp"
 #include "client_payload.hpp"
+#include "client_waiting.hpp"
 
 namespace nb = nanobind;
 
@@ -25,93 +26,8 @@ namespace {
 using dc::Duration;
 using dc::Payload;
 using dc::client::Completed;
-using dc::client::Failure;
 using dc::client::FailureKind;
-using dc::client::Outcomes;
-using dc::python::Buffer;
-using dc::python::object_of;
-using dc::python::payload_of;
-using dc::python::Unlocked;
-
-constexpr auto signal_check_interval = std::chrono::milliseconds(50);
-constexpr std::size_t take_max = 4096;
-
-// --- Errors -----------------------------------------------------------------------------------------------------
-
-const char* class_of(const Failure& failure) {
-  switch (failure.kind) {
-    case FailureKind::pool_closed:
-      return "PoolClosed";
-    case FailureKind::unreachable:
-      return "HeadUnreachable";
-    case FailureKind::authentication:
-      return "AuthenticationError";
-    case FailureKind::too_large:
-      return "PayloadTooLarge";
-    case FailureKind::pool_failed:
-      return failure.info.kind == dc::ErrorKind::worker_init_error ? "WorkerInitError"
-             : failure.info.kind == dc::ErrorKind::no_device       ? "NoSuitableDevice"
-                                                                   : "PoolClosed";
-    case FailureKind::invalid:
-      return "PoolClosed";
-  }
-  return "PoolClosed";
-}
-
-nb::str text(const std::string& value) {
-  return nb::steal<nb::str>(PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), "replace"));
-}
-
-/// Raises the class of distributed_computing.errors, with the details as attributes.
-[[noreturn]] void raise(const Failure& failure) {
-  const nb::object type = nb::module_::import_("distributed_computing.errors").attr(class_of(failure));
-  nb::object error = type(text(failure.message));
-  if (failure.kind == FailureKind::pool_failed) {
-    error.attr("traceback") = text(failure.info.traceback);
-    error.attr("host") = text(failure.info.host);
-    error.attr("slot") = failure.info.slot;
-  }
-  PyErr_SetObject(type.ptr(), error.ptr());
-  throw nb::python_error();
-}
-
-template <class T>
-T value_or_raise(Outcomes<T>&& result) {
-  if (!result) raise(result.error());
-  return std::move(result).value();
-}
-
-// --- Waiting ----------------------------------------------------------------------------------------------------
-
-Duration duration_of(double seconds) {
-  if (std::isnan(seconds)) throw nb::value_error("timeout is not a number");
-  if (seconds > 1e9) return Duration::max();
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(std::max(seconds, 0.0)));
-}
-
-/// The interpreter is about to end and all clients are closed: nothing waits any more.
-bool ending = false;
-constexpr auto ending_patience = std::chrono::seconds(1);
-
-/// Calls `wait(slice)` without the lock until `done(result)` or the timeout; returns the last result.
-template <class Wait, class Done>
-auto wait_in_slices(double timeout, Wait wait, Done done) {
-  const Duration total = duration_of(timeout);
-  const auto start = std::chrono::steady_clock::now();
-  for (;;) {
-    const Duration left = total == Duration::max() ? total : total - (std::chrono::steady_clock::now() - start);
-    auto result = [&] {
-      if (left <= Duration::zero() || ending) return wait(Duration::zero());  // returns at once
-      const Unlocked unlocked;
-      return wait(std::clamp<Duration>(left, Duration::zero(), signal_check_interval));
-    }();
-    if (!result) raise(result.error());
-    if (done(result.value()) || left <= signal_check_interval || ending) return std::move(result).value();
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-  }
-}
-
-bool is_true(bool value) { return value; }
+using namespace dc::python;
 
 // --- Streams ----------------------------------------------------------------------------------------------------
 
@@ -133,23 +49,27 @@ class PyStream {
     stream_.reset();
   }
 
-  dc::JobSequence submit(nb::handle item) { return value_or_raise(stream_->submit(payload_of(item))); }
+  dc::JobSequence submit(nb::handle item, std::string key) {
+    return value_or_raise(stream_->submit(payload_of(item), std::move(key)));
+  }
 
-  dc::JobSequence submit_many(nb::list items) {
+  dc::JobSequence submit_many(nb::list items, std::vector<std::string> keys) {
     std::vector<Payload> payloads;
     payloads.reserve(items.size());
     for (nb::handle item : items) payloads.push_back(payload_of(item));
-    return value_or_raise(stream_->submit(std::move(payloads)));
+    return value_or_raise(stream_->submit(std::move(payloads), std::move(keys)));
   }
 
-  nb::list take(double timeout) {
+  nb::list take(double timeout, std::size_t max) {
     auto completed = wait_in_slices(
-        timeout, [&](Duration slice) { return stream_->take(take_max, slice); },
+        timeout, [&](Duration slice) { return stream_->take(max, slice); },
         [](const std::vector<Completed>& some) { return !some.empty(); });
     nb::list result;
     for (Completed& one : completed) result.append(tuple_of(std::move(one)));
     return result;
   }
+
+  void hand_over(const std::vector<dc::JobSequence>& sequences) { stream_->hand_over(sequences); }
 
   [[nodiscard]] std::size_t in_flight() const { return stream_->in_flight(); }
   void close() { stream_->close(); }
@@ -241,12 +161,16 @@ std::set<std::weak_ptr<dc::client::PoolClient>, std::owner_less<>>& clients() {
 class PyClient {
  public:
   PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
-           double connect_timeout, const std::string& fingerprint, nb::object on_notice, nb::object on_output) {
+           double connect_timeout, const std::string& fingerprint, nb::object on_notice, nb::object on_output,
+           const std::string& name, bool attach_only, bool steal) {
     dc::client::ClientOptions given;
     given.address = address;
     given.port = port;
     given.password.assign(password.c_str(), password.size());
     given.fingerprint = fingerprint;
+    given.name = name;
+    given.attach_only = attach_only;
+    given.steal = steal;
     given.pool = pool_options(std::move(options));
     given.spec = payload_of(spec);
     given.connect_timeout = duration_of(connect_timeout);
@@ -267,7 +191,17 @@ class PyClient {
     return wait_in_slices(
         timeout, [&](Duration slice) { return client_->wait_open(slice); }, is_true);
   }
+  /// (label of the class, outcomes of earlier clients' jobs that nobody has)
+  [[nodiscard]] nb::tuple opened() const {
+    const auto opened = client_->opened();
+    return nb::make_tuple(text(opened.label), opened.remaining);
+  }
   PyStream open_stream() { return PyStream(value_or_raise(client_->open_stream())); }
+  /// None when that stream is open: it goes on in this order.
+  nb::object read_earlier(bool in_order) {
+    auto stream = value_or_raise(client_->read_earlier(in_order));
+    return stream ? nb::cast(PyStream(std::move(stream))) : nb::none();
+  }
 
   dc::UpdateNumber update(nb::handle parts) {
     const auto number = value_or_raise(client_->send_update(payload_of(parts)));
@@ -299,18 +233,59 @@ class PyClient {
     const Unlocked unlocked;
     client_->close();
   }
+  /// Detaches from a named pool and waits for it, or closes another one. An exception that a signal's handler raises
+  /// ends the waiting.
+  void end() { end_client(*client_); }
+  static void end_client(dc::client::PoolClient& client);
+  std::string status() {
+    return text_or_raise([&] { return client_->head_status(); });
+  }
+  template <class Ask>
+  static std::string text_or_raise(Ask ask) {
+    const auto result = [&] {
+      const Unlocked unlocked;
+      return ask();
+    }();
+    if (result) return result.value();
+    const bool rejected = result.error().code == dc::ErrorCode::rejected;
+    raise({rejected ? FailureKind::authentication : FailureKind::unreachable, result.error().message, {}});
+  }
 
  private:
   std::shared_ptr<dc::client::PoolClient> client_;
   std::uint64_t seen_version_ = 0;  ///< of the counts that state() returned last
 };
 
-/// At the end of the interpreter: closes the clients, then lets in the threads that waited for them.
-void close_all() {
+void PyClient::end_client(dc::client::PoolClient& client) {
+  if (client.named()) client.begin_detach();
+  bool done = !client.named();
+  while (!done) {
+    {
+      const Unlocked unlocked;
+      done = client.wait_detached(signal_check_interval);
+    }
+    if (PyErr_CheckSignals() == 0) continue;
+    nb::python_error interrupted;  // kept while the notice of what may be missing is shown
+    {
+      const Unlocked unlocked;
+      client.close();
+    }
+    throw interrupted;
+  }
+  const Unlocked unlocked;
+  client.close();
+}
+
+/// At the end of the interpreter: ends the clients, then lets in the threads that waited for them.
+void end_all() {
   for (const auto& one : std::exchange(clients(), {})) {
     const auto client = one.lock();
-    const Unlocked unlocked;
-    if (client) client->close();
+    if (!client) continue;
+    try {
+      PyClient::end_client(*client);
+    } catch (nb::python_error&) {
+      // Ctrl-C: the program does not wait any longer.
+    }
   }
   ending = true;
   const auto deadline = std::chrono::steady_clock::now() + ending_patience;
@@ -321,40 +296,42 @@ void close_all() {
 }
 
 std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
-  auto result = [&, secret = std::string(password.c_str(), password.size())] {
-    const Unlocked unlocked;
-    return dc::client::head_status(address, port, secret);
-  }();
-  if (result) return std::move(result).value();
-  const bool rejected = result.error().code == dc::ErrorCode::rejected;
-  raise({rejected ? FailureKind::authentication : FailureKind::unreachable, result.error().message, {}});
+  const std::string secret(password.c_str(), password.size());
+  return PyClient::text_or_raise([&] { return dc::client::head_status(address, port, secret); });
 }
 
 }  // namespace
 
 NB_MODULE(_client, module) {
   nb::set_leak_warnings(false);
-  nb::class_<Buffer>(module, "Buffer", nb::type_slots(dc::python::buffer_slots))
-      .def("__len__", [](const Buffer& buffer) { return buffer.payload.size(); });
+  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots)).def("__len__", [](const Buffer& buffer) {
+    return buffer.payload.size();
+  });
   nb::class_<PyStream>(module, "Stream")
-      .def("submit", &PyStream::submit, nb::arg("parts"))
-      .def("submit_many", &PyStream::submit_many, nb::arg("items"))
-      .def("take", &PyStream::take, nb::arg("timeout"))
+      .def("submit", &PyStream::submit, nb::arg("parts"), nb::arg("key") = "")
+      .def("submit_many", &PyStream::submit_many, nb::arg("items"), nb::arg("keys") = std::vector<std::string>())
+      .def("take", &PyStream::take, nb::arg("timeout"), nb::arg("max") = 4096)
+      .def("hand_over", &PyStream::hand_over, nb::arg("sequences"))
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
   nb::class_<PyClient>(module, "PoolClient")
       .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, const std::string&,
-                    nb::object, nb::object>(),
+                    nb::object, nb::object, const std::string&, bool, bool>(),
            nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
-           nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("on_notice").none(), nb::arg("on_output").none())
+           nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("on_notice").none(), nb::arg("on_output").none(),
+           nb::arg("name") = "", nb::arg("attach_only") = false, nb::arg("steal") = false)
       .def("wait_open", &PyClient::wait_open, nb::arg("timeout"))
+      .def("opened", &PyClient::opened)
       .def("open_stream", &PyClient::open_stream)
+      .def("read_earlier", &PyClient::read_earlier, nb::arg("in_order"))
       .def("update", &PyClient::update, nb::arg("parts"))
       .def("wait_applied", &PyClient::wait_applied, nb::arg("number"), nb::arg("timeout"))
       .def("want_workers", &PyClient::want_workers, nb::arg("n"))
       .def("state", &PyClient::state)
       .def("wait_state", &PyClient::wait_state, nb::arg("timeout"))
-      .def("close", &PyClient::close);
+      .def("status", &PyClient::status)
+      .def("close", &PyClient::close)
+      .def("end", &PyClient::end);
   module.def("status", &status, nb::arg("address"), nb::arg("port"), nb::arg("password"));
-  nb::module_::import_("atexit").attr("register")(nb::cpp_function(&close_all));
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function(&end_all));
 }

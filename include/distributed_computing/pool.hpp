@@ -10,6 +10,7 @@
 #include <future>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <string>
 #include <utility>
@@ -41,6 +42,10 @@ class Pool {
 
   /// Connects to the head and opens the pool; `arguments` go to every worker's constructor.
   /// Throws HeadUnreachable, AuthenticationError.
+  ///
+  /// With PoolSettings::name the pool outlives this program: destroying it only leaves it. If a pool of this name is
+  /// there, this one goes on with it, with the class, arguments and settings of its first opening. Throws PoolBusy when
+  /// another program has it and `steal` is not set.
   template <class... Arguments>
   explicit Pool(const PoolSettings& settings, const Arguments&... arguments) {
     static_assert(std::is_constructible_v<Worker, const Arguments&...>,
@@ -52,11 +57,17 @@ class Pool {
     packer.pack(name);
     packer.pack_array(sizeof...(Arguments));
     (packer.pack(arguments), ...);
-    pool_ = detail::open_pool(settings, name, {spec.data(), spec.size()});
+    pool_ = detail::open_pool(settings, name, std::string(spec.data(), spec.size()));
   }
-  ~Pool() { close(); }
+  ~Pool() {
+    if (pool_) pool_->end();
+  }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
+
+  /// Goes on with the pool of the name in `settings`, from anywhere; of the other settings only those that concern the
+  /// head and `steal` are used. Throws PoolNotFound, PoolBusy, and SerializationError when it is of another class.
+  static Pool attach(const PoolSettings& settings) { return Pool(Attached{}, settings); }
 
   /// Runs all items; their results in the order of the items. An item is the argument of run, or a std::tuple of its
   /// arguments. Throws what the first failed item, in their order, failed with; the rest is abandoned.
@@ -65,8 +76,10 @@ class Pool {
     std::vector<Result> values;
     if constexpr (std::ranges::sized_range<Items>) values.reserve(std::ranges::size(items));
     constexpr std::size_t window = 4 * detail::window_jobs;
-    auto results = make_results(std::forward<Items>(items), {true, false, window, window});
+    const ReadAhead all{.ordered = true, .whole = true, .bounded = false, .jobs_min = window, .jobs_max = window};
+    auto results = make_results(std::forward<Items>(items), all);
     for (auto result = results.begin(); result != results.end(); ++result) values.push_back(*result);
+    results.all_delivered();
     return values;
   }
   /// The same lazily, for a range that may be endless: see Results.
@@ -80,22 +93,23 @@ class Pool {
     return make_results(std::forward<Items>(items), {.ordered = false});
   }
 
+  /// A named pool: the results of earlier programs' jobs that no program has so far, as they are there; waits for those
+  /// that still run.
+  EarlierResults<Worker> earlier_results() { return EarlierResults<Worker>(pool_->earlier(false)); }
+  /// The same in the order in which the jobs were submitted. What is under way when the order changes comes first.
+  EarlierResults<Worker> earlier_results_in_order() { return EarlierResults<Worker>(pool_->earlier(true)); }
+
   /// Runs one job. The future holds the result or the exception.
   template <class... Arguments>
   std::future<Result> submit(const Arguments&... arguments) {
-    using Parameters = detail::run_arguments_t<Worker>;
-    static_assert(detail::accepts<Parameters, const Arguments&...>, "run does not take these arguments");
-    auto promise = std::make_shared<std::promise<Result>>();
-    auto future = promise->get_future();
-    pool_->submit(detail::pack_tuple(Parameters(arguments...)), [promise](detail::RawOutcome&& outcome) {
-      try {
-        if (outcome.error) std::rethrow_exception(outcome.error);
-        promise->set_value(detail::decode_result<Worker>(outcome.data, outcome.size));
-      } catch (...) {
-        promise->set_exception(std::current_exception());
-      }
-    });
-    return future;
+    return submit_job({}, arguments...);
+  }
+  /// A named pool: the same for a job with a key. Once a job with this key has a result, the next one gets that result
+  /// and does not run.
+  template <class... Arguments>
+  std::future<Result> submit_keyed(const std::string& key, const Arguments&... arguments) {
+    detail::check_key(*pool_, key);
+    return submit_job(key, arguments...);
   }
 
   /// Every worker calls handle_update with these arguments once, in order, between two jobs (later workers before their
@@ -121,12 +135,35 @@ class Pool {
     pool_->wait_for_workers(count, timeout);
   }
 
-  /// Aborts running jobs and frees the slots. May be called again.
-  void close() {
-    if (pool_) pool_->close();
-  }
+  /// Aborts running jobs and frees the slots; ends a named pool for good. May be called again.
+  void close() { pool_->close(); }
+  /// Leaves a named pool, which goes on without this program. Waits until the head has accepted every job and update;
+  /// when it is away, no more than some seconds: what may be missing then is told on stderr.
+  void detach() { pool_->detach(); }
 
  private:
+  struct Attached {};
+  Pool(Attached, const PoolSettings& settings)
+      : pool_(detail::open_pool(settings, detail::Registration<Worker>::name, std::nullopt)) {}
+
+  template <class... Arguments>
+  std::future<Result> submit_job(std::string key, const Arguments&... arguments) {
+    using Parameters = detail::run_arguments_t<Worker>;
+    static_assert(detail::accepts<Parameters, const Arguments&...>, "run does not take these arguments");
+    auto promise = std::make_shared<std::promise<Result>>();
+    auto future = promise->get_future();
+    pool_->submit(detail::pack_tuple(Parameters(arguments...)), std::move(key),
+                  [promise](detail::RawOutcome&& outcome) {
+                    try {
+                      if (outcome.error) std::rethrow_exception(outcome.error);
+                      promise->set_value(detail::decode_result<Worker>(outcome.data, outcome.size));
+                    } catch (...) {
+                      promise->set_exception(std::current_exception());
+                    }
+                  });
+    return future;
+  }
+
   template <class Items>
   auto make_results(Items&& items, const ReadAhead& read_ahead) {
     using View = std::views::all_t<Items>;

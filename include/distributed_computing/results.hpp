@@ -21,12 +21,56 @@
 
 namespace dc {
 
+namespace detail {
+
+/// Sets the value, or the error.
+template <class Worker>
+void decode_outcome(const RawOutcome& outcome, std::optional<result_value_t<Worker>>& value,
+                    std::exception_ptr& error) {
+  value.reset();
+  error = outcome.error;
+  if (error) return;
+  try {
+    value = decode_result<Worker>(outcome.data, outcome.size);
+  } catch (...) {
+    error = std::current_exception();
+  }
+}
+
+}  // namespace detail
+
 /// How far Results reads ahead of what was consumed.
 struct ReadAhead {
   bool ordered = false;  ///< results in the order of the items
+  bool whole = false;    ///< the caller needs all results, or none of them counts as delivered (named pools)
   bool bounded = true;   ///< false: results that wait to be consumed do not count (map keeps them all anyway)
   std::size_t jobs_min = 16;
   std::size_t jobs_max = detail::window_jobs;
+};
+
+/// Walks over a source of results: dereferencing throws when that job failed; incrementing goes on with the next one.
+template <class Source, class Value>
+class ResultIterator {
+ public:
+  using value_type = Value;
+  using difference_type = std::ptrdiff_t;
+  using iterator_category = std::input_iterator_tag;
+  ResultIterator() = default;
+  explicit ResultIterator(Source* results) : results_(results) { ++*this; }
+  const value_type& operator*() const {
+    if (results_->error_) std::rethrow_exception(results_->error_);
+    return *results_->value_;
+  }
+  const value_type* operator->() const { return &**this; }
+  ResultIterator& operator++() {
+    if (!results_->advance()) results_ = nullptr;
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  bool operator==(std::default_sentinel_t) const { return results_ == nullptr; }
+
+ private:
+  Source* results_ = nullptr;
 };
 
 /// Yields results while it reads the items: in order, or as they come. Reads only a bounded number of items ahead of
@@ -39,38 +83,27 @@ class Results {
   using value_type = detail::result_value_t<Worker>;
 
   Results(std::shared_ptr<detail::RawPool> pool, Items items, ReadAhead read_ahead)
-      : pool_(std::move(pool)), stream_(pool_->open_stream()), items_(std::move(items)), options_(read_ahead) {
+      : pool_(std::move(pool)),
+        stream_(pool_->open_stream()),
+        named_(pool_->named()),
+        items_(std::move(items)),
+        options_(read_ahead) {
     widen();
   }
   Results(Results&&) noexcept = default;
 
-  class iterator {
-   public:
-    using value_type = Results::value_type;
-    using difference_type = std::ptrdiff_t;
-    using iterator_category = std::input_iterator_tag;
-    iterator() = default;
-    explicit iterator(Results* results) : results_(results) { ++*this; }
-    const value_type& operator*() const {
-      if (results_->error_) std::rethrow_exception(results_->error_);
-      return *results_->value_;
-    }
-    const value_type* operator->() const { return &**this; }
-    iterator& operator++() {
-      if (!results_->advance()) results_ = nullptr;
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const { return results_ == nullptr; }
-
-   private:
-    Results* results_ = nullptr;
-  };
+  using iterator = ResultIterator<Results, value_type>;
 
   iterator begin() { return iterator(this); }
   std::default_sentinel_t end() const { return {}; }
 
+  /// With ReadAhead::whole: the caller has all results.
+  void all_delivered() {
+    if (!whole_.empty()) stream_->hand_over(std::exchange(whole_, {}));
+  }
+
  private:
+  friend iterator;
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t batch_max = 256;
   static constexpr auto batch_time = std::chrono::milliseconds(1);  ///< reading that takes longer is slow
@@ -102,14 +135,8 @@ class Results {
   }
 
   void make_current(const detail::RawOutcome& outcome) {
-    value_.reset();
-    error_ = outcome.error;
-    if (error_) return;
-    try {
-      value_ = detail::decode_result<Worker>(outcome.data, outcome.size);
-    } catch (...) {
-      error_ = std::current_exception();
-    }
+    if (named_) options_.whole ? whole_.push_back(outcome.sequence) : stream_->hand_over({outcome.sequence});
+    detail::decode_outcome<Worker>(outcome, value_, error_);
   }
 
   std::optional<detail::RawOutcome> next_outcome() {
@@ -223,6 +250,8 @@ class Results {
   };
   std::shared_ptr<detail::RawPool> pool_;
   std::unique_ptr<detail::RawStream> stream_;
+  bool named_ = false;
+  std::vector<std::uint64_t> whole_;  ///< named pools: results that count as delivered only together
   Items items_;
   ReadAhead options_;
   std::optional<std::ranges::iterator_t<Items>> position_;  ///< at the item that was used last
@@ -238,6 +267,40 @@ class Results {
   std::map<std::uint64_t, Place> place_;
   std::map<std::uint64_t, detail::RawOutcome> early_;  ///< ordered: by index
   std::deque<detail::RawOutcome> ready_;
+  std::optional<value_type> value_;
+  std::exception_ptr error_;
+};
+
+/// Yields the results of the jobs that earlier programs submitted to a named pool and that no program has so far. A
+/// single-pass input range, as Results. What is left when it is destroyed is there for the next one.
+template <class Worker>
+class EarlierResults {
+ public:
+  using value_type = detail::result_value_t<Worker>;
+  using iterator = ResultIterator<EarlierResults, value_type>;
+
+  explicit EarlierResults(std::shared_ptr<detail::RawStream> stream) : stream_(std::move(stream)) {}
+
+  iterator begin() { return iterator(this); }
+  std::default_sentinel_t end() const { return {}; }
+  /// So many are left.
+  [[nodiscard]] std::size_t size() const { return stream_->in_flight(); }
+
+ private:
+  friend iterator;
+  bool advance() {
+    if (stream_->in_flight() == 0) {
+      stream_->take(std::chrono::nanoseconds::zero());  // the caller has done with the last one
+      return false;
+    }
+    // One at a time: what the caller does not ask for stays in the pool.
+    const std::vector<detail::RawOutcome> outcomes = stream_->take(std::chrono::nanoseconds::max(), 1);
+    stream_->hand_over({outcomes.front().sequence});
+    detail::decode_outcome<Worker>(outcomes.front(), value_, error_);
+    return true;
+  }
+
+  std::shared_ptr<detail::RawStream> stream_;
   std::optional<value_type> value_;
   std::exception_ptr error_;
 };

@@ -45,6 +45,10 @@ struct PoolSettings {
   std::uint16_t port = 8899;          ///< of the head
   /// Of the head's key, as the head shows it ("sha256:…"); empty: the key that was seen first at this address.
   std::string fingerprint = {};
+  /// A pool with a name outlives this program, and any program goes on with it: see Pool::attach. Empty: the pool ends
+  /// with this program.
+  std::string name = {};
+  bool steal = false;                           ///< take the named pool from the program that has it
   double weight = 1.0;                          ///< share of the slots beside other pools, relative to theirs
   std::chrono::milliseconds job_timeout{0};     ///< a job may run so long; 0: no limit
   std::chrono::milliseconds init_timeout{0};    ///< the constructor may take so long; 0: no limit

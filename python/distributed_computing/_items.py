@@ -41,3 +41,16 @@ def arguments(item: Any, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not isinstance(kwargs, Mapping) or not all(isinstance(key, str) for key in kwargs):
         raise TypeError(f"{where}: 'kwargs' must be a dictionary with string keys, not {type(kwargs).__name__}")
     return tuple(args), dict(kwargs)
+
+
+def item_arguments(item: Any, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return (args, kwargs) of a job's item, like `arguments`; a ``'key'`` in it gets a message of its own."""
+    try:
+        return arguments(item, where)
+    except TypeError:
+        if isinstance(item, Mapping) and "key" in item:
+            raise TypeError(
+                f"{where} has a 'key', and this pool has no name: only a pool with a name, Pool(..., name='...'), keeps "
+                "results by key"
+            ) from None
+        raise

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from distributed_computing._items import arguments
-from distributed_computing._payload import dumps, loads
-from distributed_computing.errors import SerializationError, from_outcome
+from distributed_computing._items import item_arguments
+from distributed_computing._named import split_key, value_of
+from distributed_computing._payload import dumps
+from distributed_computing.errors import SerializationError
 
 if TYPE_CHECKING:
     from distributed_computing.pool import Pool
@@ -32,7 +33,7 @@ def payload_size(payload: bytes | list[Any]) -> int:
 
 def pickled_item(item: Any, where: str) -> bytes | list[Any]:
     """Return an item's (args, kwargs) as a payload. Raises TypeError naming the item when that is impossible."""
-    call = ((item,), {}) if type(item) in (int, float, str, bytes) else arguments(item, where)
+    call = ((item,), {}) if type(item) in (int, float, str, bytes) else item_arguments(item, where)
     try:
         return dumps(call)
     except Exception as error:
@@ -53,10 +54,17 @@ class ResultIterator:
         ordered: results in the order of the items.
         bounded: False when results that wait to be consumed do not count (map keeps them all anyway).
         window: jobs under way at most.
+        whole: the caller needs all results, or none of them counts as delivered; see `all_delivered`.
     """
 
     def __init__(
-        self, pool: Pool, items: Iterable[Any], ordered: bool, bounded: bool = True, window: int = WINDOW_JOBS
+        self,
+        pool: Pool,
+        items: Iterable[Any],
+        ordered: bool,
+        bounded: bool = True,
+        window: int = WINDOW_JOBS,
+        whole: bool = False,
     ) -> None:
         if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
             raise TypeError(f"items must be an iterable of jobs, not {type(items).__name__}")
@@ -65,6 +73,8 @@ class ResultIterator:
         self._ordered = ordered
         self._bounded = bounded
         self._stream = pool._open_stream()
+        self._named = pool.name is not None
+        self._whole: list[int] | None = [] if whole else None  # named pools: sequences that were yielded
         self._window_max = window
         self._window = 0
         self._index = 0  # items read so far
@@ -112,7 +122,9 @@ class ResultIterator:
                     self._feed()
                 outcome = self._next_outcome()
                 if outcome is not None:
-                    return self._deliver(*outcome)
+                    if self._named:
+                        self._hand_over(outcome[0])
+                    return value_of(*outcome)
                 if self._take(0.0) or self._feed():
                     continue
                 if self._submitted != self._yielded:
@@ -124,8 +136,22 @@ class ResultIterator:
                     self.close()
                     raise StopIteration
         except KeyboardInterrupt:
-            self._pool.close()
+            if not self._named:
+                self._pool.close()
             raise
+
+    def _hand_over(self, sequence: int) -> None:
+        """Tell a named pool what the caller has: it counts as delivered when the next one is asked for."""
+        if self._whole is None:
+            self._stream.hand_over([sequence])
+        else:
+            self._whole.append(sequence)
+
+    def all_delivered(self) -> None:
+        """With `whole`: the caller has all results."""
+        if self._whole:
+            self._stream.hand_over(self._whole)
+            self._whole = []
 
     def _next_outcome(self) -> tuple[int, Any, Any] | None:
         if self._ordered:
@@ -158,6 +184,7 @@ class ResultIterator:
         free = max(1, self._workers) - ahead  # however large they are, each worker may have one
         batch: list[bytes | list[Any]] = []
         sizes: list[int] = []
+        keys: list[str] = []
         end = monotonic() + _BATCH_SECONDS
         self._slow_items = False
         try:
@@ -170,8 +197,12 @@ class ResultIterator:
                 item = next(self._items)
                 where = self._index
                 self._index += 1
+                if self._named:
+                    item, key = split_key(item, f"item {where}")
                 payload = pickled_item(item, f"item {where}")
                 size = len(payload) if type(payload) is bytes else payload_size(payload)
+                if self._named:
+                    keys.append(key)
                 batch.append(payload)
                 sizes.append(size)
                 bytes_left -= size + to_come
@@ -187,11 +218,11 @@ class ResultIterator:
         # What was read is not held back while a slow iterable makes the next item: batches grow as long as it is quick.
         self._batch = 1 if self._slow_items else min(2 * self._batch, _BATCH)
         if batch:
-            self._submit(batch, sizes)
+            self._submit(batch, sizes, keys)
         return bool(batch)
 
-    def _submit(self, batch: list[bytes | list[Any]], sizes: list[int]) -> None:
-        first = self._stream.submit_many(batch)
+    def _submit(self, batch: list[bytes | list[Any]], sizes: list[int], keys: list[str]) -> None:
+        first = self._stream.submit_many(batch, keys) if any(keys) else self._stream.submit_many(batch)
         sequences = range(first, first + len(batch))
         self._sizes.update(zip(sequences, sizes, strict=True))
         if self._ordered:
@@ -239,18 +270,6 @@ class ResultIterator:
         self._workers = self._pool._client.state()[0]
         two_each = min(max(_WINDOW_MIN, 2 * self._workers), self._window_max)
         self._window = min(max(self._window, two_each), self._window_max)
-
-    @staticmethod
-    def _deliver(sequence: int, payload: Any, error: Any) -> Any:
-        if error is not None:
-            exception = from_outcome(error, payload)
-            raise exception from exception.__cause__
-        try:
-            return loads(payload)
-        except Exception as problem:
-            raise SerializationError(
-                f"the result of job {sequence} cannot be unpickled here: {type(problem).__name__}: {problem}"
-            ) from problem
 
     def close(self) -> None:
         """Discard what is still under way."""

@@ -12,13 +12,16 @@ from types import TracebackType
 from typing import Any
 
 from distributed_computing import _client, _options
+from distributed_computing._futures import Futures
 from distributed_computing._items import arguments
-from distributed_computing._payload import dumps, loads
+from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
+from distributed_computing._payload import dumps
 from distributed_computing._spec import make_spec
-from distributed_computing.errors import JobError, PoolClosed, SerializationError, from_outcome
-from distributed_computing.iterators import ResultIterator, pickled_item
+from distributed_computing.errors import JobError, PoolClosed, SerializationError
+from distributed_computing.iterators import ResultIterator
 
 DEFAULT_PORT = 8899
+_PYTHON_VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _FOREVER = 1e10
 _MAP_WINDOW = 8192
 
@@ -51,11 +54,17 @@ class Pool:
         connect_timeout: seconds to wait for the head at first.
         fingerprint: of the head's key, as the head shows it (``"sha256:…"``). None: the key that was seen first at this
             address; another one is refused.
+        name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
+            class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
+            (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program.
+        steal: take the named pool from the program that has it.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or cannot be pickled.
         HeadUnreachable: no head answers.
         AuthenticationError: the head refused the password or the version.
+        PoolBusy: another program has the named pool; the message says which.
+        NotStored: the head cannot keep the named pool.
     """
 
     def __init__(
@@ -80,21 +89,23 @@ class Pool:
         show_output: bool = False,
         connect_timeout: float = 10.0,
         fingerprint: str | None = None,
+        name: str | None = None,
+        steal: bool = False,
     ) -> None:
         self._client: Any = None
         self._closed = False
+        if steal and name is None:
+            raise ValueError("steal=True needs the name of a pool: name='...'")
         if not isinstance(worker_class, type):
             raise TypeError(f"worker_class must be a class, not {worker_class!r}: give the class, not an instance")
         if not callable(getattr(worker_class, "run", None)):
             raise TypeError(f"worker_class {worker_class.__qualname__} has no method run: it is called for each job")
-        if not isinstance(server_address, str) or not server_address:
-            raise TypeError("server_address must be a host name or an address")
         if not isinstance(weight, numbers.Real) or not 0 < weight < float("inf"):
             raise ValueError(f"weight must be a number above 0, not {weight!r}")
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
         options = {
             "label": worker_class.__qualname__,
-            "python_version": f"{sys.version_info[0]}.{sys.version_info[1]}",
+            "python_version": _PYTHON_VERSION,
             "weight": float(weight),
             "max_retries": _options.count("max_retries", max_retries, 0),
             "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
@@ -106,26 +117,88 @@ class Pool:
             "min_workers": _options.count("min_workers", min_workers, 0),
             **_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
         }
-        self._label = worker_class.__qualname__
-        self._where = f"{server_address}:{server_port}"
-        self._lock = threading.Lock()
-        self._futures: _Futures | None = None
-        self._client = _client.PoolClient(
-            address=server_address,
-            port=_options.count("server_port", server_port, 1, 65535),
-            password=_options.password_bytes(password),
+        self._connect(
+            worker_class.__qualname__,
+            (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
             spec=make_spec(worker_class, args, kwargs),
-            connect_timeout=float(connect_timeout),
+            on_output=_show_output if show_output else None,
+            name="" if name is None else checked_name(name),
+            steal=bool(steal),
+        )
+
+    @classmethod
+    def attach(
+        cls,
+        name: str,
+        password: str | bytes,
+        server_address: str = "localhost",
+        server_port: int = DEFAULT_PORT,
+        *,
+        steal: bool = False,
+        connect_timeout: float = 10.0,
+        fingerprint: str | None = None,
+    ) -> Pool:
+        """Go on with the pool of this name, from any machine and any program.
+
+        ``imap_unordered()`` and ``imap()`` without jobs yield the results that nobody has so far; further jobs may be
+        submitted. The pool keeps the class, init_data and options of its first opening.
+
+        Args:
+            name: of the pool.
+            password, server_address, server_port, connect_timeout, fingerprint: as in :class:`Pool`.
+            steal: take the pool from the program that has it; that one gets an error.
+
+        Raises:
+            PoolNotFound: the head has no pool of this name.
+            PoolBusy: another program has it; the message says which.
+            SerializationError: it runs a class of another language.
+            HeadUnreachable, AuthenticationError: as in :class:`Pool`.
+        """
+        pool = cls.__new__(cls)
+        pool._client = None
+        pool._closed = False
+        pool._connect(
+            "",
+            (server_address, server_port, password, fingerprint, connect_timeout),
+            options={"python_version": _PYTHON_VERSION},
+            spec=[b""],
+            on_output=_show_output,
+            name=checked_name(name),
+            attach_only=True,
+            steal=bool(steal),
+        )
+        return pool
+
+    def _connect(self, label: str, head: tuple[Any, ...], **options: Any) -> None:
+        address, port, password, fingerprint, timeout = head
+        if not isinstance(address, str) or not address:
+            raise TypeError("server_address must be a host name or an address")
+        self._name: str | None = options["name"] or None
+        self._where = f"{address}:{port}"
+        self._lock = threading.Lock()
+        self._futures: Futures | None = None
+        self._earlier: Any = None
+        self._client = _client.PoolClient(
+            address=address,
+            port=_options.count("server_port", port, 1, 65535),
+            password=_options.password_bytes(password),
+            connect_timeout=float(timeout),
             fingerprint=_options.fingerprint(fingerprint),
             on_notice=_show_notice,
-            on_output=_show_output if show_output else None,
+            **options,
         )
         try:
             self._client.wait_open(_FOREVER)
         except BaseException:
-            self.close()
+            self._end()
             raise
+        self._label = self._client.opened()[0] or label
+
+    @property
+    def name(self) -> str | None:
+        """The pool's name; None if it ends with this program."""
+        return self._name
 
     # --- Jobs ---------------------------------------------------------------------------------------------------
 
@@ -133,37 +206,59 @@ class Pool:
         """Run all items and return their results in the order of the items.
 
         Args:
-            data: items, each ``{'args': [...], 'kwargs': {...}}`` (either key may be missing), or the single argument.
+            data: items, each ``{'args': [...], 'kwargs': {...}}`` (either key may be missing), or the single argument. With
+                a named pool it may have a ``'key'``, a string: once a job with this key has a result, later ones get that
+                result and do not run.
 
         Raises:
             JobError, WorkerDied, JobTimeout: of the first item, in their order, that failed; the rest is abandoned.
             TypeError: an item cannot be used or pickled; the message names its index.
         """
-        results = ResultIterator(self, data, ordered=True, bounded=False, window=_MAP_WINDOW)
+        results = ResultIterator(self, data, ordered=True, bounded=False, window=_MAP_WINDOW, whole=True)
         try:
-            return list(results)
+            values = list(results)
+            results.all_delivered()
+            return values
         finally:
             results.close()
 
-    def imap(self, data: Iterable[Any]) -> ResultIterator:
+    def imap(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`map`, but yields results in order as they become available; reads `data` only a bounded number of
-        items ahead of what was consumed, so that an endless generator is fine."""
+        items ahead of what was consumed, so that an endless generator is fine.
+
+        A named pool, without `data`: yields the results of earlier programs' jobs that no program has so far, in the order
+        in which they were submitted (after those that are under way to an ``imap_unordered()`` of this program).
+        """
         self._check_open()
+        if data is None and self._name is not None:
+            return EarlierResults(self, ordered=True)
         return ResultIterator(self, data, ordered=True)
 
-    def imap_unordered(self, data: Iterable[Any]) -> ResultIterator:
+    def imap_unordered(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`imap`, but yields results as soon as they are there, in any order."""
         self._check_open()
+        if data is None and self._name is not None:
+            return EarlierResults(self, ordered=False)
         return ResultIterator(self, data, ordered=False)
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run one job, ``run(*args, **kwargs)``; return a future of its result. It cannot be cancelled once submitted."""
+        return self._submit("", args, kwargs)
+
+    def submit_keyed(self, key: str, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Like :meth:`submit`, for a job of a named pool with a key: once a job with this key has a result, later ones get
+        that result and do not run."""
+        if self._name is None:
+            raise TypeError("only a pool with a name, Pool(..., name='...'), keeps results by key")
+        return self._submit(checked_key(key, "submit_keyed"), args, kwargs)
+
+    def _submit(self, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         with self._lock:
             self._check_open()
             if self._futures is None:
-                self._futures = _Futures(self)
+                self._futures = Futures(self)
             futures = self._futures
-        return futures.submit(args, kwargs)
+        return futures.submit(key, args, kwargs)
 
     # --- Updates ------------------------------------------------------------------------------------------------
 
@@ -232,11 +327,41 @@ class Pool:
 
     # --- The end ------------------------------------------------------------------------------------------------
 
+    def status(self) -> dict[str, Any]:
+        """A named pool: return what the head knows of it now (``jobs_queued``, ``jobs_running``, ``jobs_done``, ``workers``
+        and so on), as ``distributed-computing status --json`` shows it."""
+        self._check_named("asked for its status")
+        self._check_open()
+        return pool_status(self._client.status(), str(self._name))
+
     def close(self) -> None:
-        """Close the pool: running jobs are aborted, its slots are free for others. May be called again."""
+        """Close the pool: running jobs are aborted, its slots are free for others. A named pool is ended for good, with all
+        that it keeps. May be called again."""
         self._closed = True
         if self._client is not None:
             self._client.close()
+        self._forget_futures()
+
+    def detach(self) -> None:
+        """Leave a named pool, which goes on without this program.
+
+        Waits until the head has accepted every job and update. While the head is away that is not awaited for more than
+        some seconds; Ctrl-C ends it at once. What may be missing then is told on stderr. What an iterator has yielded
+        counts as delivered; all else is there for whoever attaches next.
+        """
+        self._check_named("left")
+        self._end()
+
+    def _end(self) -> None:
+        """Leave a named pool, close another one."""
+        self._closed = True
+        try:
+            if self._client is not None:
+                self._client.end()
+        finally:
+            self._forget_futures()
+
+    def _forget_futures(self) -> None:
         futures = getattr(self, "_futures", None)
         if futures is not None:
             futures.join()
@@ -248,13 +373,14 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if not self._closed:
+            self._end()
 
     def __del__(self) -> None:
         client = getattr(self, "_client", None)
         if client is not None and not self._closed:
             self._closed = True
-            client.close()
+            client.end()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"{self._client.state()[0]} workers"
@@ -264,70 +390,20 @@ class Pool:
         if self._closed:
             raise PoolClosed("this pool is closed: make a new one")
 
+    def _check_named(self, what: str) -> None:
+        if self._name is None:
+            raise ValueError(f"only a pool with a name, Pool(..., name='...'), can be {what}")
+
     def _open_stream(self) -> Any:
         self._check_open()
         return self._client.open_stream()
 
-
-class _Futures:
-    """Turns the outcomes of one stream into futures, on a thread of its own."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._stream = pool._open_stream()
-        self._pool = pool
-        self._waiting: dict[int, Future[Any]] = {}
-        self._condition = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="distributed-computing-futures", daemon=True)
-        self._thread.start()
-
-    def submit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
-        payload = pickled_item({"args": args, "kwargs": kwargs}, "the job")
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-        with self._condition:
-            self._waiting[self._stream.submit(payload)] = future
-            self._condition.notify()
-        return future
-
-    def _run(self) -> None:
-        try:
-            while True:
-                with self._condition:
-                    while not self._waiting:
-                        if self._pool._closed:
-                            return
-                        self._condition.wait(0.5)
-                for sequence, payload, error in self._stream.take(1.0):
-                    self._settle(sequence, payload, error)
-        except BaseException as problem:
-            self._fail(problem)
-
-    def _settle(self, sequence: int, payload: Any, error: Any) -> None:
-        with self._condition:
-            future = self._waiting.pop(sequence)
-        if error is not None:
-            future.set_exception(from_outcome(error, payload))
-            return
-        try:
-            value = loads(payload)
-        except Exception as problem:
-            text = f"the result cannot be unpickled here: {type(problem).__name__}: {problem}"
-            future.set_exception(SerializationError(text))
-            return
-        future.set_result(value)
-
-    def _fail(self, problem: BaseException) -> None:
-        with self._condition:
-            waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.set_exception(problem)
-
-    def join(self) -> None:
-        with self._condition:
-            self._condition.notify()
-        if self._thread is not threading.current_thread():
-            self._thread.join(2)
-        self._fail(PoolClosed("the pool was closed before this job had a result"))
+    def _read_earlier(self, ordered: bool) -> Any:
+        """Return the one stream of what earlier programs left."""
+        with self._lock:
+            self._check_open()
+            self._earlier = self._client.read_earlier(ordered) or self._earlier
+            return self._earlier
 
 
 def _show_notice(text: str) -> None:

@@ -2,6 +2,7 @@
 #include "client/client_machine.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "core/check.hpp"
@@ -51,7 +52,7 @@ void ClientMachine::submit(std::vector<NewJob> jobs) {
 }
 
 void ClientMachine::update(UpdateNumber number, Payload payload) {
-  DC_CHECK(number == updates_.size() + 1);
+  DC_CHECK(number == last_update() + 1);
   updates_.push_back(std::move(payload));
   if (link_ == Link::ready) send_update(number);
 }
@@ -62,6 +63,7 @@ void ClientMachine::want_workers(std::uint32_t count) {
 }
 
 void ClientMachine::drop_stream(StreamId stream) {
+  if (named()) return drop_stream_of_named(stream);
   std::erase_if(waiting_, [&](const NewJob& job) { return job.stream == stream; });
   for (auto& [sequence, job] : sent_) {
     if (job.stream == stream) job.stream = nobody;
@@ -95,6 +97,7 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
     link_ = Link::opening;
     return send_open(false);
   }
+  if (named()) return resume_named();
   // Outcomes that nobody wants any more are not asked for: the head takes what we do not name as acknowledged.
   std::erase_if(sent_, [&](const auto& entry) {
     if (entry.second.stream != nobody) return false;
@@ -107,9 +110,10 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
 
 void ClientMachine::session_closed(const std::string& why) {
   session_ = false;
-  acks_.clear();  // ResumePool says the same
+  acks_.clear();  // ResumePool says the same; a named pool's are found again in received_
   if (link_ == Link::over) return;
   link_ = Link::away;
+  leave_sent_ = false;
   if (opened_once_ && !std::exchange(in_outage_, true)) {
     effects_.reports.emplace_back(Note{why + "; trying again"});
   }
@@ -130,7 +134,7 @@ void ClientMachine::on(const wire::PoolOpened&) {
   if (link_ == Link::opening) {
     opened_once_ = true;
     effects_.reports.emplace_back(PoolIsOpen{});
-    for (UpdateNumber number = 1; number <= updates_.size(); ++number) send_update(number);
+    for (UpdateNumber number = 1; number <= last_update(); ++number) send_update(number);
     become_ready();
   } else if (link_ == Link::reopening) {
     send_updates_after(0);
@@ -168,16 +172,16 @@ void ClientMachine::on(wire::JobError&& message) {
 }
 
 void ClientMachine::on(const wire::UpdateAccepted& message) {
-  if (message.number <= updates_accepted_ || message.number > updates_.size()) return;
+  if (message.number <= updates_accepted_ || message.number > last_update()) return;
   updates_accepted_ = message.number;
   effects_.reports.emplace_back(UpdatesAccepted{updates_accepted_});
 }
 
 void ClientMachine::on(const wire::UpdateApplied& message) {
-  if (message.number <= updates_applied_ || message.number > updates_.size()) return;
+  if (message.number <= updates_applied_ || message.number > last_update()) return;
   if (!config_.options.keep_updates_history) {
     // Every present worker has these and later ones start without them: no head will need their bytes again.
-    for (UpdateNumber number = updates_applied_ + 1; number <= message.number; ++number) updates_[number - 1] = {};
+    for (UpdateNumber number = updates_applied_ + 1; number <= message.number; ++number) update_payload(number) = {};
   }
   updates_applied_ = message.number;
   effects_.reports.emplace_back(UpdatesDone{updates_applied_});
@@ -217,20 +221,27 @@ void ClientMachine::send(wire::Message message, wire::Lane lane) {
 }
 
 void ClientMachine::send_open(bool resumed) {
-  send(wire::OpenPool{config_.pool, config_.options, resumed, config_.spec}, pool_lane());
+  if (named()) {
+    send(wire::OpenNamedPool{config_.pool, config_.name, config_.attach_only, config_.steal, config_.options,
+                             config_.spec},
+         pool_lane());
+  } else {
+    send(wire::OpenPool{config_.pool, config_.options, resumed, config_.spec}, pool_lane());
+  }
 }
 
 void ClientMachine::send_update(UpdateNumber number) {
-  send(wire::AddUpdate{config_.pool, number, updates_[number - 1]}, pool_lane());
+  send(wire::AddUpdate{config_.pool, number, update_payload(number)}, pool_lane());
 }
 
 /// Those that the head lacks. Without history it is told first how many are no more.
 void ClientMachine::send_updates_after(UpdateNumber known) {
-  if (!config_.options.keep_updates_history) {
+  if (!named() && !config_.options.keep_updates_history) {
     send(wire::AddUpdate{config_.pool, updates_applied_, {}}, pool_lane());
     known = std::max(known, updates_applied_);
   }
-  for (UpdateNumber number = known + 1; number <= updates_.size(); ++number) send_update(number);
+  for (UpdateNumber number = std::max(known, updates_before_) + 1; number <= last_update(); ++number)
+    send_update(number);
 }
 
 /// Jobs that the head has lost. In the pool's lane whatever their size, so that PoolResumed comes after them.
@@ -247,8 +258,8 @@ void ClientMachine::send_again(const std::vector<JobSequence>& sequences) {
     const Sent& job = found->second;
     const bool large = job.arguments.size() > limits::inline_payload_max;
     if (large) flush();
-    message.jobs.push_back({sequence, job.after_update, job.arguments});
-    bytes += job.arguments.size() + job_overhead_bytes;
+    message.jobs.push_back({sequence, job.after_update, job.arguments, job.key});
+    bytes += job.arguments.size() + job.key.size() + job_overhead_bytes;
     if (large || bytes >= message_bytes_max || message.jobs.size() >= message_jobs_max) flush();
   }
   flush();
@@ -278,14 +289,14 @@ void ClientMachine::submit_waiting() {
       waiting_.pop_front();
       continue;
     }
-    sent_.emplace(job.sequence, Sent{next.stream, job.after_update, job.arguments});
+    sent_.emplace(job.sequence, Sent{next.stream, job.after_update, job.arguments, job.key});
     sent_bytes_ += size;
     if (size > limits::inline_payload_max) {
       const wire::Lane lane = std::max<wire::Lane>(pool_lane() + job.sequence, 1);
       send(wire::SubmitJobs{config_.pool, {std::move(job)}}, lane);
     } else {
+      bytes += size + job.key.size() + job_overhead_bytes;
       message.jobs.push_back(std::move(job));
-      bytes += size + job_overhead_bytes;
       if (bytes >= message_bytes_max || message.jobs.size() >= message_jobs_max) flush();
     }
     waiting_.pop_front();
@@ -297,6 +308,8 @@ Effects ClientMachine::take_effects(TimePoint now) {
   if (link_ == Link::ready) {
     if (!acks_.empty()) send(wire::AckOutcomes{config_.pool, std::exchange(acks_, {})});
     submit_waiting();
+    if (earlier_.reading) ask_for_earlier();
+    if (leaving_) leave_if_all_accepted();
   }
   watch_for_workers(now);
   return std::exchange(effects_, {});
@@ -307,13 +320,19 @@ Effects ClientMachine::take_effects(TimePoint now) {
 /// The first outcome of a job counts; one that comes again after a break is acknowledged again and dropped.
 void ClientMachine::finish(JobSequence sequence, Outcome outcome) {
   if (link_ == Link::over) return;
+  if (named()) return finish_named(sequence, std::move(outcome));
   acks_.push_back(sequence);
+  if (const auto stream = take_sent(sequence)) deliver(*stream, sequence, std::move(outcome));
+}
+
+/// Forgets a job that was sent; the stream that it is of.
+std::optional<StreamId> ClientMachine::take_sent(JobSequence sequence) {
   const auto found = sent_.find(sequence);
-  if (found == sent_.end()) return;
+  if (found == sent_.end()) return std::nullopt;
   const StreamId stream = found->second.stream;
   sent_bytes_ -= found->second.arguments.size();
   sent_.erase(found);
-  deliver(stream, sequence, std::move(outcome));
+  return stream;
 }
 
 void ClientMachine::deliver(StreamId stream, JobSequence sequence, Outcome outcome) {
@@ -327,8 +346,13 @@ void ClientMachine::deliver(StreamId stream, JobSequence sequence, Outcome outco
 void ClientMachine::end(ErrorInfo error) {
   link_ = Link::over;
   over_ = std::move(error);
-  for (const JobSequence sequence : outstanding()) deliver(sent_.at(sequence).stream, sequence, {{}, over_});
+  if (leaving_) tell_unaccepted(*over_);
+  for (const auto& [sequence, job] : sent_) accepted_.emplace(sequence, job.stream);
+  const std::map<JobSequence, StreamId> in_order(accepted_.begin(), accepted_.end());
+  for (const auto& [sequence, stream] : in_order) deliver(stream, sequence, {{}, over_});
   for (const NewJob& job : waiting_) deliver(job.stream, job.job.sequence, {{}, over_});
+  accepted_.clear();
+  received_.clear();
   sent_.clear();
   sent_bytes_ = 0;
   waiting_.clear();
@@ -347,7 +371,7 @@ std::vector<JobSequence> ClientMachine::outstanding() const {
 // --- Waiting for workers ----------------------------------------------------------------------------------------
 
 void ClientMachine::watch_for_workers(TimePoint now) {
-  const bool wants = !sent_.empty() || !waiting_.empty() || wanted_ > 0;
+  const bool wants = !sent_.empty() || !waiting_.empty() || wanted_ > 0 || !accepted_.empty() || earlier_.credit > 0;
   if (link_ != Link::ready || state_.workers > 0 || !wants) {
     waiting_deadline_ = never;
     waiting_text_.clear();

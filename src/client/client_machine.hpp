@@ -7,7 +7,11 @@
 //   asking    a new session after a break: ResumePool is sent, PoolKnown is awaited
 //   reopening the head did not know the pool: OpenPool{resumed} is sent, PoolOpened is awaited
 //   ready     jobs, updates and acknowledgements flow
-//   over      closed, or failed for good
+//   over      closed, left, or failed for good
+//
+// A named pool outlives its client, because the head keeps a journal. There a job is kept only until it is accepted, an
+// outcome is acknowledged only when the user has done with it, and what was received without a confirmed
+// acknowledgement is remembered, so that it is not taken twice. Its part stands in named_machine.cpp.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +30,8 @@ namespace dc::client {
 
 /// Number of a consumer of outcomes in this process.
 using StreamId = std::uint64_t;
+/// Gets the outcomes of jobs that earlier clients of a named pool submitted.
+inline constexpr StreamId earlier_stream = ~StreamId{0};
 
 /// A job with its end.
 struct Completed {
@@ -50,6 +56,11 @@ struct Delivery {
 // --- What the user's side must be told --------------------------------------------------------------------------
 
 struct PoolIsOpen {
+  // Of a named pool that was there before:
+  JobSequence last_sequence = 0;  ///< new jobs are numbered from the next one
+  UpdateNumber updates = 0;       ///< new updates are numbered from the next one
+  std::uint64_t remaining = 0;    ///< outcomes of earlier clients' jobs that nobody has so far
+  std::string label = {};         ///< of its class
   bool operator==(const PoolIsOpen&) const = default;
 };
 /// The pool is over; every job had its outcome before this.
@@ -105,6 +116,9 @@ class ClientMachine {
     Payload spec;
     Payload program;        ///< executable of a C++ pool; its hash is in `options`
     std::string head_name;  ///< "194.173.121.37:8899", for notices
+    std::string name;       ///< of a named pool; its id follows from it
+    bool attach_only = false;
+    bool steal = false;
   };
   explicit ClientMachine(Config config) : config_(std::move(config)) {}
 
@@ -113,10 +127,21 @@ class ClientMachine {
   /// Updates come in order: 1, 2, 3, ...
   void update(UpdateNumber number, Payload payload);
   void want_workers(std::uint32_t count);
-  /// Nobody waits for outcomes of this stream any more; what was not sent never will be.
+  /// Nobody waits for outcomes of this stream any more; what was not sent never will be. A named pool runs its jobs
+  /// nevertheless, and keeps their outcomes for a later client.
   void drop_stream(StreamId stream);
   /// Ends the pool: every outstanding job ends with `error` at once; ClosePool is sent.
   void close(ErrorInfo error);
+
+  // --- The user of a named pool ---
+  /// The user has done with these outcomes: they need not come again.
+  void consumed(const std::vector<JobSequence>& sequences);
+  /// Outcomes of earlier clients' jobs may come, to `earlier_stream`: as they are there, or in order of submission.
+  void read_earlier(bool in_order);
+  /// Leaves the pool as soon as the head has accepted or refused all that was submitted.
+  void leave();
+  /// Ends this client's part of it at once, without a word to the head.
+  void abandon(ErrorInfo error);
 
   // --- The session ---
   void session_opened(std::uint64_t payload_bytes_max, TimePoint now);
@@ -129,6 +154,7 @@ class ClientMachine {
   [[nodiscard]] TimePoint next_deadline() const { return waiting_deadline_; }
   /// No answer of the head is awaited for the closing.
   [[nodiscard]] bool closed_at_head() const { return link_ == Link::over && !close_pending_; }
+  [[nodiscard]] bool named() const { return !config_.name.empty(); }
 
  private:
   enum class Link { away, opening, asking, reopening, ready, over };
@@ -137,6 +163,15 @@ class ClientMachine {
     StreamId stream{};  ///< nobody: the outcome is not wanted any more
     UpdateNumber after_update{};
     Payload arguments;
+    std::string key;
+  };
+  /// The outcomes that earlier clients left.
+  struct Earlier {
+    bool reading = false;
+    bool in_order = false;
+    std::uint64_t unasked = 0;  ///< for so many the head has had no leave to send them
+    std::uint32_t credit = 0;   ///< it may still send so many
+    std::uint32_t in_hand = 0;  ///< so many are here, and the user has not done with them
   };
 
   void on(const wire::PoolOpened&);
@@ -152,6 +187,12 @@ class ClientMachine {
   void on(const wire::PoolState& message);
   void on(wire::Notice&& message);
   void on(wire::OutputLines&& message);
+  void on(wire::NamedPoolOpened&& message);
+  void on(const wire::NamedPoolKnown& message);
+  void on(const wire::JobsAccepted& message);
+  void on(wire::JobsRefused&& message);
+  void on(const wire::AcksKept& message);
+  void on(const wire::PoolLeft&);
 
   void send(wire::Message message, wire::Lane lane = wire::control_lane);
   void send_open(bool resumed);
@@ -161,12 +202,24 @@ class ClientMachine {
   void become_ready();
   void submit_waiting();
   void finish(JobSequence sequence, Outcome outcome);
+  void finish_named(JobSequence sequence, Outcome outcome);
+  std::optional<StreamId> take_sent(JobSequence sequence);
+  void drop_stream_of_named(StreamId stream);
+  void resume_named();
+  void ask_for_earlier();
+  void leave_if_all_accepted();
+  void tell_unaccepted(const ErrorInfo& why);
+  [[nodiscard]] std::optional<ErrorInfo> problem_of(const PoolOptions& options) const;
+  void tell_differences(const PoolOptions& options);
   void deliver(StreamId stream, JobSequence sequence, Outcome outcome);
   void end(ErrorInfo error);
   void watch_for_workers(TimePoint now);
   [[nodiscard]] std::string waiting_text() const;
   [[nodiscard]] std::vector<JobSequence> outstanding() const;
   [[nodiscard]] wire::Lane pool_lane() const { return config_.pool.value; }
+  [[nodiscard]] std::string quoted() const { return "pool '" + config_.name + "'"; }
+  [[nodiscard]] UpdateNumber last_update() const { return updates_before_ + updates_.size(); }
+  [[nodiscard]] Payload& update_payload(UpdateNumber number) { return updates_[number - updates_before_ - 1]; }
 
   Config config_;
   Link link_ = Link::away;
@@ -178,13 +231,23 @@ class ClientMachine {
   std::optional<ErrorInfo> over_;
 
   std::deque<NewJob> waiting_;                  ///< not sent so far, oldest first
-  std::unordered_map<JobSequence, Sent> sent_;  ///< at the head, without an outcome
+  std::unordered_map<JobSequence, Sent> sent_;  ///< at the head, without an outcome; named: not accepted so far
   std::size_t sent_bytes_ = 0;                  ///< of the payloads in sent_
   std::vector<JobSequence> acks_;
-  std::vector<Payload> updates_;  ///< update n at n - 1; emptied when it will not be needed again
+  UpdateNumber updates_before_ = 0;  ///< those of earlier clients
+  std::vector<Payload> updates_;     ///< the further ones in order; emptied when it will not be needed again
   UpdateNumber updates_applied_ = 0;
   UpdateNumber updates_accepted_ = 0;
   std::uint32_t wanted_ = 0;
+
+  // Of a named pool:
+  JobSequence first_own_ = 0;
+  std::unordered_map<JobSequence, StreamId> accepted_;  ///< own jobs in the journal, without an outcome
+  /// Outcomes that are here and whose acknowledgement is not confirmed; true: the user has done with it.
+  std::unordered_map<JobSequence, bool> received_;
+  Earlier earlier_;
+  bool leaving_ = false;
+  bool leave_sent_ = false;  ///< in this session
 
   wire::PoolState state_;
   TimePoint waiting_deadline_ = never;  ///< when waiting_text_ is said

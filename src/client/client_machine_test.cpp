@@ -1,10 +1,5 @@
 // The client machine alone: what goes to the head, what reaches the user, over breaks and restarts of the head.
-#include "client/client_machine.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <string>
+#include "client/machine_story.hpp"
 
 #define SAYS_WAITING(TEXT) ElementsAre("waiting for workers: the head at head:8899 has " TEXT)
 
@@ -13,100 +8,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-constexpr PoolId pool{7000};
-constexpr TimePoint t0{1h};
-constexpr std::uint64_t no_limit = std::uint64_t{1} << 40;
-
-std::string list(const auto& numbers) {
-  std::string text;
-  for (auto number : numbers) text += (text.empty() ? "" : ",") + std::to_string(number);
-  return "[" + text + "]";
-}
-
-/// One message as a short line; "@pool" and "@own" name lanes other than the control lane.
-std::string line(const wire::Outgoing& out) {
-  std::string text = std::visit(
-      [](const auto& body) {
-        std::string line = body.name;
-        if constexpr (requires { body.resumed; }) line += body.resumed ? " resumed" : " new";
-        if constexpr (requires { body.outstanding; }) line += " " + list(body.outstanding);
-        if constexpr (requires { body.sequences; }) line += " " + list(body.sequences);
-        if constexpr (requires { body.count; }) line += " " + std::to_string(body.count);
-        if constexpr (requires {
-                        body.number;
-                        body.payload;
-                      }) {
-          line += " " + std::to_string(body.number) + "=" + std::string(body.payload.view());
-        }
-        if constexpr (requires { body.jobs; }) {
-          for (const SubmittedJob& job : body.jobs) {
-            line += " " + std::to_string(job.sequence);
-            if (job.after_update != 0) line += "/" + std::to_string(job.after_update);
-          }
-        }
-        return line;
-      },
-      out.message);
-  if (out.lane == pool.value) return text + " @pool";
-  return out.lane == wire::control_lane ? text : text + " @own";
-}
-
-std::string line(const Report& report) {
-  struct Lines {
-    std::string operator()(const PoolIsOpen&) { return "open"; }
-    std::string operator()(const PoolIsOver& r) { return "over: " + r.error.message; }
-    std::string operator()(const UpdatesAccepted& r) { return "accepted " + std::to_string(r.number); }
-    std::string operator()(const UpdatesDone& r) { return "applied " + std::to_string(r.number); }
-    std::string operator()(const UpdateRaised& r) { return "raised " + std::to_string(r.number) + ": " + r.error; }
-    std::string operator()(const CountsChanged& r) { return "workers " + std::to_string(r.state.workers); }
-    std::string operator()(const Note& r) { return r.text; }
-    std::string operator()(const OutputSeen& r) { return r.lines.host + "| " + r.lines.lines.at(0); }
-  };
-  return std::visit(Lines{}, report);
-}
-
-/// A machine, and what it wanted since the last look.
-struct Client {
-  explicit Client(ClientMachine::Config given = {}) : machine(with_pool(std::move(given))) {}
-
-  static ClientMachine::Config with_pool(ClientMachine::Config config) {
-    config.pool = pool;
-    config.head_name = "head:8899";
-    return config;
-  }
-  void look(TimePoint now = t0) {
-    Effects effects = machine.take_effects(now);
-    sent.clear(), reports.clear(), delivered.clear();
-    for (const auto& out : effects.sends) sent.push_back(line(out));
-    for (const auto& report : effects.reports) reports.push_back(line(report));
-    for (const auto& delivery : effects.deliveries) {
-      for (const auto& one : delivery.completed) {
-        const auto& [payload, error] = one.outcome;
-        delivered.push_back(std::to_string(delivery.stream) + ":" + std::to_string(one.sequence) + "=" +
-                            (error ? "!" + error->message : std::string(payload.view())));
-      }
-    }
-  }
-  void submit(StreamId stream, std::string payload, UpdateNumber after = 0) {
-    machine.submit({NewJob{stream, {++last, after, Payload(std::move(payload))}}});
-  }
-  void value(JobSequence sequence, const char* text) {
-    machine.receive(wire::JobValues{pool, {{sequence, Payload::copy(std::string_view(text))}}});
-  }
-  void open() {
-    machine.session_opened(no_limit, t0);
-    machine.receive(wire::PoolOpened{pool});
-    look();
-  }
-  void lose_and_find_head() {
-    machine.session_closed("reset");
-    machine.session_opened(no_limit, t0);
-  }
-  ClientMachine machine;
-  JobSequence last = 0;
-  std::vector<std::string> sent, reports, delivered;
-};
 
 TEST(ClientMachine, NothingOfThePoolIsSentBeforeItIsOpen) {
   Client client;

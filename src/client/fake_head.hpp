@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -129,7 +130,17 @@ class FakeHead {
   std::atomic<std::size_t> submitted = 0, acknowledged = 0, closed = 0, opened = 0;
   std::function<bool(const Payload& arguments)> fails;       ///< jobs that end in an error; set before the first job
   std::function<bool(const Payload& arguments)> never_ends;  ///< jobs that run for ever; set before the first job
-  std::string update_error;                                  ///< what handle_update raises; set before the update
+  // Of a named pool, set before the client starts:
+  std::optional<ErrorInfo> refuses_to_open, refuses_jobs;
+  std::atomic<bool> accepts = true;                            ///< false: jobs are forgotten, nothing is answered
+  JobSequence last_sequence = 0;                               ///< of earlier clients
+  std::vector<std::pair<JobSequence, std::string>> earlier{};  ///< what they left
+  std::atomic<std::size_t> left = 0;
+  std::vector<std::string> keys() {
+    const std::lock_guard lock(keys_mutex_);
+    return keys_;
+  }
+  std::string update_error;  ///< what handle_update raises; set before the update
 
  private:
   template <class Other>
@@ -152,7 +163,41 @@ class FakeHead {
       if (jobs_.contains(sequence)) session.send(wire::JobValues{pool_, {{sequence, jobs_[sequence]}}});
     }
   }
+  void on(net::Session& session, wire::OpenNamedPool&& message) {
+    ++opened;
+    pool_ = message.pool;
+    named_ = true;
+    if (refuses_to_open) return session.send(wire::PoolFailed{pool_, *refuses_to_open});
+    wire::NamedPoolOpened answer{pool_, message.options, last_sequence, 0, earlier.size()};
+    if (message.attach_only) answer.options.label = "Echo";
+    session.send(std::move(answer));
+    session.send(wire::PoolState{pool_, 0, 0, 1, 2, 2});
+  }
+  void on(net::Session& session, wire::ResumeNamedPool&& message) {
+    wire::NamedPoolKnown answer{message.pool, 0, {}};
+    for (const JobSequence sequence : message.unaccepted) {
+      if (!jobs_.contains(sequence)) answer.missing.push_back(sequence);
+    }
+    session.send(std::move(answer));
+    const std::set<JobSequence> received(message.received.begin(), message.received.end());
+    for (const auto& [sequence, payload] : jobs_) {
+      if (received.contains(sequence)) continue;
+      session.send(wire::JobsAccepted{pool_, {sequence}});
+      session.send(wire::JobValues{pool_, {{sequence, payload}}});
+    }
+  }
+  void on(net::Session& session, wire::WantOutcomes&& message) {
+    for (std::uint32_t i = 0; i < message.count && next_earlier_ < earlier.size(); ++i, ++next_earlier_) {
+      const auto& [sequence, text] = earlier[next_earlier_];
+      session.send(wire::JobValues{pool_, {{sequence, Payload::copy(text)}}});
+    }
+  }
+  void on(net::Session& session, wire::LeavePool&& message) {
+    ++left;
+    session.send(wire::PoolLeft{message.pool});
+  }
   void on(net::Session&, wire::SubmitJobs&& message) {
+    if (named_ && !take_named(message)) return;
     wire::JobValues values{message.pool, {}};
     for (SubmittedJob& job : message.jobs) {
       jobs_[job.sequence] = job.arguments;
@@ -174,6 +219,7 @@ class FakeHead {
     submitted += message.jobs.size();  // last: who waits for it finds all of the above done
   }
   void on(net::Session&, wire::AckOutcomes&& message) {
+    if (named_ && session_) session_->send(wire::AcksKept{message.pool, message.sequences});
     acknowledged += message.sequences.size();
     for (const JobSequence sequence : message.sequences) jobs_.erase(sequence);
   }
@@ -191,6 +237,25 @@ class FakeHead {
   }
   void on(net::Session& session, wire::StatusRequest&&) { session.send(wire::StatusReply{"{\"pid\": 1}"}); }
 
+  /// Whether the jobs go on as those of any pool.
+  bool take_named(wire::SubmitJobs& message) {
+    std::vector<JobSequence> sequences;
+    for (const SubmittedJob& job : message.jobs) {
+      sequences.push_back(job.sequence);
+      if (!job.key.empty()) {
+        const std::lock_guard lock(keys_mutex_);
+        keys_.push_back(job.key);
+      }
+    }
+    if (refuses_jobs) {
+      session_->send(wire::JobsRefused{message.pool, sequences, *refuses_jobs});
+    } else if (accepts) {
+      session_->send(wire::JobsAccepted{message.pool, sequences});
+    }
+    submitted += accepts && !refuses_jobs ? 0 : message.jobs.size();
+    return accepts && !refuses_jobs;
+  }
+
   void answer(JobSequence sequence, const Payload& payload) {
     if (session_) session_->send(wire::JobValues{pool_, {{sequence, payload}}}, sequence);
   }
@@ -201,6 +266,10 @@ class FakeHead {
   std::uint16_t port_ = 0;
   std::uint32_t epoch_ = 0;
   PoolId pool_;
+  bool named_ = false;
+  std::size_t next_earlier_ = 0;
+  std::mutex keys_mutex_;
+  std::vector<std::string> keys_;
   std::set<PoolId> known_;
   std::map<JobSequence, Payload> jobs_;  ///< not acknowledged
   std::thread thread_;

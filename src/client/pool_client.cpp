@@ -23,12 +23,6 @@ std::atomic<unsigned> fork_generation_counter{0};
 
 Failure closed_failure() { return {FailureKind::pool_closed, "the pool is closed", {}}; }
 
-Failure forked_failure() {
-  return {FailureKind::pool_closed,
-          "a pool cannot be used in a forked child of the process that made it: make a new one there",
-          {}};
-}
-
 Failure too_large(const char* what, std::uint64_t size, std::uint64_t limit) {
   return {FailureKind::too_large, too_large_text(what, size, limit), {}};
 }
@@ -50,6 +44,16 @@ class SignalsBlocked {
 };
 
 }  // namespace
+
+Failure forked_failure() {
+  return {FailureKind::pool_closed,
+          "a pool cannot be used in a forked child of the process that made it: make a new one there",
+          {}};
+}
+
+Failure left_failure(const std::string& name) {
+  return {FailureKind::pool_closed, "this program has left pool '" + name + "': attach to it again", {}};
+}
 
 unsigned fork_generation_now() {
   [[maybe_unused]] static const int registered =
@@ -109,8 +113,17 @@ PoolClient::~PoolClient() {
     new std::shared_ptr<Impl>(std::move(impl_));
     return;
   }
-  close();
+  end();
   if (impl_->thread.joinable()) impl_->thread.detach();  // a callback dropped the last reference
+}
+
+void PoolClient::end() {
+  if (impl_->in_forked_child()) return;
+  if (named()) {
+    begin_detach();
+    if (impl_->thread.get_id() != std::this_thread::get_id()) wait_detached(Duration::max());
+  }
+  close();
 }
 
 void PoolClient::close(Duration timeout) {
@@ -137,10 +150,24 @@ Outcomes<bool> PoolClient::wait_open(Duration timeout) {
   return opened;
 }
 
+PoolIsOpen PoolClient::opened() const {
+  if (impl_->in_forked_child()) return {};
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->opened;
+}
+
+bool PoolClient::named() const { return !impl_->options.name.empty(); }
+
+std::optional<Failure> PoolClient::Impl::refusal() const {
+  if (failure) return failure;
+  if (open || options.name.empty()) return std::nullopt;
+  return Failure{FailureKind::invalid, "pool '" + options.name + "' is not open so far: wait for it first", {}};
+}
+
 Outcomes<std::unique_ptr<Stream>> PoolClient::open_stream() {
   if (impl_->in_forked_child()) return forked_failure();
   const std::lock_guard lock(impl_->mutex);
-  if (impl_->failure) return *impl_->failure;
+  if (auto refused = impl_->refusal()) return *refused;
   auto state = std::make_shared<Stream::State>();
   state->id = ++impl_->last_stream;
   impl_->streams.emplace(state->id, state);
@@ -150,7 +177,7 @@ Outcomes<std::unique_ptr<Stream>> PoolClient::open_stream() {
 Outcomes<UpdateNumber> PoolClient::send_update(Payload payload) {
   if (impl_->in_forked_child()) return forked_failure();
   const std::lock_guard lock(impl_->mutex);
-  if (impl_->failure) return *impl_->failure;
+  if (auto refused = impl_->refusal()) return *refused;
   if (payload.size() > impl_->payload_bytes_max) {
     return too_large("an update", payload.size(), impl_->payload_bytes_max);
   }
@@ -218,7 +245,7 @@ Stream::Stream(std::shared_ptr<PoolClient> client, std::shared_ptr<State> state)
 
 Stream::~Stream() { close(); }
 
-Outcomes<JobSequence> Stream::submit(Payload arguments) {
+Outcomes<JobSequence> Stream::submit(Payload arguments, std::string key) {
   PoolClient::Impl& client = *client_->impl_;
   if (client.in_forked_child()) return forked_failure();
   const std::lock_guard lock(client.mutex);
@@ -228,12 +255,12 @@ Outcomes<JobSequence> Stream::submit(Payload arguments) {
   }
   state_->in_flight.fetch_add(1, std::memory_order_relaxed);
   const JobSequence sequence = ++client.last_sequence;
-  client.new_jobs.push_back({state_->id, {sequence, client.last_update, std::move(arguments)}});
+  client.new_jobs.push_back({state_->id, {sequence, client.last_update, std::move(arguments), std::move(key)}});
   client.wake();
   return sequence;
 }
 
-Outcomes<JobSequence> Stream::submit(std::vector<Payload> arguments) {
+Outcomes<JobSequence> Stream::submit(std::vector<Payload> arguments, std::vector<std::string> keys) {
   PoolClient::Impl& client = *client_->impl_;
   if (client.in_forked_child()) return forked_failure();
   const std::lock_guard lock(client.mutex);
@@ -249,6 +276,9 @@ Outcomes<JobSequence> Stream::submit(std::vector<Payload> arguments) {
   for (Payload& payload : arguments) {
     client.new_jobs.push_back({state_->id, {++client.last_sequence, client.last_update, std::move(payload)}});
   }
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    client.new_jobs[client.new_jobs.size() - keys.size() + i].job.key = std::move(keys[i]);
+  }
   client.wake();
   return first;
 }
@@ -256,6 +286,12 @@ Outcomes<JobSequence> Stream::submit(std::vector<Payload> arguments) {
 Outcomes<std::vector<Completed>> Stream::take(std::size_t max, Duration timeout) {
   if (client_->impl_->in_forked_child()) return forked_failure();
   std::unique_lock lock(state_->mutex);
+  if (!state_->handed.empty()) {
+    auto done = std::exchange(state_->handed, {});
+    lock.unlock();
+    client_->impl_->acknowledge(std::move(done));
+    lock.lock();
+  }
   wait_until(state_->arrived, lock, deadline_after(timeout),
              [&] { return !state_->ready.empty() || state_->over || state_->closed; });
   std::vector<Completed> taken;
@@ -284,12 +320,15 @@ void Stream::close() {
   PoolClient::Impl& client = *client_->impl_;
   if (client.in_forked_child()) return;
   std::vector<Completed> discarded;
+  std::vector<JobSequence> done;
   {
     const std::lock_guard lock(state_->mutex);
     if (std::exchange(state_->closed, true)) return;
     discarded = std::exchange(state_->ready, {});
+    done = std::exchange(state_->handed, {});
   }
   state_->arrived.notify_all();
+  client.acknowledge(std::move(done));
   const std::lock_guard lock(client.mutex);
   client.streams.erase(state_->id);
   const bool some_outstanding = in_flight() > discarded.size();

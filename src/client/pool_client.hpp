@@ -41,6 +41,9 @@ struct ClientOptions {
   std::string unix_path;    ///< empty: the socket of this machine's head at `port`
   std::string fingerprint;  ///< of the head's key; empty: the one that was seen first
   std::string password;
+  std::string name;          ///< of a pool that outlives its clients; empty: the pool ends with this client
+  bool attach_only = false;  ///< the named pool must be there
+  bool steal = false;        ///< take the named pool from the client that has it
   PoolOptions pool;
   Payload spec;
   /// Executable that the nodes run (C++ pools), read when needed; its hash is put into `pool`. Empty: none.
@@ -60,13 +63,19 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  Outcomes<JobSequence> submit(Payload arguments);
-  /// Consecutive sequences; returns the first. All or none are submitted.
-  Outcomes<JobSequence> submit(std::vector<Payload> arguments);
+  Outcomes<JobSequence> submit(Payload arguments, std::string key = {});
+  /// Consecutive sequences; returns the first. All or none are submitted. `keys`: none, or one for each; named pools
+  /// only.
+  Outcomes<JobSequence> submit(std::vector<Payload> arguments, std::vector<std::string> keys = {});
 
   /// Up to `max` outcomes in the order of their arrival; waits for the first one. Empty at the timeout. Fails once
   /// the pool is over and everything was taken.
   Outcomes<std::vector<Completed>> take(std::size_t max, Duration timeout);
+
+  /// Named pools: these outcomes are in the user's hands now. The user has done with them when more are handed over or
+  /// taken, or when the stream is closed or the pool left: only then are they acknowledged, so that a program that is
+  /// killed before gets them again.
+  void hand_over(const std::vector<JobSequence>& sequences);
 
   /// Submitted and not yet taken.
   [[nodiscard]] std::size_t in_flight() const;
@@ -87,14 +96,21 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
  public:
   /// Starts connecting; does not wait.
   static std::shared_ptr<PoolClient> start(ClientOptions options);
-  ~PoolClient();  ///< closes
+  ~PoolClient();  ///< as end() does
   PoolClient(const PoolClient&) = delete;
   PoolClient& operator=(const PoolClient&) = delete;
 
   /// True when the head has the pool; false at the timeout.
   Outcomes<bool> wait_open(Duration timeout);
+  /// What the head said when it opened the pool; after wait_open().
+  [[nodiscard]] PoolIsOpen opened() const;
+  [[nodiscard]] bool named() const;
 
+  /// A named pool takes jobs and updates only once it is open: the head says where their numbers begin.
   Outcomes<std::unique_ptr<Stream>> open_stream();
+  /// The outcomes of jobs that earlier clients of a named pool submitted: `in_flight` many. One stream at a time; to be
+  /// called again on a change of the order, with the open stream in hand, then nothing is returned.
+  Outcomes<std::unique_ptr<Stream>> read_earlier(bool in_order);
 
   /// Gives the update out and returns when the head has it.
   Outcomes<UpdateNumber> update(Payload payload);
@@ -120,6 +136,18 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
   /// Closes the pool at the head (waits at most about `timeout` for its answer) and joins the thread. May be called
   /// again and from several threads; from a callback it only begins.
   void close(Duration timeout = 1s);
+
+  /// Named pools: begins to leave. The pool goes on; what is in the user's hands counts as done with. It is left when
+  /// the head has accepted or refused every job and update. That is not awaited for more than limits::leave_patience
+  /// while the head is away; what may be missing then is told as a notice.
+  void begin_detach();
+  /// True when it is left; false at the timeout. After that close() joins the thread.
+  bool wait_detached(Duration timeout);
+  /// What the end of a program does: detaches from a named pool and waits for it, closes an unnamed one. close() from
+  /// another thread ends the waiting.
+  void end();
+  /// The state of the whole head, as head_status() below returns it.
+  [[nodiscard]] Result<std::string> head_status() const;
 
   struct Impl;
 

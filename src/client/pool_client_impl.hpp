@@ -32,7 +32,10 @@ struct Stream::State {
   std::condition_variable arrived;
   std::vector<Completed> ready;  ///< guarded by mutex, like all below; taken from `next` on
   std::size_t next = 0;
+  std::vector<JobSequence> handed;  ///< named pools: in the user's hands, not acknowledged
+  TimePoint handed_since{};
   bool closed = false;
+  bool left = false;  ///< named pools: nothing more is taken, it stays in the pool
   std::optional<Failure> over;
 };
 
@@ -44,6 +47,10 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   /// Asks the loop to drain the outbox; one wake-up per batch. `mutex` is held.
   void wake();
   void fail(Failure why);
+  /// Why nothing can be submitted now. `mutex` is held.
+  [[nodiscard]] std::optional<Failure> refusal() const;
+  /// The user has done with what was handed over. The stream's mutex is not held.
+  void acknowledge(std::vector<JobSequence> sequences);
   /// Waits on `changed` until `done()` or the pool is over. True when done.
   template <class Condition>
   Outcomes<bool> wait(Duration timeout, Condition done);
@@ -58,6 +65,7 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void note(const std::string& text);
   void give_up(Failure why);
   void begin_shut_down();
+  void watch_leaving();
   void schedule_tick();
   net::Connector::Handler handlers();
 
@@ -72,12 +80,17 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   std::vector<Payload> new_updates;
   std::optional<std::uint32_t> new_want;
   std::vector<StreamId> dropped;
+  std::vector<JobSequence> consumed;
+  std::optional<bool> earlier_asked;  ///< in order
+  bool leave_asked = false;
   std::optional<Duration> close_asked;
   bool woken = false;
   JobSequence last_sequence = 0;
   UpdateNumber last_update = 0;
   // What is known, guarded by mutex.
   bool open = false;
+  PoolIsOpen opened;
+  bool ended = false;  ///< the background thread does nothing any more
   std::optional<Failure> failure;
   UpdateNumber accepted = 0;
   UpdateNumber applied = 0;
@@ -96,8 +109,9 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   std::string last_error;  ///< why the latest attempt to connect failed
   bool had_session = false;
   bool shutting_down = false;
+  bool leaving = false;
   Duration close_timeout{};
-  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer;
+  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer;
   TimePoint tick_at = never;
 
   std::mutex join_mutex;
@@ -123,6 +137,9 @@ Outcomes<bool> PoolClient::Impl::wait(Duration timeout, Condition done) {
   if (failure) return *failure;
   return done();
 }
+
+Failure forked_failure();
+Failure left_failure(const std::string& name);
 
 /// How many times this process is a forked copy; counted by a handler of fork().
 unsigned fork_generation_now();

@@ -1,6 +1,7 @@
 // The background thread of a PoolClient: carries the outbox to the machine, the machine's effects to the session and
 // to the users.
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "client/pool_client_impl.hpp"
@@ -29,6 +30,12 @@ Failure failure_of(const ErrorInfo& error) {
   return {kind, error.message, error};
 }
 
+/// The first eight bytes of the name's SHA-256: whoever knows the name finds the pool.
+PoolId pool_id_of(const std::string& name) {
+  const std::string digest = net::content_hash(std::as_bytes(std::span(name)));
+  return PoolId{std::stoull(digest.substr(0, 16), nullptr, 16)};
+}
+
 }  // namespace
 
 void PoolClient::Impl::run() {
@@ -38,12 +45,21 @@ void PoolClient::Impl::run() {
   connect_timer.reset();
   tick_timer.reset();
   close_timer.reset();
+  leave_timer.reset();
   connector.reset();
+  {
+    const std::lock_guard lock(mutex);
+    ended = true;
+  }
+  changed.notify_all();
 }
 
 void PoolClient::Impl::start_connecting() {
   ClientMachine::Config config;
-  config.pool = PoolId{net::random_id()};
+  config.pool = options.name.empty() ? PoolId{net::random_id()} : pool_id_of(options.name);
+  config.name = options.name;
+  config.attach_only = options.attach_only;
+  config.steal = options.steal;
   config.options = options.pool;
   config.spec = options.spec;
   config.head_name = head_name;
@@ -120,6 +136,9 @@ void PoolClient::Impl::drain() {
   const UpdateNumber first_update = last_update - updates.size() + 1;
   const auto want = std::exchange(new_want, {});
   const auto drop = std::exchange(dropped, {});
+  const auto done = std::exchange(consumed, {});
+  const auto earlier = std::exchange(earlier_asked, {});
+  const bool leave = leave_asked;
   const auto close = close_asked;
   lock.unlock();
 
@@ -127,8 +146,15 @@ void PoolClient::Impl::drain() {
   machine->submit(std::move(jobs));
   if (want) machine->want_workers(*want);
   for (const StreamId stream : drop) machine->drop_stream(stream);
+  machine->consumed(done);
+  if (earlier) machine->read_earlier(*earlier);
+  if (leave && !std::exchange(leaving, true)) machine->leave();
   if (close && !shutting_down && !close_timer) {
-    machine->close(closed_info("the pool is closed"));
+    if (leaving) {
+      machine->abandon(closed_info("the program did not wait for the answer of the head at " + head_name));
+    } else {
+      machine->close(closed_info("the pool is closed"));
+    }
     close_timer = loop.call_at(net::EventLoop::now() + *close, [this] { begin_shut_down(); });
   }
   flush();
@@ -143,7 +169,19 @@ void PoolClient::Impl::flush() {
   for (const Report& one : effects.reports) report(one);
   const bool closing = close_timer != nullptr;
   if (closing && !shutting_down && (!session || machine->closed_at_head())) begin_shut_down();
+  if (leaving && !shutting_down) watch_leaving();
   schedule_tick();
+}
+
+/// Who leaves does not wait for ever for a head that is away.
+void PoolClient::Impl::watch_leaving() {
+  if (machine->closed_at_head()) return begin_shut_down();
+  if (session) return leave_timer.reset();
+  if (leave_timer) return;
+  leave_timer = loop.call_at(net::EventLoop::now() + limits::leave_patience, [this] {
+    machine->abandon(closed_info("the head at " + head_name + " does not answer"));
+    flush();
+  });
 }
 
 void PoolClient::Impl::schedule_tick() {
@@ -168,7 +206,7 @@ void PoolClient::Impl::deliver(std::vector<Delivery>& deliveries) {
     if (!stream) continue;
     {
       const std::lock_guard lock(stream->mutex);
-      if (stream->closed) continue;
+      if (stream->closed || stream->left) continue;
       if (stream->ready.empty()) {
         stream->ready = std::move(delivery.completed);
         stream->next = 0;
@@ -189,7 +227,11 @@ void PoolClient::Impl::report(const Report& report) {
   if (const auto* over = std::get_if<PoolIsOver>(&report)) return fail(failure_of(over->error));
   {
     const std::lock_guard lock(mutex);
-    if (std::holds_alternative<PoolIsOpen>(report)) open = true;
+    if (const auto* now = std::get_if<PoolIsOpen>(&report)) {
+      open = true;
+      opened = *now;
+      if (!options.name.empty()) last_sequence = now->last_sequence, last_update = accepted = applied = now->updates;
+    }
     if (const auto* now = std::get_if<UpdatesAccepted>(&report)) accepted = now->number;
     if (const auto* now = std::get_if<UpdatesDone>(&report)) applied = now->number;
     if (const auto* error = std::get_if<UpdateRaised>(&report)) {
@@ -235,7 +277,7 @@ void PoolClient::Impl::give_up(Failure why) {
     const std::lock_guard lock(mutex);
     if (!failure) failure = why;
   }
-  machine->close(closed_info(why.message));
+  options.name.empty() ? machine->close(closed_info(why.message)) : machine->abandon(closed_info(why.message));
   flush();
   loop.post([this] { connector.reset(); });  // not from within its own callback
 }
@@ -245,7 +287,7 @@ void PoolClient::Impl::begin_shut_down() {
   if (!connector) return loop.stop();
   // Destroyed with the connector after run(): nothing that it calls is gone by then.
   close_timer = loop.call_at(net::EventLoop::now() + goodbye_time, [this] { loop.stop(); });
-  connector->shut_down("the client closed its pool", [this] { loop.stop(); });
+  connector->shut_down(leaving ? "the client left its pool" : "the client closed its pool", [this] { loop.stop(); });
 }
 
 }  // namespace dc::client

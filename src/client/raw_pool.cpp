@@ -26,8 +26,6 @@ using client::Failure;
 using client::FailureKind;
 using client::PoolClient;
 
-constexpr std::size_t take_max = 4096;
-
 ErrorDetails details_of(const ErrorInfo& info) {
   return {info.host, info.slot, info.traceback, info.type_name, info.exit_status, info.signal};
 }
@@ -113,12 +111,13 @@ class Stream final : public RawStream {
     for (std::string& item : arguments) payloads.emplace_back(std::move(item));
     return value_or_raise(stream_->submit(std::move(payloads)));
   }
-  std::vector<RawOutcome> take(std::chrono::nanoseconds timeout) override {
+  std::vector<RawOutcome> take(std::chrono::nanoseconds timeout, std::size_t max) override {
     std::vector<RawOutcome> outcomes;
-    for (auto& completed : value_or_raise(stream_->take(take_max, timeout)))
-      outcomes.push_back(raw(std::move(completed)));
+    for (auto& completed : value_or_raise(stream_->take(max, timeout))) outcomes.push_back(raw(std::move(completed)));
     return outcomes;
   }
+  [[nodiscard]] std::size_t in_flight() const override { return stream_->in_flight(); }
+  void hand_over(const std::vector<std::uint64_t>& sequences) override { stream_->hand_over(sequences); }
 
  private:
   std::unique_ptr<client::Stream> stream_;
@@ -132,15 +131,16 @@ class Callbacks {
   ~Callbacks() { thread_.join(); }
   Callbacks(const Callbacks&) = delete;
   Callbacks& operator=(const Callbacks&) = delete;
-  void submit(std::string arguments, std::function<void(RawOutcome&&)> done) {
+  void submit(std::string arguments, std::string key, std::function<void(RawOutcome&&)> done) {
     const std::lock_guard lock(mutex_);
-    waiting_.emplace(value_or_raise(stream_->submit(Payload(std::move(arguments)))), std::move(done));
+    const JobSequence job = value_or_raise(stream_->submit(Payload(std::move(arguments)), std::move(key)));
+    waiting_.emplace(job, std::move(done));
   }
 
  private:
   void run() {
     while (true) {
-      auto taken = stream_->take(take_max, Duration::max());
+      auto taken = stream_->take(RawStream::take_max, Duration::max());
       if (!taken) return fail_all(taken.error());
       for (auto& completed : taken.value()) {
         std::unique_lock lock(mutex_);
@@ -148,7 +148,9 @@ class Callbacks {
         const auto done = std::move(found->second);
         waiting_.erase(found);
         lock.unlock();
+        const JobSequence sequence = completed.sequence;
         done(raw(std::move(completed)));
+        stream_->hand_over({sequence});
       }
     }
   }
@@ -179,21 +181,21 @@ class ClientPool final : public RawPool {
     while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
     }
   }
-  ~ClientPool() override { close(); }
+  ~ClientPool() override { end(); }
   ClientPool(const ClientPool&) = delete;
   ClientPool& operator=(const ClientPool&) = delete;
 
   std::unique_ptr<RawStream> open_stream() override {
     return std::make_unique<Stream>(value_or_raise(client_->open_stream()));
   }
-  void submit(std::string arguments, std::function<void(RawOutcome&&)> done) override {
+  void submit(std::string arguments, std::string key, std::function<void(RawOutcome&&)> done) override {
     std::shared_ptr<Callbacks> callbacks;  // stays while close() on another thread lets go of it
     {
       const std::lock_guard lock(mutex_);
       if (!callbacks_) callbacks_ = std::make_shared<Callbacks>(value_or_raise(client_->open_stream()));
       callbacks = callbacks_;
     }
-    callbacks->submit(std::move(arguments), std::move(done));
+    callbacks->submit(std::move(arguments), std::move(key), std::move(done));
   }
   std::uint64_t update(std::string arguments) override {
     return value_or_raise(client_->update(Payload(std::move(arguments))));
@@ -214,27 +216,68 @@ class ClientPool final : public RawPool {
   }
   void close() override {
     client_->close();
+    forget_callbacks();
+  }
+  [[nodiscard]] bool named() const override { return client_->named(); }
+  std::shared_ptr<RawStream> earlier(bool in_order) override {
+    if (!named()) throw std::invalid_argument("only a pool with a name has results of earlier programs");
+    const std::lock_guard lock(mutex_);
+    auto opened = value_or_raise(client_->read_earlier(in_order));
+    if (opened) earlier_ = std::make_shared<Stream>(std::move(opened));
+    return earlier_;
+  }
+  void detach() override {
+    if (!named()) throw std::invalid_argument("only a pool with a name can be left: this one can be closed");
+    end();
+  }
+  void end() override {
+    client_->end();
+    forget_callbacks();
+  }
+
+ private:
+  void forget_callbacks() {
     std::unique_lock lock(mutex_);
     const auto callbacks = std::exchange(callbacks_, nullptr);
     lock.unlock();
   }
 
- private:
   std::shared_ptr<PoolClient> client_;
+  std::shared_ptr<RawStream> earlier_;
   std::mutex mutex_;
   std::shared_ptr<Callbacks> callbacks_;
 };
 
+void check_name(const PoolSettings& settings, bool attach) {
+  if (settings.name.empty() && (attach || settings.steal))
+    throw std::invalid_argument(std::string(attach ? "attach" : "steal") + " needs the name of a pool");
+  if (settings.name.size() > limits::pool_name_bytes_max)
+    throw std::invalid_argument("a pool's name may have " + std::to_string(limits::pool_name_bytes_max) +
+                                " bytes, this one has " + std::to_string(settings.name.size()));
+}
+
 }  // namespace
 
-std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label, std::string spec) {
+void check_key(const RawPool& pool, const std::string& key) {
+  if (!pool.named()) throw std::invalid_argument("only a pool with a name keeps results by key");
+  if (key.empty() || key.size() > limits::job_key_bytes_max)
+    throw std::invalid_argument("a key must have 1 to " + std::to_string(limits::job_key_bytes_max) +
+                                " bytes, this one has " + std::to_string(key.size()));
+}
+
+std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label,
+                                   std::optional<std::string> spec) {
+  check_name(settings, !spec);
   client::ClientOptions options;
+  options.name = settings.name;
+  options.attach_only = !spec;
+  options.steal = settings.steal;
   options.address = settings.address;
   options.fingerprint = settings.fingerprint;
   options.port = settings.port;
   options.password = settings.password;
   options.connect_timeout = settings.connect_timeout;
-  options.spec = Payload(std::move(spec));
+  if (spec) options.spec = Payload(std::move(*spec));
   options.program_path = "/proc/self/exe";
   options.pool.language = Language::cpp;
   options.pool.label = label;

@@ -72,6 +72,18 @@ inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
 /// Attachments are stored in parts of this size (SQLite and Redis limit a value to 1 GB and 512 MB).
 inline constexpr std::size_t store_part_bytes = std::size_t{16} << 20;
 
+// --- Clients of named pools --------------------------------------------------------------------------------------
+inline constexpr std::size_t pool_name_bytes_max = 200;
+inline constexpr std::size_t job_key_bytes_max = 1024;
+/// So many outcomes of earlier clients' jobs may be under way to a client, or in its hands.
+inline constexpr std::uint32_t earlier_outcomes_open = 512;
+/// Outcomes that the user has done with are acknowledged when there are so many, or when the first has waited so long.
+/// A client that is killed gets those again.
+inline constexpr std::size_t acknowledge_jobs = 64;
+inline constexpr auto acknowledge_delay = 10ms;
+/// A client that wants to leave waits so long for a head that does not answer.
+inline constexpr auto leave_patience = 5s;
+
 // --- Flow -------------------------------------------------------------------------------------------------------
 /// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered, but always one
 /// job for each worker.

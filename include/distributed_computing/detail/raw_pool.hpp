@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,26 +29,41 @@ class RawStream {
   virtual ~RawStream() = default;
   /// Consecutive sequences; returns the first.
   virtual std::uint64_t submit(std::vector<std::string> arguments) = 0;
-  /// What is there; waits for the first one until the timeout.
-  virtual std::vector<RawOutcome> take(std::chrono::nanoseconds timeout) = 0;
+  /// What is there, up to `max`; waits for the first one until the timeout.
+  virtual std::vector<RawOutcome> take(std::chrono::nanoseconds timeout, std::size_t max = take_max) = 0;
+  /// Submitted and not taken.
+  [[nodiscard]] virtual std::size_t in_flight() const = 0;
+  /// Named pools: these outcomes are in the caller's hands. They are acknowledged when it takes or is handed more.
+  virtual void hand_over(const std::vector<std::uint64_t>& sequences) = 0;
+  static constexpr std::size_t take_max = 4096;
 };
 
 class RawPool {
  public:
   virtual ~RawPool() = default;
   virtual std::unique_ptr<RawStream> open_stream() = 0;
-  /// Calls `done` from a thread of the pool.
-  virtual void submit(std::string arguments, std::function<void(RawOutcome&&)> done) = 0;
+  /// Calls `done` from a thread of the pool. `key`: of a job of a named pool, or empty.
+  virtual void submit(std::string arguments, std::string key, std::function<void(RawOutcome&&)> done) = 0;
   virtual std::uint64_t update(std::string arguments) = 0;
   virtual void wait_applied(std::uint64_t number, std::chrono::nanoseconds timeout) = 0;
   virtual std::uint32_t workers() = 0;
   virtual std::uint32_t nodes() = 0;
   virtual void wait_for_workers(std::uint32_t count, std::chrono::nanoseconds timeout) = 0;
   virtual void close() = 0;
+  [[nodiscard]] virtual bool named() const = 0;
+  /// Named pools: the one stream of outcomes that earlier clients left.
+  virtual std::shared_ptr<RawStream> earlier(bool in_order) = 0;
+  virtual void detach() = 0;
+  /// Detaches from a named pool, closes another one.
+  virtual void end() = 0;
 };
 
-/// Connects and waits until the head has the pool. `label`: the class's name; `spec`: see worker_entry.hpp.
-std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label, std::string spec);
+/// Connects and waits until the head has the pool. `label`: the class's name; `spec`: see worker_entry.hpp; none: the
+/// pool must be there.
+std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label,
+                                   std::optional<std::string> spec);
+/// Throws std::invalid_argument when the pool keeps nothing by key, or this cannot be a key.
+void check_key(const RawPool& pool, const std::string& key);
 
 inline constexpr std::size_t window_jobs = 2048;                    ///< as limits::imap_window_jobs
 inline constexpr std::size_t window_bytes = std::size_t{64} << 20;  ///< as limits::imap_window_bytes

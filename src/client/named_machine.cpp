@@ -1,0 +1,210 @@
+// The client machine's part for named pools: they are in the head's journal and outlive their client.
+#include <algorithm>
+#include <utility>
+
+#include "client/client_machine.hpp"
+
+namespace dc::client {
+
+namespace {
+
+/// The head gets leave for so many at once, unless fewer are left.
+constexpr std::uint32_t credit_step = limits::earlier_outcomes_open / 8;
+
+const char* name_of(Language language) { return language == Language::python ? "Python" : "C++"; }
+
+}  // namespace
+
+// --- Opening and resuming ---------------------------------------------------------------------------------------
+
+void ClientMachine::on(wire::NamedPoolOpened&& message) {
+  if (link_ != Link::opening) return;
+  if (auto problem = problem_of(message.options)) {
+    send(wire::LeavePool{config_.pool});
+    return end(std::move(*problem));
+  }
+  tell_differences(message.options);
+  opened_once_ = true;
+  first_own_ = message.last_sequence + 1;
+  updates_before_ = updates_accepted_ = updates_applied_ = message.updates;
+  earlier_.unasked = message.remaining;
+  config_.options.keep_updates_history = message.options.keep_updates_history;
+  effects_.reports.emplace_back(
+      PoolIsOpen{message.last_sequence, message.updates, message.remaining, std::move(message.options.label)});
+  become_ready();
+}
+
+/// Why this program can do nothing with a pool of these options.
+std::optional<ErrorInfo> ClientMachine::problem_of(const PoolOptions& options) const {
+  const PoolOptions& own = config_.options;
+  const bool same_language = options.language == own.language;
+  if (same_language && (own.language == Language::python || options.label == own.label)) return std::nullopt;
+  ErrorInfo error;
+  error.kind = ErrorKind::serialization;
+  error.message = quoted() + " runs the " + name_of(options.language) + " class " + options.label;
+  error.message += same_language ? ", not " + own.label + ": attach with that class, or take another name"
+                                 : std::string(", and this program is written in ") + name_of(own.language) +
+                                       ": attach from a program of that language, or take another name";
+  return error;
+}
+
+/// What the user gave and what is not used, because the pool was there before.
+void ClientMachine::tell_differences(const PoolOptions& options) {
+  const PoolOptions& own = config_.options;
+  std::string text;
+  if (!config_.attach_only && options.label != own.label) {
+    text = "goes on with its class " + options.label + "; " + own.label + " is not used";
+  } else if (!config_.attach_only && options.program_hash != own.program_hash) {
+    text = "goes on with the program that opened it; this one is another build and is not sent to the nodes";
+  } else if (options.python_version != own.python_version) {
+    text = "runs under Python " + options.python_version + ", this program under " + own.python_version +
+           ": functions and classes that travel by value may not work";
+  }
+  if (!text.empty()) effects_.reports.emplace_back(Note{quoted() + " " + text});
+}
+
+void ClientMachine::resume_named() {
+  std::vector<JobSequence> received;
+  received.reserve(received_.size());
+  for (const auto& [sequence, done] : received_) received.push_back(sequence);
+  std::sort(received.begin(), received.end());
+  link_ = Link::asking;
+  send(wire::ResumeNamedPool{config_.pool, first_own_, outstanding(), std::move(received)});
+}
+
+void ClientMachine::on(const wire::NamedPoolKnown& message) {
+  if (link_ != Link::asking) return;
+  on(wire::UpdateAccepted{config_.pool, message.updates});
+  send_updates_after(message.updates);
+  send_again(message.missing);
+  acks_.clear();
+  for (const auto& [sequence, done] : received_) {
+    if (done) acks_.push_back(sequence);
+  }
+  std::sort(acks_.begin(), acks_.end());
+  if (earlier_.credit > 0) send(wire::WantOutcomes{config_.pool, earlier_.credit, earlier_.in_order});
+  become_ready();
+}
+
+// --- Jobs -------------------------------------------------------------------------------------------------------
+
+void ClientMachine::on(const wire::JobsAccepted& message) {
+  for (const JobSequence sequence : message.sequences) {
+    const auto stream = take_sent(sequence);
+    if (stream && *stream != nobody) accepted_.emplace(sequence, *stream);
+  }
+}
+
+void ClientMachine::on(wire::JobsRefused&& message) {
+  std::size_t refused = 0;
+  for (const JobSequence sequence : message.sequences) {
+    const auto stream = take_sent(sequence);
+    if (!stream) continue;
+    ++refused;
+    deliver(*stream, sequence, {{}, message.error});
+  }
+  if (leaving_ && refused > 0) {
+    effects_.reports.emplace_back(Note{quoted() + " did not accept " + std::to_string(refused) +
+                                       (refused == 1 ? " job: " : " jobs: ") + message.error.message});
+  }
+}
+
+/// The jobs stay in the pool; whoever attaches next gets their outcomes.
+void ClientMachine::drop_stream_of_named(StreamId stream) {
+  for (NewJob& job : waiting_) {
+    if (job.stream == stream) job.stream = nobody;
+  }
+  for (auto& [sequence, job] : sent_) {
+    if (job.stream == stream) job.stream = nobody;
+  }
+  std::erase_if(accepted_, [&](const auto& job) { return job.second == stream; });
+}
+
+// --- Outcomes ---------------------------------------------------------------------------------------------------
+
+/// One that comes again after a break is dropped: the user has it, or its acknowledgement is on its way.
+void ClientMachine::finish_named(JobSequence sequence, Outcome outcome) {
+  if (!received_.emplace(sequence, false).second) return;
+  if (sequence < first_own_) {
+    if (earlier_.credit > 0) --earlier_.credit;
+    ++earlier_.in_hand;
+    return deliver(earlier_stream, sequence, std::move(outcome));
+  }
+  if (const auto stream = take_sent(sequence)) return deliver(*stream, sequence, std::move(outcome));
+  const auto found = accepted_.find(sequence);
+  if (found == accepted_.end()) return;
+  const StreamId stream = found->second;
+  accepted_.erase(found);
+  deliver(stream, sequence, std::move(outcome));
+}
+
+void ClientMachine::consumed(const std::vector<JobSequence>& sequences) {
+  for (const JobSequence sequence : sequences) {
+    const auto found = received_.find(sequence);
+    if (found == received_.end() || std::exchange(found->second, true)) continue;
+    acks_.push_back(sequence);
+    if (sequence < first_own_) --earlier_.in_hand;
+  }
+}
+
+void ClientMachine::on(const wire::AcksKept& message) {
+  for (const JobSequence sequence : message.sequences) received_.erase(sequence);
+}
+
+void ClientMachine::read_earlier(bool in_order) {
+  earlier_.reading = true;
+  earlier_.in_order = in_order;
+}
+
+void ClientMachine::ask_for_earlier() {
+  const std::uint32_t open = earlier_.credit + earlier_.in_hand;
+  if (earlier_.unasked == 0 || leaving_ || open + credit_step > limits::earlier_outcomes_open) return;
+  const auto count =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(limits::earlier_outcomes_open - open, earlier_.unasked));
+  earlier_.unasked -= count;
+  earlier_.credit += count;
+  send(wire::WantOutcomes{config_.pool, count, earlier_.in_order});
+}
+
+// --- Leaving ----------------------------------------------------------------------------------------------------
+
+void ClientMachine::leave() {
+  leaving_ = true;
+  if (link_ == Link::over || opened_once_) return;
+  ErrorInfo error;
+  error.kind = ErrorKind::pool_closed;
+  error.message = "the pool was left before it was open";
+  end(std::move(error));
+}
+
+/// Acknowledgements of this turn are sent before it.
+void ClientMachine::leave_if_all_accepted() {
+  const bool all = waiting_.empty() && sent_.empty() && updates_accepted_ == last_update();
+  if (!all || std::exchange(leave_sent_, true)) return;
+  send(wire::LeavePool{config_.pool});
+}
+
+void ClientMachine::on(const wire::PoolLeft&) {
+  if (link_ == Link::over) return;
+  ErrorInfo error;
+  error.kind = ErrorKind::pool_closed;
+  error.message = "this program has left " + quoted();
+  end(std::move(error));
+}
+
+void ClientMachine::abandon(ErrorInfo error) {
+  if (link_ != Link::over) end(std::move(error));
+}
+
+/// Who leaves has nobody to give errors of jobs to.
+void ClientMachine::tell_unaccepted(const ErrorInfo& why) {
+  const std::size_t jobs = sent_.size() + waiting_.size();
+  const std::uint64_t updates = last_update() - updates_accepted_;
+  if (jobs + updates == 0) return;
+  std::string text = std::to_string(jobs) + (jobs == 1 ? " job" : " jobs");
+  if (updates > 0) text += " and " + std::to_string(updates) + (updates == 1 ? " update" : " updates");
+  effects_.reports.emplace_back(
+      Note{"it is not known whether " + quoted() + " has the last " + text + ": " + why.message});
+}
+
+}  // namespace dc::client

@@ -1,0 +1,236 @@
+"""Pools that outlive their program: left and found again, killed programs, takeover, keys, the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from conftest import run_script, wait_until
+from distributed_computing.api import JobError, Pool, PoolBusy, PoolClosed, PoolNotFound
+
+# What scripts of these tests begin with: worker class, and `where` for Pool.
+PRELUDE = """
+import json, os, sys, time
+from distributed_computing.api import Pool
+class Worker:
+    def run(self, x, pause=0.0):
+        time.sleep(pause)
+        if x == "bad":
+            raise ValueError(x)
+        return x
+where = (os.environ["DISTRIBUTED_COMPUTING_PASSWORD"], "localhost", int(sys.argv[1]))
+"""
+
+
+class Echo:
+    def run(self, x, pause=0.0):
+        import time
+
+        time.sleep(pause)
+        if x == "bad":
+            raise ValueError(x)
+        return x
+
+
+class Lines:
+    """Appends a line to a file for each job that runs."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, x):
+        with open(self.path, "a") as file:
+            file.write(f"{x}\n")
+        return x * x
+
+
+@pytest.fixture
+def started(cluster):
+    cluster.head()
+    cluster.node(workers=2)
+    return cluster
+
+
+def script(cluster, text):
+    """Run a script against the cluster; return its output as JSON."""
+    done = run_script(cluster, PRELUDE + text, str(cluster.port))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_program_leaves_and_another_one_goes_on(started, pool_arguments):
+    left = script(
+        started,
+        """
+with Pool(Worker, None, *where, name="sweep") as pool:
+    seen = []
+    for value in pool.imap_unordered(range(100)):
+        seen.append(value)
+        if len(seen) == 10:
+            break
+print(json.dumps(seen))
+""",
+    )
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        rest = list(pool.imap_unordered())
+        assert len(left) == 10 and len(set(rest)) == len(rest)
+        # The program had read some items ahead of what it consumed, and no more: they are all there.
+        assert sorted(left + rest) == list(range(len(left) + len(rest)))
+        assert pool.map(range(5)) == list(range(5))
+        pool.close()
+    with pytest.raises(PoolNotFound, match="'sweep'"):
+        Pool.attach("sweep", *pool_arguments)
+
+
+def test_a_killed_program_loses_nothing(started, pool_arguments):
+    text = """
+pool = Pool(Worker, None, *where, name="sweep")
+futures = pool.imap_unordered({"args": [x, 0.002]} for x in range(600))
+for value in futures:
+    print(value, flush=True)
+"""
+    path = started.root / "killed.py"
+    path.write_text(PRELUDE + text)
+    program = subprocess.Popen(
+        [sys.executable, str(path), str(started.port)],
+        env=started.environment("head"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lines = [program.stdout.readline() for _ in range(150)]
+    program.send_signal(signal.SIGKILL)
+    lines += program.stdout.readlines()
+    program.wait()
+    seen = [int(line) for line in lines if line.endswith("\n")]
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        rest = list(pool.imap_unordered())
+        assert pool.status()["jobs_queued"] == 0
+        pool.close()
+    counts = Counter(seen + rest)
+    # What the program had read from its own iterator is what was submitted: 0, 1, 2, ... without a gap.
+    assert sorted(counts) == list(range(len(counts)))
+    assert len(counts) > 150
+    twice = [value for value, count in counts.items() if count > 1]
+    assert max(counts.values()) <= 2 and set(twice) <= set(seen[-100:]), "only what it had just been given comes again"
+
+
+def test_results_come_in_the_order_of_submission(started, pool_arguments):
+    script(
+        started,
+        """
+with Pool(Worker, None, *where, name="sweep") as pool:
+    futures = [pool.submit(x, 0.3 if x == 0 else 0.0) for x in range(50)]
+print(json.dumps(None))
+""",
+    )
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        assert list(pool.imap()) == list(range(50))
+        pool.close()
+
+
+def test_a_failed_job_raises_at_its_place(started, pool_arguments):
+    with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
+        for x in (1, "bad", 3):
+            pool.submit(x)
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        results = pool.imap()
+        values = []
+        while True:
+            try:
+                values.append(results.next(timeout=20))
+            except JobError as error:
+                values.append(type(error.__cause__).__name__)
+            except StopIteration:
+                break
+        assert values == [1, "ValueError", 3]
+        pool.close()
+
+
+def test_one_program_at_a_time_unless_it_is_taken_over(started, pool_arguments):
+    first = Pool(Echo, None, *pool_arguments, name="sweep")
+    first.submit(1).result(20)
+    with pytest.raises(PoolBusy, match=r"'sweep'.*pid"):
+        Pool.attach("sweep", *pool_arguments)
+    waiting = first.submit(2, 1.0)
+    second = Pool.attach("sweep", *pool_arguments, steal=True)
+    with pytest.raises(PoolClosed, match="taken over"):
+        waiting.result(20)
+    with pytest.raises(PoolClosed, match="taken over"):
+        first.map([3])
+    first.detach()
+    assert list(second.imap_unordered()) == [2]
+    second.close()
+
+
+def test_a_key_that_is_done_is_not_run_again(started, pool_arguments):
+    path = started.root / "runs"
+    items = [{"args": [x], "key": f"x={x}"} for x in range(20)]
+    for _ in range(2):
+        with Pool(Lines, str(path), *pool_arguments, name="sweep") as pool:
+            assert pool.map(items) == [x * x for x in range(20)]
+            assert pool.submit_keyed("x=3", 3).result(20) == 9
+    assert len(path.read_text().splitlines()) == 20
+    with Pool(Lines, str(path), *pool_arguments, name="sweep") as pool:
+        pool.close()
+
+
+def test_status_and_name(started, pool_arguments):
+    with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
+        pool.map(range(10))
+        status = wait_until(lambda: (s := pool.status())["jobs_done"] == 10 and s, "the head counts the jobs")
+        assert (pool.name, status["name"], status["jobs_queued"]) == ("sweep", "sweep", 0)
+        pool.close()
+
+
+def test_updates_of_earlier_programs_count(started, pool_arguments):
+    script(
+        started,
+        """
+class Scaled(Worker):
+    factor = 1
+    def run(self, x):
+        return x * self.factor
+    def handle_update(self, factor):
+        self.factor *= factor
+with Pool(Scaled, None, *where, name="sweep") as pool:
+    pool.update_workers(2)
+print(json.dumps(None))
+""",
+    )
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        pool.update_workers(5, wait=True, timeout=20)
+        assert pool.map([1, 2]) == [10, 20]
+        pool.close()
+
+
+def test_a_program_that_just_ends_leaves_its_pool(started, pool_arguments):
+    script(
+        started,
+        """
+pool = Pool(Worker, None, *where, name="sweep")
+for x in range(5):
+    pool.submit(x)
+print(json.dumps(None))
+""",
+    )
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        assert sorted(pool.imap_unordered()) == list(range(5))
+        pool.close()
+
+
+def test_the_pool_outlives_the_head_too(started, pool_arguments):
+    with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
+        for x in range(20):
+            pool.submit(x, 0.2)
+    head = started.processes["head"]
+    head.kill()
+    head.wait()
+    started.head()
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        assert sorted(pool.imap_unordered()) == list(range(20))
+        pool.close()
