@@ -3,6 +3,7 @@
 // journal, and acknowledges outcomes when they are.
 #include <fmt/format.h>
 
+#include "core/mutation.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -262,6 +263,7 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
       if (named.records.contains(job.sequence)) again.sequences.push_back(job.sequence);
       continue;
     }
+    if (mutation::accept_unstored) again.sequences.push_back(job.sequence);
     if (job.arguments.size() <= limits::inline_payload_max) {
       small.push_back(std::move(job));
       continue;
@@ -327,7 +329,7 @@ void HeadMachine::jobs_are_refused(PoolId id, NamedPool& named, const std::vecto
       {},
       error_of(ErrorKind::not_stored, fmt::format("a job of pool {} was not accepted: {}", named.quoted(), why))};
   for (const SubmittedJob& job : jobs) {
-    named.taken.remove(job.sequence);
+    if (!mutation::keep_refused_numbers) named.taken.remove(job.sequence);
     refused.sequences.push_back(job.sequence);
   }
   send_to_client(id, std::move(refused), wire::control_lane, out);
@@ -364,6 +366,14 @@ void HeadMachine::job_ended(PoolId id, NamedPool& named, scheduler::DeliverOutco
 
 /// To be called when no commands of the scheduler are being carried out.
 void HeadMachine::start_followers(TimePoint now, Effects& out) {
+  if (mutation::release_unstored) {
+    for (const PoolId id : unkept_) {
+      std::vector<JobSequence> sequences;
+      if (!pools_.contains(id)) continue;
+      for (const wire::ValueItem& item : pools_.at(id).named->values) sequences.push_back(item.sequence);
+      tell(scheduler::OutcomesAcknowledged{id, std::move(sequences)}, now, out);
+    }
+  }
   while (!restart_.empty()) {
     auto [id, jobs] = std::move(restart_.back());
     restart_.pop_back();
@@ -379,8 +389,9 @@ void HeadMachine::keep_outcome(PoolId id, NamedPool& named, JobSequence sequence
   ++named.done;
   record.outcome = std::make_unique<StoredOutcome>();
   record.outcome->payload = outcome.payload;
+  if (outcome.error) record.outcome->error = std::make_unique<ErrorInfo>(*outcome.error);
+  if (mutation::deliver_unstored && sequence >= named.first_own) deliver(id, sequence, record, out);
   if (outcome.error) {
-    record.outcome->error = std::make_unique<ErrorInfo>(*outcome.error);
     flush_outcomes(id, named, out);
     Pending pending{Pending::Kind::outcomes, id};
     pending.sequences = {sequence};
@@ -471,6 +482,7 @@ void HeadMachine::take_acks(PoolId id, NamedPool& named, std::vector<JobSequence
   }
   if (!again.sequences.empty()) send_to_client(id, std::move(again), wire::control_lane, out);
   if (entry.sequences.empty()) return;
+  if (mutation::confirm_unstored) send_to_client(id, wire::AcksKept{id, entry.sequences}, wire::control_lane, out);
   named.delivered_since_compaction += entry.sequences.size();
   Pending pending{Pending::Kind::acks, id};
   pending.sequences = entry.sequences;

@@ -6,6 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include "core/mutation.hpp"
+
 namespace dc::head {
 namespace {
 
@@ -135,7 +137,8 @@ void JournalState::apply(ErrorCame&& entry) {
 void JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
   const auto found = unfinished.find(sequence);
   if (found == unfinished.end()) return;
-  if (!found->second.key.empty() && !outcome.error) keys.try_emplace(found->second.key, outcome.payload);
+  if (!found->second.key.empty() && !outcome.error && !mutation::forget_keys)
+    keys.try_emplace(found->second.key, outcome.payload);
   unfinished.erase(found);
   undelivered.emplace(sequence, std::move(outcome));
   ++done;

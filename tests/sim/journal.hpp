@@ -1,5 +1,5 @@
-// The journal of named pools: what store/ and its thread do for the head, and what goes wrong with them. It outlives the
-// head. Knows what is written, and checks that the head says nothing of a pool that is not.
+// The journal of named pools: what store/ and its thread do for the head, and what goes wrong with them. It outlives
+// the head. Knows what is written, and checks that the head says nothing of a pool that is not.
 #pragma once
 
 #include <deque>

@@ -54,7 +54,7 @@ struct JobRecord {
   bool stored = false;                     ///< its outcome is in the journal
   bool kept = false;                       ///< a client was told that its acknowledgement is in the journal
   bool closing = false;                    ///< somebody has asked to close the pool for good
-  bool haunts = false;    ///< it was given up with a store that did not answer, and was written nevertheless
+  bool haunts = false;         ///< it was given up with a store that did not answer, and was written nevertheless
   std::uint64_t given_to = 0;  ///< the latest client that has its outcome
 };
 
@@ -86,9 +86,7 @@ class Ledger {
   [[nodiscard]] std::map<PoolId, PoolRecord>& pools() { return pools_; }
 
   /// The value that the job's caller must get.
-  static std::string value_of(PoolId pool, JobId job) {
-    return fmt::format("{:x}/{}", pool.value, job);
-  }
+  static std::string value_of(PoolId pool, JobId job) { return fmt::format("{:x}/{}", pool.value, job); }
   void handed(PoolId pool, JobSequence sequence, const std::string& host);
   /// The job begins to run there. It may only do so again for a reason.
   void started(PoolId pool, JobId job, const std::string& host);

@@ -53,7 +53,7 @@ client::ClientMachine::Config NamedClient::draw_program() {
   program.last = story_->ending;
   program.reads = program.last || chance.percent(60);
   program.in_order = chance.percent(30);
-  program.submits = program.last          ? story_->jobs_left
+  program.submits = program.last         ? story_->jobs_left
                     : chance.percent(20) ? 0
                                          : std::min(story_->jobs_left, chance.between(1, plan_.jobs));
   if (chance.percent(25)) program.end = End::crashes;
@@ -82,7 +82,7 @@ void NamedClient::faults_are_over() {
 void NamedClient::finish() {
   if (now_.leaving || now_.closing || now_.ended) return;
   if (now_.program.end == End::crashes) return crash();
-  now_.program.end == End::closes && now_.open ? close() : leave();
+  now_.program.end == End::closes&& now_.open ? close() : leave();
 }
 
 void NamedClient::crash() {
@@ -342,8 +342,7 @@ void NamedClient::consume() {
     const std::size_t count = plan_.consuming == 0s ? now_.arrived.size() : 1;
     now_.done.insert(now_.done.end(), now_.arrived.begin(), now_.arrived.begin() + static_cast<std::ptrdiff_t>(count));
     now_.arrived.erase(now_.arrived.begin(), now_.arrived.begin() + static_cast<std::ptrdiff_t>(count));
-    if (!std::exchange(now_.acknowledging, true))
-      run_after(now_.program.acknowledges_after, [this] { acknowledge(); });
+    if (!std::exchange(now_.acknowledging, true)) run_after(now_.program.acknowledges_after, [this] { acknowledge(); });
     wake_user(0us);
     if (!now_.arrived.empty()) consume();
   });

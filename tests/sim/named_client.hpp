@@ -1,5 +1,6 @@
-// Clients of a named pool: programs that open or attach to it, submit some jobs, read what earlier ones left, and leave,
-// are killed, or close it for good. Several may want it at a time. When all is well again, a last one takes what is left.
+// Clients of a named pool: programs that open or attach to it, submit some jobs, read what earlier ones left, and
+// leave, are killed, or close it for good. Several may want it at a time. When all is well again, a last one takes what
+// is left.
 #pragma once
 
 #include <deque>
@@ -19,7 +20,7 @@ struct NamedStory {
   NamedStory(World& world, Ledger& ledger, const PoolPlan& plan, std::size_t plan_number);
 
   PoolId pool;
-  std::size_t number;   ///< of its plan
+  std::size_t number;  ///< of its plan
   PoolOptions options;
   std::size_t jobs_left;
   std::size_t updates_left;

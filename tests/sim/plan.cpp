@@ -215,7 +215,8 @@ std::string Plan::text() const {
         pool.ends_worker, pool.hangs, pool.constructor.raises, pool.constructor.dies, pool.constructor.hangs,
         pool.constructor.bad_slots, pool.options.gpus_per_worker, pool.options.min_gpu_memory_mib,
         static_cast<int>(pool.options.device),
-        pool.named ? fmt::format("; named, for {} programs, {} of 100 jobs with a key", pool.programs, pool.keyed) : "");
+        pool.named ? fmt::format("; named, for {} programs, {} of 100 jobs with a key", pool.programs, pool.keyed)
+                   : "");
   }
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);
