@@ -1,5 +1,7 @@
 // The head process and its named pools: the journal, and who has a pool.
 #include "head_process.hpp"
+#include "text.hpp"
+#include "wire/framing.hpp"
 
 namespace dc::sim {
 

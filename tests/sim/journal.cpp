@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "wire/framing.hpp"
+
 namespace dc::sim {
 namespace {
 
