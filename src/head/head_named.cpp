@@ -3,6 +3,8 @@
 // journal, and acknowledges outcomes when they are.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/mutation.hpp"
 #include "head/head_machine.hpp"
 
@@ -55,7 +57,9 @@ void HeadMachine::journaled(const std::vector<store::JournalThread::Done>& done,
     }
     const auto pool = pools_.find(pending.pool);
     if (pool == pools_.end() || !pool->second.named || ticket < pool->second.named->first_ticket) continue;  // removed
+    const PoolId id = pending.pool;
     settle(pool->second, std::move(pending), refused, now, out);
+    hand_over(id, out);
   }
 }
 
@@ -71,12 +75,14 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
     case Pending::Kind::outcomes:
       return outcomes_are_kept(id, named, std::move(pending.sequences), now, out);
     case Pending::Kind::update:
+      named.updates_kept = pending.number;
       if (!named.broken) tell(scheduler::UpdateAdded{id, pending.number, std::move(pending.payload)}, now, out);
       return;
     case Pending::Kind::acks:
       for (const JobSequence sequence : pending.sequences) named.acknowledging.erase(sequence);
       return send_to_client(id, wire::AcksKept{id, std::move(pending.sequences)}, wire::control_lane, out);
     case Pending::Kind::failure:
+      return failure_is_kept(id, named, now, out);
     case Pending::Kind::removal:
       return;
   }
@@ -160,7 +166,8 @@ void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::st
 void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out) {
   NamedPool& named = *pool.named;
   const PeerInfo& peer = sessions_.at(session).peer;
-  const bool held = pool.session.value != 0 && pool.session != session;
+  const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
+  const bool held = holder.value != 0 && holder != session;
   const auto send_error = [&](SessionId to, ErrorKind kind, std::string text) {
     sessions_.at(to).past.insert(id);
     out.emplace_back(Send{to, wire::PoolFailed{id, error_of(kind, std::move(text))}});
@@ -173,17 +180,35 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool stea
   }
   flush_batches(out);
   if (held) {
-    send_error(pool.session, ErrorKind::pool_closed,
+    send_error(holder, ErrorKind::pool_closed,
                fmt::format("pool {} was taken over by {} (pid {})", named.quoted(), peer.host, peer.pid));
   }
-  pool.session = session;
+  pool.session = {};
   pool.client = ClientId{peer.id};
   pool.peer = peer;
-  named.attach(named.taken.highest() + 1);
-  out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", peer.host,
-                                   peer.pid, named.quoted(), named.records.size())});
-  out.emplace_back(Send{
-      session, wire::NamedPoolOpened{id, pool.options, named.taken.highest(), named.updates, named.records.size()}});
+  named.next = session;
+  hand_over(id, out);
+}
+
+/// Who waits for the pool has it when all jobs and updates of its forerunner are in the journal, or were refused: only
+/// then is it known how many there are.
+void HeadMachine::hand_over(PoolId id, Effects& out) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end() || !found->second.named || found->second.named->next.value == 0) return;
+  const bool waits = std::any_of(pending_.begin(), pending_.end(), [id](const auto& entry) {
+    const Pending& pending = entry.second;
+    return pending.pool == id && (pending.kind == Pending::Kind::jobs || pending.kind == Pending::Kind::update);
+  });
+  if (waits) return;
+  PoolInfo& pool = found->second;
+  NamedPool& named = *pool.named;
+  flush_batches(out);
+  pool.session = std::exchange(named.next, {});
+  named.attach(named.highest + 1);
+  out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
+                                   pool.peer.pid, named.quoted(), named.records.size())});
+  out.emplace_back(
+      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size()}});
   if (pool.opened) carry_out_state(id, out);
 }
 
@@ -210,6 +235,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   }
   move_pool(pool, session, out);
   pool.client = ClientId{peer.id};
+  named.next = {};
   named.attach(message.first_own);
   wire::AcksKept kept{message.pool, {}};
   for (const JobSequence sequence : message.received) {
@@ -221,7 +247,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
       kept.sequences.push_back(sequence);
     }
   }
-  wire::NamedPoolKnown known{message.pool, named.updates, {}};
+  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}};
   wire::JobsAccepted accepted{message.pool, {}};
   for (const JobSequence sequence : message.unaccepted) {
     if (!named.taken.contains(sequence)) known.missing.push_back(sequence);
@@ -259,6 +285,11 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
   wire::JobsAccepted again{id, {}};
   std::vector<SubmittedJob> small;
   for (SubmittedJob& job : jobs) {
+    if (job.after_update > named.updates) {
+      named.early.push_back(std::move(job));
+      continue;
+    }
+    named.highest = std::max(named.highest, job.sequence);
     if (!named.taken.add(job.sequence)) {
       if (named.records.contains(job.sequence)) again.sequences.push_back(job.sequence);
       continue;
@@ -336,12 +367,14 @@ void HeadMachine::jobs_are_refused(PoolId id, NamedPool& named, const std::vecto
 }
 
 void HeadMachine::take_update(PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out) {
-  if (message.number != named.updates + 1 || named.broken) return;  // sent again after a break, and on its way
+  if (named.broken) return send_to_client(id, wire::PoolFailed{id, *named.broken}, wire::control_lane, out);
+  if (message.number != named.updates + 1) return;  // sent again after a break, and on its way
   ++named.updates;
   Pending pending{Pending::Kind::update, id};
   pending.number = message.number;
   pending.payload = message.payload.compact();
   append(std::move(pending), UpdateCame{message.number, message.payload}, false, out);
+  if (!named.early.empty()) take_jobs(id, named, std::exchange(named.early, {}), out);
 }
 
 // --- Outcomes ---------------------------------------------------------------------------------------------------
@@ -509,8 +542,16 @@ void HeadMachine::named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& e
     ++named.done;
     record.outcome = std::make_unique<StoredOutcome>();
     record.outcome->error = std::make_unique<ErrorInfo>(error);
-    record.durable = true;  // the entry before this line says so; a client that came later waits for nothing else
   }
+}
+
+/// Its entry is the outcome of all jobs that had none.
+void HeadMachine::failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Effects& out) {
+  std::vector<JobSequence> sequences;
+  for (const auto& [sequence, record] : named.records) {
+    if (record.outcome && !record.durable) sequences.push_back(sequence);
+  }
+  outcomes_are_kept(id, named, std::move(sequences), now, out);
 }
 
 void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out) {
@@ -535,7 +576,8 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   NamedPool& named = *pool.named;
   named.name = state.born->name;
   named.taken = std::move(state.taken);
-  named.updates = state.updates.size();
+  named.highest = named.taken.highest();
+  named.updates = named.updates_kept = state.updates.size();
   named.done = state.done;
   named.broken = std::move(state.broken);
   named.values_of_keys = std::move(state.keys);
@@ -546,7 +588,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   }
   state.undelivered.clear();
   for (const auto& [sequence, job] : state.unfinished) named.records.try_emplace(sequence);
-  named.attach(named.taken.highest() + 1);
+  named.attach(named.highest + 1);
   if (const std::string& hash = pool.options.program_hash; !hash.empty()) programs_[hash] = state.born->program;
   out.emplace_back(
       Log{fmt::format("pool {} is back from the store: {} jobs to run, {} outcomes to deliver", named.quoted(),

@@ -93,6 +93,8 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
       ++reports_[connection->who.host];
       for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
     }
+    if (std::holds_alternative<wire::Goodbye>(message))
+      std::erase_if(holders_, [&](const auto& holder) { return holder.second == connection->session; });
     hear(connection, std::move(message));
   }
   schedule_flush();

@@ -169,6 +169,7 @@ void Journal::finish(store::Ticket ticket, const std::string& refused) {
 void Journal::write(const std::vector<Waiting>& batch) {
   for (const Waiting& waiting : batch) {
     if (waiting.entry) {
+      if (!logs_.contains(waiting.pool)) ledger_.born(waiting.pool);
       note(waiting.pool, *waiting.entry);
       logs_[waiting.pool].push_back(*waiting.entry);
     } else {
@@ -242,6 +243,9 @@ void Journal::check_told(const wire::Message& message) const {
   const auto check = [&](PoolId pool, const std::vector<JobSequence>& sequences, std::set<JobSequence> Written::*in) {
     const auto written = written_.find(pool);
     for (const JobSequence sequence : sequences) {
+      if (in == &Written::outcomes && written != written_.end() && written->second.delivered.contains(sequence))
+        world_.violation("{} of job {} of pool {} is sent after its acknowledgement was kept", wire::name_of(message),
+                         sequence, short_name(pool.value));
       if (written == written_.end() || !(written->second.*in).contains(sequence))
         world_.violation("{} of job {} of pool {} is sent before that is in the journal", wire::name_of(message),
                          sequence, short_name(pool.value));

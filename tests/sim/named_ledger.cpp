@@ -85,14 +85,12 @@ void Ledger::refused(PoolId id, JobId number, const ErrorInfo& error) {
 void Ledger::kept(PoolId id, JobId number) {
   JobRecord& record = job(id, number);
   if (record.delivered == 0) world_.violation("{} counts as acknowledged, and nobody has it", name_of(id, number));
-  record.kept = true;
 }
 
 void Ledger::named_outcome(PoolId id, std::uint64_t client, JobId number, const Outcome& outcome) {
   const std::string name = name_of(id, number);
   JobRecord& record = job(id, number);
   ++outcomes;
-  if (record.kept) world_.violation("{} was delivered after its acknowledgement was kept", name);
   if (std::exchange(record.given_to, client) == client) world_.violation("{} was delivered twice to one client", name);
   if (record.refused) {
     if (!outcome.error && !record.haunts) world_.violation("{} was refused and has a value", name);
