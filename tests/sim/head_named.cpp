@@ -8,6 +8,7 @@ namespace dc::sim {
 /// The named pools that an earlier head kept.
 void HeadProcess::restore() {
   holders_.clear();
+  left_.clear();
   journal_.begin({[this](Duration delay, World::Action action) { run_after(delay, std::move(action)); },
                   [this](const std::vector<store::JournalThread::Done>& done) {
                     machine_->journaled(done, world_.now(), effects_);
@@ -38,7 +39,7 @@ void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std
 void HeadProcess::check_holder(const wire::Message& message, SessionId session) {
   const auto begins = [&](PoolId pool) {
     SessionId& holder = holders_[pool];
-    if (holder.value != 0 && holder != session && sessions_.contains(holder))
+    if (holder.value != 0 && holder != session && sessions_.contains(holder) && !left_.contains(holder))
       world_.violation("sessions {} and {} have pool {} at a time", holder.value, session.value,
                        short_name(pool.value));
     holder = session;

@@ -93,8 +93,7 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
       ++reports_[connection->who.host];
       for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
     }
-    if (std::holds_alternative<wire::Goodbye>(message))
-      std::erase_if(holders_, [&](const auto& holder) { return holder.second == connection->session; });
+    if (std::holds_alternative<wire::Goodbye>(message)) left_.insert(connection->session);
     hear(connection, std::move(message));
   }
   schedule_flush();
@@ -177,7 +176,8 @@ void HeadProcess::note_work(const wire::Message& message, SessionId session) {
     pools_of_[start->worker] = start->pool;
     check_start(*start, session);
   }
-  if (const auto* over = std::get_if<wire::PoolFailed>(&message); over && over->error.kind == ErrorKind::no_device)
+  if (const auto* over = std::get_if<wire::PoolFailed>(&message);
+      over && over->error.kind == ErrorKind::no_device && !ledger_.pool(over->pool).named)
     check_no_device(over->pool);
   if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
   if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);

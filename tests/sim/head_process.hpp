@@ -71,6 +71,7 @@ class HeadProcess : public Endpoint {
   TimePoint armed_for_ = never, started_at_{};
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<PoolId, SessionId> holders_;  ///< who has a named pool
+  std::set<SessionId> left_;             ///< that said goodbye
   std::map<WorkerId, PoolId> pools_of_;
   std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
   std::set<PoolId> opened_;                                       ///< pools that this life of the head has opened

@@ -197,8 +197,8 @@ void NamedClient::hear(const wire::Message& message) {
     }
   } else if (const auto* kept = std::get_if<wire::AcksKept>(&message)) {
     for (const JobSequence sequence : kept->sequences) {
-      ledger_.kept(story_->pool, job_of(sequence));
-      now_.unacknowledged.erase(sequence);
+      // Those of its forerunner are perhaps among them.
+      if (now_.unacknowledged.erase(sequence) > 0) ledger_.kept(story_->pool, job_of(sequence));
     }
     wake_user(0us);
   }
