@@ -83,6 +83,7 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
       return send_to_client(id, wire::AcksKept{id, std::move(pending.sequences)}, wire::control_lane, out);
     case Pending::Kind::failure:
       return failure_is_kept(id, named, now, out);
+    case Pending::Kind::client:
     case Pending::Kind::removal:
       return;
   }
@@ -141,6 +142,7 @@ void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   born.name = pool.named->name;
   born.options = pool.options;
   born.spec = pool.spec;
+  born.client = pool.client.value;
   if (!hash.empty()) born.program = programs_.at(hash);
   append({Pending::Kind::birth, id}, born, true, out);
 }
@@ -205,6 +207,8 @@ void HeadMachine::hand_over(PoolId id, Effects& out) {
   flush_batches(out);
   pool.session = std::exchange(named.next, {});
   named.attach(named.highest + 1);
+  // Before all that it will want in the journal.
+  append({Pending::Kind::client, id}, ClientCame{pool.client.value}, false, out);
   out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
                                    pool.peer.pid, named.quoted(), named.records.size())});
   out.emplace_back(
@@ -568,6 +572,7 @@ void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now,
 
 void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effects& out) {
   PoolInfo& pool = pools_[id];
+  pool.client = ClientId{state.client};
   pool.options = state.born->options;
   pool.spec = state.born->spec;
   pool.resumed = true;

@@ -115,7 +115,9 @@ void JournalState::apply(PoolBorn&& entry) {
         fmt::format("the journal is of version {}, and this head reads version {}", entry.version, PoolBorn{}.version);
     return;
   }
-  if (!born) born = std::move(entry);
+  if (born) return;
+  client = entry.client;
+  born = std::move(entry);
 }
 
 void JournalState::apply(JobsTaken&& entry) {
@@ -204,6 +206,7 @@ std::vector<store::Entry> JournalState::take() {
   summary.done = done_before + undelivered.size();
   out.push_back(encode(summary));
   if (broken) out.push_back(encode(PoolBroke{*broken}));
+  if (client != 0) out.push_back(encode(ClientCame{client}));
   return out;
 }
 

@@ -65,7 +65,7 @@ struct NamedPool {
 
 /// What an entry on its way to the journal was for.
 struct Pending {
-  enum class Kind : std::uint8_t { birth, jobs, outcomes, update, acks, failure, removal } kind{};
+  enum class Kind : std::uint8_t { birth, client, jobs, outcomes, update, acks, failure, removal } kind{};
   PoolId pool;
   SessionId session = {};                   ///< removal: who asked
   std::vector<SubmittedJob> jobs = {};      ///< jobs

@@ -25,9 +25,6 @@ void HeadProcess::restore() {
 void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
   const auto decoded = head::decode(store::Entry(effect.entry));
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
-  if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
-    for (const SubmittedJob& job : taken->jobs) ledger_.taken(effect.pool, job.sequence, job_in(job.arguments.view()));
-  }
   if (const auto* broke = std::get_if<head::PoolBroke>(&decoded.value())) {
     ledger_.pool(effect.pool).failed = true;
     if (broke->error.kind == ErrorKind::no_device) check_no_device(effect.pool);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text.hpp"
 #include "wire/framing.hpp"
 
 namespace dc::sim {
@@ -36,6 +37,7 @@ std::string difference(const head::JournalState& a, const head::JournalState& b)
   if (a.updates != b.updates) return "the updates";
   if (a.keys != b.keys) return "the keys";
   if (a.broken != b.broken) return "its failure";
+  if (a.client != b.client) return "its client";
   return a.done == b.done ? "" : "the number of outcomes";
 }
 
@@ -63,7 +65,7 @@ void Journal::end(bool in_order) {
       const auto decoded = head::decode(store::Entry(*waiting.entry));
       const auto* taken = std::get_if<head::JobsTaken>(&decoded.value());
       for (const SubmittedJob& job : taken ? taken->jobs : std::vector<SubmittedJob>{})
-        ledger_.haunts(waiting.pool, job.sequence);
+        ledger_.haunts(waiting.pool, job_in(job.arguments.view()));
     }
     write(unanswered_);
   }
@@ -218,7 +220,10 @@ void Journal::note(PoolId pool, const store::Entry& entry) {
     ledger_.outcome_stored(pool, sequence);
   };
   if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
-    for (const SubmittedJob& job : taken->jobs) written.jobs.insert(job.sequence);
+    for (const SubmittedJob& job : taken->jobs) {
+      written.jobs.insert(job.sequence);
+      ledger_.taken(pool, job.sequence, job_in(job.arguments.view()));
+    }
   } else if (const auto* values = std::get_if<head::ValuesCame>(&decoded.value())) {
     for (const wire::ValueItem& item : values->items) has_outcome(item.sequence);
   } else if (const auto* error = std::get_if<head::ErrorCame>(&decoded.value())) {

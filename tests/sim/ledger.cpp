@@ -10,7 +10,7 @@ void Ledger::started(PoolId id, JobId sequence, const std::string& host) {
   JobRecord& record = job(id, sequence);
   ++jobs_run;
   const int retries = in.options.retry_exceptions && record.conduct == Conduct::raises ? record.finished : 0;
-  if (++record.started > 1 + record.excuses + retries)
+  if (++record.started > 1 + record.excuses + retries && !record.closing)
     world_.violation("job {} of pool {} runs on {} for the {}. time, with {} reasons to run again", sequence,
                      short_name(id.value), host, record.started, record.excuses + retries);
   if (record.refused && !record.haunts)

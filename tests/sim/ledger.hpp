@@ -103,7 +103,7 @@ class Ledger {
   void outcome_stored(PoolId pool, JobSequence sequence);
   void broke(PoolId pool);
   /// A job that was given up was written nevertheless, before the head ended.
-  void haunts(PoolId pool, JobSequence sequence) { numbered(pool, sequence).haunts = true; }
+  void haunts(PoolId pool, JobId id) { job(pool, id).haunts = true; }
   /// The head has started again: jobs with a key wait for each other anew.
   void head_restarted();
   /// A client was told so.

@@ -41,7 +41,7 @@ void Ledger::taken(PoolId id, JobSequence sequence, JobId number) {
   if (const JobRecord& other = job(id, entry->second); entry->second != number && other.accepted && !other.closing)
     world_.violation("{} gets the number {} of {}, which was accepted", name_of(id, number), sequence,
                      name_of(id, entry->second));
-  if (record.refused) world_.violation("{} is taken and was refused", name_of(id, number));
+  if (record.refused && !record.haunts) world_.violation("{} is taken and was refused", name_of(id, number));
   entry->second = number;
   record.generation = in.generation;
 }
