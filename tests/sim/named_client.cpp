@@ -114,7 +114,8 @@ void NamedClient::close() {
 
 void NamedClient::shut_down() {
   send({{wire::Goodbye{"the client ends"}}});
-  if (now_.program.last && now_.closing && connected() && machine_->closed_at_head()) story_->closed = true;
+  if (now_.program.last && now_.closing && !now_.robbed && connected() && machine_->closed_at_head())
+    story_->closed = true;
   end_process(true);
 }
 
@@ -201,6 +202,8 @@ void NamedClient::hear(const wire::Message& message) {
       if (now_.unacknowledged.erase(sequence) > 0) ledger_.kept(story_->pool, job_of(sequence));
     }
     wake_user(0us);
+  } else if (std::get_if<wire::PoolFailed>(&message)) {
+    now_.robbed = true;
   }
 }
 

@@ -84,6 +84,7 @@ class NamedClient : public Client {
   struct State {
     Program program;
     bool open = false, leaving = false, closing = false, ended = false;
+    bool robbed = false;  ///< the pool is not its own any more
     bool user_awake = false, consuming = false, acknowledging = false;
     TimePoint armed_for = never;
     std::shared_ptr<Generation> generation;
