@@ -34,8 +34,8 @@ fuzz: setup      ## feed random bytes to everything that reads a stranger's, for
 
 test-tsan: setup ## unit tests of what has threads under the thread sanitizer
 	@[ -f build/tsan/build.ninja ] || cmake --preset tsan >/dev/null
-	@cmake --build --preset tsan --target dc_client_test dc_net_test dc_worker_test
-	@cd build/tsan && $(CTEST) -R 'PoolClient|EventLoop|Session|Worker|Runtime'
+	@cmake --build --preset tsan --target dc_client_test dc_net_test dc_store_test dc_worker_test dc_gpu_test
+	@cd build/tsan && $(CTEST) -R 'PoolClient|EventLoop|Session|Worker|Runtime|Watch|Journal'
 
 sim: setup       ## simulate clusters: SEED=n replays one with its trace; N=3000 FIRST=12345 runs many
 	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null

@@ -71,13 +71,13 @@ def measure(jobs: int, unordered, mapped, call, large) -> dict[str, float]:
     return result
 
 
-def ours(cluster: Cluster, jobs: int) -> dict[str, float]:
-    """Measure this project from Python."""
+def ours(cluster: Cluster, jobs: int, **options) -> dict[str, float]:
+    """Measure this project from Python; `options` are further ones of the pool."""
     from distributed_computing.api import Pool
 
     blob = os.urandom(PAYLOAD_BYTES)
     where = (cluster.password, "localhost", cluster.port)
-    with Pool(Echo, None, *where) as pool:
+    with Pool(Echo, None, *where, **options) as pool:
         pool.wait_for_workers(1)
         pool.map(range(1000))
         return measure(
@@ -105,14 +105,17 @@ def ours_both(options: argparse.Namespace, encrypted: bool) -> dict[str, dict[st
         node, client = ("node", "client") if encrypted else ("head", "head")
         os.environ["DISTRIBUTED_COMPUTING_HOME"] = cluster.environment(client)["DISTRIBUTED_COMPUTING_HOME"]
         try:
-            cluster.start("head", "--head", "--workers", "0")
+            cluster.start("head", "--head", "--workers", "0", "--store", "sqlite", "--durability", "interval")
             cluster.start("node", "--workers", str(options.workers), home=node)
             cluster.wait("the node has joined", lambda s: len(s["nodes"]) == 1)
             suffix = ", TLS" if encrypted else ""
-            return {
+            figures = {
                 f"ours, Python{suffix}": ours(cluster, options.jobs),
                 f"ours, C++{suffix}": ours_cpp(cluster, options.jobs * 5),
             }
+            if not encrypted:
+                figures["ours, Python, named"] = ours(cluster, options.jobs, name="bench")
+            return figures
         finally:
             cluster.stop()
 
@@ -170,6 +173,8 @@ def show(figures: dict[str, dict[str, float]]) -> None:
         plain, tls = figures[f"ours, {name}"], figures[f"ours, {name}, TLS"]
         ratios = "".join(f"{tls[c] / plain[c]:15.2f}x" if c in plain else f"{'-':>16}" for c in columns)
         print(f"{name + ': TLS / Unix socket':26}" + ratios)
+    named = figures["ours, Python, named"]
+    print(f"{'Python: named / unnamed':26}" + "".join(f"{named[c] / base[c]:15.2f}x" for c in columns))
     for name in ("multiprocessing.Pool", "dask.distributed"):
         if name in figures:
             ratios = "".join(f"{base[c] / figures[name][c]:15.2f}x" for c in columns)

@@ -18,6 +18,7 @@
 #include "client/pool_client.hpp"
 #include "client_payload.hpp"
 #include "client_waiting.hpp"
+#include "net/head_address.hpp"
 
 namespace nb = nanobind;
 
@@ -163,6 +164,8 @@ class PyClient {
   PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
            double connect_timeout, const std::string& fingerprint, nb::object on_notice, nb::object on_output,
            const std::string& name, bool attach_only, bool steal) {
+    if (const auto heads = dc::net::head_addresses(address, port); !heads)
+      throw nb::value_error(heads.error().message.c_str());
     dc::client::ClientOptions given;
     given.address = address;
     given.port = port;

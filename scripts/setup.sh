@@ -22,8 +22,12 @@ if ((${#missing[@]})); then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
   # The tests start servers of their own; the package starts one for the machine, which nobody asked for.
-  if [[ " ${missing[*]} " == *" redis-server "* ]] && command -v systemctl >/dev/null; then
-    "${as_root[@]}" systemctl disable --now redis-server >/dev/null 2>&1 || true
+  if [[ " ${missing[*]} " == *" redis-server "* ]]; then
+    if [[ -d /run/systemd/system ]]; then
+      "${as_root[@]}" systemctl disable --now redis-server >/dev/null 2>&1 || true
+    else
+      "${as_root[@]}" service redis-server stop >/dev/null 2>&1 || true
+    fi
   fi
 fi
 

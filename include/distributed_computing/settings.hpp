@@ -40,10 +40,13 @@ class GpuMemory {
 
 /// First argument of Pool's constructor; use designated initialisers: Pool<Worker>({.password = "123456"}).
 struct PoolSettings {
-  std::string password;               ///< of the head
-  std::string address = "localhost";  ///< of the head: a name or a number
-  std::uint16_t port = 8899;          ///< of the head
-  /// Of the head's key, as the head shows it ("sha256:…"); empty: the key that was seen first at this address.
+  std::string password;  ///< of the head
+  /// Of the head: a name or a number; or several, "host1,host2:8900,[::1]:8900", of which one is the head and others
+  /// may take over from it.
+  std::string address = "localhost";
+  std::uint16_t port = 8899;  ///< of the head; of addresses that name none
+  /// Of the head's key, as the head shows it ("sha256:…"), or several with commas; empty: the key that was seen first
+  /// at each address.
   std::string fingerprint = {};
   /// A pool with a name outlives this program, and any program goes on with it: see Pool::attach. Empty: the pool ends
   /// with this program.

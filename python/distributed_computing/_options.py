@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import numbers
 import re
+import sys
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -69,13 +71,23 @@ def device_options(device: Any, memory: Any, gpus: Any) -> dict[str, int]:
     return {"device": _DEVICES[device], "min_gpu_memory_mib": mebibytes, "gpus_per_worker": gpu_count}
 
 
-def fingerprint(text: str | None) -> str:
-    """Return the fingerprint of a head's key if it looks like one; an empty text for None."""
+def fingerprint(text: str | Sequence[str] | None) -> str:
+    """Return the fingerprint of a head's key, or several with commas, if they look like that; an empty text for None."""
     if text is None:
         return ""
-    if not isinstance(text, str) or not re.fullmatch(r"sha256:[A-Za-z0-9_-]{43}", text):
+    parts = text.split(",") if isinstance(text, str) else text
+    form = r"sha256:[A-Za-z0-9_-]{43}"
+    if not isinstance(parts, (list, tuple)) or not parts or not all(re.fullmatch(form, str(one)) for one in parts):
         raise ValueError(f"fingerprint must be 'sha256:' and 43 characters, as the head shows it, not {text!r}")
-    return text
+    return ",".join(parts)
+
+
+def addresses(name: str, value: str | Sequence[str]) -> str:
+    """Return one address of a head, or several with commas."""
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not parts or not all(isinstance(one, str) and one for one in parts):
+        raise TypeError(f"{name} must be a host name or an address, or a list of them, not {value!r}")
+    return ",".join(parts)
 
 
 def password_bytes(password: Any) -> bytes:
@@ -86,3 +98,8 @@ def password_bytes(password: Any) -> bytes:
     if not encoded:
         raise ValueError("the password is empty: give the one that the head shows when it starts")
     return encoded
+
+
+def python_version() -> str:
+    """Return this interpreter's version as nodes compare it, e.g. ``"3.11"``."""
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"

@@ -18,6 +18,15 @@ def run_dir() -> Path:
     return Path(f"/tmp/distributed-computing-{os.getuid()}")
 
 
+def state_dir() -> Path:
+    """Return the directory of what is kept over restarts."""
+    if moved := os.environ.get("DISTRIBUTED_COMPUTING_HOME"):
+        return Path(moved).absolute() / "state"
+    if (base := os.environ.get("XDG_STATE_HOME", "")).startswith("/"):
+        return Path(base) / "distributed-computing"
+    return Path.home() / ".local" / "state" / "distributed-computing"
+
+
 def owner(path: Path) -> dict[str, Any] | None:
     """Return what the file says of the process that holds its lock now, or None when none does."""
     try:

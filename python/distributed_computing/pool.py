@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numbers
-import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from distributed_computing import _client, _options
+from distributed_computing import _client, _options, _output
 from distributed_computing._futures import Futures
 from distributed_computing._items import arguments
 from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
@@ -21,7 +20,6 @@ from distributed_computing.errors import JobError, PoolClosed, SerializationErro
 from distributed_computing.iterators import ResultIterator
 
 DEFAULT_PORT = 8899
-_PYTHON_VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _FOREVER = 1e10
 _MAP_WINDOW = 8192
 
@@ -35,8 +33,9 @@ class Pool:
         init_data: arguments of the constructor, ``{'args': [...], 'kwargs': {...}}``; None for none; anything that is no
             mapping is the single argument.
         password: the password of the head.
-        server_address: name or address of the head.
-        server_port: its port.
+        server_address: name or address of the head; or several, ``"host1,host2:8900"`` or a list, of which one is the head
+            and others may take over from it.
+        server_port: its port; of addresses that name none.
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
         min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
@@ -52,8 +51,8 @@ class Pool:
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
-        fingerprint: of the head's key, as the head shows it (``"sha256:…"``). None: the key that was seen first at this
-            address; another one is refused.
+        fingerprint: of the head's key, as the head shows it (``"sha256:…"``), or several. None: the key that was seen first
+            at each address; another one is refused.
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
             (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program.
@@ -72,7 +71,7 @@ class Pool:
         worker_class: type,
         init_data: Any,
         password: str | bytes,
-        server_address: str = "localhost",
+        server_address: str | Sequence[str] = "localhost",
         server_port: int = DEFAULT_PORT,
         job_timeout: float | None = None,
         min_gpu_memory_required: int | str | None = None,
@@ -88,7 +87,7 @@ class Pool:
         retry_exceptions: bool = False,
         show_output: bool = False,
         connect_timeout: float = 10.0,
-        fingerprint: str | None = None,
+        fingerprint: str | Sequence[str] | None = None,
         name: str | None = None,
         steal: bool = False,
     ) -> None:
@@ -105,7 +104,7 @@ class Pool:
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
         options = {
             "label": worker_class.__qualname__,
-            "python_version": _PYTHON_VERSION,
+            "python_version": _options.python_version(),
             "weight": float(weight),
             "max_retries": _options.count("max_retries", max_retries, 0),
             "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
@@ -122,7 +121,7 @@ class Pool:
             (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
             spec=make_spec(worker_class, args, kwargs),
-            on_output=_show_output if show_output else None,
+            on_output=_output.show_output if show_output else None,
             name="" if name is None else checked_name(name),
             steal=bool(steal),
         )
@@ -132,12 +131,12 @@ class Pool:
         cls,
         name: str,
         password: str | bytes,
-        server_address: str = "localhost",
+        server_address: str | Sequence[str] = "localhost",
         server_port: int = DEFAULT_PORT,
         *,
         steal: bool = False,
         connect_timeout: float = 10.0,
-        fingerprint: str | None = None,
+        fingerprint: str | Sequence[str] | None = None,
     ) -> Pool:
         """Go on with the pool of this name, from any machine and any program.
 
@@ -161,9 +160,9 @@ class Pool:
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),
-            options={"python_version": _PYTHON_VERSION},
+            options={"python_version": _options.python_version()},
             spec=[b""],
-            on_output=_show_output,
+            on_output=_output.show_output,
             name=checked_name(name),
             attach_only=True,
             steal=bool(steal),
@@ -172,8 +171,7 @@ class Pool:
 
     def _connect(self, label: str, head: tuple[Any, ...], **options: Any) -> None:
         address, port, password, fingerprint, timeout = head
-        if not isinstance(address, str) or not address:
-            raise TypeError("server_address must be a host name or an address")
+        address = _options.addresses("server_address", address)
         self._name: str | None = options["name"] or None
         self._where = f"{address}:{port}"
         self._lock = threading.Lock()
@@ -185,13 +183,13 @@ class Pool:
             password=_options.password_bytes(password),
             connect_timeout=float(timeout),
             fingerprint=_options.fingerprint(fingerprint),
-            on_notice=_show_notice,
+            on_notice=_output.show_notice,
             **options,
         )
         try:
             self._client.wait_open(_FOREVER)
         except BaseException:
-            self._end()
+            self._finish("end")
             raise
         self._label = self._client.opened()[0] or label
 
@@ -337,10 +335,7 @@ class Pool:
     def close(self) -> None:
         """Close the pool: running jobs are aborted, its slots are free for others. A named pool is ended for good, with all
         that it keeps. May be called again."""
-        self._closed = True
-        if self._client is not None:
-            self._client.close()
-        self._forget_futures()
+        self._finish("close")
 
     def detach(self) -> None:
         """Leave a named pool, which goes on without this program.
@@ -350,21 +345,17 @@ class Pool:
         counts as delivered; all else is there for whoever attaches next.
         """
         self._check_named("left")
-        self._end()
+        self._finish("end")
 
-    def _end(self) -> None:
-        """Leave a named pool, close another one."""
+    def _finish(self, how: str) -> None:
+        """``"close"`` the pool, or ``"end"`` this program's part: that leaves a named pool and closes another one."""
         self._closed = True
         try:
             if self._client is not None:
-                self._client.end()
+                getattr(self._client, how)()
         finally:
-            self._forget_futures()
-
-    def _forget_futures(self) -> None:
-        futures = getattr(self, "_futures", None)
-        if futures is not None:
-            futures.join()
+            if getattr(self, "_futures", None) is not None:
+                self._futures.join()
 
     def __enter__(self) -> Pool:
         self._check_open()
@@ -374,7 +365,7 @@ class Pool:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if not self._closed:
-            self._end()
+            self._finish("end")
 
     def __del__(self) -> None:
         client = getattr(self, "_client", None)
@@ -404,13 +395,3 @@ class Pool:
             self._check_open()
             self._earlier = self._client.read_earlier(ordered) or self._earlier
             return self._earlier
-
-
-def _show_notice(text: str) -> None:
-    print(f"distributed-computing: {text}", file=sys.stderr, flush=True)
-
-
-def _show_output(host: str, slot: int, lines: list[str]) -> None:
-    text = "".join(f"[{host}/{slot}] {line}\n" for line in lines)
-    sys.stderr.write(text)
-    sys.stderr.flush()

@@ -7,24 +7,23 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distributed_computing import _paths
-from distributed_computing._options import password_bytes
+from distributed_computing import _paths, redis_server
+from distributed_computing._options import addresses, password_bytes
+from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
+from distributed_computing.redis_server import REDIS_PORT
 
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 70.0
-REDIS_PORT = 6379
 
 Functions = tuple[Callable[[], None], Callable[[], int]]
 
@@ -108,6 +107,21 @@ class _Process:
         return self.terminate, wait
 
 
+def gpu_list(name: str, value: str | Sequence[int | str] | None) -> str | None:
+    """Return a list of GPUs as the command takes it.
+
+    Raises:
+        TypeError: it is neither a text nor a sequence of indices and UUIDs.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence) or not all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
+        raise TypeError(
+            f"{name} is {value!r}: give a list of indices and UUIDs, such as [0, 2]; for a number of GPUs use max_gpus"
+        )
+    return ",".join(str(v) for v in value) if value else "none" if name == "gpus" else None
+
+
 def _options(options: dict[str, Any]) -> list[str]:
     """Turn keyword arguments into the command's options: workers=2 becomes --workers=2."""
     arguments = []
@@ -119,29 +133,56 @@ def _options(options: dict[str, Any]) -> list[str]:
     return arguments
 
 
+def _device_options(
+    gpus: str | Sequence[int | str] | None,
+    max_gpus: int | None,
+    exclude_gpus: str | Sequence[int | str] | None,
+    workers_per_gpu: int | None,
+    affinity: bool,
+) -> dict[str, Any]:
+    return {
+        "gpus": gpu_list("gpus", gpus),
+        "max_gpus": max_gpus,
+        "exclude_gpus": gpu_list("exclude_gpus", exclude_gpus),
+        "workers_per_gpu": workers_per_gpu,
+        "no_affinity": not affinity,
+    }
+
+
 def start_node(
     password: str,
-    address: str = "localhost",
+    address: str | Sequence[str] = "localhost",
     port: int = DEFAULT_PORT,
     violent_exit: bool = True,
     *,
     workers: int | None = None,
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
-    fingerprint: str | None = None,
+    fingerprint: str | Sequence[str] | None = None,
+    gpus: str | Sequence[int | str] | None = None,
+    max_gpus: int | None = None,
+    exclude_gpus: str | Sequence[int | str] | None = None,
+    workers_per_gpu: int | None = None,
+    affinity: bool = True,
     quiet: bool = True,
 ) -> Functions:
     """Start a node on this machine. When one is running already, this does nothing, peacefully.
 
     Args:
         password: of the head.
-        address: of the head; this machine if not given.
+        address: of the head; this machine if not given. Or several, where a standby may take over.
         port: of the head.
         violent_exit: whether `wait` ends this program with ``sys.exit(1)`` when the node was killed by SIGKILL.
-        workers: slots of the node; None: one per core.
+        workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
         drain_timeout: seconds that running jobs may go on after SIGTERM.
         fingerprint: of the head's key, as the head shows it; None: the key that was seen first at this address.
+        gpus: the GPUs to use: indices as nvidia-smi counts, "0:1" for a MIG instance, UUIDs; an empty list: none; None:
+            all that the environment lets this program see (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES).
+        max_gpus: use no more than so many of them.
+        exclude_gpus: GPUs to leave alone.
+        workers_per_gpu: slots on each GPU; None: one.
+        affinity: whether workers run on the cores near their GPU only.
         quiet: whether to keep the node's output from stderr.
 
     Returns:
@@ -151,10 +192,10 @@ def start_node(
         AuthenticationError: the head refused the password or the version.
         DistributedComputingError: the node did not start; the message holds what it printed.
     """
-    options = _options(
-        {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": fingerprint}
-    )
-    arguments = ["-a", address, "-p", str(port), *options]
+    devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
+    key = checked_fingerprint(fingerprint) or None
+    own = {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": key}
+    arguments = ["-a", addresses("address", address), "-p", str(port), *_options({**own, **devices})]
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
     node_file = _paths.run_dir() / "node.json"
@@ -162,19 +203,29 @@ def start_node(
     return process.functions(violent_exit)
 
 
-def start_server(password: str, port: int = DEFAULT_PORT, *, bind: str | None = None, quiet: bool = True) -> Functions:
+def start_server(
+    password: str,
+    port: int = DEFAULT_PORT,
+    *,
+    bind: str | None = None,
+    store: str | None = None,
+    quiet: bool = True,
+) -> Functions:
     """Start a head without a node on this machine. Returns (terminate, wait) as :func:`start_node` does.
 
     Args:
         password: of the cluster.
         port: to listen on.
         bind: address to listen on; None: all of this machine's.
+        store: where named pools are kept, as ``start_node --store`` takes it. None: in a Redis on port 6379 of this machine
+            that takes the password, which is started, and ended with this program, where redis-server is installed and
+            nothing listens there; else in a SQLite file.
         quiet: whether to keep its output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
-    return _start_head(password, port, {"workers": 0, "bind": bind}, quiet)
+    return _start_head(password, port, {"workers": 0, "bind": bind, "store": store}, quiet)
 
 
 def start_head_node(
@@ -184,6 +235,12 @@ def start_head_node(
     workers: int | None = None,
     python: str | None = sys.executable,
     bind: str | None = None,
+    gpus: str | Sequence[int | str] | None = None,
+    max_gpus: int | None = None,
+    exclude_gpus: str | Sequence[int | str] | None = None,
+    workers_per_gpu: int | None = None,
+    affinity: bool = True,
+    store: str | None = None,
     quiet: bool = True,
 ) -> Functions:
     """Start a head and a node on this machine. Returns (terminate, wait), for both.
@@ -191,23 +248,51 @@ def start_head_node(
     Args:
         password: of the cluster.
         port: to listen on.
-        workers: slots of the node; None: one per core.
+        workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
         bind: address to listen on; None: all of this machine's.
+        gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity: of the node, as in :func:`start_node`.
+        store: where named pools are kept, as ``start_node --store`` takes it. None: in a Redis on port 6379 of this machine
+            that takes the password, which is started, and ended with this program, where redis-server is installed and
+            nothing listens there; else in a SQLite file.
         quiet: whether to keep their output from stderr.
 
     Raises:
         OSError: the port is in use, or a head runs there already.
     """
-    return _start_head(password, port, {"workers": workers, "python": python, "bind": bind}, quiet)
+    devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
+    own = {"workers": workers, "python": python, "bind": bind, "store": store}
+    return _start_head(password, port, {**own, **devices}, quiet)
+
+
+def _own_redis(password: str) -> subprocess.Popen[bytes] | None:
+    """Start a Redis for this program's head, unless one is there, something else is, or none is installed."""
+    try:
+        return redis_server.start(password, kept=True)
+    except OSError:
+        return None
 
 
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
-    process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
-    process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
-    if options.get("workers") != 0:
-        process.wait_until(is_client_running, "the head's node")
-    return process.functions(violent_exit=False)
+    chosen = options["store"] is not None or "DISTRIBUTED_COMPUTING_STORE" in os.environ
+    redis = None if chosen else _own_redis(password)
+    try:
+        process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
+        process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
+        if options.get("workers") != 0:
+            process.wait_until(is_client_running, "the head's node")
+    except BaseException:
+        if redis:
+            redis_server.stop(redis)
+        raise
+    terminate, wait = process.functions(violent_exit=False)
+
+    def terminate_both() -> None:
+        terminate()
+        if redis:
+            redis_server.stop(redis)
+
+    return terminate_both, wait
 
 
 def is_server_running() -> bool:
@@ -220,52 +305,19 @@ def is_client_running() -> bool:
     return _paths.owner(_paths.run_dir() / "node.json") is not None
 
 
-def _redis_answer(password: str) -> str | None:
-    """Return how what listens on the Redis port answers to the password, or None when nothing listens."""
-    encoded = password_bytes(password)
-    try:
-        with socket.create_connection(("127.0.0.1", REDIS_PORT), timeout=2) as connection:
-            connection.sendall(b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n" % (len(encoded), encoded))
-            return connection.recv(256).decode(errors="replace")
-    except ConnectionRefusedError:
-        return None
-    except OSError as error:
-        return f"no answer ({error})"
+def start_redis(password: str, port: int = REDIS_PORT) -> subprocess.Popen[bytes] | None:
+    """Start a private Redis (or Valkey) server on this machine, at the loopback address, protected by the password. Its data
+    are kept in the state directory, over restarts. It goes on when this program ends, until its process is terminated.
 
-
-def start_redis(password: str) -> subprocess.Popen[bytes] | None:
-    """Start a Redis server on this machine (port 6379, loopback), protected by the password.
+    Args:
+        password: that it shall ask for.
+        port: to listen on.
 
     Returns:
-        The process, or None when one with this password is running already.
+        The process, or None when a server that takes this password is running there already.
 
     Raises:
-        FileNotFoundError: redis-server is not installed.
-        OSError: something else holds the port.
+        FileNotFoundError: neither redis-server nor valkey-server is installed.
+        OSError: something else holds the port, or the server did not start; the message says what.
     """
-    answer = _redis_answer(password)
-    if answer is not None:
-        if answer.startswith("+OK"):
-            return None
-        raise OSError(
-            f"port {REDIS_PORT} is held by something that does not take this password ({answer.strip()!r}): end it first"
-        )
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        raise FileNotFoundError("neither redis-server nor valkey-server is installed: apt-get install redis-server")
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
-    directory = tempfile.mkdtemp(prefix="distributed-computing-redis-")
-    settings = f'port {REDIS_PORT}\nbind 127.0.0.1\nrequirepass "{quoted}"\ndir "{directory}"\nappendonly yes\n'
-    process = subprocess.Popen(
-        [program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    assert process.stdin is not None
-    process.stdin.write(settings.encode())  # the password stays out of the process title
-    process.stdin.close()
-    deadline = time.monotonic() + _START_DEADLINE_S
-    while (_redis_answer(password) or "").startswith("+OK") is False:
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise OSError(f"{program} did not start (exit code {process.poll()})")
-        time.sleep(0.05)
-    return process
+    return redis_server.start(password, port)

@@ -1,12 +1,15 @@
-// Entry point of the command distributed-computing: looks at a running cluster.
+// Entry point of the command distributed-computing: looks at a running cluster, and at this machine.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "cli/doctor.hpp"
 #include "cli/options.hpp"
+#include "cli/pools.hpp"
 #include "cli/status.hpp"
 #include "core/limits.hpp"
 #include "core/version.hpp"
@@ -17,34 +20,48 @@ constexpr const char* footer = R"(
 Examples:
   distributed-computing status -r 123456
   distributed-computing status -a 194.173.121.37 -p 8899 -r 123456 --json
+  distributed-computing pools list -r 123456
+  distributed-computing pools results sweep-1 -r 123456 --output results
+  distributed-computing doctor -a 194.173.121.37
+                                 what a node on this machine would find, what is wrong, and what to do
 
 The password may also come from --password-file or the variable DISTRIBUTED_COMPUTING_PASSWORD; on a terminal it is
 asked for otherwise.
 
 `status --json` prints one object:
-  head:  pid, host, address, port, version, epoch, uptime_s
+  head:  pid, host, address, port, version, epoch, store, uptime_s
   nodes: [id, host, pid, address, connected, leaving,
-          slots: [slot, device, state, pool, worker_pid, jobs_done]]
+          slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble, state, pool, worker, worker_pid,
+                  jobs_done]]
   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
-          jobs_running, jobs_done, jobs_rerun, updates]
-The state of a slot is free, starting, idle, busy, stopping or waiting_to_retry. Ids are hexadecimal strings; pool and
-worker_pid are null where a slot has no worker.
+          jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver, to_take, error]
+The state of a slot is free, starting, idle, busy, stopping, waiting_to_retry or blocked (trouble says why). Ids are
+hexadecimal strings; pool and worker_pid are null where a slot has no worker, gpu where it has no GPU. name
+is null unless the pool outlives its program: to_deliver counts its jobs whose outcome no program has, to_take those of
+them that are done, and error says why it failed.
 
-Exit codes: 0 fine, 1 the head cannot be reached, 2 wrong usage, 3 refused by the head (wrong password or version))";
+Exit codes: 0 fine, 1 the head cannot be reached or the doctor found something wrong, 2 wrong usage,
+3 refused by the head (wrong password or version; another program has the pool), 4 no such pool)";
 
 int complain(int code, const std::string& text) {
   fmt::print(stderr, "distributed-computing: {}\n", text);
   return code;
 }
 
-struct StatusArguments {
+struct Arguments {
   dc::cli::PasswordSources password;
-  std::string address = "localhost", fingerprint;
-  std::uint16_t port = dc::limits::default_port;
-  bool json = false;
+  dc::cli::HeadAccess head;
+  bool json = false, steal = false;
+  std::string name, output;
 };
 
-int show_status(const StatusArguments& arguments) {
+int complain(const dc::Error& error) {
+  const int code = error.code == dc::ErrorCode::rejected ? 3 : error.code == dc::ErrorCode::not_found ? 4 : 1;
+  return complain(code, error.message);
+}
+
+/// The exit code when something is wrong with the password, else 0.
+int take_password(Arguments& arguments) {
   auto password = dc::cli::read_password(arguments.password);
   if (!password) return complain(2, password.error().message);
   if (password.value().empty()) password = dc::cli::ask_password();
@@ -52,35 +69,119 @@ int show_status(const StatusArguments& arguments) {
     return complain(2, fmt::format("a password is needed: -r PASSWORD, --password-file FILE or the variable {}",
                                    dc::cli::password_variable));
   }
-  const auto answer = dc::cli::ask_status(arguments.address, arguments.port, password.value(), arguments.fingerprint);
-  if (!answer) return complain(answer.error().code == dc::ErrorCode::rejected ? 3 : 1, answer.error().message);
-  const std::string shown =
-      arguments.json ? nlohmann::json::parse(answer.value()).dump(2) + "\n" : dc::cli::status_table(answer.value());
-  std::fputs(shown.c_str(), stdout);
+  arguments.head.password = password.value();
   return 0;
+}
+
+int show(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
+dc::Result<std::string> ask(const Arguments& arguments) {
+  const dc::cli::HeadAccess& head = arguments.head;
+  return dc::cli::ask_status(head.address, head.port, head.password, head.fingerprint);
+}
+
+int show_status(const Arguments& arguments) {
+  const auto answer = ask(arguments);
+  if (!answer) return complain(answer.error());
+  return show(arguments.json ? nlohmann::json::parse(answer.value()).dump(2) + "\n"
+                             : dc::cli::status_table(answer.value()));
+}
+
+int list_pools(const Arguments& arguments) {
+  const auto answer = ask(arguments);
+  if (!answer) return complain(answer.error());
+  const std::string pools = dc::cli::named_pools(answer.value());
+  return show(arguments.json ? pools + "\n" : dc::cli::pools_table(pools));
+}
+
+int show_pool(const Arguments& arguments) {
+  const auto answer = ask(arguments);
+  if (!answer) return complain(answer.error());
+  const auto text = dc::cli::show_pool(dc::cli::named_pools(answer.value()), arguments.name);
+  return text ? show(text.value()) : complain(text.error());
+}
+
+int show_results(const Arguments& arguments) {
+  const auto written = dc::cli::write_results(arguments.head, arguments.name, arguments.output);
+  return written ? 0 : complain(written.error());
+}
+
+int remove_pool(const Arguments& arguments) {
+  const auto removed = dc::cli::remove_pool(arguments.head, arguments.name, arguments.steal);
+  if (!removed) return complain(removed.error());
+  return show(fmt::format("pool '{}' is gone\n", arguments.name));
+}
+
+void add_head_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("-a,--address", arguments.head.address, "The head's address, or several: HOST1,HOST2[:PORT]")
+      ->capture_default_str()
+      ->check(dc::cli::address_check);
+  command.add_option("-p,--port", arguments.head.port, "The head's port")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65535));
+  command.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
+  command.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
+  command
+      .add_option("--fingerprint", arguments.head.fingerprint,
+                  "The head's key, as the head shows it; several with commas")
+      ->check(dc::cli::fingerprint_check);
+}
+
+/// A command that talks to a head; `run` gives the exit code.
+struct Command {
+  CLI::App* app;
+  int (*run)(const Arguments&);
+};
+
+std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
+  std::vector<Command> commands;
+  CLI::App* status = app.add_subcommand("status", "Show head, nodes, workers, pools and jobs");
+  status->footer(footer);
+  status->add_flag("--json", arguments.json, "Print JSON");
+  commands.push_back({status, show_status});
+  CLI::App* pools = app.add_subcommand("pools", "Show named pools and what is in them; remove one");
+  pools->footer(footer);
+  pools->require_subcommand(1);
+  const auto of_one_pool = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
+    CLI::App* command = pools->add_subcommand(name, help);
+    command->add_option("name", arguments.name, "The pool's name")->required();
+    commands.push_back({command, run});
+    return command;
+  };
+  CLI::App* list = pools->add_subcommand("list", "Show all named pools of the head");
+  list->add_flag("--json", arguments.json, "Print JSON");
+  commands.push_back({list, list_pools});
+  of_one_pool("show", "Show one pool", show_pool);
+  of_one_pool("results", "Show the outcomes that wait for a program; they wait on afterwards", show_results)
+      ->add_option("--output", arguments.output,
+                   "Directory for the values (NUMBER.value: pickled by Python, MessagePack by C++) and errors "
+                   "(NUMBER.error)");
+  of_one_pool("remove", "End the pool for good and delete its jobs and outcomes", remove_pool)
+      ->add_flag("--steal", arguments.steal, "Even when a program has it");
+  for (const Command& command : commands) add_head_options(*command.app, arguments);
+  return commands;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  StatusArguments arguments;
-  CLI::App app("Looks at a running cluster.", "distributed-computing");
+  Arguments arguments;
+  arguments.head.port = dc::limits::default_port;
+  CLI::App app("Looks at a running cluster, and at this machine.", "distributed-computing");
   const std::string version = std::string("distributed-computing ") + dc::version;
   app.set_version_flag("--version", version);
   app.footer(footer);
   app.require_subcommand(1);
   CLI::App* show_version = app.add_subcommand("version", "Show the version");
-  CLI::App* status = app.add_subcommand("status", "Show head, nodes, workers, pools and jobs");
-  status->footer(footer);
-  status->add_option("-a,--address", arguments.address, "The head's address")->capture_default_str();
-  status->add_option("-p,--port", arguments.port, "The head's port")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 65535));
-  status->add_option("-r,--password", arguments.password.argument, "The password of the cluster");
-  status->add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
-  status->add_option("--fingerprint", arguments.fingerprint, "The head's key, as the head shows it")
-      ->check(dc::cli::fingerprint_check);
-  status->add_flag("--json", arguments.json, "Print JSON");
+  const std::vector<Command> commands = add_commands(app, arguments);
+  dc::cli::DoctorOptions examined;
+  examined.port = dc::limits::default_port;
+  CLI::App* doctor = app.add_subcommand("doctor", "Look at this machine as a node would: GPUs, masks, network, limits");
+  doctor->add_option("-a,--address", examined.address, "The head's address")->capture_default_str();
+  doctor->add_option("-p,--port", examined.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -88,5 +189,10 @@ int main(int argc, char** argv) {
   }
   dc::cli::hide_password(argc, argv);
   if (show_version->parsed()) return fmt::print("{}\n", version), 0;
-  return show_status(arguments);
+  if (doctor->parsed()) return dc::cli::doctor(examined);
+  if (const int code = take_password(arguments); code != 0) return code;
+  for (const Command& command : commands) {
+    if (command.app->parsed()) return command.run(arguments);
+  }
+  return 0;
 }

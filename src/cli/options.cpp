@@ -22,6 +22,7 @@
 #include <sstream>
 #include <string_view>
 
+#include "net/head_address.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {
@@ -109,8 +110,14 @@ void wipe(std::string& text) {
 }
 
 std::string fingerprint_check(const std::string& text) {
-  if (net::is_fingerprint(text)) return {};
-  return "a fingerprint is \"sha256:\" and 43 characters, as the head shows it in its join line";
+  if (net::are_fingerprints(text)) return {};
+  return "a fingerprint is \"sha256:\" and 43 characters, as the head shows it in its join line; several stand with "
+         "commas between them, without spaces";
+}
+
+std::string address_check(const std::string& text) {
+  const auto addresses = net::head_addresses(text, limits::default_port);
+  return addresses ? std::string() : addresses.error().message;
 }
 
 void hide_password(int argc, char** argv) {

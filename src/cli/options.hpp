@@ -34,8 +34,10 @@ std::string weakness_of(const std::string& password);
 /// Overwrites the text's bytes and empties it.
 void wipe(std::string& text);
 
-/// For CLI11: what is wrong with a --fingerprint, or an empty string.
+/// For CLI11: what is wrong with a --fingerprint (one or several), or an empty string.
 std::string fingerprint_check(const std::string& text);
+/// The same for --address.
+std::string address_check(const std::string& text);
 
 /// Overwrites the passwords (a store's URL may hold one) in the process title, so that `ps` does not show them.
 void hide_password(int argc, char** argv);

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "cli/drain.hpp"
 #include "cli/node_child.hpp"
@@ -20,8 +21,10 @@
 #include "core/log.hpp"
 #include "core/paths.hpp"
 #include "core/version.hpp"
+#include "gpu/masks.hpp"
 #include "head/head_service.hpp"
 #include "net/session.hpp"
+#include "node/held_signals.hpp"
 #include "node/node_service.hpp"
 
 namespace dc::cli {
@@ -36,9 +39,14 @@ struct Arguments {
   store::Durability durability = store::Durability::always;
   bool standby = false;
   std::uint16_t port = limits::default_port;
-  int workers = -1;
+  std::optional<std::uint32_t> workers, max_gpus;
+  std::string gpus, exclude_gpus;
+  std::uint32_t workers_per_gpu = 1;
+  bool no_affinity = false;
   std::optional<unsigned> drain_timeout;
 };
+
+constexpr std::uint32_t workers_max = 4096, workers_per_gpu_max = 64;
 
 constexpr unsigned drain_timeout_default = 60;
 
@@ -48,10 +56,20 @@ Examples:
   start_node --head --password=123456        the same with a password of yours
   start_node -p 8899 -a 194.173.121.37 -r 123456
                                              this machine joins that head
+  start_node --head --workers 0 --standby --store redis://10.0.0.9 --password-file key
+                                             a second head that takes over when the first, with the same store, is gone
+  start_node -a 10.0.0.1,10.0.0.2 --password-file key
+                                             this machine joins whichever of two heads is the head
+  start_node -a HOST -r 123456 --gpus 0,2 --workers-per-gpu 2
+                                             two workers on each of two GPUs
   start_node --drain                         the node of this machine finishes its jobs and leaves
 
 A machine has one node: a second start says so and exits with 0. Ctrl-C leaves at once (jobs run elsewhere), SIGTERM
 lets running jobs finish first, a second signal ends that too. A head that ends takes the node beside it with it.
+
+A node has a slot for each GPU (NVIDIA's and AMD's; each instance of one that MIG has cut), or for each core where there is
+no GPU. CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES of its environment are honoured; a worker sees its own GPU alone.
+`distributed-computing doctor` shows what a node would find.
 
 The password comes from -r, else from --password-file, else from DISTRIBUTED_COMPUTING_PASSWORD, else it is asked for on
 the terminal. A head without one makes a random one and shows it.
@@ -62,6 +80,9 @@ Environment:
   DISTRIBUTED_COMPUTING_STORE      where a head keeps named pools, instead of --store
   DISTRIBUTED_COMPUTING_HOME       directory for sockets, locks and caches, instead of the XDG directories
   DISTRIBUTED_COMPUTING_LOG        debug, info (default), warning, error, off
+  DISTRIBUTED_COMPUTING_NVML       NVIDIA's management library, instead of libnvidia-ml.so.1
+  CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES
+                                   the GPUs that a node may use, as CUDA and ROCm read them
 
 Files, below $DISTRIBUTED_COMPUTING_HOME/run, else $XDG_RUNTIME_DIR/distributed-computing, else
 /tmp/distributed-computing-<uid>:
@@ -76,22 +97,48 @@ and below $DISTRIBUTED_COMPUTING_HOME/state, else $XDG_STATE_HOME/distributed-co
 Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
 4 the port is in use or a head already runs on it, 5 another head has the store)";
 
+std::string gpu_list_check(const std::string& text) { return gpu::problem_of_list(text); }
+
+void declare_devices(CLI::App& app, Arguments& arguments) {
+  app.add_option("--gpus", arguments.gpus,
+                 "GPUs that this node uses: indices as nvidia-smi counts (0,2), 0:1 for a MIG instance, UUIDs, or none "
+                 "(default: all that its environment lets it see)")
+      ->check(gpu_list_check);
+  app.add_option("--exclude-gpus", arguments.exclude_gpus, "GPUs that it leaves alone, named in the same way")
+      ->check(gpu_list_check);
+  app.add_option("--max-gpus", arguments.max_gpus, "It uses no more than so many GPUs, the first ones")
+      ->check(CLI::Range(0U, workers_max));
+  app.add_option("--workers-per-gpu", arguments.workers_per_gpu, "Slots on each GPU")
+      ->capture_default_str()
+      ->check(CLI::Range(1U, workers_per_gpu_max));
+  app.add_flag("--no-affinity", arguments.no_affinity,
+               "Workers may run on all cores, not only on those near their GPU");
+}
+
 void declare(CLI::App& app, Arguments& arguments) {
   app.footer(footer);
   app.set_version_flag("--version", std::string("start_node ") + version);
   app.add_flag("--head", arguments.head, "Start a head on this machine, and a node with it");
   app.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   app.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
-  app.add_option("-a,--address", arguments.address, "The head's address")->capture_default_str();
+  app.add_option("-a,--address", arguments.address,
+                 "The head's address; several, HOST1,HOST2[:PORT], where a standby may take over")
+      ->capture_default_str()
+      ->check(address_check);
   app.add_option("-p,--port", arguments.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
-  app.add_option("--workers", arguments.workers, "Slots of this node (default: one per core; with --head, 0 = no node)")
-      ->check(CLI::Range(0, 4096));
+  app.add_option(
+         "--workers", arguments.workers,
+         "Slots of this node, over its GPUs in turns (default: one per GPU, else one per core; with --head, 0 = "
+         "no node)")
+      ->check(CLI::Range(0U, workers_max));
+  declare_devices(app, arguments);
   app.add_option("--python", arguments.python, "Interpreter of Python workers (default: the one beside start_node)");
   app.add_option("--bind", arguments.bind,
                  "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
       ->envname("DISTRIBUTED_COMPUTING_BIND");
   app.add_option("--store", arguments.store,
-                 "Where the head keeps named pools: sqlite (default; a file in the state directory), "
+                 "Where the head keeps named pools (default: a Redis on port 6379 of this machine that takes the "
+                 "password of the cluster, else sqlite): sqlite (a file in the state directory), "
                  "sqlite:///path/to/file.db, redis://[user:password@]host[:port][/db], rediss://… (TLS), "
                  "redis+unix:///path/to/socket, none")
       ->envname("DISTRIBUTED_COMPUTING_STORE");
@@ -102,8 +149,10 @@ void declare(CLI::App& app, Arguments& arguments) {
           {"always", store::Durability::always}, {"interval", store::Durability::interval}}));
   app.add_flag("--standby", arguments.standby,
                "With --head: wait until the head that has the store is gone, then take over");
-  app.add_option("--fingerprint", arguments.fingerprint,
-                 "The head's key, as the head shows it (default: the one seen first at this address)")
+  app.add_option(
+         "--fingerprint", arguments.fingerprint,
+         "The head's key, as the head shows it, or the keys of several heads with commas (default: the one seen "
+         "first at each address)")
       ->check(fingerprint_check);
   app.add_flag("--drain", arguments.drain, "Tell the node of this machine to finish its jobs and leave; wait for it");
   app.add_option("--drain-timeout", arguments.drain_timeout,
@@ -127,8 +176,20 @@ int say_node_runs(const std::string& owner) {
   return head::exit_fine;
 }
 
+gpu::Selection selection_of(const Arguments& arguments) {
+  gpu::Selection selection;
+  if (!arguments.gpus.empty()) selection.gpus = gpu::list_of(arguments.gpus);
+  selection.exclude = gpu::list_of(arguments.exclude_gpus);
+  selection.max_gpus = arguments.max_gpus;
+  selection.workers_per_gpu = arguments.workers_per_gpu;
+  selection.workers = arguments.workers;
+  selection.affinity = !arguments.no_affinity;
+  return selection;
+}
+
 /// Runs the node in this process, unless one runs on this machine already.
 int run_node_here(const Arguments& arguments, const std::string& password) {
+  node::hold_signals();
   auto taken = LockFile::take(paths::node_file());
   if (!taken.problem.empty()) return complain(head::exit_error, taken.problem);
   if (!taken.owner.empty()) return say_node_runs(taken.owner);
@@ -137,14 +198,15 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.port = arguments.port;
   options.fingerprint = arguments.fingerprint;
   options.secret.password = password;
-  options.workers = arguments.workers < 0 ? usable_cores() : static_cast<std::uint32_t>(arguments.workers);
   options.python = arguments.python.empty() ? find_python() : arguments.python;
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
-  const nlohmann::json json{
-      {"pid", ::getpid()}, {"address", options.address}, {"port", options.port}, {"workers", options.workers}};
+  log::set_up("node");
+  auto devices = node::Devices::find(selection_of(arguments), usable_cores());
+  if (!devices) return complain(head::exit_usage, devices.error().message);
+  const nlohmann::json json{{"pid", ::getpid()}, {"address", options.address}, {"port", options.port}};
   if (const std::string problem = taken.lock.write(json.dump()); !problem.empty())
     return complain(head::exit_error, problem);
-  return node::run_node(options);
+  return node::run_node(std::move(options), std::move(devices.value()));
 }
 
 /// Whether the head can be reached from this machine alone.
@@ -257,6 +319,7 @@ int start_node(int argc, char** argv) {
                     "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "
                     "DISTRIBUTED_COMPUTING_PASSWORD; the head shows it when it starts");
   }
+  node::hold_signals();  // before a thread is there that would take them
   if (arguments.until_stdin_ends) end_with_stdin();
   return run_node_here(arguments, password.value());
 }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/paths.hpp"
+#include "net/head_address.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {
@@ -41,7 +42,8 @@ Result<std::string> ask_status(const std::string& address, std::uint16_t port, c
     loop.stop();
   };
   const auto deadline = loop.call_at(net::EventLoop::now() + limits::handshake_deadline, [&] {
-    problem = fail(ErrorCode::unreachable, fmt::format("the head at {}:{} does not answer", address, port));
+    problem =
+        fail(ErrorCode::unreachable, fmt::format("the head at {} does not answer", net::head_names(address, port)));
     loop.stop();
   });
   auto connector = net::connect(loop, std::move(connect), std::move(handler));
@@ -73,6 +75,11 @@ std::string status_table(const std::string& text) {
       fmt::format_to(to, "  {:>4}  {:<12} {:<17} {:>8}  {:<16} {:>10}\n", string_of(slot["slot"]),
                      string_of(slot["device"]), string_of(slot["state"]), string_of(slot["worker_pid"]),
                      string_of(slot["pool"]), string_of(slot["jobs_done"]));
+      if (!slot["gpu"].is_null()) {
+        fmt::format_to(to, "        {}, {} of {} MiB free\n", string_of(slot["gpu"]),
+                       string_of(slot["gpu_memory_free_mib"]), string_of(slot["gpu_memory_mib"]));
+      }
+      if (!slot["trouble"].is_null()) fmt::format_to(to, "        {}\n", string_of(slot["trouble"]));
     }
   }
   if (json["nodes"].empty()) fmt::format_to(to, "\nno nodes: start_node on a machine joins it\n");

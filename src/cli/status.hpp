@@ -8,7 +8,8 @@
 
 namespace dc::cli {
 
-/// Asks the head for its state: the JSON text described in head/status_json.cpp.
+/// Asks the head for its state: the JSON text described in head/status_json.cpp. `address`: one or several, see
+/// net::ConnectOptions.
 Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password,
                                const std::string& fingerprint);
 

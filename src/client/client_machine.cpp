@@ -372,7 +372,7 @@ std::vector<JobSequence> ClientMachine::outstanding() const {
 
 void ClientMachine::watch_for_workers(TimePoint now) {
   const bool wants = !sent_.empty() || !waiting_.empty() || wanted_ > 0 || !accepted_.empty() || earlier_.credit > 0;
-  if (link_ != Link::ready || state_.workers > 0 || !wants) {
+  if (link_ != Link::ready || leaving_ || state_.workers > 0 || !wants) {
     waiting_deadline_ = never;
     waiting_text_.clear();
     return;

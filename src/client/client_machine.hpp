@@ -115,7 +115,7 @@ class ClientMachine {
     PoolOptions options;
     Payload spec;
     Payload program;        ///< executable of a C++ pool; its hash is in `options`
-    std::string head_name;  ///< "194.173.121.37:8899", for notices
+    std::string head_name;  ///< "194.173.121.37:8899", for notices; with several addresses all of them
     std::string name;       ///< of a named pool; its id follows from it
     bool attach_only = false;
     bool steal = false;
@@ -144,6 +144,8 @@ class ClientMachine {
   void abandon(ErrorInfo error);
 
   // --- The session ---
+  /// The name of the head that is reached now, for notices.
+  void head_is(std::string name) { config_.head_name = std::move(name); }
   void session_opened(std::uint64_t payload_bytes_max, TimePoint now);
   /// `why`: a sentence that names the head; it becomes the notice of an outage.
   void session_closed(const std::string& why);

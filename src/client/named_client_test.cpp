@@ -97,7 +97,7 @@ TEST_F(NamedClientTest, WhatIsInTheUsersHandsIsAcknowledgedWhenThePoolIsLeft) {
   stream->hand_over({1});
   client->end();
   EXPECT_EQ(head.acknowledged, 1U);
-  EXPECT_THAT(stream->take(1, long_enough).error().message, HasSubstr("closed"));
+  EXPECT_THAT(stream->take(1, long_enough).error().message, HasSubstr("has left pool 'sweep'"));
 }
 
 TEST_F(NamedClientTest, LeavingWaitsUntilTheJobsAreAccepted) {

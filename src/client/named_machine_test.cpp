@@ -188,6 +188,7 @@ TEST(NamedMachine, EarlierOutcomesComeOnlyAgainstCredit) {
   constexpr std::uint64_t left = 600;
   NamedClient client;
   client.open_named(left, 0, left);
+  client.look();
   EXPECT_THAT(client.sent, IsEmpty());
   client.machine.read_earlier(false);
   client.look();
@@ -266,6 +267,18 @@ TEST(NamedMachine, ItLeavesOnlyWhenEverythingIsAccepted) {
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("over: this program has left pool 'sweep'"));
   EXPECT_TRUE(client.machine.closed_at_head());
+}
+
+TEST(NamedMachine, WhoLeavesDoesNotWaitForWorkers) {
+  NamedClient client;
+  client.open_named();
+  client.submit(1, "a");
+  client.look();
+  EXPECT_EQ(client.machine.next_deadline(), t0 + 1s);
+  client.machine.leave();
+  client.look(t0 + 1s);
+  EXPECT_THAT(client.reports, IsEmpty());
+  EXPECT_EQ(client.machine.next_deadline(), never);
 }
 
 TEST(NamedMachine, WhoLeavesIsToldWhatWasRefused) {

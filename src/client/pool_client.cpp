@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "client/pool_client_impl.hpp"
+#include "net/head_address.hpp"
 
 namespace dc::client {
 
@@ -88,7 +89,7 @@ Result<Payload> map_file(const std::string& path) {
 PoolClient::Impl::Impl(ClientOptions given)
     : options(std::move(given)),
       fork_generation(fork_generation_now()),
-      head_name(options.address + ":" + std::to_string(options.port)) {}
+      head_name(net::head_names(options.address, options.port)) {}
 
 bool PoolClient::Impl::in_forked_child() const { return fork_generation_now() != fork_generation; }
 

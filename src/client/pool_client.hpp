@@ -36,10 +36,10 @@ template <class T>
 using Outcomes = boost::outcome_v2::basic_result<T, Failure, boost::outcome_v2::policy::terminate>;
 
 struct ClientOptions {
-  std::string address = "localhost";
+  std::string address = "localhost";  ///< of the head, or several, see net::ConnectOptions
   std::uint16_t port = limits::default_port;
   std::string unix_path;    ///< empty: the socket of this machine's head at `port`
-  std::string fingerprint;  ///< of the head's key; empty: the one that was seen first
+  std::string fingerprint;  ///< of the head's key, or several with commas; empty: the one that was seen first
   std::string password;
   std::string name;          ///< of a pool that outlives its clients; empty: the pool ends with this client
   bool attach_only = false;  ///< the named pool must be there

@@ -6,6 +6,7 @@
 
 #include "client/pool_client_impl.hpp"
 #include "core/paths.hpp"
+#include "net/head_address.hpp"
 
 namespace dc::client {
 
@@ -30,12 +31,6 @@ Failure failure_of(const ErrorInfo& error) {
   return {kind, error.message, error};
 }
 
-/// The first eight bytes of the name's SHA-256: whoever knows the name finds the pool.
-PoolId pool_id_of(const std::string& name) {
-  const std::string digest = net::content_hash(std::as_bytes(std::span(name)));
-  return PoolId{std::stoull(digest.substr(0, 16), nullptr, 16)};
-}
-
 }  // namespace
 
 void PoolClient::Impl::run() {
@@ -56,7 +51,7 @@ void PoolClient::Impl::run() {
 
 void PoolClient::Impl::start_connecting() {
   ClientMachine::Config config;
-  config.pool = options.name.empty() ? PoolId{net::random_id()} : pool_id_of(options.name);
+  config.pool = options.name.empty() ? PoolId{net::random_id()} : PoolId{net::pool_id(options.name)};
   config.name = options.name;
   config.attach_only = options.attach_only;
   config.steal = options.steal;
@@ -74,6 +69,8 @@ void PoolClient::Impl::start_connecting() {
   }
   machine.emplace(std::move(config));
   if (unreadable) return give_up(std::move(*unreadable));
+  if (const auto addresses = net::head_addresses(options.address, options.port); !addresses)
+    return give_up({FailureKind::invalid, addresses.error().message, {}});
 
   net::ConnectOptions connect;
   connect.address = options.address;
@@ -101,6 +98,7 @@ net::Connector::Handler PoolClient::Impl::handlers() {
   handler.session.on_open = [this](net::Session& opened) {
     had_session = true;
     session = &opened;
+    machine->head_is(opened.peer().head);
     const std::uint64_t limit = opened.peer().payload_bytes_max;
     {
       const std::lock_guard lock(mutex);

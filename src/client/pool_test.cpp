@@ -210,6 +210,9 @@ TEST_F(PoolTest, WhatIsAskedOfDevicesIsCheckedBeforeAnythingIsSent) {
   wrong = settings();
   wrong.gpus_per_worker = 0;
   EXPECT_THROW(Pool<EchoOne>{wrong}, std::invalid_argument);
+  wrong = settings();
+  wrong.address = "head1,head2:70000";
+  EXPECT_THROW(Pool<EchoOne>{wrong}, std::invalid_argument);
   EXPECT_EQ(head.opened, 0U);
 }
 

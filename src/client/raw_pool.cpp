@@ -12,6 +12,7 @@
 #include "distributed_computing/detail/worker_entry.hpp"
 #include "distributed_computing/errors.hpp"
 #include "distributed_computing/pool.hpp"
+#include "net/head_address.hpp"
 
 namespace dc {
 
@@ -268,6 +269,8 @@ void check_key(const RawPool& pool, const std::string& key) {
 std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label,
                                    std::optional<std::string> spec) {
   check_name(settings, !spec);
+  if (const auto heads = net::head_addresses(settings.address, settings.port); !heads)
+    throw std::invalid_argument(heads.error().message);
   client::ClientOptions options;
   options.name = settings.name;
   options.attach_only = !spec;

@@ -5,6 +5,7 @@
 #include "client/pool_client.hpp"
 #include "core/paths.hpp"
 #include "net/event_loop.hpp"
+#include "net/head_address.hpp"
 #include "net/session.hpp"
 
 namespace dc::client {
@@ -14,7 +15,7 @@ Result<std::string> head_status(const std::string& address, std::uint16_t port, 
   net::EventLoop loop;
   std::optional<std::string> answer;
   Error error =
-      fail(ErrorCode::unreachable, "the head at " + address + ":" + std::to_string(port) + " did not answer in time");
+      fail(ErrorCode::unreachable, "the head at " + net::head_names(address, port) + " did not answer in time");
   const auto give_up = [&](const Error& why) {
     error = why;
     loop.stop();

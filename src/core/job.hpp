@@ -86,7 +86,7 @@ struct PoolOptions {
 /// A place for one worker on a node: normally one GPU, or one core where there is none.
 struct SlotInfo {
   std::uint32_t slot{};
-  std::string device;                ///< for people: "cpu", or a GPU's name and UUID
+  std::string device;                ///< for people: "cpu", or a GPU's name
   std::uint64_t gpu_memory_mib = 0;  ///< of the whole device; 0: no GPU
   std::string gpu = {};              ///< the device's UUID; slots that share a device have the same; empty: a CPU slot
   std::uint64_t gpu_memory_free_mib = 0;  ///< when no worker of this slot used it

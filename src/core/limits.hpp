@@ -19,6 +19,10 @@ inline constexpr auto handshake_deadline = 10s;
 /// First pause before a new connection is tried, doubled up to the second figure; each with +-30 % jitter.
 inline constexpr auto reconnect_delay_min = 50ms;
 inline constexpr auto reconnect_delay_max = 2s;
+/// With several addresses of heads: one that has not answered for this long does not keep the next one waiting.
+inline constexpr auto next_address_after = 1s;
+/// And the pause between two rounds grows no longer, so that a standby is found soon after it has taken over.
+inline constexpr auto round_delay_max = 500ms;
 
 // --- Framing ----------------------------------------------------------------------------------------------------
 /// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.
@@ -55,6 +59,9 @@ inline constexpr auto unknown_pool_grace = 30s;
 /// A head that could not renew its hold on the store for this long has lost it.
 inline constexpr auto store_lease = 10s;
 inline constexpr auto store_renew_interval = store_lease / 4;
+/// A standby looks this often whether the store is free, and a head whether it may still speak.
+inline constexpr auto standby_look_interval = 500ms;
+inline constexpr auto store_hold_look_interval = 250ms;
 /// What can be refused waits this long for a store that does not answer.
 inline constexpr auto store_patience = 30s;
 inline constexpr auto store_close_patience = 5s;
@@ -131,5 +138,19 @@ inline constexpr std::size_t output_line_bytes_max = std::size_t{8} << 10;  ///<
 inline constexpr std::size_t output_tail_lines = 20;                        ///< kept for WorkerDied
 inline constexpr std::size_t packet_bytes_max = std::size_t{96} << 10;      ///< one packet between node and worker
 static_assert(inline_payload_max < packet_bytes_max);
+
+// --- Watching devices -------------------------------------------------------------------------------------------
+/// A node that starts waits this long for the first answer of its GPU drivers, which may have to wake every card.
+inline constexpr auto first_look_patience = 15s;
+/// The operator is told of a driver that has not answered for this long.
+inline constexpr auto driver_silent_after = 10s;
+/// A slot waits this long for the memory of a worker that has ended; then it is used with what there is.
+inline constexpr auto memory_back_patience = 30s;
+inline constexpr auto memory_back_unsaid = 500ms;  ///< it is trouble only after this
+inline constexpr auto look_again_after = 200ms;    ///< while something is awaited of a device
+/// Small changes of free memory are told not more often than this.
+inline constexpr auto small_change_pause = 10s;
+/// A worker's death is reported after a look at its device, or after this.
+inline constexpr auto look_at_death_patience = 150ms;
 
 }  // namespace dc::limits

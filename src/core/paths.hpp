@@ -25,7 +25,7 @@ std::string make_private_dir(const std::string& dir);
 std::string head_socket(std::uint16_t port);
 /// JSON file beside it: {"pid", "port", "address"}; exists while a head runs. Its flock is held by the head.
 std::string head_file(std::uint16_t port);
-/// JSON file of the node of this machine: {"pid", "address", "port", "workers"}; its flock is held by the node.
+/// JSON file of the node of this machine: {"pid", "address", "port"}; its flock is held by the node.
 std::string node_file();
 
 /// The key of the heads of this user on this machine (PEM), kept over restarts.

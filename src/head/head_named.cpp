@@ -174,7 +174,13 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool stea
     sessions_.at(to).past.insert(id);
     out.emplace_back(Send{to, wire::PoolFailed{id, error_of(kind, std::move(text))}});
   };
-  if ((held && !steal) || pool.keeping || !(pool.opened || named.broken)) {
+  if (pool.keeping && !held) {  // the client that opens it is back before it is open
+    pool.session = session;
+    pool.client = ClientId{peer.id};
+    pool.peer = peer;
+    return;
+  }
+  if ((held && !steal) || !(pool.opened || named.broken)) {
     return send_error(session, ErrorKind::pool_busy,
                       fmt::format("pool {} is in the hands of {} (pid {}): wait until that program leaves it, or take "
                                   "it over with steal",
@@ -467,7 +473,7 @@ void HeadMachine::outcomes_are_kept(PoolId id, NamedPool& named, std::vector<Job
   for (const JobSequence sequence : sequences) {
     const auto record = named.records.find(sequence);
     if (record == named.records.end()) continue;
-    record->second.durable = true;
+    named.made_durable(record->second);
     if (sequence < named.first_own) {
       named.ready.insert(sequence);
     } else if (has_client) {
@@ -490,7 +496,19 @@ void HeadMachine::deliver_earlier(PoolId id, NamedPool& named, Effects& out) {
   for (auto next = named.next_earlier(); next != named.records.end(); next = named.next_earlier()) {
     --named.credit;
     named.ready.erase(next->first);
-    deliver(id, next->first, next->second, out);
+    if (!named.in_order) {
+      deliver(id, next->first, next->second, out);
+      continue;
+    }
+    // All in one lane, where neither errors nor small values overtake what was submitted before.
+    const auto& [sequence, record] = *next;
+    next->second.sent = true;
+    const StoredOutcome& outcome = *record.outcome;
+    if (outcome.error) {
+      send_to_client(id, wire::JobError{id, sequence, *outcome.error, outcome.payload}, id.value, out);
+    } else {
+      send_to_client(id, wire::JobValues{id, {{sequence, outcome.payload}}}, id.value, out);
+    }
   }
 }
 
@@ -514,6 +532,7 @@ void HeadMachine::take_acks(PoolId id, NamedPool& named, std::vector<JobSequence
     }
     if (!record->second.sent) continue;  // it cannot have it
     named.records.erase(record);
+    --named.to_take;
     named.acknowledging.insert(sequence);
     entry.sequences.push_back(sequence);
   }
@@ -589,7 +608,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   for (auto& [sequence, outcome] : state.undelivered) {
     NamedPool::Record& record = named.records[sequence];
     record.outcome = std::make_unique<StoredOutcome>(std::move(outcome));
-    record.durable = true;
+    named.made_durable(record);
   }
   state.undelivered.clear();
   for (const auto& [sequence, job] : state.unfinished) named.records.try_emplace(sequence);

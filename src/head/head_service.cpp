@@ -8,12 +8,12 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
 #include "head/head_machine.hpp"
+#include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
 
 namespace dc::head {
@@ -24,20 +24,20 @@ constexpr std::size_t output_queue_bytes_max = std::size_t{8} << 20;
 
 class HeadService {
  public:
-  /// `store`: taken for this head, or null.
-  HeadService(HeadOptions options, std::uint32_t epoch, std::unique_ptr<store::Store> store)
+  HeadService(HeadOptions options, std::uint32_t epoch, TakenStore taken)
       : options_(std::move(options)),
         epoch_(epoch),
-        store_name_(store ? store->description() : "nowhere (--store none)"),
+        term_(taken.term),
+        store_name_(taken.store ? taken.store->description() : "nowhere (--store none)"),
         machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(),
-                  options_.shown_address, store != nullptr, store_name_},
+                  options_.shown_address, taken.store != nullptr, store_name_},
                  net::EventLoop::now()),
-        store_(std::move(store)) {}
+        store_(std::move(taken.store)) {}
 
   int run() {
     if (const auto restored = restore(); !restored) {
       fmt::print(stderr, "start_node: {}\n", restored.error().message);
-      return exit_error;
+      return restored.error().code == ErrorCode::fenced ? exit_fenced : exit_error;
     }
     auto listener = net::listen(loop_, listen_options(), handler());
     if (!listener) {
@@ -65,6 +65,8 @@ class HeadService {
     listen.key_file = paths::head_key();
     listen.secret = options_.secret;
     listen.epoch = epoch_;
+    listen.term = term_;
+    listen.admits = [this] { return certain(); };
     return listen;
   }
 
@@ -84,6 +86,8 @@ class HeadService {
                                 store_->description(), log, problem));
       }
       machine_.restore(PoolId{log}, std::move(state), net::EventLoop::now(), effects_);
+      // Reading may have taken longer than the store is ours without this.
+      BOOST_OUTCOME_TRYV(store_->renew());
     }
     return boost::outcome_v2::success();
   }
@@ -93,6 +97,7 @@ class HeadService {
     handler.wake = [this] { loop_.post([this] { journal_moved(); }); };
     handler.make_reducer = [] { return std::make_unique<JournalState>(); };
     journal_ = std::make_unique<store::JournalThread>(std::move(store_), std::move(handler));
+    look_at_hold();
   }
 
   void journal_moved() {
@@ -102,22 +107,82 @@ class HeadService {
       trouble_ = std::move(trouble);
       log::warning("{}", trouble_.empty() ? "the store " + store_name_ + " takes entries again" : trouble_);
     }
+    if (!is_head()) return;
     machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);
     schedule_flush();
   }
 
+  // --- Is this still the head? ------------------------------------------------------------------------------------
+
+  /// False: another head may have the store (this process was frozen, or the store does not answer).
+  [[nodiscard]] bool certain() const { return !journal_ || journal_->certain(); }
+
+  /// Asked before anything is heard, decided or said. A head that is not certain has no sessions: its peers look for
+  /// another one, and what is under way to it is not lost, for they say it again. So nothing needs to be kept or undone
+  /// until the store has told.
+  bool is_head() {
+    if (!certain()) {
+      if (!stopping_) hold_back();
+      return false;
+    }
+    if (holding_) go_on();
+    return true;
+  }
+
+  void hold_back() {
+    if (journal_->fenced()) return step_down();
+    if (!std::exchange(holding_, true)) {
+      log::warning(
+          "the store {} has not confirmed for {} s that this is the head: all connections are broken off until "
+          "it does",
+          store_name_, std::chrono::seconds(limits::store_lease).count());
+    }
+    for (const auto& [id, session] : sessions_) lost_.push_back(id);
+    sessions_.clear();
+    lost_timer_.reset();
+    listener_->break_off();
+  }
+
+  void go_on() {
+    holding_ = false;
+    log::info("the store {} confirms that this is the head: it goes on", store_name_);
+    machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);
+    // Peers need a moment to come back, and nobody is to lose jobs because of us.
+    lost_timer_ = loop_.call_at(net::EventLoop::now() + limits::recovery_hold, [this] {
+      if (!is_head()) return;
+      for (const SessionId id : std::exchange(lost_, {})) {
+        machine_.session_closed(id, net::EventLoop::now(), effects_);
+      }
+      schedule_flush();
+    });
+    schedule_flush();
+  }
+
+  void look_at_hold() {
+    if (term_ == 0) return;
+    (void)is_head();
+    hold_timer_ = loop_.call_at(net::EventLoop::now() + limits::store_hold_look_interval, [this] { look_at_hold(); });
+  }
+
   /// Another head has the store: whatever this one would say now is no longer true.
   void step_down() {
-    log::error("another head has taken the store {}: this one steps down", store_name_);
+    if (std::exchange(stopping_, true)) return;
+    log::error(
+        "another head has taken the store {} while this one was frozen or cut off from it: this one steps down, "
+        "and nothing more is heard from it. Start it again with --standby to have it stand by",
+        store_name_);
     exit_code_ = exit_fenced;
-    stopping_ = true;
+    listener_->break_off();
     if (options_.on_stop) options_.on_stop();
     loop_.stop();
   }
 
+  // --- Sessions ---------------------------------------------------------------------------------------------------
+
   net::SessionHandler handler() {
     net::SessionHandler handler;
     handler.on_open = [this](net::Session& session) {
+      if (!is_head()) return;
       sessions_[session.id()] = &session;
       const net::Peer& peer = session.peer();
       machine_.session_opened(session.id(), {peer.role, peer.id, peer.host, peer.pid, peer.address},
@@ -125,12 +190,14 @@ class HeadService {
       schedule_flush();
     };
     handler.on_messages = [this](net::Session& session, std::vector<wire::Message>&& messages) {
+      if (!is_head() || !sessions_.contains(session.id())) return;
       machine_.on_messages(session.id(), std::move(messages), net::EventLoop::now(), effects_);
       schedule_flush();
     };
     handler.on_close = [this](SessionId id, const Error& why) {
-      sessions_.erase(id);
+      if (sessions_.erase(id) == 0) return;
       log::debug("session {} closed: {}", id.value, why.message);
+      if (!is_head()) return lost_.push_back(id);
       machine_.session_closed(id, net::EventLoop::now(), effects_);
       schedule_flush();
     };
@@ -144,8 +211,7 @@ class HeadService {
 
   void flush() {
     flush_scheduled_ = false;
-    // Perhaps another head has taken over meanwhile. Nothing is said before the store has told.
-    if (journal_ && !journal_->certain()) return;
+    if (!is_head()) return;
     machine_.flush(net::EventLoop::now(), effects_);
     for (Effect& effect : effects_) std::visit([this](auto& body) { carry_out(body); }, effect);
     effects_.clear();
@@ -190,6 +256,7 @@ class HeadService {
 
   HeadOptions options_;
   std::uint32_t epoch_;
+  std::uint64_t term_;  ///< 0: no other head can take the store
   std::string store_name_;
   net::EventLoop loop_;
   HeadMachine machine_;
@@ -203,31 +270,13 @@ class HeadService {
   TimePoint timer_at_ = never;
   std::map<SessionId, net::Session*> sessions_;
   Effects effects_;
+  std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
+  std::vector<SessionId> lost_;  ///< broken off by hold_back(); the machine has not heard of it
+  bool holding_ = false;         ///< not certain to be the head
   bool flush_scheduled_ = false;
   bool stopping_ = false;
   int exit_code_ = exit_fine;
 };
-
-/// Opens the store and takes it; a standby waits for that. Null: named pools are not kept.
-Result<std::unique_ptr<store::Store>> take_store(const HeadOptions& options) {
-  store::StoreOptions wanted;
-  wanted.url = options.store;
-  wanted.default_path = paths::head_store(options.port);
-  wanted.durability = options.durability;
-  wanted.content_hash = net::content_hash;
-  BOOST_OUTCOME_TRY(store, store::open_store(wanted));
-  if (!store) return store;
-  const store::Owner owner{net::host_name(), static_cast<std::uint32_t>(::getpid())};
-  constexpr auto retry = 500ms;
-  for (bool told = false;; told = true) {
-    const auto term = store->acquire(owner);
-    if (term) return store;
-    const bool held = term.error().code == ErrorCode::fenced;
-    if (!options.standby || (!held && term.error().code != ErrorCode::unreachable)) return term.error();
-    if (!told) log::info("standby: {}", term.error().message);
-    std::this_thread::sleep_for(retry);
-  }
-}
 
 }  // namespace
 
@@ -261,6 +310,7 @@ int run_head(HeadOptions options) {
                                                  : exit_error,
                     store.error().message);
   }
+  if (store.value().stopped) return exit_fine;
   return HeadService(std::move(options), epoch, std::move(store.value())).run();
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "core/job.hpp"
@@ -33,6 +34,7 @@ struct NamedPool {
   UpdateNumber updates = 0;               ///< so many are in the journal or on their way
   UpdateNumber updates_kept = 0;          ///< so many are in the journal
   std::uint64_t done = 0;                 ///< outcomes so far
+  std::uint64_t to_take = 0;              ///< records whose outcome is durable
   std::optional<ErrorInfo> broken;        ///< it failed: the scheduler does not know it any more
 
   // Jobs with a key: the value of one is the value of all.
@@ -56,6 +58,10 @@ struct NamedPool {
   JobSequence cursor = 0;           ///< in order: all before this were sent
   std::set<JobSequence> ready;      ///< earlier jobs whose outcome is durable and not sent
 
+  /// The journal has the record's outcome.
+  void made_durable(Record& record) {
+    if (!std::exchange(record.durable, true)) ++to_take;
+  }
   /// A client takes its place: nothing was sent to it, its jobs begin at `first`.
   void attach(JobSequence first);
   /// The next outcome of an earlier job that may be sent now; records.end() if none may.

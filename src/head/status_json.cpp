@@ -5,11 +5,12 @@
 //           state (free|starting|idle|busy|stopping|waiting_to_retry|blocked), pool, worker, worker_pid, jobs_done]]
 //   pools: [id, label, client: {host, pid, connected}, weight, gpus_per_worker, workers, starting, slots_eligible,
 //           slots_set_aside, waits_for, jobs_queued, jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver,
-//           error]
+//           to_take, error]
 // Ids are hexadecimal strings. `gpu` is the device's UUID, null for a CPU slot; the memory is of the whole device, and
 // free as of when no worker of the slot used it. `trouble` says why no worker can start there, or is null. `pool`,
 // `worker` and `worker_pid` are null where a slot has no worker; a worker of several GPUs stands in all its slots.
-// `name` is a named pool's name, else null; `to_deliver` counts its jobs whose outcome no client has; `error` says why
+// `name` is a named pool's name, else null; `to_deliver` counts its jobs whose outcome no client has,
+// `to_take` those of them that are done; `error` says why
 // it failed, or is null. A failed one is kept for its outcomes, and has no workers.
 // `waits_for` says why slots that the pool could use stand empty, or is null.
 #include <fmt/format.h>
@@ -94,6 +95,7 @@ nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
           {"updates", pool.updates},
           {"name", named ? nlohmann::json(named->name) : nlohmann::json(nullptr)},
           {"to_deliver", named ? named->records.size() : 0},
+          {"to_take", named ? named->to_take : 0},
           {"error", named && named->broken ? nlohmann::json(named->broken->message) : nlohmann::json(nullptr)}};
 }
 

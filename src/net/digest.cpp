@@ -3,6 +3,9 @@
 #include <openssl/rand.h>
 
 #include <array>
+#include <span>
+#include <string>
+#include <string_view>
 
 #include "core/check.hpp"
 #include "net/session.hpp"
@@ -21,6 +24,12 @@ std::string content_hash(std::span<const std::byte> bytes) {
     text.push_back(digits[digest[i] & 15]);
   }
   return text;
+}
+
+std::uint64_t pool_id(std::string_view name) {
+  constexpr std::size_t digits_of_id = 16;
+  const std::string digest = content_hash(std::as_bytes(std::span(name)));
+  return std::stoull(digest.substr(0, digits_of_id), nullptr, 16);
 }
 
 std::uint64_t random_id() {

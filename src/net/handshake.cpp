@@ -125,7 +125,9 @@ HandshakeStep HeadHandshake::on_hello(const wire::Hello& hello) {
            .version = printable(hello.version),
            .address = {},
            .epoch = {},
-           .payload_bytes_max = {}};
+           .payload_bytes_max = {},
+           .term = {},
+           .head = {}};
   auto answer = scram_.answer(hello.proof);
   if (!answer) return failed(answer.error());
   return {frame_of(wire::Proof{std::move(answer.value())}), Then::wait, {}};
@@ -139,7 +141,7 @@ HandshakeStep HeadHandshake::on_proof(const wire::Proof& proof) {
   if (!final_text) return failed(final_text.error());
   if (scram_.identity() != identity_) return rejected("role", "the role is not the one that was proved");
   return {frame_of(wire::Welcome{product_version, facts_.epoch, static_cast<std::uint32_t>(getpid()), host_name(),
-                                 facts_.payload_bytes_max, std::move(final_text.value())}),
+                                 facts_.payload_bytes_max, std::move(final_text.value()), facts_.term}),
           Then::open,
           {}};
 }
@@ -190,7 +192,9 @@ HandshakeStep PeerHandshake::on_welcome(const wire::Welcome& welcome) {
            .version = welcome.version,
            .address = {},
            .epoch = welcome.epoch,
-           .payload_bytes_max = welcome.payload_bytes_max};
+           .payload_bytes_max = welcome.payload_bytes_max,
+           .term = welcome.term,
+           .head = {}};
   return {std::nullopt, Then::open, {}};
 }
 

@@ -40,6 +40,7 @@ class HeadHandshake {
   struct Facts {
     std::uint32_t epoch{};
     std::uint64_t payload_bytes_max{};
+    std::uint64_t term = 0;
   };
   /// `verifier` outlives this object.
   HeadHandshake(const ScramVerifier& verifier, Facts facts, std::string channel_binding = {});

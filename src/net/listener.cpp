@@ -3,7 +3,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +11,6 @@
 #include <map>
 #include <utility>
 
-#include "core/check.hpp"
 #include "core/log.hpp"
 #include "net/acceptor.hpp"
 #include "net/event_loop_impl.hpp"
@@ -31,12 +29,6 @@ constexpr auto patience_for_hello = 250ms;
 constexpr auto patience_for_proof = 2s;
 constexpr auto accept_retry_delay = 100ms;
 constexpr auto rejection_log_interval = 1s;
-
-std::string random_salt() {
-  std::string salt(scram::salt_bytes, '\0');
-  DC_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) == 1);
-  return salt;
-}
 
 /// "10.0.0.5" of "10.0.0.5:40312".
 std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
@@ -66,7 +58,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
       : loop_(loop),
         options_(std::move(options)),
         handler_(std::move(handler)),
-        verifier_(ScramVerifier::of(options_.secret.password, random_salt())) {
+        verifier_(ScramVerifier::of(options_.secret.password, scram::random_salt())) {
     std::string& password = options_.secret.password;  // the verifier is all that is needed
     OPENSSL_cleanse(password.data(), password.size());
     password.clear();
@@ -74,6 +66,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
 
   Result<void> open();
   void accept_more();
+  void break_off();
   void shut_down(std::string message, Callback done);
   void destroy();
   [[nodiscard]] std::uint16_t port() const { return options_.port; }
@@ -98,6 +91,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   [[nodiscard]] bool full() const;
   void make_room();
   void on_closed(SessionImpl& session, const Error& why);
+  void abort_all();
   void close_doors();
   void finish_shut_down();
 
@@ -186,6 +180,7 @@ void ListenerImpl::on_accept(Door& door, ErrorNumber error, Socket socket) {
 }
 
 void ListenerImpl::greet(Socket socket, bool local) {
+  if (options_.admits && !options_.admits()) return;
   const std::string address = peer_address(socket);
   if (local && !same_user(socket.native_handle())) {
     return log::warning("another user of this machine tried to connect");
@@ -242,7 +237,7 @@ void ListenerImpl::on_channel(IncomingId id, Result<void> ready) {
   const auto found = incoming_.find(id);
   if (found == incoming_.end()) return;
   Incoming& incoming = found->second;
-  incoming.handshake.emplace(verifier_, HeadHandshake::Facts{options_.epoch, options_.payload_bytes_max},
+  incoming.handshake.emplace(verifier_, HeadHandshake::Facts{options_.epoch, options_.payload_bytes_max, options_.term},
                              incoming.channel->channel_binding());
   incoming.channel->listen({
       .on_frame = weakly([id](ListenerImpl& self, std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {
@@ -269,6 +264,7 @@ void ListenerImpl::on_frame(IncomingId id, std::shared_ptr<const void> frame, st
     case HandshakeStep::Then::wait:
       return incoming.writer.write(*incoming.channel, std::move(*step.send));
     case HandshakeStep::Then::open:
+      if (options_.admits && !options_.admits()) return drop(id, "this head is not certain to be the head");
       return admit(id, std::move(step.send));
     case HandshakeStep::Then::fail:
       if (!step.send) return drop(id, step.error.message);
@@ -338,6 +334,18 @@ void ListenerImpl::finish_shut_down() {
   if (!dead_ && shut_down_done_ && sessions_.empty()) std::exchange(shut_down_done_, {})();
 }
 
+void ListenerImpl::abort_all() {
+  for (auto& [id, incoming] : incoming_) incoming.channel->abort();
+  incoming_.clear();
+  for (const auto& [id, session] : sessions_) session->abort();
+  sessions_.clear();
+}
+
+void ListenerImpl::break_off() {
+  abort_all();
+  accept_more();
+}
+
 void ListenerImpl::close_doors() {
   for (const auto& door : doors_) {
     ErrorNumber ignored;
@@ -360,8 +368,7 @@ void ListenerImpl::close_doors() {
 void ListenerImpl::destroy() {
   dead_ = true;
   close_doors();
-  for (const auto& [id, session] : sessions_) session->abort();
-  sessions_.clear();
+  abort_all();
 }
 
 class ListenerHandle final : public Listener {
@@ -370,6 +377,7 @@ class ListenerHandle final : public Listener {
   ~ListenerHandle() override { impl_->destroy(); }
   [[nodiscard]] std::uint16_t port() const override { return impl_->port(); }
   [[nodiscard]] std::string fingerprint() const override { return impl_->fingerprint(); }
+  void break_off() override { impl_->break_off(); }
   void shut_down(std::string message, Callback done) override { impl_->shut_down(std::move(message), std::move(done)); }
 
  private:

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gsasl.h>
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 
 #include <array>
 #include <cstdlib>
@@ -108,6 +109,12 @@ Error malformed(int code) {
 }
 
 }  // namespace
+
+std::string scram::random_salt() {
+  std::string salt(salt_bytes, '\0');
+  DC_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), static_cast<int>(salt.size())) == 1);
+  return salt;
+}
 
 std::string password_problem(std::string_view password) {
   if (password.empty()) return "the password is empty: give one";

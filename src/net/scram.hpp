@@ -19,6 +19,7 @@ inline constexpr unsigned iterations_min = 4'096;
 inline constexpr unsigned iterations_max = 1'000'000;
 inline constexpr std::size_t password_bytes_max = 64 << 10;
 inline constexpr std::size_t salt_bytes = 16;
+std::string random_salt();
 /// One step's text. Ours are below 300 bytes.
 inline constexpr std::size_t text_bytes_max = 4 << 10;
 }  // namespace scram

@@ -29,6 +29,8 @@ struct Peer {
   std::string address;                ///< "127.0.0.1:40312" or "unix"
   std::uint32_t epoch{};              ///< connecting side: this life of the head
   std::uint64_t payload_bytes_max{};  ///< connecting side: the head's limit
+  std::uint64_t term{};               ///< connecting side: of the head, see wire::Welcome
+  std::string head;                   ///< connecting side: "host:port" as the user named it
 };
 
 /// One connection past its handshake. Lives on the loop's thread. Owned by its Listener or Connector; it is gone
@@ -76,7 +78,10 @@ struct ListenOptions {
   std::string key_file;  ///< of the key for TLS, see paths::head_key(); made when missing. Needed with `addresses`
   Secret secret;
   std::uint32_t epoch{};
+  std::uint64_t term = 0;  ///< of this head among those that share its store, see wire::Welcome
   std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;
+  /// Asked when a peer comes and again before its session opens; false: it is turned away, without a word. Empty: yes.
+  std::function<bool()> admits;
   /// Answers HTTP GET on the same port, on every transport and without a password; empty: all is "not found".
   std::function<HttpAnswer(std::string_view target)> on_http;
   Duration handshake_deadline = limits::handshake_deadline;  ///< shorter in tests
@@ -90,23 +95,29 @@ class Listener {
   [[nodiscard]] virtual std::uint16_t port() const = 0;
   /// Of the key for TLS, for --fingerprint; empty when there are no addresses.
   [[nodiscard]] virtual std::string fingerprint() const = 0;
+  /// Breaks off all sessions and handshakes at once: what is queued is not written, on_close is not called.
+  virtual void break_off() = 0;
   /// Says Goodbye on all sessions, stops accepting, closes; then calls `done`.
   virtual void shut_down(std::string message, Callback done) = 0;
 };
 Result<std::unique_ptr<Listener>> listen(EventLoop& loop, ListenOptions options, SessionHandler handler);
 
 struct ConnectOptions {
-  std::string address;  ///< host name or address of the head
-  std::uint16_t port = limits::default_port;
-  /// Used instead of TCP when `address` is one of this machine's own and the socket exists. See local_address().
+  /// Host name or address of the head, or several, "host1,host2:8900,[::1]:8899": they are tried in turn, and one that
+  /// does not answer at once does not keep the others waiting. See head_addresses().
+  std::string address;
+  std::uint16_t port = limits::default_port;  ///< of addresses that name none
+  /// Used instead of TCP when an address without a port of its own is this machine and the socket exists. See
+  /// local_address().
   std::string unix_path;
-  std::string fingerprint;  ///< that the head's key must have; empty: the one in `known_heads`, else any
+  /// That the head's key must have, or several with commas; empty: the one in `known_heads`, else any.
+  std::string fingerprint;
   std::string known_heads;  ///< file of the keys that heads had before; empty: none is kept
   Secret secret;
   wire::Role role{};
   std::uint64_t id{};                                        ///< NodeId or ClientId value
   wire::AllocatePayload allocate = wire::allocate_on_heap;   ///< where large incoming payloads are put together
-  bool reconnect = true;                                     ///< false: one attempt, and a break is final
+  bool reconnect = true;                                     ///< false: each address once, and a break is final
   Duration handshake_deadline = limits::handshake_deadline;  ///< of one attempt; shorter in tests
   Duration idle_timeout = limits::session_idle_timeout;      ///< shorter in tests
 };
@@ -116,8 +127,8 @@ class Connector {
  public:
   struct Handler {
     SessionHandler session;
-    /// An attempt failed, another follows. `error.message` is a whole sentence. `attempt` counts from 1 since the
-    /// last session.
+    /// No address answered, and all are tried again. `error.message` is a whole sentence for each. `attempt` counts
+    /// from 1 since the last session.
     std::function<void(const Error& error, int attempt)> on_retry;
     /// The head refused us for good (password, version, role), or reconnect is off: no further attempt.
     std::function<void(const Error& error)> on_final;
@@ -142,6 +153,8 @@ std::string host_name();
 /// SHA-256 of the bytes in hexadecimal.
 std::string content_hash(std::span<const std::byte> bytes);
 
+/// The id of the pool with this name: the first eight bytes (big endian) of its SHA-256.
+std::uint64_t pool_id(std::string_view name);
 /// A random number from the system, never 0.
 std::uint64_t random_id();
 

@@ -54,6 +54,7 @@ void become_worker(const ChildPlan& plan) {
   if (::getppid() != plan.parent) ::_exit(127);  // the node died before the line above
   place_descriptors(plan);
   if (plan.open_files) ::setrlimit(RLIMIT_NOFILE, plan.open_files);
+  if (plan.cpus) ::sched_setaffinity(0, sizeof *plan.cpus, plan.cpus);
   reset_signals();
   // A program that was written a moment ago is "busy" while another child, forked meanwhile, still holds the
   // descriptor.

@@ -1,6 +1,7 @@
 // What happens between fork and exec of a worker process.
 #pragma once
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 
@@ -14,6 +15,7 @@ struct ChildPlan {
   char* const* environment;
   pid_t parent;
   const rlimit* open_files;  ///< or nullptr
+  const cpu_set_t* cpus;     ///< or nullptr
 };
 
 /// Runs in the child, with all signals blocked. Makes only async-signal-safe calls.

@@ -64,6 +64,13 @@ struct MessageText {
     return fmt::format("UpdatesApplied {} {}{}{}", m.worker.value, m.number, m.error.empty() ? "" : ": ", m.error);
   }
   std::string operator()(const wire::OutputLines& m) const { return fmt::format("OutputLines {} {}", m.slot, m.lines); }
+  std::string operator()(const wire::SlotsChanged& m) const {
+    std::string text = "SlotsChanged";
+    for (const SlotInfo& slot : m.slots)
+      text += fmt::format(" [{}: {} MiB free{}{}]", slot.slot, slot.gpu_memory_free_mib,
+                          slot.trouble.empty() ? "" : ", ", slot.trouble);
+    return text;
+  }
   std::string operator()(const wire::NeedProgram& m) const { return fmt::format("NeedProgram {}", m.hash); }
   std::string operator()(const wire::NodeLeaving&) const { return "NodeLeaving"; }
   template <class Other>
@@ -87,7 +94,9 @@ struct PacketText {
 struct EffectText {
   std::string operator()(const ToHead& e) const { return std::visit(MessageText{}, e.message); }
   std::string operator()(const SpawnWorker& e) const {
-    return fmt::format("spawn {} on slot {}", e.worker.value, e.slot);
+    std::string text = fmt::format("spawn {} on slot {}", e.worker.value, e.slot);
+    for (const std::uint32_t more : e.more_slots) text += fmt::format(" and {}", more);
+    return text;
   }
   std::string operator()(const ToWorker& e) const {
     return fmt::format("to {}: {}", e.worker.value, std::visit(PacketText{}, e.message));
@@ -96,6 +105,7 @@ struct EffectText {
     return fmt::format("SIG{} to {}", ::sigabbrev_np(e.signal), e.worker.value);
   }
   std::string operator()(const StoreProgram& e) const { return "store " + e.hash; }
+  std::string operator()(const LookAtDevices&) const { return "look at devices"; }
   std::string operator()(const Left&) const { return "left"; }
 };
 
@@ -104,7 +114,7 @@ using Lines = std::vector<std::string>;
 /// One node called "here" with pool 7, and what drives it. The clock stands at `now`.
 class NodeWorld {
  public:
-  NodeWorld() : machine(NodeFacts{"here", {{0, "cpu", 0}, {1, "cpu", 0}}, {}}) {}
+  explicit NodeWorld(NodeFacts facts = {"here", {{0, "cpu", 0}, {1, "cpu", 0}}, {}}) : machine(std::move(facts)) {}
 
   /// A turn of the loop ends: all effects since the last turn.
   Lines turn() {

@@ -42,6 +42,7 @@ WorkerReport NodeMachine::report_of(const Worker& worker) const {
   report.worker = worker.id;
   report.pool = worker.pool;
   report.slot = worker.slot;
+  report.more_slots = worker.more_slots;
   report.ready = worker.phase == Phase::ready;
   report.pid = static_cast<std::uint32_t>(worker.pid);
   report.updates_applied = worker.updates_applied;
@@ -98,6 +99,7 @@ void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
 void NodeMachine::on(wire::ClosePoolHere&& message, TimePoint now, Effects& out) {
   if (Pool* pool = find_pool(message.pool)) send_exits(*pool, out);
   pools_.erase(message.pool);
+  devices_.pool_closed(message.pool);
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool) continue;
     worker.done = {};
@@ -181,7 +183,7 @@ void NodeMachine::on(wire::Program&& message, TimePoint, Effects& out) {
   out.emplace_back(StoreProgram{std::move(message.hash), std::move(message.program)});
 }
 
-void NodeMachine::program_stored(const std::string& hash, const std::string& error, TimePoint, Effects& out) {
+void NodeMachine::program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out) {
   programs_asked_.erase(hash);
   if (error.empty()) facts_.programs.insert(hash);
   std::vector<WorkerId> failed;
@@ -189,7 +191,7 @@ void NodeMachine::program_stored(const std::string& hash, const std::string& err
     const Pool* pool = find_pool(worker.pool);
     if (worker.phase != Phase::waits_for_program || !pool || pool->options.program_hash != hash) continue;
     if (error.empty()) {
-      spawn_if_possible(worker, *pool, out);
+      spawn_if_possible(worker, *pool, now, out);
     } else {
       failed.push_back(id);
     }
@@ -197,7 +199,7 @@ void NodeMachine::program_stored(const std::string& hash, const std::string& err
   for (const WorkerId id : failed) worker_exited(id, {{}, {}, {}, error}, out);
 }
 
-void NodeMachine::program_missing(WorkerId id, TimePoint, Effects& out) {
+void NodeMachine::program_missing(WorkerId id, TimePoint now, Effects& out) {
   Worker* worker = find_worker(id);
   const Pool* pool = worker ? find_pool(worker->pool) : nullptr;
   if (!pool) {
@@ -205,7 +207,7 @@ void NodeMachine::program_missing(WorkerId id, TimePoint, Effects& out) {
     return;
   }
   facts_.programs.erase(pool->options.program_hash);
-  spawn_if_possible(*worker, *pool, out);
+  spawn_if_possible(*worker, *pool, now, out);
 }
 
 // --- Jobs of the head -------------------------------------------------------------------------------------------
@@ -289,6 +291,7 @@ void NodeMachine::flush(TimePoint now, Effects& out) {
     watch_end(worker, now, out);
     watch_limits(worker, now, out);
   }
+  watch_devices(now, out);
   remove_unborn_workers(out);
   if (leaving_ && !left_) go_on_leaving(now, out);
 }

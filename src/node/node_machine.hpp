@@ -15,6 +15,8 @@
 
 #include "core/clock.hpp"
 #include "core/job.hpp"
+#include "gpu/device.hpp"
+#include "node/device_book.hpp"
 #include "node/worker_exit.hpp"
 #include "wire/claims.hpp"
 #include "wire/messages.hpp"
@@ -30,6 +32,7 @@ struct ToHead {
 struct SpawnWorker {
   WorkerId worker;
   std::uint32_t slot{};
+  std::vector<std::uint32_t> more_slots;
   PoolOptions options;
 };
 struct ToWorker {
@@ -45,21 +48,24 @@ struct StoreProgram {
   std::string hash;
   Payload program;
 };
+/// Something is awaited of a device: devices_seen() should be called soon.
+struct LookAtDevices {};
 /// The node has left in order: say goodbye and end.
 struct Left {};
-using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, Left>;
+using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, LookAtDevices, Left>;
 using Effects = std::vector<Effect>;
 
 struct NodeFacts {
   std::string host;
   std::vector<SlotInfo> slots;
-  std::set<std::string> programs;  ///< hashes of the executables in the cache
+  std::set<std::string> programs;         ///< hashes of the executables in the cache
+  std::vector<gpu::Device> devices = {};  ///< that the slots name, as they are before any worker
 };
 
 /// Call any number of the event functions, then flush() once per loop turn. All append to `out`.
 class NodeMachine {
  public:
-  explicit NodeMachine(NodeFacts facts) : facts_(std::move(facts)) {}
+  explicit NodeMachine(NodeFacts facts) : facts_(std::move(facts)), devices_(facts_.devices) {}
 
   // The session with the head.
   void session_opened(TimePoint now, Effects& out);
@@ -80,6 +86,10 @@ class NodeMachine {
   void worker_printed(WorkerId worker, std::vector<std::string> lines, Effects& out);
   /// Answer to StoreProgram; `error` is a sentence, or empty.
   void program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out);
+
+  /// A look at the devices.
+  void devices_seen(const gpu::Inventory& inventory, TimePoint now, Effects& out);
+  [[nodiscard]] const DeviceBook& devices() const { return devices_; }
 
   /// The node shall end: what runs is finished first, until `deadline`.
   void leave(const std::string& reason, TimePoint deadline, Effects& out);
@@ -115,11 +125,13 @@ class NodeMachine {
     wire::JobsDone message;
     std::size_t bytes = 0;
   };
-  enum class Phase { waits_for_program, spawning, constructing, ready };
+  enum class Phase { waits_for_program, waits_for_device, spawning, constructing, ready };
   struct Worker {
     WorkerId id;
     PoolId pool;
     std::uint32_t slot{};
+    std::vector<std::uint32_t> more_slots;
+    DeviceBook::Uuids devices;  ///< of its slots
     Phase phase = Phase::spawning;
     pid_t pid = 0;
     wire::Claims* claims = nullptr;
@@ -161,7 +173,8 @@ class NodeMachine {
   Worker* find_worker(WorkerId id);
   WorkerReport report_of(const Worker& worker) const;
   void ask_for_program(const std::string& hash, Effects& out);
-  void spawn_if_possible(Worker& worker, const Pool& pool, Effects& out);
+  void spawn_if_possible(Worker& worker, const Pool& pool, TimePoint now, Effects& out);
+  void spawn(Worker& worker, const Pool& pool, Effects& out);
   void send_updates(Worker& worker, const Pool& pool, Effects& out);
   void forget_updates(PoolId id, Pool& pool);
   void pump(Worker& worker, Effects& out);
@@ -175,6 +188,9 @@ class NodeMachine {
   void end_worker(Worker& worker, ExitCause cause, std::string text, TimePoint now, Effects& out);
   void stop_politely(Worker& worker, TimePoint now, Effects& out);
   void remove_unborn_workers(Effects& out);
+  DeviceBook::Uuids devices_of(const Worker& worker) const;
+  void watch_devices(TimePoint now, Effects& out);
+  void end_on_lost_device(Worker& worker, const std::string& device, TimePoint now, Effects& out);
   void watch_end(Worker& worker, TimePoint now, Effects& out);
   void watch_limits(Worker& worker, TimePoint now, Effects& out);
   bool over_update_timeout(const Worker& worker, const Pool& pool, TimePoint now);
@@ -183,6 +199,8 @@ class NodeMachine {
   void to_head(wire::Message message, wire::Lane lane, Effects& out) const;
 
   NodeFacts facts_;
+  DeviceBook devices_;
+  TimePoint look_at_{};  ///< no LookAtDevices before this
   bool connected_ = false;
   std::map<PoolId, Pool> pools_;
   Workers workers_;

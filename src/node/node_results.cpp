@@ -28,6 +28,7 @@ void NodeMachine::on_worker_messages(WorkerId id, std::vector<wire::FromWorker>&
 
 void NodeMachine::on_worker(Worker& worker, wire::WorkerConstructed&&, Effects& out) {
   worker.phase = Phase::ready;
+  devices_.constructed(worker.devices, worker.pool);
   if (!worker.cause)
     to_head(wire::WorkerReady{worker.id, static_cast<std::uint32_t>(worker.pid)}, worker.id.value, out);
 }

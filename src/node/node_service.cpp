@@ -13,6 +13,7 @@
 
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "node/held_signals.hpp"
 #include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
@@ -24,6 +25,7 @@ namespace {
 
 constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
 constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
+constexpr auto silence_check = std::chrono::seconds(5);
 
 /// Large payloads land in memory files, which go on to the workers by descriptor: one copy per machine.
 Result<wire::Assembly> allocate_in_memory_file(std::uint64_t bytes) {
@@ -37,9 +39,10 @@ Result<wire::Assembly> allocate_in_memory_file(std::uint64_t bytes) {
 
 class NodeService {
  public:
-  explicit NodeService(NodeOptions options)
+  NodeService(NodeOptions options, std::unique_ptr<Devices> devices)
       : options_(std::move(options)),
         host_(net::host_name()),
+        devices_(std::move(devices)),
         cache_(paths::cache_dir() + "/programs"),
         machine_(facts()),
         open_files_(raise_open_files_limit()) {}
@@ -47,6 +50,7 @@ class NodeService {
   int run() {
     std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that goes away must not end the jobs
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
+    release_signals();
     net::ConnectOptions connect;
     connect.address = options_.address;
     connect.port = options_.port;
@@ -57,8 +61,11 @@ class NodeService {
     connect.role = wire::Role::node;
     connect.id = net::random_id();
     connect.allocate = allocate_in_memory_file;
+    devices_->watch(loop_, [this](const gpu::Inventory& inventory) { devices_seen(inventory); });
+    if (devices_->watched()) listen_for_silence();
     connector_ = net::connect(loop_, std::move(connect), handler());
     loop_.run();
+    devices_->stop_watching();
     connector_.reset();
     for (const auto& [id, link] : links_) link->signal_group(SIGKILL);  // all first, then each is waited for
     links_.clear();
@@ -68,18 +75,14 @@ class NodeService {
  private:
   static TimePoint now() { return net::EventLoop::now(); }
 
-  NodeFacts facts() const {
-    NodeFacts facts{host_, {}, cache_.list()};
-    for (std::uint32_t slot = 0; slot < options_.workers; ++slot) facts.slots.push_back({slot, "cpu", 0});
-    return facts;
-  }
+  NodeFacts facts() const { return {host_, devices_->plan().slots, cache_.list(), devices_->plan().devices}; }
 
   // --- The head -------------------------------------------------------------------------------------------------
 
   net::Connector::Handler handler() {
     net::Connector::Handler handler;
     handler.session.on_open = [this](net::Session& session) {
-      log::info("joined the head at {}:{} ({})", options_.address, options_.port, session.peer().address);
+      log::info("joined the head at {} ({})", session.peer().head, session.peer().address);
       outage_said_ = false;
       machine_.session_opened(now(), effects_);
       schedule_flush();
@@ -180,6 +183,8 @@ class NodeService {
     });
   }
 
+  void carry_out(LookAtDevices&) { devices_->look(); }
+
   void carry_out(Left&) {
     connector_->shut_down("the node is leaving", [this] { loop_.stop(); });
   }
@@ -191,7 +196,12 @@ class NodeService {
     SpawnOptions spawn;
     spawn.secret = options_.secret.password;
     spawn.open_files = open_files_;
-    spawn.environment = {"DISTRIBUTED_COMPUTING_WORKER=1", fmt::format("DISTRIBUTED_COMPUTING_SLOT={}", effect.slot)};
+    std::vector<std::uint32_t> slots{effect.slot};
+    slots.insert(slots.end(), effect.more_slots.begin(), effect.more_slots.end());
+    spawn.environment = devices_->environment(slots, effect.options.device == DeviceWish::cpu);
+    spawn.environment.emplace_back("DISTRIBUTED_COMPUTING_WORKER=1");
+    spawn.environment.push_back(fmt::format("DISTRIBUTED_COMPUTING_SLOT={}", effect.slot));
+    spawn.cpus = devices_->cpus(slots);
     if (effect.options.language == Language::cpp) {
       const std::string& hash = effect.options.program_hash;
       if (!cache_.use(hash)) return machine_.program_missing(id, now(), effects_);
@@ -205,7 +215,7 @@ class NodeService {
     if (!process) return refuse(process.error().message);
     auto link = std::make_unique<WorkerLink>(loop_, std::move(process.value()), link_handler(id, effect.slot));
     const WorkerProcess& born = link->process();
-    log::debug("slot {}: worker process {} for {}", effect.slot, born.pid(), effect.options.label);
+    say_born(effect, born.pid(), slots);
     links_[id] = std::move(link);
     machine_.worker_spawned(id, born.pid(), born.claims(), now(), effects_);
   }
@@ -234,13 +244,55 @@ class NodeService {
     };
     handler.on_end = [this, id](ProcessEnd end) {
       end.out_of_memory = oom_.advanced() && end.signal == SIGKILL;
-      machine_.worker_exited(id, end, effects_);
-      const auto link = links_.find(id);
-      ended_links_.push_back(std::move(link->second));  // it is calling us: destroyed after the turn
-      links_.erase(link);
-      schedule_flush();
+      end.at = now();
+      if (!devices_->watched()) return bury(id, end);
+      // What the driver says of it may come a moment later.
+      const auto timer = [this, id] { bury_dead(id); };
+      dead_[id] = {end, loop_.call_at(end.at + limits::look_at_death_patience, timer)};
+      devices_->look();
     };
     return handler;
+  }
+
+  void bury(WorkerId id, const ProcessEnd& end) {
+    machine_.worker_exited(id, end, effects_);
+    const auto link = links_.find(id);
+    ended_links_.push_back(std::move(link->second));  // it may be calling us: destroyed after the turn
+    links_.erase(link);
+    schedule_flush();
+  }
+
+  void bury_dead(WorkerId id) {
+    const Dead dead = std::move(dead_.at(id));
+    dead_.erase(id);
+    bury(id, dead.end);
+  }
+
+  // --- Devices --------------------------------------------------------------------------------------------------
+
+  void devices_seen(const gpu::Inventory& inventory) {
+    machine_.devices_seen(inventory, now(), effects_);
+    std::vector<WorkerId> looked_at;
+    for (const auto& [id, dead] : dead_) {
+      if (dead.end.at <= inventory.taken_at) looked_at.push_back(id);
+    }
+    for (const WorkerId id : looked_at) bury_dead(id);
+    schedule_flush();
+  }
+
+  void listen_for_silence() {
+    devices_->complain_of_silence(now());
+    silence_timer_ = loop_.call_at(now() + silence_check, [this] { listen_for_silence(); });
+  }
+
+  void say_born(const SpawnWorker& effect, pid_t pid, const std::vector<std::uint32_t>& slots) {
+    for (const std::uint32_t slot : slots) {
+      const std::string state = machine_.devices().state_of(devices_->plan().slots.at(slot).gpu);
+      if (!state.empty())
+        log::info("slot {}: worker process {} for {} on {}", slot, pid, effect.options.label, state);
+      else
+        log::debug("slot {}: worker process {} for {}", slot, pid, effect.options.label);
+    }
   }
 
   // --- The end --------------------------------------------------------------------------------------------------
@@ -258,8 +310,15 @@ class NodeService {
     schedule_flush();
   }
 
+  /// A worker whose end is reported after the next look at its device.
+  struct Dead {
+    ProcessEnd end;
+    std::unique_ptr<net::Timer> timer;
+  };
+
   NodeOptions options_;
   std::string host_;
+  std::unique_ptr<Devices> devices_;
   ProgramCache cache_;
   net::EventLoop loop_;
   NodeMachine machine_;
@@ -272,6 +331,8 @@ class NodeService {
   OomWatch oom_;
   std::map<WorkerId, std::unique_ptr<WorkerLink>> links_;
   std::vector<std::unique_ptr<WorkerLink>> ended_links_;
+  std::map<WorkerId, Dead> dead_;
+  std::unique_ptr<net::Timer> silence_timer_;
   std::vector<WorkerId> to_send_;
   std::map<std::uint32_t, std::size_t> lines_dropped_;  ///< by slot
   Effects effects_;
@@ -282,9 +343,8 @@ class NodeService {
 
 }  // namespace
 
-int run_node(NodeOptions options) {
-  log::set_up("node");
-  return NodeService(std::move(options)).run();
+int run_node(NodeOptions options, std::unique_ptr<Devices> devices) {
+  return NodeService(std::move(options), std::move(devices)).run();
 }
 
 }  // namespace dc::node

@@ -3,26 +3,28 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "net/session.hpp"
+#include "node/devices.hpp"
 
 namespace dc::node {
 
 struct NodeOptions {
-  std::string address = "localhost";
+  std::string address = "localhost";  ///< of the head, or several, see net::ConnectOptions
   std::uint16_t port = limits::default_port;
-  std::string fingerprint;  ///< of the head's key; empty: the one that was seen first
+  std::string fingerprint;  ///< of the head's key, or several with commas; empty: the one that was seen first
   net::Secret secret;
-  std::uint32_t workers = 1;               ///< slots; 0: a node that only stays connected
   std::string python;                      ///< interpreter of Python workers; empty: none was found
   std::chrono::seconds drain_timeout{60};  ///< how long running jobs may go on after SIGTERM
   bool prefix_output = true;               ///< show the workers' output on stdout, each line with host and slot
 };
 
-/// Runs until it has left in order: 0; the head refused it: 3; anything else, such as a second signal: 1.
-/// SIGTERM: running jobs are finished first. SIGINT, SIGHUP: they are aborted and run elsewhere. A second signal: at
-/// once. To be called on the main thread; the caller holds the lock on paths::node_file().
-int run_node(NodeOptions options);
+/// Runs until it has left in order: 0; the head refused it: 3; anything else,
+/// such as a second signal: 1. SIGTERM: running jobs are finished first. SIGINT, SIGHUP: they are aborted and run
+/// elsewhere. A second signal: at once. To be called on the main thread; the caller holds the lock on
+/// paths::node_file(), and may hold_signals().
+int run_node(NodeOptions options, std::unique_ptr<Devices> devices);
 
 }  // namespace dc::node

@@ -25,13 +25,15 @@ double seconds(std::chrono::milliseconds time) { return std::chrono::duration<do
 
 // --- Birth ------------------------------------------------------------------------------------------------------
 
-void NodeMachine::on(wire::StartWorker&& message, TimePoint, Effects& out) {
+void NodeMachine::on(wire::StartWorker&& message, TimePoint now, Effects& out) {
   const auto [entry, is_new] = workers_.try_emplace(message.worker);
   if (!is_new) return;
   Worker& worker = entry->second;
   worker.id = message.worker;
   worker.pool = message.pool;
   worker.slot = message.slot;
+  worker.more_slots = std::move(message.more_slots);
+  worker.devices = devices_of(worker);
   worker.skip_updates = worker.updates_applied = message.skip_updates;
   worker.phase = Phase::waits_for_program;
   const Pool* pool = find_pool(message.pool);
@@ -43,18 +45,26 @@ void NodeMachine::on(wire::StartWorker&& message, TimePoint, Effects& out) {
   } else if (!pool) {
     worker_exited(worker.id, {{}, {}, {}, "its pool is not known to this node"}, out);
   } else {
-    spawn_if_possible(worker, *pool, out);
+    spawn_if_possible(worker, *pool, now, out);
   }
 }
 
-void NodeMachine::spawn_if_possible(Worker& worker, const Pool& pool, Effects& out) {
+void NodeMachine::spawn_if_possible(Worker& worker, const Pool& pool, TimePoint now, Effects& out) {
   const std::string& hash = pool.options.program_hash;
   if (!hash.empty() && !facts_.programs.contains(hash)) {
     worker.phase = Phase::waits_for_program;
     return ask_for_program(hash, out);
   }
+  if (devices_.blocked(worker.devices, now)) {
+    worker.phase = Phase::waits_for_device;
+    return;
+  }
+  spawn(worker, pool, out);
+}
+
+void NodeMachine::spawn(Worker& worker, const Pool& pool, Effects& out) {
   worker.phase = Phase::spawning;
-  out.emplace_back(SpawnWorker{worker.id, worker.slot, pool.options});
+  out.emplace_back(SpawnWorker{worker.id, worker.slot, worker.more_slots, pool.options});
 }
 
 void NodeMachine::worker_spawned(WorkerId id, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out) {
@@ -63,6 +73,7 @@ void NodeMachine::worker_spawned(WorkerId id, pid_t pid, wire::Claims* claims, T
   worker->pid = pid;
   worker->claims = claims;
   worker->phase = Phase::constructing;
+  devices_.worker_started(worker->devices, pid);
   const Pool* pool = find_pool(worker->pool);
   if (worker->cause || !pool) return end_worker(*worker, ExitCause::requested, "its pool was closed", now, out);
   if (pool->options.init_timeout.count() > 0) worker->init_deadline = now + pool->options.init_timeout;
@@ -128,7 +139,7 @@ void NodeMachine::end_worker(Worker& worker, ExitCause cause, std::string text, 
 void NodeMachine::remove_unborn_workers(Effects& out) {
   std::vector<WorkerId> unborn;
   for (const auto& [id, worker] : workers_) {
-    if (worker.cause && worker.phase == Phase::waits_for_program) unborn.push_back(id);
+    if (worker.cause && worker.phase <= Phase::waits_for_device) unborn.push_back(id);
   }
   for (const WorkerId id : unborn) worker_exited(id, {}, out);
 }
@@ -229,13 +240,15 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
   const ExitCause by_itself = end.out_of_memory ? ExitCause::out_of_memory : ExitCause::died;
   message.cause = worker->cause.value_or(constructed ? by_itself : ExitCause::init_failed);
   message.error = describe_end({facts_.host, worker->slot, worker->pid, message.cause, worker->cause_text, constructed,
-                                !message.running.empty()},
+                                !message.running.empty(), devices_.scene_of_death(worker->devices, worker->pid)},
                                end);
   if (message.cause == ExitCause::init_failed && worker->init_error) {
     worker->init_error->exit_status = message.error.exit_status;
     if (worker->init_error->traceback.empty()) worker->init_error->traceback = std::move(message.error.traceback);
     message.error = std::move(*worker->init_error);
   }
+  if (worker->pid != 0) devices_.worker_ended(worker->devices, worker->pid, end.at);
+  if (message.cause == ExitCause::init_failed) devices_.constructor_failed(worker->devices, worker->pool);
   const PoolId pool_id = worker->pool;
   Pool* told_later = find_pool(pool_id);
   if (connected_ && told_later && !told_later->active) {

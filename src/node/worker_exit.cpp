@@ -92,6 +92,8 @@ ErrorInfo describe_end(const ExitScene& scene, const ProcessEnd& end) {
         "fewer --workers, or let a job use less";
   }
   if (!why.empty()) error.message += ": " + why;
+  if (!scene.device.empty() && scene.cause != ExitCause::requested && scene.cause != ExitCause::drained)
+    error.message += fmt::format(" [on {}]", scene.device);
   return error;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "core/clock.hpp"
 #include "core/job.hpp"
 
 namespace dc::node {
@@ -17,6 +18,7 @@ struct ProcessEnd {
   std::string last_output;     ///< the last lines that it printed
   std::string spawn_error;     ///< it could not be started: a whole sentence
   bool out_of_memory = false;  ///< the kernel ended it for lack of memory
+  TimePoint at{};              ///< when
 };
 
 /// What the node knew of the worker when it ended.
@@ -28,6 +30,7 @@ struct ExitScene {
   std::string cause_text;  ///< why the node ended it; may be empty
   bool constructed = false;
   bool ran_a_job = false;
+  std::string device = {};  ///< its GPUs, what it held there, and what their driver reported
 };
 
 /// The message is complete: who, where, how, why, and what to do where that is known.

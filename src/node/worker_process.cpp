@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -133,6 +134,9 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
   const auto environment = clean_environment(options);
   const auto command_pointers = pointers(options.command);
   const auto environment_pointers = pointers(environment);
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  for (const std::uint32_t cpu : options.cpus) CPU_SET(cpu, &cpus);
   const ChildPlan plan{channels.worker_socket.get(),
                        channels.page.get(),
                        channels.worker_output.get(),
@@ -141,7 +145,8 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
                        command_pointers.data(),
                        environment_pointers.data(),
                        ::getpid(),
-                       options.open_files ? &*options.open_files : nullptr};
+                       options.open_files ? &*options.open_files : nullptr,
+                       options.cpus.empty() ? nullptr : &cpus};
   const pid_t pid = fork_worker(plan);
   if (pid < 0) return refused("no process can be made for it");
   process->pid_ = pid;

@@ -36,6 +36,7 @@ struct SpawnOptions {
   std::vector<std::string> command;      ///< argv; [0] is a path
   std::vector<std::string> environment;  ///< added to the cleaned environment of the node, "NAME=value"
   std::string secret;                    ///< no variable that has this value is passed on
+  std::vector<std::uint32_t> cpus;       ///< that it runs on; empty: those of the node
   std::optional<rlimit> open_files;      ///< the limit that the worker shall have, when the node has raised its own
 };
 

@@ -66,13 +66,13 @@ Job* Scheduler::State::current(Pool& pool, const Attempt& attempt) {
 void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out) {
   DC_CHECK(job.state == JobState::assigned);
   job.state = JobState::done;
-  job.outcome = std::move(outcome);
+  job.outcome = std::make_unique<Outcome>(std::move(outcome));
   job.arguments = {};
   job.worker = {};
   job.node = node;
   --pool.assigned;
   ++pool.done;
-  out.emplace_back(DeliverOutcome{pool.id, job.sequence, job.outcome});
+  out.emplace_back(DeliverOutcome{pool.id, job.sequence, *job.outcome});
 }
 
 void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {

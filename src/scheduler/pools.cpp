@@ -108,7 +108,7 @@ void Scheduler::on(const ClientReturned& event, TimePoint now, Commands& out) {
   for (const JobSequence sequence : outstanding) {
     Job* job = State::find_job(*pool, sequence);
     if (!job) missing.sequences.push_back(sequence);
-    if (job && job->state == JobState::done) out.emplace_back(DeliverOutcome{pool->id, sequence, job->outcome});
+    if (job && job->state == JobState::done) out.emplace_back(DeliverOutcome{pool->id, sequence, *job->outcome});
   }
   std::vector<JobSequence> known;
   for (const auto& [sequence, job] : pool->jobs) known.push_back(sequence);

@@ -32,11 +32,11 @@ struct Job {
   Token token;   ///< of the current or last attempt
   Token raised;  ///< of the attempt that raised last, if it is retried: a node that still keeps that result is late
   std::uint32_t attempts = 0;
-  std::uint32_t charges = 0;        ///< workers that died or were killed because of it
-  std::uint32_t out_of_memory = 0;  ///< workers that the kernel ended for lack of memory while they ran it
-  WorkerId worker;                  ///< assigned: who runs it; 0 while a finished result is on its way
-  NodeId node;                      ///< assigned or done: where the result is kept; 0: nowhere
-  Outcome outcome;                  ///< done: kept until acknowledged
+  std::uint32_t charges = 0;         ///< workers that died or were killed because of it
+  std::uint32_t out_of_memory = 0;   ///< workers that the kernel ended for lack of memory while they ran it
+  WorkerId worker;                   ///< assigned: who runs it; 0 while a finished result is on its way
+  NodeId node;                       ///< assigned or done: where the result is kept; 0: nowhere
+  std::unique_ptr<Outcome> outcome;  ///< done: kept until acknowledged; beside the job, for there may be millions
 };
 
 /// An attempt in a worker's hands.

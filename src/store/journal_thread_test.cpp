@@ -23,6 +23,7 @@ struct Script {
   std::function<bool(const Entry&)> does_not_fit;  ///< an append with such an entry is refused as full
   int waiting = 0;
   int renewals = 0;
+  int syncs = 0;
   std::vector<std::vector<std::string>> appends;  ///< those that went well
 
   void set(const std::function<void(Script&)>& change) {
@@ -48,6 +49,10 @@ class ScriptedStore : public MemoryStore {
     return MemoryStore::renew();
   }
   [[nodiscard]] bool leased() const override { return true; }
+  Result<void> sync() override {
+    script_.set([](Script& script) { ++script.syncs; });
+    return boost::outcome_v2::success();
+  }
   Result<void> append(std::span<const Addressed> batch) override {
     BOOST_OUTCOME_TRYV(pass());
     const std::lock_guard lock(script_.mutex);
@@ -252,6 +257,14 @@ TEST_F(Journal, RenewsTheStoreWhileNothingIsWritten) {
   ASSERT_TRUE(script_.wait_for([](Script& script) { return script.renewals > 0; }));
   EXPECT_LE(std::chrono::steady_clock::now() - start, limits::store_lease / 3);
   EXPECT_TRUE(thread_->certain());
+}
+
+TEST_F(Journal, BringsWhatWasWrittenToTheDiskWithinTheInterval) {
+  append(1, "a");
+  EXPECT_EQ(done(1).size(), 1U);
+  const TimePoint start = std::chrono::steady_clock::now();
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.syncs == 1; }));
+  EXPECT_LE(std::chrono::steady_clock::now() - start, limits::store_sync_interval + 500ms);
 }
 
 TEST_F(Journal, ShortensALog) {

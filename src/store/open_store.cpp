@@ -5,6 +5,7 @@
 
 #include "core/check.hpp"
 #include "store/memory_store.hpp"
+#include "store/redis_store.hpp"
 #include "store/sqlite_store.hpp"
 #include "store/store.hpp"
 
@@ -14,6 +15,18 @@ namespace {
 constexpr std::string_view known =
     "sqlite, sqlite:///path/to/file.db, redis://[user:password@]host[:port][/db], rediss://… (TLS), "
     "redis+unix:///path/to/socket[?db=n], memory or none";
+
+Result<std::unique_ptr<Store>> open_redis(const StoreOptions& options) {
+  BOOST_OUTCOME_TRY(address, parse_redis_url(options.url));
+  if (address.tls && !options.dial_tls) {
+    return fail(ErrorCode::invalid, "--store rediss://…: this program cannot make TLS connections: use redis://");
+  }
+  if (address.password.empty()) address.password = options.password;
+  return std::make_unique<RedisStore>(RedisOptions{.address = std::move(address),
+                                                   .durability = options.durability,
+                                                   .content_hash = options.content_hash,
+                                                   .dial_tls = options.dial_tls});
+}
 
 }  // namespace
 
@@ -37,6 +50,7 @@ Result<std::unique_ptr<Store>> open_store(const StoreOptions& options) {
     return std::make_unique<SqliteStore>(
         SqliteOptions{.path = path, .durability = options.durability, .content_hash = options.content_hash});
   }
+  if (is_redis_url(url)) return open_redis(options);
   return fail(ErrorCode::invalid, fmt::format("--store {}: not a store; these are: {}", url, known));
 }
 

@@ -95,10 +95,11 @@ using ContentHash = std::function<std::string(std::span<const std::byte>)>;
 /// What `--store` names.
 struct StoreOptions {
   /// "" or "sqlite" (the file of this head in the state directory), "sqlite:///path/to/file.db", "memory" (tests),
-  /// "redis://[user:password@]host[:port][/db]", "rediss://…" (TLS), "redis+unix:///path/to/socket[?db=n]"; "none":
-  /// named pools are refused.
+  /// "redis://[user:password@]host[:port][/db]", "rediss://…" (TLS), "redis+unix:///path/to/socket[?db=n]"
+  /// (redis_address.hpp); "none": named pools are refused.
   std::string url;
-  std::string default_path;  ///< of the SQLite file
+  std::string password = {};  ///< for a Redis whose URL has none
+  std::string default_path;   ///< of the SQLite file
   Durability durability = Durability::always;
   ContentHash content_hash;  ///< must be set
   DialTls dial_tls = {};     ///< for rediss://; without it such a URL is refused

@@ -2,6 +2,8 @@
 #include "store/store_conformance.hpp"
 
 #include "store/memory_store.hpp"
+#include "store/redis_fixture.hpp"
+#include "store/redis_store.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace dc::store {
@@ -28,11 +30,26 @@ class SqliteWorld : public World {
   TemporaryDir dir_;
 };
 
+class RedisWorld : public World {
+ public:
+  [[nodiscard]] std::string missing() const override {
+    return RedisServer::program().empty() ? "redis-server is not installed" : "";
+  }
+  std::unique_ptr<Store> open() override {
+    return std::make_unique<RedisStore>(RedisOptions{.address = server_.address(), .content_hash = test_hash});
+  }
+
+ private:
+  RedisServer server_;
+};
+
 INSTANTIATE_TEST_SUITE_P(Memory, StoreConformance, testing::Values([] { return std::make_unique<MemoryWorld>(); }));
 INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformance,
                          testing::Values([] { return std::make_unique<SqliteWorld>(Durability::always); }));
 INSTANTIATE_TEST_SUITE_P(SqliteInterval, StoreConformance,
                          testing::Values([] { return std::make_unique<SqliteWorld>(Durability::interval); }));
+
+INSTANTIATE_TEST_SUITE_P(Redis, StoreConformance, testing::Values([] { return std::make_unique<RedisWorld>(); }));
 
 }  // namespace
 }  // namespace dc::store

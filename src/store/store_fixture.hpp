@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <map>
@@ -42,8 +43,9 @@ class TemporaryDir {
   std::string path_;
 };
 
-inline const Owner first_owner{"north", 17};
-inline const Owner second_owner{"south", 18};
+// With a process id that runs: the lease of a dead head does not count.
+inline const Owner first_owner{"north", static_cast<std::uint32_t>(::getpid())};
+inline const Owner second_owner{"south", static_cast<std::uint32_t>(::getpid())};
 
 inline Payload text(std::string content) { return Payload(std::move(content)); }
 

@@ -38,7 +38,9 @@ struct Proof {
   std::string proof;
   MSGPACK_DEFINE(proof)
 };
-/// H -> C|N|V: the session is open. `proof` is the head's own proof that it knows the password.
+/// H -> C|N|V: the session is open. `proof` is the head's own proof that it knows the password. `term`: rises with
+/// every head that takes the store which they share; 0: no other head can take this one's place. A peer that has seen a
+/// higher term does not believe this head.
 struct Welcome {
   static constexpr std::uint8_t type = 3;
   static constexpr const char* name = "Welcome";
@@ -48,7 +50,8 @@ struct Welcome {
   std::string host;
   std::uint64_t payload_bytes_max{};
   std::string proof;
-  MSGPACK_DEFINE(version, epoch, pid, host, payload_bytes_max, proof)
+  std::uint64_t term = 0;
+  MSGPACK_DEFINE(version, epoch, pid, host, payload_bytes_max, proof, term)
 };
 /// H -> C|N|V: refused for good; trying again does not help. `reason`: "version", "password", "role", "busy".
 struct Rejected {

@@ -102,6 +102,33 @@ void use(const dc::PoolSettings& settings) {
   check_throws<dc::PoolClosed>([&] { pool.map(items); }, "closed", "PoolClosed");
 }
 
+void use_named(dc::PoolSettings settings) {
+  settings.name = "sweep";
+  {
+    dc::Pool<Worker> pool(settings, "p-", std::vector<int>{1});
+    check(pool.submit_keyed("key 7", 7.0, "7").get() == Point{8, "p-7"}, "a key that is new");
+    std::vector<std::tuple<double, std::string>> items;
+    for (int i = 0; i < 50; ++i) items.emplace_back(i, std::to_string(i));
+    for (const Point& point : pool.imap(items)) {
+      check(point == Point{1, "p-0"}, "the first result");
+      break;  // what was read ahead stays in the pool
+    }
+    check_throws<dc::PoolBusy>([&] { dc::Pool<Worker>::attach(settings); }, "'sweep'", "PoolBusy");
+  }
+  check_throws<dc::SerializationError>([&] { dc::Pool<Large>::attach(settings); }, "the C++ class Worker", "class");
+  auto pool = dc::Pool<Worker>::attach(settings);
+  int place = 1;
+  bool ordered = true;
+  for (const Point& point : pool.earlier_results_in_order()) {
+    ordered &= point == Point{place + 1.0, "p-" + std::to_string(place)};
+    ++place;
+  }
+  check(ordered && place > 2, "earlier results in order");
+  check(pool.submit_keyed("key 7", 0.0, "die").get() == Point{8, "p-7"}, "a key that is done");
+  pool.close();
+  check_throws<dc::PoolNotFound>([&] { dc::Pool<Worker>::attach(settings); }, "'sweep'", "PoolNotFound");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -109,6 +136,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return std::cerr << "usage: outside PASSWORD PORT\n", 2;
   dc::PoolSettings settings{.password = argv[1], .port = static_cast<std::uint16_t>(std::stoi(argv[2]))};
   use(settings);
+  use_named(settings);
   check_throws<dc::WorkerInitError>([&] { dc::Pool<Unbuildable>(settings).map(std::vector{1}); }, "no data set here",
                                     "WorkerInitError");
   {

@@ -65,6 +65,7 @@ class Cluster:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.port = free_port()
+        self.address = "localhost"  # of its heads, for nodes, clients and status()
         self.password = PASSWORD
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -77,6 +78,7 @@ class Cluster:
             "DISTRIBUTED_COMPUTING_HOME": str(home),
             "DISTRIBUTED_COMPUTING_PASSWORD": self.password,
             "DISTRIBUTED_COMPUTING_BIND": "127.0.0.1",
+            "DISTRIBUTED_COMPUTING_STORE": "sqlite",  # whatever listens on this machine's port of Redis
             "PYTHONPATH": path.rstrip(os.pathsep),
         }
 
@@ -116,14 +118,15 @@ class Cluster:
         self, name: str = "node", workers: int = 2, *arguments: str, port: int | None = None, inside: str | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a node and wait until the head knows it."""
-        process = self.start(name, "--workers", str(workers), *arguments, port=port, inside=inside)
+        where = ["-a", self.address] if self.address != "localhost" else []
+        process = self.start(name, "--workers", str(workers), *where, *arguments, port=port, inside=inside)
         wait_until(lambda: any(n["pid"] == process.pid for n in self.nodes()), f"{name} has joined")
         return process
 
     def status(self) -> dict[str, Any] | None:
         """Return what `distributed-computing status --json` says, or None while no head answers."""
         answer = subprocess.run(
-            [str(BIN / "distributed-computing"), "status", "--json", "-p", str(self.port)],
+            [str(BIN / "distributed-computing"), "status", "--json", "-a", self.address, "-p", str(self.port)],
             env=self.environment("head"),
             capture_output=True,
             text=True,
@@ -169,6 +172,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     """A cluster that is started by the test and ended after it; no process and no socket may be left."""
     made = Cluster(tmp_path)
     # This process is the client: on the head's machine, so to speak.
+    monkeypatch.setenv("DISTRIBUTED_COMPUTING_STORE", "sqlite")
     monkeypatch.setenv("DISTRIBUTED_COMPUTING_HOME", made.environment("head")["DISTRIBUTED_COMPUTING_HOME"])
     yield made
     made.stop()
@@ -181,7 +185,25 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
 @pytest.fixture
 def pool_arguments(cluster: Cluster) -> tuple[str, str, int]:
     """(password, address, port) for Pool."""
-    return cluster.password, "localhost", cluster.port
+    return cluster.password, cluster.address, cluster.port
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Return a directory where workers of the class Recorder write down what happens to them."""
+    directory = tmp_path / "notes"
+    directory.mkdir()
+    return directory
+
+
+def runs(notes: Path, item: int) -> int:
+    """Return how often a job was started, as its workers wrote it down."""
+    return len(list(notes.glob(f"run{item}-*")))
+
+
+def recorder_items(count: int, seconds: float) -> list[dict[str, Any]]:
+    """Return jobs of that length for the class Recorder."""
+    return [{"args": [i], "kwargs": {"seconds": seconds}} for i in range(count)]
 
 
 def run_script(cluster: Cluster, text: str, *arguments: str, timeout: float = 60, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from conftest import BIN, alive, wait_until
-from distributed_computing.api import Pool
+from distributed_computing.api import HeadUnreachable, Pool
 from workers import Calculator, Hostile
 
 
@@ -58,6 +58,21 @@ def test_a_wrong_password_stops_a_node_with_its_own_exit_code(cluster):
     assert answer.returncode == 3 and "password" in answer.stderr
     answer = run(cluster, "distributed-computing", "status", "-p", str(cluster.port), "-r", "wrong")
     assert answer.returncode == 3 and "password" in answer.stderr
+
+
+def test_addresses_that_cannot_be_read_are_named_and_those_that_do_not_answer(cluster):
+    for command in (["start_node", "-r", "x"], ["distributed-computing", "status", "-r", "x"]):
+        answer = run(cluster, *command, "-a", "head1,head2:x")
+        assert answer.returncode == 2 and "'x' is no port of an address (head2:x)" in answer.stderr
+    with pytest.raises(ValueError, match="'70000' is no port of an address"):
+        Pool(Calculator, None, "x", ["head1", "head2:70000"])
+    one, two = f"127.0.0.1:{cluster.port}", f"[::1]:{cluster.port}"
+    answer = run(cluster, "distributed-computing", "status", "-r", "x", "-a", f"{one},{two}")
+    assert answer.returncode == 1
+    assert f"cannot reach the head at {one} (" in answer.stderr and f"cannot reach the head at {two} (" in answer.stderr
+    with pytest.raises(HeadUnreachable) as told:
+        Pool(Calculator, None, "x", [one, two], connect_timeout=0.5)
+    assert one in str(told.value) and two in str(told.value)
 
 
 def test_a_second_node_says_so_and_exits_peacefully(cluster):

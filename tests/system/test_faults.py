@@ -10,25 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from conftest import alive, wait_until
+from conftest import alive, runs, wait_until
+from conftest import recorder_items as items
 from distributed_computing.api import Pool
 from workers import Hostile, Recorder
 
 
-def runs(directory, item):
-    """Return how often a job was started, as its workers wrote it down."""
-    return len(list(directory.glob(f"run{item}-*")))
-
-
 def constructions(directory):
     return len(list(directory.glob("constructed-*")))
-
-
-@pytest.fixture
-def notes(tmp_path):
-    directory = tmp_path / "notes"
-    directory.mkdir()
-    return directory
 
 
 @pytest.fixture
@@ -40,10 +29,6 @@ def clock_shift(tmp_path, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", str(library))
     monkeypatch.setenv("CLOCK_SHIFT_FILE", str(file))
     return lambda seconds: file.write_text(str(seconds))
-
-
-def items(count, seconds):
-    return [{"args": [i], "kwargs": {"seconds": seconds}} for i in range(count)]
 
 
 def test_a_killed_worker_is_noticed_at_once_and_its_job_runs_again(cluster, pool_arguments, notes, measured):

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from conftest import alive, wait_until
+from conftest import alive, runs, wait_until
+from conftest import recorder_items as items
 from distributed_computing.api import Pool
-from test_faults import items, notes, runs  # noqa: F401
 from workers import Hostile, Recorder
 
 
-def test_a_drain_that_takes_too_long_hands_the_jobs_back(cluster, pool_arguments, notes, measured):  # noqa: F811
+def test_a_drain_that_takes_too_long_hands_the_jobs_back(cluster, pool_arguments, notes, measured):
     cluster.head()
     leaving = cluster.node("leaving", 1, "--drain-timeout", "1")
     with Pool(Recorder, {"args": [str(notes)]}, *pool_arguments, max_retries=1) as pool:
@@ -28,7 +28,7 @@ def test_a_drain_that_takes_too_long_hands_the_jobs_back(cluster, pool_arguments
         assert runs(notes, 0) == 2
 
 
-def test_a_second_signal_ends_a_drain_at_once(cluster, pool_arguments, notes, measured):  # noqa: F811
+def test_a_second_signal_ends_a_drain_at_once(cluster, pool_arguments, notes, measured):
     cluster.head()
     leaving = cluster.node("leaving", 1)
     with Pool(Recorder, {"args": [str(notes)]}, *pool_arguments) as pool:
@@ -54,7 +54,7 @@ def test_a_closed_terminal_ends_a_head_and_a_node(cluster, part):
     assert process.wait(10) == 0
 
 
-def test_a_head_that_is_told_to_end_tells_everybody_and_they_wait_for_the_next(cluster, pool_arguments, notes, capfd):  # noqa: F811
+def test_a_head_that_is_told_to_end_tells_everybody_and_they_wait_for_the_next(cluster, pool_arguments, notes, capfd):
     head = cluster.head()
     node = cluster.node(workers=2)
     with Pool(Recorder, {"args": [str(notes)]}, *pool_arguments) as pool:

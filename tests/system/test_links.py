@@ -6,17 +6,18 @@ import time
 
 import pytest
 
-from conftest import wait_until
+from conftest import recorder_items as items
+from conftest import runs, wait_until
 from distributed_computing.api import Pool
 from proxy import Proxy
-from test_faults import constructions, items, notes, runs  # noqa: F401
+from test_faults import constructions
 from workers import Calculator, Hostile, Recorder
 
 WAYS = {"to the head": (True, False), "to the node": (False, True), "both ways": (True, True)}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_link_that_falls_silent_moves_the_jobs_and_heals(cluster, pool_arguments, notes, way, measured):  # noqa: F811
+def test_a_link_that_falls_silent_moves_the_jobs_and_heals(cluster, pool_arguments, notes, way, measured):
     cluster.head()
     cluster.node("near", 1)
     with Proxy(cluster.port) as proxy, Pool(Recorder, {"args": [str(notes)]}, *pool_arguments) as pool:
@@ -42,7 +43,7 @@ def test_a_link_that_falls_silent_moves_the_jobs_and_heals(cluster, pool_argumen
 
 
 @pytest.mark.parametrize("part", ["node", "client"])
-def test_links_that_break_again_and_again(cluster, notes, part):  # noqa: F811
+def test_links_that_break_again_and_again(cluster, notes, part):
     cluster.head()
     chance = random.Random(20)
     breaks = set(chance.sample(range(1, 990), 20))
@@ -60,7 +61,7 @@ def test_links_that_break_again_and_again(cluster, notes, part):  # noqa: F811
     assert constructions(notes) == 2
 
 
-def test_a_client_that_is_silent_for_a_while_loses_nothing(cluster, notes, capfd):  # noqa: F811
+def test_a_client_that_is_silent_for_a_while_loses_nothing(cluster, notes, capfd):
     cluster.head()
     cluster.node(workers=2)
     with (

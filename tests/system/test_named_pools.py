@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import pytest
@@ -133,11 +135,14 @@ print(json.dumps(None))
         pool.close()
 
 
-def test_a_failed_job_raises_at_its_place(started, pool_arguments):
+def test_errors_and_large_results_keep_their_places(started, pool_arguments):
+    large = b"x" * 300_000
+    items = [1, large, "bad", 3, large, 5]
     with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
-        for x in (1, "bad", 3):
+        for x in items:
             pool.submit(x)
     with Pool.attach("sweep", *pool_arguments) as pool:
+        wait_until(lambda: pool.status()["jobs_done"] == len(items), "all are done")
         results = pool.imap()
         values = []
         while True:
@@ -147,7 +152,7 @@ def test_a_failed_job_raises_at_its_place(started, pool_arguments):
                 values.append(type(error.__cause__).__name__)
             except StopIteration:
                 break
-        assert values == [1, "ValueError", 3]
+        assert values == [1, large, "ValueError", 3, large, 5]
         pool.close()
 
 
@@ -233,4 +238,77 @@ def test_the_pool_outlives_the_head_too(started, pool_arguments):
     started.head()
     with Pool.attach("sweep", *pool_arguments) as pool:
         assert sorted(pool.imap_unordered()) == list(range(20))
+        pool.close()
+
+
+LEAVING = """
+with Pool(Worker, None, *where, name="sweep") as pool:
+    print("open", flush=True)
+    sys.stdin.readline()
+    for x in range(3):
+        pool.submit(x)
+    print("leaving", flush=True)
+print("left", flush=True)
+"""
+
+
+@pytest.fixture
+def leaving(started):
+    """A program that has opened a pool, and submits and leaves when it is told to."""
+    path = started.root / "leaving.py"
+    path.write_text(PRELUDE + LEAVING)
+    program = subprocess.Popen(
+        [sys.executable, str(path), str(started.port)],
+        env=started.environment("head"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout.readline() == "open\n"
+    yield program
+    program.kill()
+    program.wait()
+
+
+def test_leaving_waits_only_some_seconds_for_a_head_that_is_gone(started, leaving):
+    head = started.processes["head"]
+    head.kill()
+    head.wait()
+    output, errors = leaving.communicate("go\n", timeout=30)
+    assert (output, leaving.returncode) == ("leaving\nleft\n", 0)
+    assert "it is not known whether pool 'sweep' has the last 3 jobs: the head at" in errors
+
+
+def test_ctrl_c_ends_the_waiting_for_a_head_that_is_frozen(started, leaving):
+    started.processes["head"].send_signal(signal.SIGSTOP)
+    leaving.stdin.write("go\n")
+    leaving.stdin.flush()
+    assert leaving.stdout.readline() == "leaving\n"
+    start = time.monotonic()
+    # The first one may come before the waiting begins, and then only makes the block end.
+    while leaving.poll() is None and time.monotonic() - start < 5:
+        leaving.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            leaving.wait(0.7)
+    output, errors = leaving.communicate(timeout=30)
+    assert time.monotonic() - start < 5
+    assert output == "" and "KeyboardInterrupt" in errors
+    assert "it is not known whether pool 'sweep' has the last 3 jobs: the program did not wait" in errors
+    started.processes["head"].send_signal(signal.SIGCONT)
+
+
+def test_leaving_a_frozen_head_waits_until_it_goes_on(started, leaving, pool_arguments):
+    head = started.processes["head"]
+    head.send_signal(signal.SIGSTOP)
+    leaving.stdin.write("go\n")
+    leaving.stdin.flush()
+    assert leaving.stdout.readline() == "leaving\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        leaving.wait(1)
+    head.send_signal(signal.SIGCONT)
+    output, errors = leaving.communicate(timeout=30)
+    assert (output, errors) == ("left\n", "")
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        assert sorted(pool.imap_unordered()) == [0, 1, 2]
         pool.close()

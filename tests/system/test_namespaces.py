@@ -8,9 +8,9 @@ import time
 
 import pytest
 
+from conftest import recorder_items as items
 from conftest import wait_until
 from distributed_computing.api import Pool
-from test_faults import constructions, items, notes, runs  # noqa: F401
 from workers import Recorder
 
 
@@ -97,7 +97,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_cut_cable_moves_the_jobs_and_heals(cluster, hosts, notes, cut, measured):  # noqa: F811
+def test_a_cut_cable_moves_the_jobs_and_heals(cluster, hosts, notes, cut, measured):
     cluster.head("--bind", hosts.head_address, inside=hosts.head)
     cluster.node("near", 1, "-a", hosts.head_address, inside=hosts.head)
     far = cluster.node("far", 1, "-a", hosts.head_address, inside=hosts.far)

@@ -1,0 +1,227 @@
+// See pools.hpp.
+#include "cli/pools.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "core/paths.hpp"
+#include "net/session.hpp"
+
+namespace dc::cli {
+namespace {
+
+using nlohmann::json;
+
+/// One session as a client of a named pool, for one errand.
+class Errand {
+ public:
+  using OnMessage = std::function<void(net::Session&, wire::Message&)>;
+  Errand(const HeadAccess& access, const std::string& name, bool steal, OnMessage on_message)
+      : pool_(PoolId{net::pool_id(name)}), on_message_(std::move(on_message)) {
+    options_.address = access.address;
+    options_.port = access.port;
+    options_.unix_path = paths::head_socket(access.port);
+    options_.fingerprint = access.fingerprint;
+    options_.known_heads = paths::known_heads();
+    options_.secret.password = access.password;
+    options_.role = wire::Role::client;
+    options_.id = net::random_id();
+    options_.reconnect = false;
+    open_.pool = pool_;
+    open_.pool_name = name;
+    open_.attach_only = true;
+    open_.steal = steal;
+  }
+
+  [[nodiscard]] PoolId pool() const { return pool_; }
+  void done() {
+    finished_ = true;
+    loop_.stop();
+  }
+  void fail_with(Error error) {
+    problem_ = std::move(error);
+    loop_.stop();
+  }
+
+  Result<void> run() {
+    net::Connector::Handler handler;
+    handler.session.on_open = [this](net::Session& session) {
+      connected_ = true;
+      session.send(open_);
+    };
+    handler.session.on_messages = [this](net::Session& session, std::vector<wire::Message>&& messages) {
+      for (wire::Message& message : messages) {
+        if (finished_ || problem_) return;
+        if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
+          const bool missing = failed->error.kind == ErrorKind::pool_not_found;
+          return fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
+        }
+        on_message_(session, message);
+      }
+    };
+    handler.session.on_close = [this](SessionId, const Error& why) { fail_with(why); };
+    handler.on_retry = [](const Error&, int) {};
+    handler.on_final = [this](const Error& error) { fail_with(error); };
+    const auto deadline = loop_.call_at(net::EventLoop::now() + limits::handshake_deadline, [this] {
+      if (connected_) return;  // from here on the session itself notices a head that is gone
+      fail_with(fail(ErrorCode::unreachable,
+                     fmt::format("the head at {}:{} does not answer", options_.address, options_.port)));
+    });
+    const auto connector = net::connect(loop_, options_, std::move(handler));
+    loop_.run();
+    if (finished_) return boost::outcome_v2::success();
+    return *problem_;
+  }
+
+ private:
+  PoolId pool_;
+  OnMessage on_message_;
+  net::EventLoop loop_;
+  net::ConnectOptions options_;
+  wire::OpenNamedPool open_;
+  std::optional<Error> problem_;
+  bool connected_ = false;
+  bool finished_ = false;
+};
+
+/// Outcomes as lines on stdout, and as files.
+class Writer {
+ public:
+  explicit Writer(std::string directory) : directory_(std::move(directory)) {}
+  std::uint64_t written = 0;
+
+  Result<void> value(const wire::ValueItem& item) {
+    ++written;
+    fmt::print("{} ok {}\n", item.sequence, item.value.size());
+    return file(item.sequence, "value", item.value.view());
+  }
+  Result<void> error(const wire::JobError& failed) {
+    ++written;
+    const std::string& message = failed.error.message;
+    fmt::print("{} error {}\n", failed.sequence, message.substr(0, message.find('\n')));
+    const std::string& trace = failed.error.traceback;
+    return file(failed.sequence, "error", message + (trace.empty() ? "\n" : "\n" + trace));
+  }
+
+ private:
+  Result<void> file(JobSequence sequence, const char* ending, std::string_view bytes) {
+    if (directory_.empty()) return boost::outcome_v2::success();
+    const std::string path = fmt::format("{}/{}.{}", directory_, sequence, ending);
+    std::ofstream out(path, std::ios::binary | std::ios::trunc);
+    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    out.close();
+    if (!out) return fail(ErrorCode::io, fmt::format("{} cannot be written: is the disk full?", path));
+    return boost::outcome_v2::success();
+  }
+  std::string directory_;
+};
+
+std::string holder_of(const json& pool) {
+  const json& client = pool["client"];
+  if (!client["connected"].get<bool>()) return "-";
+  return fmt::format("{} (pid {})", client["host"].get<std::string>(), client["pid"].dump());
+}
+
+std::string state_of(const json& pool) {
+  if (!pool["error"].is_null()) return "failed";
+  if (pool["jobs_queued"].get<std::uint64_t>() + pool["jobs_running"].get<std::uint64_t>() > 0) return "running";
+  return pool["to_deliver"].get<std::uint64_t>() > 0 ? "done" : "idle";
+}
+
+}  // namespace
+
+std::string named_pools(const std::string& status_json) {
+  const json status = json::parse(status_json);
+  std::vector<json> pools;
+  for (const json& pool : status["pools"]) {
+    if (!pool["name"].is_null()) pools.push_back(pool);
+  }
+  std::sort(pools.begin(), pools.end(), [](const json& a, const json& b) { return a["name"] < b["name"]; });
+  return json(pools).dump(2);
+}
+
+std::string pools_table(const std::string& pools_json) {
+  const json pools = json::parse(pools_json);
+  if (pools.empty()) return "no named pools\n";
+  std::string out = fmt::format("{:<24} {:<8} {:>10} {:>10} {:>10} {:>10}  {}\n", "name", "state", "queued", "running",
+                                "done", "to take", "in the hands of");
+  for (const json& pool : pools) {
+    fmt::format_to(std::back_inserter(out), "{:<24} {:<8} {:>10} {:>10} {:>10} {:>10}  {}\n",
+                   pool["name"].get<std::string>(), state_of(pool), pool["jobs_queued"].dump(),
+                   pool["jobs_running"].dump(), pool["jobs_done"].dump(), pool["to_take"].dump(), holder_of(pool));
+  }
+  return out;
+}
+
+Result<std::string> show_pool(const std::string& pools_json, const std::string& name) {
+  for (const json& pool : json::parse(pools_json)) {
+    if (pool["name"] != name) continue;
+    std::string out;
+    const auto line = [&](const char* what, const std::string& text) {
+      fmt::format_to(std::back_inserter(out), "{:<16} {}\n", what, text);
+    };
+    line("name", name);
+    line("class", pool["label"].get<std::string>());
+    line("state", state_of(pool));
+    if (!pool["error"].is_null()) line("error", pool["error"].get<std::string>());
+    line("in the hands of", holder_of(pool));
+    line("workers", fmt::format("{} (+{} starting)", pool["workers"].dump(), pool["starting"].dump()));
+    line("jobs queued", pool["jobs_queued"].dump());
+    line("jobs running", pool["jobs_running"].dump());
+    line("jobs done", pool["jobs_done"].dump());
+    line("to deliver", fmt::format("{}, {} of them done", pool["to_deliver"].dump(), pool["to_take"].dump()));
+    line("updates", pool["updates"].dump());
+    return out;
+  }
+  return fail(ErrorCode::not_found, fmt::format("the head has no pool named '{}'", name));
+}
+
+Result<void> write_results(const HeadAccess& access, const std::string& name, const std::string& directory) {
+  if (!directory.empty()) {
+    std::error_code problem;
+    std::filesystem::create_directories(directory, problem);
+    if (problem) return fail(ErrorCode::io, fmt::format("{} cannot be made ({})", directory, problem.message()));
+  }
+  Writer writer(directory);
+  std::uint64_t awaited = 0;
+  std::optional<Errand> errand;
+  const auto written = [&](const Result<void>& result) {
+    if (!result) errand->fail_with(result.error());
+    if (result && writer.written == awaited) errand->done();
+  };
+  errand.emplace(access, name, false, [&](net::Session& session, wire::Message& message) {
+    if (std::holds_alternative<wire::NamedPoolOpened>(message)) session.send(wire::StatusRequest{});
+    if (const auto* status = std::get_if<wire::StatusReply>(&message)) {
+      for (const json& pool : json::parse(named_pools(status->json))) {
+        if (pool["name"] == name) awaited = pool["to_take"].get<std::uint64_t>();
+      }
+      if (awaited == 0) return errand->done();
+      session.send(wire::WantOutcomes{errand->pool(), static_cast<std::uint32_t>(awaited), false});
+    }
+    if (const auto* values = std::get_if<wire::JobValues>(&message)) {
+      for (const wire::ValueItem& item : values->items) written(writer.value(item));
+    }
+    if (const auto* failed = std::get_if<wire::JobError>(&message)) written(writer.error(*failed));
+  });
+  return errand->run();
+}
+
+Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool steal) {
+  std::optional<Errand> errand;
+  errand.emplace(access, name, steal, [&](net::Session& session, wire::Message& message) {
+    if (std::holds_alternative<wire::NamedPoolOpened>(message)) session.send(wire::ClosePool{errand->pool()});
+    if (std::holds_alternative<wire::PoolClosed>(message)) errand->done();
+  });
+  return errand->run();
+}
+
+}  // namespace dc::cli

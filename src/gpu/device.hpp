@@ -1,0 +1,59 @@
+// A device that a worker can have to itself, as the driver tells of it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/clock.hpp"
+
+namespace dc::gpu {
+
+enum class Vendor : std::uint8_t { nvidia = 0, amd = 1 };
+
+/// A process that has memory on a device.
+struct Holder {
+  pid_t pid{};
+  pid_t group{};     ///< its process group; 0 when this process cannot see it (it is outside our container)
+  std::string name;  ///< of its program, or empty
+  std::optional<std::uint64_t> memory_mib;  ///< nothing when the driver does not tell
+  bool operator==(const Holder&) const = default;
+};
+
+/// A whole GPU, or a MIG instance of one. A GPU that is cut into instances is not itself in a list of devices.
+struct Device {
+  Vendor vendor = Vendor::nvidia;
+  std::string uuid;            ///< "GPU-…", "MIG-…"; an AMD card without one: "PCI-" and its address
+  std::string parent;          ///< of a MIG instance: the UUID of its GPU; else empty
+  std::string name;            ///< "NVIDIA A100-SXM4-40GB"
+  std::string pci;             ///< "0000:3b:00.0"
+  std::uint32_t index{};       ///< of the whole GPU among its vendor's, in the order of PCI addresses
+  std::uint32_t mig_index{};   ///< of an instance on its GPU, as `nvidia-smi -L` counts
+  std::string mig_place;       ///< of an instance: "gi/ci", its GPU instance and compute instance
+  std::string selector;        ///< what names it in CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES
+  std::uint64_t memory_mib{};  ///< 0: not known
+  std::uint64_t memory_free_mib{};
+  std::optional<std::uint32_t> utilisation_percent;
+  std::optional<std::uint32_t> temperature_c;
+  std::vector<Holder> holders;
+  std::optional<std::uint32_t> numa_node;
+  std::vector<std::uint32_t> cpus;  ///< that are near it; empty: not known
+  std::string lost;                 ///< why it cannot be used any more, as the driver says; empty: it can
+  std::string faults;               ///< what the driver reported since the node looks: Xid, ECC; may be empty
+  bool operator==(const Device&) const = default;
+};
+
+/// One look at all devices.
+struct Inventory {
+  TimePoint taken_at{};               ///< when the look began
+  std::string source;                 ///< "NVML", "nvidia-smi", "/proc/driver/nvidia", "sysfs"; empty: no device
+  std::string driver;                 ///< its version, or empty
+  std::vector<Device> devices;        ///< NVIDIA's before AMD's, each in the order of PCI addresses
+  std::vector<std::string> problems;  ///< sentences about what was skipped, or could not be asked
+  bool answered = true;               ///< false: the driver could not be asked at all this time
+};
+
+}  // namespace dc::gpu

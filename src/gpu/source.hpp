@@ -1,0 +1,34 @@
+// Where the node learns of devices: the first of NVML, nvidia-smi and /proc that works, and AMD's sysfs.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "gpu/device.hpp"
+#include "gpu/nvml.hpp"
+
+namespace dc::gpu {
+
+/// All of it may hang in a driver, and therefore belongs on a thread of its own (see watch.hpp).
+class Source {
+ public:
+  /// A look at everything. The first one decides which way NVIDIA's devices are asked from then on.
+  Inventory read();
+  /// Returns after this time: false, or as soon as a driver has reported a fault: true.
+  bool pause(std::chrono::milliseconds time);
+  /// How long to wait between two looks when nothing happens.
+  [[nodiscard]] std::chrono::milliseconds interval() const;
+
+ private:
+  Inventory read_nvidia();
+  enum class Way { undecided, nvml, smi, proc };
+  Way way_ = Way::undecided;
+  std::unique_ptr<Nvml> nvml_;
+  std::string problem_;  ///< why NVML is not used, though it is there
+};
+
+/// What can be known without asking any driver: for a node whose driver does not answer.
+Inventory read_without_driver();
+
+}  // namespace dc::gpu

@@ -1,0 +1,90 @@
+// See take_store.hpp.
+#include "head/take_store.hpp"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <ctime>
+#include <string>
+#include <utility>
+
+#include "core/limits.hpp"
+#include "core/log.hpp"
+#include "core/paths.hpp"
+#include "net/session.hpp"
+#include "net/tls_stream.hpp"
+#include "store/choose.hpp"
+#include "store/held_by.hpp"
+
+namespace dc::head {
+namespace {
+
+/// Keeps the signals that end a head until wait() takes one.
+class EndSignals {
+ public:
+  EndSignals() {
+    sigemptyset(&ours_);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ours_, signal);
+    ::pthread_sigmask(SIG_BLOCK, &ours_, &before_);
+  }
+  ~EndSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  EndSignals(const EndSignals&) = delete;
+  EndSignals& operator=(const EndSignals&) = delete;
+
+  /// True when one came within the time.
+  [[nodiscard]] bool wait(std::chrono::milliseconds time) const {
+    const timespec limit{time.count() / 1000, time.count() % 1000 * 1'000'000};
+    return ::sigtimedwait(&ours_, nullptr, &limit) > 0;
+  }
+
+ private:
+  sigset_t ours_{}, before_{};
+};
+
+/// Why the store cannot be had now, as a standby tells it: once, and again when the reason changes.
+void tell(const std::string& reason, std::string& told) {
+  if (reason == told) return;
+  log::info("standby: {}. Waiting", reason.substr(0, reason.find(store::held_by_advice)));
+  told = reason;
+}
+
+}  // namespace
+
+Result<TakenStore> take_store(const HeadOptions& options) {
+  store::StoreOptions wanted;
+  wanted.url = options.store;
+  if (wanted.url.empty()) {
+    store::Choice choice = store::choose_store({.password = options.secret.password, .head_port = options.port});
+    wanted.url = std::move(choice.url);
+    wanted.password = std::move(choice.password);
+    if (!choice.note.empty()) log::info("{}", choice.note);
+  }
+  wanted.default_path = paths::head_store(options.port);
+  wanted.durability = options.durability;
+  wanted.content_hash = net::content_hash;
+  wanted.dial_tls = net::dial_tls_stream;
+  BOOST_OUTCOME_TRY(store, store::open_store(wanted));
+  TakenStore taken;
+  if (!store) return taken;
+  const store::Owner owner{net::host_name(), static_cast<std::uint32_t>(::getpid())};
+  const EndSignals signals;
+  std::string told;
+  while (true) {
+    const auto term = store->acquire(owner);
+    if (term) {
+      if (!told.empty()) log::info("standby: the store {} is free, this head takes over", store->description());
+      taken.term = store->leased() ? term.value() : 0;
+      taken.store = std::move(store);
+      return taken;
+    }
+    const bool held = term.error().code == ErrorCode::fenced;
+    if (!options.standby || (!held && term.error().code != ErrorCode::unreachable)) return term.error();
+    tell(term.error().message, told);
+    if (signals.wait(limits::standby_look_interval)) {
+      taken.stopped = true;
+      return taken;
+    }
+  }
+}
+
+}  // namespace dc::head

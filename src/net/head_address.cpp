@@ -1,0 +1,85 @@
+// See head_address.hpp.
+#include "net/head_address.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+#include <string_view>
+
+#include "net/acceptor.hpp"
+#include "net/session.hpp"
+
+namespace dc::net {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto first = text.find_first_not_of(' ');
+  return first == std::string_view::npos ? "" : text.substr(first, text.find_last_not_of(' ') + 1 - first);
+}
+
+Result<std::uint16_t> port_of(std::string_view digits, std::string_view address) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error == std::errc{} && end == digits.data() + digits.size() && port != 0) return port;
+  return fail(ErrorCode::invalid, fmt::format("'{}' is no port of an address ({}): a number from 1 to 65535 stands "
+                                              "behind the colon",
+                                              digits, address));
+}
+
+Result<HeadAddress> head_address(std::string_view text, std::uint16_t port) {
+  HeadAddress address{std::string(text), port};
+  std::string_view behind;  // the host, with its colon
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    address.host = text.substr(1, end == std::string_view::npos ? end : end - 1);
+    if (end != std::string_view::npos) behind = text.substr(end + 1);
+  } else if (const auto colon = text.find(':'); colon == text.rfind(':') && colon != std::string_view::npos) {
+    address.host = text.substr(0, colon);
+    behind = text.substr(colon);
+  }
+  if (address.host.empty()) {
+    return fail(ErrorCode::invalid,
+                "an address of the head is empty: give host, host:port, or several with commas "
+                "between them");
+  }
+  if (behind.empty()) return address;
+  address.own_port = true;
+  BOOST_OUTCOME_TRY(own, port_of(behind.substr(1), text));
+  address.port = own;
+  return address;
+}
+
+}  // namespace
+
+std::string HeadAddress::name() const { return host_port(host, port); }
+
+Result<std::vector<HeadAddress>> head_addresses(const std::string& text, std::uint16_t port) {
+  std::vector<HeadAddress> addresses;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    BOOST_OUTCOME_TRY(address, head_address(trimmed(std::string_view(text).substr(begin, end - begin)), port));
+    addresses.push_back(std::move(address));
+    begin = end + 1;
+  }
+  return addresses;
+}
+
+std::string head_names(const std::string& text, std::uint16_t port) {
+  const auto addresses = head_addresses(text, port);
+  if (!addresses) return text;
+  std::string names;
+  for (const HeadAddress& address : addresses.value()) names += (names.empty() ? "" : ", ") + address.name();
+  return names;
+}
+
+bool are_fingerprints(const std::string& text) {
+  std::stringstream list(text + ",");
+  for (std::string one; std::getline(list, one, ',');) {
+    if (!is_fingerprint(one)) return false;
+  }
+  return true;
+}
+
+}  // namespace dc::net

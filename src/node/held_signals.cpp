@@ -1,0 +1,40 @@
+// See held_signals.hpp.
+#include "node/held_signals.hpp"
+
+#include <csignal>
+
+namespace dc::node {
+namespace {
+
+constexpr int held[] = {SIGTERM, SIGINT, SIGHUP};
+
+sigset_t held_set() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : held) sigaddset(&set, signal);
+  return set;
+}
+
+}  // namespace
+
+void hold_signals() {
+  const sigset_t set = held_set();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+bool signal_waits() {
+  sigset_t waiting;
+  sigemptyset(&waiting);
+  ::sigpending(&waiting);
+  for (const int signal : held) {
+    if (sigismember(&waiting, signal) == 1) return true;
+  }
+  return false;
+}
+
+void release_signals() {
+  const sigset_t set = held_set();
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+}  // namespace dc::node

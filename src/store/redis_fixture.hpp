@@ -1,0 +1,102 @@
+// A redis-server of the test's own, in a directory that goes with it.
+#pragma once
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/limits.hpp"
+#include "store/redis_connection.hpp"
+#include "store/store_fixture.hpp"
+
+namespace dc::store {
+
+class RedisServer {
+ public:
+  /// `settings`: lines of its configuration, beside those for a Unix socket and an append-only file.
+  explicit RedisServer(std::string settings = "") : settings_(std::move(settings)) { start(); }
+  ~RedisServer() {
+    thaw();
+    kill();
+  }
+
+  /// Path of the program; empty when there is none.
+  static std::string program() {
+    for (const char* name : {"/usr/bin/redis-server", "/usr/bin/valkey-server", "/usr/local/bin/redis-server"}) {
+      if (::access(name, X_OK) == 0) return name;
+    }
+    return "";
+  }
+
+  void start() {
+    if (program().empty()) return;
+    int input[2];
+    ASSERT_EQ(::pipe2(input, O_CLOEXEC), 0);
+    const std::string settings = "port 0\nunixsocket " + dir_.file("redis.sock") + "\ndir " + dir_.path() +
+                                 "\nsave \"\"\nappendonly yes\nlogfile " + dir_.file("log") + "\n" + settings_;
+    const std::string path = program();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(input[0], STDIN_FILENO);
+      ::execl(path.c_str(), path.c_str(), "-", nullptr);
+      ::_exit(127);
+    }
+    ::close(input[0]);
+    ASSERT_EQ(::write(input[1], settings.data(), settings.size()), static_cast<ssize_t>(settings.size()));
+    ::close(input[1]);
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    std::string last = "not tried";
+    while (!last.empty() && std::chrono::steady_clock::now() < end) {
+      ::usleep(5000);
+      last = problem(try_ask({"PING"}));
+    }
+    ASSERT_EQ(last, "");
+  }
+  /// As by the loss of power, but for what the kernel had.
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = 0;
+  }
+  void freeze() const { ::kill(pid_, SIGSTOP); }
+  void thaw() const {
+    if (pid_ > 0) ::kill(pid_, SIGCONT);
+  }
+
+  [[nodiscard]] RedisAddress address() const {
+    RedisAddress address;
+    address.unix_path = dir_.file("redis.sock");
+    address.password = password;
+    return address;
+  }
+  /// From a connection of its own.
+  RedisReply ask(RedisCommand command) {
+    Result<RedisReply> reply = try_ask(std::move(command));
+    EXPECT_EQ(problem(reply), "");
+    return reply.value();
+  }
+  [[nodiscard]] const TemporaryDir& dir() const { return dir_; }
+
+  std::string password;  ///< as in the settings
+
+ private:
+  Result<RedisReply> try_ask(RedisCommand command) {
+    BOOST_OUTCOME_TRY(connection, RedisConnection::open(address(), {}));
+    BOOST_OUTCOME_TRY(replies, connection->ask(std::vector<RedisCommand>{std::move(command)}));
+    if (replies[0].is_error()) return redis_error("the test's Redis", replies[0].text());
+    return replies[0];
+  }
+
+  std::string settings_;
+  TemporaryDir dir_;
+  pid_t pid_ = 0;
+};
+
+}  // namespace dc::store

@@ -1,0 +1,79 @@
+// See redis_record.hpp. Data: for each entry its size and the count of its hashes (four bytes each, little endian), the
+// bytes, and the hashes.
+#include "store/redis_record.hpp"
+
+#include <fmt/format.h>
+
+#include "store/checksum.hpp"
+
+namespace dc::store {
+namespace {
+
+constexpr std::size_t hash_bytes = 64;
+constexpr std::size_t number_bytes = 4;
+
+void put_number(std::string& data, std::size_t number) {
+  for (std::size_t i = 0; i < number_bytes; ++i) data.push_back(static_cast<char>(number >> (8 * i)));
+}
+
+/// Takes a number from the front of `data`.
+std::optional<std::size_t> take_number(std::string_view& data) {
+  if (data.size() < number_bytes) return std::nullopt;
+  std::size_t number = 0;
+  for (std::size_t i = 0; i < number_bytes; ++i) {
+    number |= static_cast<std::size_t>(static_cast<unsigned char>(data[i])) << (8 * i);
+  }
+  data.remove_prefix(number_bytes);
+  return number;
+}
+
+std::optional<HashedEntry> take_entry(std::string_view& data) {
+  const auto size = take_number(data);
+  const auto count = take_number(data);
+  if (!size || !count || data.size() < *size + *count * hash_bytes) return std::nullopt;
+  HashedEntry entry{data.substr(0, *size), {}};
+  data.remove_prefix(*size);
+  for (std::size_t i = 0; i < *count; ++i) {
+    entry.hashes.emplace_back(data.substr(0, hash_bytes));
+    data.remove_prefix(hash_bytes);
+  }
+  return entry;
+}
+
+std::string sum_of(std::string_view first, std::string_view count, std::string_view data) {
+  return fmt::format("{:016x}", checksum(data) ^ checksum(fmt::format("{} {}", first, count)));
+}
+
+}  // namespace
+
+std::vector<std::string> encode_record(std::uint64_t first, const std::vector<HashedEntry>& entries) {
+  std::string data;
+  for (const HashedEntry& entry : entries) {
+    put_number(data, entry.bytes.size());
+    put_number(data, entry.hashes.size());
+    data += entry.bytes;
+    for (const std::string& hash : entry.hashes) data += hash;
+  }
+  const std::string number = std::to_string(first);
+  const std::string count = std::to_string(entries.size());
+  std::string sum = sum_of(number, count, data);
+  return {"n", number, "k", count, "c", std::move(sum), "d", std::move(data)};
+}
+
+std::optional<RedisRecord> decode_record(const RedisReply& element) {
+  constexpr std::size_t fields_count = 8;
+  if (element.size() != 2 || element[1].size() != fields_count) return std::nullopt;
+  const RedisReply fields = element[1];
+  std::string_view data = fields[7].text();
+  if (fields[5].text() != sum_of(fields[1].text(), fields[3].text(), data)) return std::nullopt;
+  RedisRecord record{std::string(element[0].text()), static_cast<std::uint64_t>(fields[1].integer()), {}, fields[7]};
+  for (std::int64_t left = fields[3].integer(); left > 0; --left) {
+    std::optional<HashedEntry> entry = take_entry(data);
+    if (!entry) return std::nullopt;
+    record.entries.push_back(std::move(*entry));
+  }
+  if (!data.empty()) return std::nullopt;
+  return record;
+}
+
+}  // namespace dc::store

@@ -1,0 +1,84 @@
+// The store on a Redis or Valkey server (6.2 or later), for heads that share it.
+//
+// Keys beside those of redis_lease.hpp: logs (set of ids), log:ID (stream of records), log:ID:contents (hash: content
+// -> how often its entries refer to it), contents (the same over all logs), content:HASH (list of parts), uploads (set
+// of keys upload:TERM:NUMBER that are not yet, or no more, in use).
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "store/redis_lease.hpp"
+#include "store/redis_record.hpp"
+#include "store/store.hpp"
+
+namespace dc::store {
+
+class RedisStore : public Store {
+ public:
+  explicit RedisStore(RedisOptions options);
+  ~RedisStore() override;
+
+  [[nodiscard]] std::string description() const override;
+  Result<std::uint64_t> acquire(const Owner& owner) override;
+  Result<void> renew() override;
+  void release() override;
+  [[nodiscard]] bool leased() const override { return true; }
+  Result<std::vector<LogId>> logs() override;
+  Result<void> append(std::span<const Addressed> batch) override;
+  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) override;
+  Result<void> replace(LogId log, std::span<const Entry> entries) override;
+  Result<void> remove(LogId log) override;
+
+ private:
+  /// What is known of a log; learned at its first use.
+  struct Log {
+    std::string last_id = "0-0";  ///< of its last record that is certain
+    std::uint64_t entries = 0;    ///< in all of those
+    bool unsure = false;          ///< an append failed: records after last_id do not count, and are to be taken out
+  };
+  using Counts = std::map<std::string, std::int64_t>;      ///< how many references to a content come or go
+  using Contents = std::map<std::string, const Payload*>;  ///< by hash
+  struct Hashed {
+    std::vector<HashedEntry> entries;
+    Counts counts;
+    Contents contents;
+  };
+
+  Result<void> ready();
+  Result<void> collect_uploads();
+  Result<void> take_out(LogId id, Log& log);
+  Result<Log*> known(LogId id);
+
+  void hash_entry(const Entry& entry, Hashed& into) const;
+  /// Commands that add `entries` to the stream `key`; moves `log` on.
+  void add_records(const std::string& key, const std::vector<HashedEntry>& entries, Log& log,
+                   std::vector<RedisCommand>& commands);
+  void count_in_log(LogId id, const Counts& counts, std::vector<RedisCommand>& commands) const;
+  void drop_log(LogId id, std::vector<RedisCommand>& commands) const;
+  /// Brings contents that are not there yet to the server; adds the commands that give them their names, and those that
+  /// change what refers to them and drop what nothing refers to.
+  Result<void> count_contents(const Counts& counts, const Contents& contents, std::vector<RedisCommand>& commands);
+  Result<void> drop_uploads();
+  Result<std::string> new_upload();
+  Result<std::string> upload(const Payload& content);
+  void use_upload(const std::string& upload, const std::string& as, std::vector<RedisCommand>& commands) const;
+
+  /// The next of them, some.
+  Result<std::vector<RedisRecord>> records(LogId id, const std::string& after);
+  Result<void> deliver(LogId id, const RedisRecord& record, const std::function<void(Entry&&)>& each);
+  Result<Payload> load(LogId id, const std::string& hash);
+
+  [[nodiscard]] std::string log_key(LogId id) const;
+  [[nodiscard]] std::string next_id();
+  [[nodiscard]] Error broken(LogId id, std::string_view what) const;
+
+  RedisOptions options_;
+  RedisLease lease_;
+  std::map<LogId, Log> logs_;
+  std::vector<std::string> uploads_;  ///< of the call under way, or of one that failed
+  std::uint64_t counter_ = 0;         ///< of records and uploads of this term; never used again
+};
+
+}  // namespace dc::store

@@ -1,0 +1,377 @@
+// What only a server can do: die, freeze, fill up, forget, and have other users.
+#include "store/redis_store.hpp"
+
+#include <random>
+
+#include "store/faulty_stream.hpp"
+#include "store/redis_fixture.hpp"
+
+namespace dc::store {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+using testing::Not;
+using testing::UnorderedElementsAre;
+
+class Redis : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (RedisServer::program().empty()) GTEST_SKIP() << "redis-server is not installed";
+    server_ = std::make_unique<RedisServer>();
+  }
+  std::unique_ptr<RedisStore> unopened() {
+    return std::make_unique<RedisStore>(RedisOptions{.address = server_->address(), .content_hash = test_hash});
+  }
+  std::unique_ptr<RedisStore> open(const Owner& owner = first_owner) {
+    auto store = unopened();
+    EXPECT_EQ(problem(store->acquire(owner)), "");
+    return store;
+  }
+  static std::string key(const std::string& name) { return "{distributed-computing}:" + name; }
+  std::vector<std::string> keys() {
+    const RedisReply reply = server_->ask({"KEYS", "*"});
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < reply.size(); ++i) names.emplace_back(reply[i].text());
+    return names;
+  }
+  std::string why_not_replayed(LogId log) {
+    const Result<void> replayed = open()->replay(log, [](Entry&&) {});
+    EXPECT_EQ(code_of(replayed), ErrorCode::protocol);
+    return problem(replayed);
+  }
+  Result<std::uint64_t> acquired() { return unopened()->acquire(first_owner); }
+
+  std::unique_ptr<RedisServer> server_;
+};
+
+// --- Leases -----------------------------------------------------------------------------------------------------
+
+TEST_F(Redis, AStaleHeadCanNeverWrite) {
+  const auto first = open();
+  ASSERT_EQ(problem(append(*first, {{1, entry("a")}})), "");
+  server_->ask({"DEL", key("lease")});  // as if it had run out
+  const auto second = open(second_owner);
+  const Result<void> refused = append(*first, {{1, entry("late", {"payload"})}});
+  EXPECT_EQ(code_of(refused), ErrorCode::fenced);
+  EXPECT_THAT(problem(refused), HasSubstr("on south"));
+  EXPECT_EQ(code_of(replace(*first, 1, {})), ErrorCode::fenced);
+  EXPECT_EQ(code_of(first->renew()), ErrorCode::fenced);
+  first->release();
+  EXPECT_EQ(problem(second->renew()), "");
+  EXPECT_EQ(read_all(*second), (Logs{{1, {entry("a")}}}));
+}
+
+TEST_F(Redis, ALeaseThatRanOutAndWasNotTakenIsRenewed) {
+  const auto store = open();
+  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 5000);
+  server_->ask({"DEL", key("lease")});
+  EXPECT_EQ(problem(store->renew()), "");
+  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 5000);
+  EXPECT_EQ(code_of(acquired()), ErrorCode::fenced);
+}
+
+TEST_F(Redis, TheLeaseOfADeadHeadOfThisMachineDoesNotCount) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto store = unopened();
+    ::_exit(store->acquire({"north", static_cast<std::uint32_t>(::getpid())}) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_EQ(status, 0);
+  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 0);
+  const std::int64_t term = server_->ask({"GET", key("term")}).integer();
+  EXPECT_EQ(acquired().value(), static_cast<std::uint64_t>(term) + 1);
+}
+
+TEST_F(Redis, AfterItWasEmptiedTermsDoNotBeginAgain) {
+  const std::uint64_t before = acquired().value();
+  server_->ask({"FLUSHALL"});
+  EXPECT_GE(acquired().value(), before) << "or no peer would believe the head";
+}
+
+TEST_F(Redis, TheLeaseOfAnotherMachineCountsUntilItRunsOut) {
+  server_->ask({"SET", key("lease"), "7 1 elsewhere other-machine", "PX", "300"});
+  EXPECT_THAT(problem(acquired()), HasSubstr("process id 1 on elsewhere"));
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  Result<std::uint64_t> taken = acquired();
+  while (!taken && std::chrono::steady_clock::now() < end) taken = acquired();
+  EXPECT_EQ(problem(taken), "");
+}
+
+// --- Connections that break -------------------------------------------------------------------------------------
+
+TEST_F(Redis, AServerThatIsKilledAndStartedAgainIsFoundAgain) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a", {"payload"})}})), "");
+  server_->kill();
+  EXPECT_EQ(code_of(append(*store, {{1, entry("b")}})), ErrorCode::unreachable);
+  EXPECT_THAT(problem(append(*store, {{1, entry("b")}})), AllOf(HasSubstr("redis.sock"), HasSubstr("is it running")));
+  server_->start();
+  ASSERT_EQ(problem(append(*store, {{1, entry("c")}})), "");
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a", {"payload"}), entry("c")}}}));
+}
+
+TEST_F(Redis, AFrozenServerFailsACallInBoundedTimeAndWhatWasGivenUpNeverStands) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  server_->freeze();
+  const TimePoint start = std::chrono::steady_clock::now();
+  const Result<void> failed = append(*store, {{1, entry("given up", {"payload"})}, {2, entry("given up")}});
+  const Duration taken = std::chrono::steady_clock::now() - start;
+  EXPECT_EQ(code_of(failed), ErrorCode::unreachable);
+  EXPECT_THAT(problem(failed), HasSubstr("no answer for 2.5 s"));
+  EXPECT_LT(taken, 2 * limits::store_call_timeout);
+  server_->thaw();  // now the bytes that were sent are read
+  ASSERT_EQ(problem(append(*store, {{1, entry("b")}})), "");
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a"), entry("b")}}}));
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("logs"), key("log:1")));
+}
+
+TEST_F(Redis, AnAppendWhoseAnswerWasLostStandsOnceWhenItIsTriedAgain) {
+  Faults faults;
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  faults.breaks = [](std::string_view step) { return step == "read"; };
+  EXPECT_EQ(code_of(append(store, {{1, entry("b")}})), ErrorCode::unreachable);
+  faults.breaks = [](std::string_view) { return false; };
+  ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
+}
+
+TEST_F(Redis, AnAppendThatArrivesLateDoesNothing) {
+  Faults faults;
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  faults.delays = [](std::string_view bytes) { return bytes.find("EXEC") != bytes.npos; };
+  // To a log that nothing else is written to: there no later id would stand in its way.
+  EXPECT_EQ(code_of(append(store, {{2, entry("late")}})), ErrorCode::unreachable);
+  faults.delays = [](std::string_view) { return false; };
+  ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
+  ASSERT_EQ(faults.late.size(), 1U);
+  faults.late.front()();
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
+  store.release();
+  EXPECT_EQ(read_all(*open()), (Logs{{1, {entry("a"), entry("b")}}}));
+}
+
+/// Breaks the connection at random steps, and compares with what a store that keeps its promise would hold.
+TEST_F(Redis, KeepsItsPromiseWhereverTheConnectionBreaks) {
+  constexpr int steps = 1500;
+  std::mt19937 random(20261125);
+  const auto one_of = [&](unsigned n) { return random() % n; };
+  Faults faults;
+  auto store = std::make_unique<RedisStore>(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store->acquire(first_owner)), "");
+  Logs model;
+  int failures = 0;
+  for (int step = 0; step < steps; ++step) {
+    faults.breaks = [&](std::string_view) { return one_of(12) == 0; };
+    const LogId log = one_of(3);
+    const auto made = [&] {
+      std::vector<std::string> payloads;
+      for (unsigned i = one_of(3); i > 0; --i) payloads.push_back(std::string(1, static_cast<char>('a' + one_of(4))));
+      return entry(std::to_string(step), payloads);
+    };
+    Logs wanted = model;
+    Result<void> result = boost::outcome_v2::success();
+    if (one_of(4) > 0) {
+      const std::vector<Addressed> batch{{log, made()}, {one_of(3), made()}};
+      for (const Addressed& addressed : batch) wanted[addressed.log].push_back(addressed.entry);
+      result = store->append(batch);
+    } else {
+      const std::vector<Entry> entries(one_of(3), made());
+      wanted.erase(log);
+      if (!entries.empty()) wanted[log] = entries;
+      result = store->replace(log, entries);
+      if (!result) {  // it may have been carried out
+        faults.breaks = [](std::string_view) { return false; };
+        const std::vector<Entry> found = read_log(*store, log);
+        if (found == entries) model = wanted;
+      }
+    }
+    if (result) model = wanted;
+    failures += result ? 0 : 1;
+    if (step % 10 != 0) continue;
+    faults.breaks = [](std::string_view) { return false; };
+    ASSERT_EQ(read_all(*store), model) << "step " << step;
+  }
+  EXPECT_GT(failures, steps / 10);
+  faults.breaks = [](std::string_view) { return false; };
+  for (LogId log = 0; log < 3; ++log) ASSERT_EQ(problem(store->remove(log)), "");
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease")));
+}
+
+TEST_F(Redis, WaitsForTheDiskOfALaterServer) {
+  // This server says that it is 7.2, and answers WAITAOF with what the test wrote into a hash.
+  Faults faults;
+  faults.change_read = [](std::string& text) {
+    if (const auto at = text.find("redis_version:7.0"); at != text.npos) text[at + 16] = '2';
+    if (const auto at = text.find("redis_version:6."); at != text.npos) text.replace(at, 17, "redis_version:7.2");
+  };
+  int waited = 0;
+  faults.change_written = [&](std::string& text) {
+    const std::string ours = "*4\r\n$7\r\nWAITAOF\r\n$1\r\n1\r\n$1\r\n0\r\n$4\r\n2000\r\n";
+    const auto at = text.find(ours);
+    if (at == text.npos) return;
+    ++waited;
+    text.replace(at, ours.size(), "*4\r\n$5\r\nHMGET\r\n$7\r\nwaitaof\r\n$1\r\na\r\n$1\r\nb\r\n");
+  };
+  server_->ask({"HSET", "waitaof", "a", "1", "b", "0"});
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  EXPECT_THAT(store.description(), HasSubstr("survives the loss of power"));
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  EXPECT_GT(waited, 0);
+  server_->ask({"HSET", "waitaof", "a", "0"});
+  EXPECT_THAT(problem(append(store, {{1, entry("b")}})), HasSubstr("to its disk in time"));
+  server_->ask({"HSET", "waitaof", "a", "1"});
+  ASSERT_EQ(problem(append(store, {{1, entry("c")}})), "");
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("c")}}}));
+}
+
+// --- Room, damage, other users ----------------------------------------------------------------------------------
+
+TEST_F(Redis, FullIsSaidAndGoesOnWhenThereIsRoom) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  server_->ask({"CONFIG", "SET", "maxmemory", "1"});
+  const Result<void> refused = append(*store, {{1, entry("b", {"payload"})}});
+  EXPECT_EQ(code_of(refused), ErrorCode::full);
+  EXPECT_THAT(problem(refused), AllOf(HasSubstr("redis.sock"), HasSubstr("maxmemory")));
+  EXPECT_EQ(code_of(append(*store, {{1, entry("b")}})), ErrorCode::full);
+  server_->ask({"CONFIG", "SET", "maxmemory", "0"});
+  ASSERT_EQ(problem(append(*store, {{1, entry("c")}})), "");
+  EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a"), entry("c")}}}));
+}
+
+TEST_F(Redis, APayloadThatDoesNotFitLeavesNothing) {
+  server_->ask({"CONFIG", "SET", "maxmemory", "30mb"});
+  const auto store = open();
+  EXPECT_EQ(code_of(append(*store, {{1, entry("b", {std::string(4 * limits::store_part_bytes, 'x')})}})),
+            ErrorCode::full);
+  EXPECT_EQ(code_of(append(*store, {{1, entry("b", {std::string(4 * limits::store_part_bytes, 'x')})}})),
+            ErrorCode::full);
+  ASSERT_EQ(problem(append(*store, {{1, entry("c")}})), "");
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("logs"), key("log:1")));
+}
+
+TEST_F(Redis, ContentsGoWithTheirLastEntry) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a", {"one", "two"})}, {2, entry("b", {"two", "two"})}})), "");
+  EXPECT_EQ(server_->ask({"HLEN", key("contents")}).integer(), 2);
+  ASSERT_EQ(problem(replace(*store, 1, {entry("a")})), "");
+  EXPECT_EQ(server_->ask({"HLEN", key("contents")}).integer(), 1);
+  ASSERT_EQ(problem(store->remove(2)), "");
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("logs"), key("log:1")));
+}
+
+TEST_F(Redis, WhatADeadHeadWasUploadingIsCollected) {
+  server_->ask({"SADD", key("uploads"), key("upload:1:1")});
+  server_->ask({"RPUSH", key("upload:1:1"), "half"});
+  open();
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term")));
+}
+
+TEST_F(Redis, AServerThatLostItsDataIsSaid) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  server_->ask({"FLUSHALL"});
+  ASSERT_EQ(code_of(append(*store, {{1, entry("b")}})), ErrorCode::protocol);
+  EXPECT_THAT(problem(store->renew()), HasSubstr("has lost what was stored"));
+}
+
+TEST_F(Redis, DamageIsAnErrorThatNamesTheStore) {
+  ASSERT_EQ(problem(append(*open(), {{1, entry("a")}, {2, entry("b", {"one"})}, {3, entry("c", {"two"})}})), "");
+  ASSERT_EQ(problem(append(*open(), {{1, entry("d")}})), "");
+  server_->ask({"XTRIM", key("log:1"), "MAXLEN", "1"});
+  EXPECT_THAT(why_not_replayed(1), AllOf(HasSubstr("redis.sock"), HasSubstr("an entry is missing")));
+  server_->ask({"DEL", key("content:" + test_hash(text("one").bytes()))});
+  EXPECT_THAT(why_not_replayed(2), HasSubstr("a payload is missing"));
+  server_->ask({"RPUSH", key("content:" + test_hash(text("two").bytes())), "more"});
+  EXPECT_THAT(why_not_replayed(3), HasSubstr("a payload is missing or damaged"));
+  server_->ask({"XADD", key("log:4"), "1-1", "n", "0", "k", "1", "c", "0123456789abcdef", "d", "x"});
+  EXPECT_THAT(why_not_replayed(4), HasSubstr("an entry is damaged"));
+}
+
+TEST_F(Redis, AnotherVersionIsLeftAlone) {
+  server_->ask({"SET", key("format"), "99"});
+  EXPECT_EQ(code_of(acquired()), ErrorCode::protocol);
+  EXPECT_THAT(problem(acquired()), AllOf(HasSubstr("version 99"), HasSubstr("knows version 1")));
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format")));
+}
+
+TEST_F(Redis, KeysOfAnotherProgramAreSaid) {
+  server_->ask({"SET", key("log:1"), "a song"});
+  EXPECT_THAT(problem(append(*open(), {{1, entry("a")}})), HasSubstr("another program"));
+}
+
+TEST_F(Redis, AServerThatThrowsKeysAwayIsRefused) {
+  server_->ask({"CONFIG", "SET", "maxmemory", "100mb"});
+  server_->ask({"CONFIG", "SET", "maxmemory-policy", "allkeys-lru"});
+  EXPECT_THAT(problem(acquired()), HasSubstr("noeviction"));
+}
+
+TEST_F(Redis, AReplicaIsRefused) {
+  server_->ask({"REPLICAOF", "127.0.0.1", "1"});
+  EXPECT_THAT(problem(acquired()), HasSubstr("is a replica"));
+}
+
+TEST_F(Redis, SeveralClustersShareAServer) {
+  const auto first = open();
+  RedisOptions options{.address = server_->address(), .content_hash = test_hash};
+  options.address.prefix = "other";
+  RedisStore other(options);
+  ASSERT_EQ(problem(other.acquire(second_owner)), "");
+  ASSERT_EQ(problem(append(*first, {{1, entry("a")}})), "");
+  EXPECT_EQ(read_all(other), Logs{});
+}
+
+TEST_F(Redis, SaysWhatIsKept) {
+  const auto store = open();
+  EXPECT_THAT(store->description(), AllOf(HasSubstr("redis.sock"), HasSubstr("at most the last second")));
+  store->release();
+  server_->ask({"CONFIG", "SET", "appendfsync", "always"});
+  EXPECT_THAT(open()->description(), HasSubstr("survives the loss of power"));
+  server_->ask({"CONFIG", "SET", "appendonly", "no"});
+  EXPECT_THAT(open()->description(), HasSubstr("in its memory only"));
+}
+
+class RedisWithPassword : public Redis {
+ protected:
+  void SetUp() override {
+    Redis::SetUp();
+    if (!server_) return;
+    server_->ask({"CONFIG", "SET", "requirepass", "s3cret word"});
+    server_->password = "s3cret word";
+  }
+};
+
+TEST_F(RedisWithPassword, TakesTheRightOneOnly) {
+  EXPECT_EQ(problem(acquired()), "");
+  for (const char* wrong : {"", "wr0ng word"}) {
+    RedisOptions options{.address = server_->address(), .content_hash = test_hash};
+    options.address.password = wrong;
+    const Result<std::uint64_t> refused = RedisStore(options).acquire(first_owner);
+    EXPECT_EQ(code_of(refused), ErrorCode::rejected);
+    EXPECT_THAT(problem(refused), AllOf(HasSubstr("does not take"), Not(HasSubstr(" word"))));
+  }
+}
+
+TEST(RedisErrors, AreTranslated) {
+  const auto code = [](std::string_view text) { return redis_error("R", text).code; };
+  EXPECT_EQ(code("OOM command not allowed when used memory > 'maxmemory'."), ErrorCode::full);
+  EXPECT_EQ(code("MISCONF Errors writing to the AOF file: No space left on device"), ErrorCode::full);
+  EXPECT_EQ(code("LOADING Redis is loading the dataset in memory"), ErrorCode::unreachable);
+  EXPECT_EQ(code("READONLY You can't write against a read only replica."), ErrorCode::io);
+  EXPECT_EQ(code("NOPERM this user has no permissions"), ErrorCode::rejected);
+  EXPECT_EQ(code("MOVED 1 127.0.0.1:7001"), ErrorCode::io);
+  EXPECT_EQ(code("ERR something else"), ErrorCode::io);
+}
+
+}  // namespace
+}  // namespace dc::store
