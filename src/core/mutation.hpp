@@ -19,5 +19,12 @@ inline constexpr bool no_recovery_hold = DC_MUTATION == 8;        ///< a restart
 inline constexpr bool keep_outdated_workers = DC_MUTATION == 9;   ///< workers that missed an update go on
 inline constexpr bool ignore_trouble = DC_MUTATION == 10;         ///< workers start where the node says they cannot
 inline constexpr bool share_a_gpu = DC_MUTATION == 11;            ///< the GPUs of one worker are not different ones
+// Of named pools:
+inline constexpr bool accept_unstored = DC_MUTATION == 12;       ///< jobs count as accepted before they are stored
+inline constexpr bool deliver_unstored = DC_MUTATION == 13;      ///< so do outcomes as the client's
+inline constexpr bool release_unstored = DC_MUTATION == 14;      ///< nodes forget outcomes before they are stored
+inline constexpr bool confirm_unstored = DC_MUTATION == 15;      ///< acknowledgements count before they are stored
+inline constexpr bool keep_refused_numbers = DC_MUTATION == 16;  ///< jobs that were refused count as taken
+inline constexpr bool forget_keys = DC_MUTATION == 17;           ///< a restarted head does not know values of keys
 
 }  // namespace dc::mutation

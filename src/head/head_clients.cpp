@@ -171,6 +171,14 @@ void HeadMachine::on(SessionId session, wire::WantWorkers&& message, TimePoint n
 }
 
 void HeadMachine::on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out) {
+  if (const auto found = pools_.find(message.pool); found != pools_.end() && found->second.named) {
+    // Its client may have lost the connection meanwhile; a new head does not know who that is.
+    const PoolInfo& named = found->second;
+    const bool away = named.session.value == 0 && named.named->next.value == 0;
+    const std::uint64_t client = named.client.value;
+    if (away && !named.keeping && (client == 0 || client == sessions_.at(session).peer.id))
+      return remove_named_pool(session, message.pool, now, out);
+  }
   const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
   if (pool && pool->named) return remove_named_pool(session, message.pool, now, out);
   if (pool) close_pool(message.pool, now, out);

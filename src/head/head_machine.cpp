@@ -174,6 +174,7 @@ void HeadMachine::forget_node(NodeId id) {
 void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint now, Effects& out) {
   std::vector<PoolId> closed;
   for (auto& [id, pool] : pools_) {
+    if (pool.named && pool.named->next == session) pool.named->next = {};
     if (pool.session != session) continue;
     pool.session = {};
     if (pool.named) {

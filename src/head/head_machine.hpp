@@ -209,6 +209,7 @@ class HeadMachine {
   void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
   void attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out);
+  void hand_over(PoolId id, Effects& out);
   void carry_out_state(PoolId id, Effects& out);
   void take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, Effects& out);
   void jobs_are_taken(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);
@@ -227,6 +228,7 @@ class HeadMachine {
   void deliver_earlier(PoolId id, NamedPool& named, Effects& out);
   void take_acks(PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out);
   void named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out);
+  void failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Effects& out);
   void remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
 
   void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);

@@ -3,6 +3,9 @@
 // journal, and acknowledges outcomes when they are.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "core/mutation.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -54,7 +57,9 @@ void HeadMachine::journaled(const std::vector<store::JournalThread::Done>& done,
     }
     const auto pool = pools_.find(pending.pool);
     if (pool == pools_.end() || !pool->second.named || ticket < pool->second.named->first_ticket) continue;  // removed
+    const PoolId id = pending.pool;
     settle(pool->second, std::move(pending), refused, now, out);
+    hand_over(id, out);
   }
 }
 
@@ -70,12 +75,15 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
     case Pending::Kind::outcomes:
       return outcomes_are_kept(id, named, std::move(pending.sequences), now, out);
     case Pending::Kind::update:
+      named.updates_kept = pending.number;
       if (!named.broken) tell(scheduler::UpdateAdded{id, pending.number, std::move(pending.payload)}, now, out);
       return;
     case Pending::Kind::acks:
       for (const JobSequence sequence : pending.sequences) named.acknowledging.erase(sequence);
       return send_to_client(id, wire::AcksKept{id, std::move(pending.sequences)}, wire::control_lane, out);
     case Pending::Kind::failure:
+      return failure_is_kept(id, named, now, out);
+    case Pending::Kind::client:
     case Pending::Kind::removal:
       return;
   }
@@ -134,6 +142,7 @@ void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   born.name = pool.named->name;
   born.options = pool.options;
   born.spec = pool.spec;
+  born.client = pool.client.value;
   if (!hash.empty()) born.program = programs_.at(hash);
   append({Pending::Kind::birth, id}, born, true, out);
 }
@@ -159,7 +168,8 @@ void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::st
 void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out) {
   NamedPool& named = *pool.named;
   const PeerInfo& peer = sessions_.at(session).peer;
-  const bool held = pool.session.value != 0 && pool.session != session;
+  const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
+  const bool held = holder.value != 0 && holder != session;
   const auto send_error = [&](SessionId to, ErrorKind kind, std::string text) {
     sessions_.at(to).past.insert(id);
     out.emplace_back(Send{to, wire::PoolFailed{id, error_of(kind, std::move(text))}});
@@ -178,17 +188,37 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool stea
   }
   flush_batches(out);
   if (held) {
-    send_error(pool.session, ErrorKind::pool_closed,
+    send_error(holder, ErrorKind::pool_closed,
                fmt::format("pool {} was taken over by {} (pid {})", named.quoted(), peer.host, peer.pid));
   }
-  pool.session = session;
+  pool.session = {};
   pool.client = ClientId{peer.id};
   pool.peer = peer;
-  named.attach(named.taken.highest() + 1);
-  out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", peer.host,
-                                   peer.pid, named.quoted(), named.records.size())});
-  out.emplace_back(Send{
-      session, wire::NamedPoolOpened{id, pool.options, named.taken.highest(), named.updates, named.records.size()}});
+  named.next = session;
+  hand_over(id, out);
+}
+
+/// Who waits for the pool has it when all jobs and updates of its forerunner are in the journal, or were refused: only
+/// then is it known how many there are.
+void HeadMachine::hand_over(PoolId id, Effects& out) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end() || !found->second.named || found->second.named->next.value == 0) return;
+  const bool waits = std::any_of(pending_.begin(), pending_.end(), [id](const auto& entry) {
+    const Pending& pending = entry.second;
+    return pending.pool == id && (pending.kind == Pending::Kind::jobs || pending.kind == Pending::Kind::update);
+  });
+  if (waits) return;
+  PoolInfo& pool = found->second;
+  NamedPool& named = *pool.named;
+  flush_batches(out);
+  pool.session = std::exchange(named.next, {});
+  named.attach(named.highest + 1);
+  // Before all that it will want in the journal.
+  append({Pending::Kind::client, id}, ClientCame{pool.client.value}, false, out);
+  out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
+                                   pool.peer.pid, named.quoted(), named.records.size())});
+  out.emplace_back(
+      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size()}});
   if (pool.opened) carry_out_state(id, out);
 }
 
@@ -215,6 +245,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   }
   move_pool(pool, session, out);
   pool.client = ClientId{peer.id};
+  named.next = {};
   named.attach(message.first_own);
   wire::AcksKept kept{message.pool, {}};
   for (const JobSequence sequence : message.received) {
@@ -226,7 +257,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
       kept.sequences.push_back(sequence);
     }
   }
-  wire::NamedPoolKnown known{message.pool, named.updates, {}};
+  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}};
   wire::JobsAccepted accepted{message.pool, {}};
   for (const JobSequence sequence : message.unaccepted) {
     if (!named.taken.contains(sequence)) known.missing.push_back(sequence);
@@ -264,10 +295,16 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
   wire::JobsAccepted again{id, {}};
   std::vector<SubmittedJob> small;
   for (SubmittedJob& job : jobs) {
+    if (job.after_update > named.updates) {
+      named.early.push_back(std::move(job));
+      continue;
+    }
+    named.highest = std::max(named.highest, job.sequence);
     if (!named.taken.add(job.sequence)) {
       if (named.records.contains(job.sequence)) again.sequences.push_back(job.sequence);
       continue;
     }
+    if (mutation::accept_unstored) again.sequences.push_back(job.sequence);
     if (job.arguments.size() <= limits::inline_payload_max) {
       small.push_back(std::move(job));
       continue;
@@ -333,19 +370,21 @@ void HeadMachine::jobs_are_refused(PoolId id, NamedPool& named, const std::vecto
       {},
       error_of(ErrorKind::not_stored, fmt::format("a job of pool {} was not accepted: {}", named.quoted(), why))};
   for (const SubmittedJob& job : jobs) {
-    named.taken.remove(job.sequence);
+    if (!mutation::keep_refused_numbers) named.taken.remove(job.sequence);
     refused.sequences.push_back(job.sequence);
   }
   send_to_client(id, std::move(refused), wire::control_lane, out);
 }
 
 void HeadMachine::take_update(PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out) {
-  if (message.number != named.updates + 1 || named.broken) return;  // sent again after a break, and on its way
+  if (named.broken) return send_to_client(id, wire::PoolFailed{id, *named.broken}, wire::control_lane, out);
+  if (message.number != named.updates + 1) return;  // sent again after a break, and on its way
   ++named.updates;
   Pending pending{Pending::Kind::update, id};
   pending.number = message.number;
   pending.payload = message.payload.compact();
   append(std::move(pending), UpdateCame{message.number, message.payload}, false, out);
+  if (!named.early.empty()) take_jobs(id, named, std::exchange(named.early, {}), out);
 }
 
 // --- Outcomes ---------------------------------------------------------------------------------------------------
@@ -370,6 +409,14 @@ void HeadMachine::job_ended(PoolId id, NamedPool& named, scheduler::DeliverOutco
 
 /// To be called when no commands of the scheduler are being carried out.
 void HeadMachine::start_followers(TimePoint now, Effects& out) {
+  if (mutation::release_unstored) {
+    for (const PoolId id : unkept_) {
+      std::vector<JobSequence> sequences;
+      if (!pools_.contains(id)) continue;
+      for (const wire::ValueItem& item : pools_.at(id).named->values) sequences.push_back(item.sequence);
+      tell(scheduler::OutcomesAcknowledged{id, std::move(sequences)}, now, out);
+    }
+  }
   while (!restart_.empty()) {
     auto [id, jobs] = std::move(restart_.back());
     restart_.pop_back();
@@ -385,8 +432,9 @@ void HeadMachine::keep_outcome(PoolId id, NamedPool& named, JobSequence sequence
   ++named.done;
   record.outcome = std::make_unique<StoredOutcome>();
   record.outcome->payload = outcome.payload;
+  if (outcome.error) record.outcome->error = std::make_unique<ErrorInfo>(*outcome.error);
+  if (mutation::deliver_unstored && sequence >= named.first_own) deliver(id, sequence, record, out);
   if (outcome.error) {
-    record.outcome->error = std::make_unique<ErrorInfo>(*outcome.error);
     flush_outcomes(id, named, out);
     Pending pending{Pending::Kind::outcomes, id};
     pending.sequences = {sequence};
@@ -490,6 +538,7 @@ void HeadMachine::take_acks(PoolId id, NamedPool& named, std::vector<JobSequence
   }
   if (!again.sequences.empty()) send_to_client(id, std::move(again), wire::control_lane, out);
   if (entry.sequences.empty()) return;
+  if (mutation::confirm_unstored) send_to_client(id, wire::AcksKept{id, entry.sequences}, wire::control_lane, out);
   named.delivered_since_compaction += entry.sequences.size();
   Pending pending{Pending::Kind::acks, id};
   pending.sequences = entry.sequences;
@@ -516,8 +565,16 @@ void HeadMachine::named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& e
     ++named.done;
     record.outcome = std::make_unique<StoredOutcome>();
     record.outcome->error = std::make_unique<ErrorInfo>(error);
-    named.made_durable(record);  // the entry before this line says so; a client that came later waits for nothing else
   }
+}
+
+/// Its entry is the outcome of all jobs that had none.
+void HeadMachine::failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Effects& out) {
+  std::vector<JobSequence> sequences;
+  for (const auto& [sequence, record] : named.records) {
+    if (record.outcome && !record.durable) sequences.push_back(sequence);
+  }
+  outcomes_are_kept(id, named, std::move(sequences), now, out);
 }
 
 void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out) {
@@ -534,6 +591,7 @@ void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now,
 
 void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effects& out) {
   PoolInfo& pool = pools_[id];
+  pool.client = ClientId{state.client};
   pool.options = state.born->options;
   pool.spec = state.born->spec;
   pool.resumed = true;
@@ -542,7 +600,8 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   NamedPool& named = *pool.named;
   named.name = state.born->name;
   named.taken = std::move(state.taken);
-  named.updates = state.updates.size();
+  named.highest = named.taken.highest();
+  named.updates = named.updates_kept = state.updates.size();
   named.done = state.done;
   named.broken = std::move(state.broken);
   named.values_of_keys = std::move(state.keys);
@@ -553,7 +612,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   }
   state.undelivered.clear();
   for (const auto& [sequence, job] : state.unfinished) named.records.try_emplace(sequence);
-  named.attach(named.taken.highest() + 1);
+  named.attach(named.highest + 1);
   if (const std::string& hash = pool.options.program_hash; !hash.empty()) programs_[hash] = state.born->program;
   out.emplace_back(
       Log{fmt::format("pool {} is back from the store: {} jobs to run, {} outcomes to deliver", named.quoted(),

@@ -6,6 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include "core/mutation.hpp"
+
 namespace dc::head {
 namespace {
 
@@ -113,7 +115,9 @@ void JournalState::apply(PoolBorn&& entry) {
         fmt::format("the journal is of version {}, and this head reads version {}", entry.version, PoolBorn{}.version);
     return;
   }
-  if (!born) born = std::move(entry);
+  if (born) return;
+  client = entry.client;
+  born = std::move(entry);
 }
 
 void JournalState::apply(JobsTaken&& entry) {
@@ -135,7 +139,8 @@ void JournalState::apply(ErrorCame&& entry) {
 void JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
   const auto found = unfinished.find(sequence);
   if (found == unfinished.end()) return;
-  if (!found->second.key.empty() && !outcome.error) keys.try_emplace(found->second.key, outcome.payload);
+  if (!found->second.key.empty() && !outcome.error && !mutation::forget_keys)
+    keys.try_emplace(found->second.key, outcome.payload);
   unfinished.erase(found);
   undelivered.emplace(sequence, std::move(outcome));
   ++done;
@@ -201,6 +206,7 @@ std::vector<store::Entry> JournalState::take() {
   summary.done = done_before + undelivered.size();
   out.push_back(encode(summary));
   if (broken) out.push_back(encode(PoolBroke{*broken}));
+  if (client != 0) out.push_back(encode(ClientCame{client}));
   return out;
 }
 

@@ -33,7 +33,8 @@ struct PoolBorn {
   PoolOptions options;
   Payload spec;
   Payload program;  ///< executable of a C++ pool
-  MSGPACK_DEFINE(version, name, options, spec, program)
+  std::uint64_t client{};
+  MSGPACK_DEFINE(version, name, options, spec, program, client)
 };
 struct JobsTaken {
   static constexpr std::uint8_t type = 2;
@@ -85,8 +86,15 @@ struct KeyKept {
   MSGPACK_DEFINE(key, value)
 };
 
-using JournalEntry =
-    std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary, KeyKept>;
+/// Whose the pool is from here on, so that a new head does not listen to an earlier one.
+struct ClientCame {
+  static constexpr std::uint8_t type = 10;
+  std::uint64_t client{};
+  MSGPACK_DEFINE(client)
+};
+
+using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary,
+                                  KeyKept, ClientCame>;
 
 template <class Body>
 store::Entry encode(const Body& body) {
@@ -142,6 +150,7 @@ class JournalState final : public store::Reducer {
   std::unordered_map<std::string, Payload> keys;
   std::optional<ErrorInfo> broken;
   std::uint64_t done = 0;
+  std::uint64_t client = 0;  ///< whose it is; 0: nobody's
 
  private:
   void apply(PoolBorn&& entry);
@@ -153,6 +162,7 @@ class JournalState final : public store::Reducer {
   void apply(PoolBroke&& entry);
   void apply(const Summary& entry);
   void apply(KeyKept&& entry);
+  void apply(const ClientCame& entry) { client = entry.client; }
   void finish(JobSequence sequence, StoredOutcome outcome);
   std::string problem_;
 };

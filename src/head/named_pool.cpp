@@ -9,6 +9,7 @@ void NamedPool::attach(JobSequence first) {
   in_order = false;
   cursor = 0;
   ready.clear();
+  early.clear();
   for (auto& [sequence, record] : records) {
     record.sent = false;
     if (record.durable && sequence < first_own) ready.insert(ready.end(), sequence);

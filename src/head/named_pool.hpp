@@ -29,8 +29,10 @@ struct NamedPool {
   std::string name;
   store::Ticket first_ticket = 0;         ///< earlier ones are of a pool of this name that was removed
   JobNumbers taken;                       ///< in the journal or on their way to it
+  JobSequence highest = 0;                ///< number of a job so far, refused or not: none is used again
   std::map<JobSequence, Record> records;  ///< in the journal
   UpdateNumber updates = 0;               ///< so many are in the journal or on their way
+  UpdateNumber updates_kept = 0;          ///< so many are in the journal
   std::uint64_t done = 0;                 ///< outcomes so far
   std::uint64_t to_take = 0;              ///< records whose outcome is durable
   std::optional<ErrorInfo> broken;        ///< it failed: the scheduler does not know it any more
@@ -48,11 +50,13 @@ struct NamedPool {
   std::uint64_t delivered_since_compaction = 0;
 
   // The client that is there now.
-  JobSequence first_own = 1;    ///< its jobs begin here
-  std::uint64_t credit = 0;     ///< outcomes of earlier jobs that it may be sent
-  bool in_order = false;        ///< it wants those in the order of submission
-  JobSequence cursor = 0;       ///< in order: all before this were sent
-  std::set<JobSequence> ready;  ///< earlier jobs whose outcome is durable and not sent
+  SessionId next;                   ///< it has the pool as soon as what its forerunner sent is in the journal
+  std::vector<SubmittedJob> early;  ///< that came before an update that they must not run without
+  JobSequence first_own = 1;        ///< its jobs begin here
+  std::uint64_t credit = 0;         ///< outcomes of earlier jobs that it may be sent
+  bool in_order = false;            ///< it wants those in the order of submission
+  JobSequence cursor = 0;           ///< in order: all before this were sent
+  std::set<JobSequence> ready;      ///< earlier jobs whose outcome is durable and not sent
 
   /// The journal has the record's outcome.
   void made_durable(Record& record) {
@@ -67,7 +71,7 @@ struct NamedPool {
 
 /// What an entry on its way to the journal was for.
 struct Pending {
-  enum class Kind : std::uint8_t { birth, jobs, outcomes, update, acks, failure, removal } kind{};
+  enum class Kind : std::uint8_t { birth, client, jobs, outcomes, update, acks, failure, removal } kind{};
   PoolId pool;
   SessionId session = {};                   ///< removal: who asked
   std::vector<SubmittedJob> jobs = {};      ///< jobs

@@ -18,10 +18,7 @@ ErrorInfo closed_by_user() {
 }  // namespace
 
 ClientProcess::ClientProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, std::size_t number)
-    : Peer(world, network, fmt::format("client{}", number)),
-      ledger_(ledger),
-      plan_(plan.pools.at(number)),
-      number_(number) {}
+    : Client(world, ledger, network, plan, number, fmt::format("client{}", number)) {}
 
 void ClientProcess::start() {
   pool_ = PoolId{world_.chance.id()};
@@ -171,25 +168,12 @@ void ClientProcess::submit_some() {
 
 client::NewJob ClientProcess::new_job() {
   const JobSequence sequence = ++submitted_;
-  JobRecord& record = ledger_.pool(pool_).jobs.emplace_back();
-  record.conduct = draw_conduct();
-  record.duration = world_.chance.skewed(plan_.job_min, plan_.job_max);
-  record.result_bytes = world_.chance.percent(plan_.large_share) ? plan_.result_bytes : 0;
+  JobRecord& record = new_record(pool_);
   record.after_update = updates_;
   record.stream = 1 + sequence * plan_.waves / (plan_.jobs + 1);
   return {record.stream,
           {sequence, updates_,
            payload(fmt::format("{}", sequence), world_.chance.percent(plan_.large_share) ? plan_.arguments_bytes : 0)}};
-}
-
-Conduct ClientProcess::draw_conduct() {
-  const std::uint64_t draw = world_.chance.below(100);
-  std::uint64_t below = plan_.raises;
-  if (draw < below) return Conduct::raises;
-  if (draw < (below += plan_.poison)) return Conduct::poison;
-  if (draw < (below += plan_.ends_worker)) return Conduct::ends_worker;
-  if (draw < (below += plan_.hangs)) return Conduct::hangs;
-  return Conduct::value;
 }
 
 /// The consumer takes one outcome after the other.
@@ -230,12 +214,6 @@ void ClientProcess::maybe_drop_stream() {
   consumed_ += dropped;
   machine_->drop_stream(stream);
   wake_user(0us);
-}
-
-Payload ClientProcess::payload(const std::string& text, std::size_t bytes) {
-  std::string whole = text;
-  if (bytes > text.size()) whole += " " + std::string(bytes - text.size(), '.');
-  return Payload(std::move(whole));
 }
 
 }  // namespace dc::sim

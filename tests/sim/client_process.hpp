@@ -6,24 +6,21 @@
 #include <optional>
 #include <vector>
 
+#include "client.hpp"
 #include "client/client_machine.hpp"
-#include "ledger.hpp"
-#include "peer.hpp"
-#include "plan.hpp"
 
 namespace dc::sim {
 
-class ClientProcess : public Peer {
+class ClientProcess : public Client {
  public:
   ClientProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, std::size_t number);
 
-  void start();
-  /// The process is gone without a word.
-  void crash();
+  void start() override;
+  void crash() override;
   /// The user closes the pool now, whatever is under way.
   void close();
   [[nodiscard]] PoolId pool() const { return pool_; }
-  [[nodiscard]] bool over() const { return over_; }
+  [[nodiscard]] bool over() const override { return over_; }
 
  private:
   void session_opened() override;
@@ -42,12 +39,7 @@ class ClientProcess : public Peer {
   void send_update();
   void maybe_drop_stream();
   [[nodiscard]] bool all_consumed() const;
-  Payload payload(const std::string& text, std::size_t bytes);
-  Conduct draw_conduct();
 
-  Ledger& ledger_;
-  const PoolPlan& plan_;
-  const std::size_t number_;
   PoolId pool_;
   std::optional<client::ClientMachine> machine_;
   bool closing_ = false, over_ = false, user_awake_ = false, ended_ = false;

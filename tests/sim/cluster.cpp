@@ -1,7 +1,9 @@
 // See cluster.hpp.
 #include "cluster.hpp"
 
+#include "client_process.hpp"
 #include "faults.hpp"
+#include "named_client.hpp"
 #include "scheduler/fair_share.hpp"
 
 namespace dc::sim {
@@ -60,13 +62,27 @@ void Cluster::begin() {
     world_.after(node.joins_after, [this, node] { add_node(node); });
   }
   for (std::size_t i = 0; i < plan_.pools.size(); ++i) {
-    clients_.push_back(std::make_unique<ClientProcess>(world_, ledger_, network_, plan_, i));
-    Link& link = network_.link(clients_.back()->name());
-    link.latency_min = 20us;
-    link.latency_max = plan_.latency_max;
-    link.transfer_max = plan_.transfer_max;
-    world_.after(plan_.pools[i].opens_after, [client = clients_.back().get()] { client->start(); });
+    const PoolPlan& pool = plan_.pools[i];
+    if (!pool.named) {
+      add_client(std::make_unique<ClientProcess>(world_, ledger_, network_, plan_, i), pool.opens_after);
+      continue;
+    }
+    const auto story = std::make_shared<NamedStory>(world_, ledger_, pool, i);
+    for (std::size_t place = 0; place < pool.programs; ++place) {
+      const Duration later = place == 0 ? 0s : world_.chance.skewed(0s, 10s);
+      add_client(std::make_unique<NamedClient>(world_, ledger_, network_, plan_, story, place),
+                 pool.opens_after + later);
+    }
   }
+}
+
+void Cluster::add_client(std::unique_ptr<Client> client, Duration starts_after) {
+  Link& link = network_.link(client->name());
+  link.latency_min = 20us;
+  link.latency_max = plan_.latency_max;
+  link.transfer_max = plan_.transfer_max;
+  world_.after(starts_after, [client = client.get()] { client->start(); });
+  clients_.push_back(std::move(client));
 }
 
 void Cluster::add_node(NodePlan node) {
@@ -155,6 +171,8 @@ void Cluster::check_nothing_left() {
   if (!status.pools.empty()) world_.violation("the head still knows {} pools", status.pools.size());
   if (const std::string rest = head_.machine().what_is_left(); !rest.empty())
     world_.violation("the head still has {}", rest);
+  if (const std::size_t logs = head_.journal().logs().size(); logs > 0)
+    world_.violation("the journal still has {} pools", logs);
   for (const auto& node : status.nodes) {
     for (const auto& slot : node.slots) {
       if (slot.state != scheduler::SlotState::free) world_.violation("slot {} of {} is not free", slot.slot, node.host);

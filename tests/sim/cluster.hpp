@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "client_process.hpp"
+#include "client.hpp"
 #include "head_process.hpp"
 #include "ledger.hpp"
 #include "network.hpp"
@@ -31,6 +31,7 @@ class Cluster {
   friend class Faults;
   void begin();
   void add_node(NodePlan plan);
+  void add_client(std::unique_ptr<Client> client, Duration starts_after);
   void heal();
   void run_until_over();
   void check_nothing_left();
@@ -45,7 +46,7 @@ class Cluster {
   Network network_{world_};
   HeadProcess head_;
   std::vector<std::unique_ptr<NodeProcess>> nodes_;
-  std::vector<std::unique_ptr<ClientProcess>> clients_;
+  std::vector<std::unique_ptr<Client>> clients_;
   std::map<PoolId, int> stalled_;  ///< for how many seconds a pool has had work and idle workers
 };
 

@@ -19,6 +19,8 @@ void Faults::begin() {
   plan_next(plan.head_freeze, &Faults::freeze_head);
   plan_next(plan.client_crash, &Faults::crash_client);
   plan_next(plan.client_freeze, &Faults::freeze_client);
+  plan_next(plan.store_full, &Faults::fill_store);
+  plan_next(plan.store_silent, &Faults::hush_store);
   plan_next(plan.slot_trouble, &Faults::trouble_slot);
 }
 
@@ -45,9 +47,13 @@ void Faults::end() {
       }
     }
   }
+  in_.head_.journal().mend();
   in_.head_.thaw();
   if (!in_.head_.alive()) in_.head_.start();
-  for (auto& client : in_.clients_) client->thaw();
+  for (auto& client : in_.clients_) {
+    client->thaw();
+    client->faults_are_over();
+  }
   bool stays = false;
   for (auto& node : in_.nodes_) {
     node->thaw();
@@ -66,8 +72,8 @@ NodeProcess* Faults::any_node() {
   return node->alive() ? node : nullptr;
 }
 
-ClientProcess* Faults::any_client() {
-  ClientProcess* client = in_.clients_[in_.world_.chance.below(in_.clients_.size())].get();
+Client* Faults::any_client() {
+  Client* client = in_.clients_[in_.world_.chance.below(in_.clients_.size())].get();
   return client->alive() ? client : nullptr;
 }
 
@@ -165,12 +171,15 @@ void Faults::stop_head() { stop_head(true); }
 void Faults::freeze_head() { freeze(in_.head_, in_.world_.chance.skewed(10ms, 35s)); }
 
 void Faults::crash_client() {
-  if (ClientProcess* client = any_client()) client->crash();
+  if (Client* client = any_client()) client->crash();
 }
 
 void Faults::freeze_client() {
-  if (ClientProcess* client = any_client()) freeze(*client, long_or_short(10ms, 15s));
+  if (Client* client = any_client()) freeze(*client, long_or_short(10ms, 15s));
 }
+
+void Faults::fill_store() { in_.head_.journal().fill(long_or_short(50ms, 10s)); }
+void Faults::hush_store() { in_.head_.journal().hush(long_or_short(100ms, 40s)); }
 
 void Faults::freeze(Endpoint& process, Duration time) {
   if (!process.alive() || process.frozen()) return;

@@ -31,12 +31,14 @@ class Faults {
   void freeze_head();
   void crash_client();
   void freeze_client();
+  void fill_store();
+  void hush_store();
   void stop_head(bool in_order);
   void freeze(Endpoint& process, Duration time);
   Duration long_or_short(Duration low, Duration high);
   Peer* any_peer();
   NodeProcess* any_node();
-  ClientProcess* any_client();
+  Client* any_client();
 
   Cluster& in_;
 };

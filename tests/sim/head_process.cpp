@@ -26,14 +26,18 @@ std::vector<std::pair<PoolId, Attempt>> finished_in(const wire::Message& message
 }  // namespace
 
 HeadProcess::HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker)
-    : Endpoint(world, "head"), ledger_(ledger), plan_(plan), find_worker_(std::move(find_worker)) {}
+    : Endpoint(world, "head"),
+      ledger_(ledger),
+      plan_(plan),
+      find_worker_(std::move(find_worker)),
+      journal_(world, ledger, plan) {}
 
 void HeadProcess::start() {
   begin_life();
   started_at_ = world_.now();
   const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
-  machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head"}, world_.now());
+  machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head", true}, world_.now());
   away_.clear();
   slots_.clear();
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
@@ -42,12 +46,14 @@ void HeadProcess::start() {
   effects_.clear();
   flush_scheduled_ = false;
   armed_for_ = never;
+  restore();
 }
 
 void HeadProcess::stop(bool in_order) {
   if (!alive()) return;
   world_.note(name(), "{}", in_order ? "shuts down" : "crashes");
   end_life();
+  journal_.end(in_order);
   for (auto& [id, connection] : std::exchange(sessions_, {})) {
     if (in_order) connection->send(Side::head, {{wire::Goodbye{"the head is shutting down"}}});
     connection->close(Side::head, in_order || world_.chance.percent(50));
@@ -87,6 +93,7 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
       ++reports_[connection->who.host];
       for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
     }
+    if (std::holds_alternative<wire::Goodbye>(message)) left_.insert(connection->session);
     hear(connection, std::move(message));
   }
   schedule_flush();
@@ -154,8 +161,11 @@ void HeadProcess::arm(TimePoint when) {
 void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
-  if (const auto session = sessions_.find(effect.session); session != sessions_.end())
+  journal_.check_told(effect.message);
+  if (const auto session = sessions_.find(effect.session); session != sessions_.end()) {
+    check_holder(effect.message, session->first);
     note_work(effect.message, session->first);
+  }
   world_.note(name(), "sends {} in session {}", wire::name_of(effect.message), effect.session.value);
   sends[effect.session].push_back({std::move(effect.message), effect.lane});
 }
@@ -166,7 +176,8 @@ void HeadProcess::note_work(const wire::Message& message, SessionId session) {
     pools_of_[start->worker] = start->pool;
     check_start(*start, session);
   }
-  if (const auto* over = std::get_if<wire::PoolFailed>(&message); over && over->error.kind == ErrorKind::no_device)
+  if (const auto* over = std::get_if<wire::PoolFailed>(&message);
+      over && over->error.kind == ErrorKind::no_device && !ledger_.pool(over->pool).named)
     check_no_device(over->pool);
   if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
   if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);
@@ -177,7 +188,11 @@ void HeadProcess::note_work(const wire::Message& message, SessionId session) {
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
   const std::string& host = sessions_.at(session)->who.host;
-  for (const wire::RunItem& item : run->items) ledger_.handed(pools_of_.at(run->worker), item.attempt.sequence, host);
+  const PoolId pool = pools_of_.at(run->worker);
+  for (const wire::RunItem& item : run->items) {
+    journal_.check_handed(pool, item.attempt.sequence);
+    ledger_.handed(pool, item.attempt.sequence, host);
+  }
 }
 
 void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
@@ -188,6 +203,7 @@ void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std:
   if (const auto queued = sends.find(effect.session); queued != sends.end())
     connection->send(Side::head, std::exchange(queued->second, {}));
   connection->close(Side::head, true);
+  std::erase_if(holders_, [&](const auto& holder) { return holder.second == effect.session; });
   run_after(1us, [this, connection] { closed(connection); });
 }
 

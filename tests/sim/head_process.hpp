@@ -1,14 +1,15 @@
 // The head: its machine with the service's habits, and the checks that need to look into it.
 #pragma once
 
-#include <functional>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <vector>
 
 #include "head/head_machine.hpp"
+#include "journal.hpp"
 #include "network.hpp"
 #include "plan.hpp"
 #include "worker_process.hpp"
@@ -27,6 +28,7 @@ class HeadProcess : public Endpoint {
   void stop(bool in_order);
   [[nodiscard]] const head::HeadMachine& machine() const { return *machine_; }
   [[nodiscard]] TimePoint started_at() const { return started_at_; }
+  [[nodiscard]] Journal& journal() { return journal_; }
 
   void opened(const ConnectionPtr& connection) override;
   void received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) override;
@@ -38,8 +40,15 @@ class HeadProcess : public Endpoint {
   void arm(TimePoint when);
   void carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
-  template <class Other>  // logs; and the journal, which no pool of the simulated clients has
-  void carry_out(Other&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
+  void carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
+  void carry_out(head::JournalRemove& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
+    journal_.remove(effect);
+  }
+  void carry_out(head::JournalCompact& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
+    journal_.shorten(effect.pool);
+  }
+  void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
+  void restore();
   void hear(const ConnectionPtr& connection, wire::Message&& message);
   void check_waste(const wire::StopWorker& stop);
   void note_slots(const ConnectionPtr& connection, const wire::Message& message);
@@ -50,15 +59,19 @@ class HeadProcess : public Endpoint {
   void excuse_lost();
   void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
+  void check_holder(const wire::Message& message, SessionId session);
 
   Ledger& ledger_;
   const Plan& plan_;
   FindWorker find_worker_;
+  Journal journal_;
   std::optional<head::HeadMachine> machine_;
   head::Effects effects_;
   bool flush_scheduled_ = false;
   TimePoint armed_for_ = never, started_at_{};
   std::map<SessionId, ConnectionPtr> sessions_;
+  std::map<PoolId, SessionId> holders_;  ///< who has a named pool
+  std::set<SessionId> left_;             ///< that said goodbye
   std::map<WorkerId, PoolId> pools_of_;
   std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
   std::set<PoolId> opened_;                                       ///< pools that this life of the head has opened

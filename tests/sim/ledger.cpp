@@ -5,14 +5,16 @@
 
 namespace dc::sim {
 
-void Ledger::started(PoolId id, JobSequence sequence, const std::string& host) {
+void Ledger::started(PoolId id, JobId sequence, const std::string& host) {
   PoolRecord& in = pool(id);
   JobRecord& record = job(id, sequence);
   ++jobs_run;
   const int retries = in.options.retry_exceptions && record.conduct == Conduct::raises ? record.finished : 0;
-  if (++record.started > 1 + record.excuses + retries)
+  if (++record.started > 1 + record.excuses + retries && !record.closing)
     world_.violation("job {} of pool {} runs on {} for the {}. time, with {} reasons to run again", sequence,
                      short_name(id.value), host, record.started, record.excuses + retries);
+  if (record.refused && !record.haunts)
+    world_.violation("job {} of pool {} was refused and runs", sequence, short_name(id.value));
 }
 
 void Ledger::excuse_host(const std::string& host) {
@@ -79,7 +81,8 @@ void Ledger::check_error(const std::string& name, const PoolRecord& in, const Jo
 
 void Ledger::all_delivered() const {
   for (const auto& [id, in] : pools_) {
-    if (in.gone) continue;
+    if (in.named) nothing_lost(id);
+    if (in.gone || in.named) continue;
     for (std::size_t i = 0; i < in.jobs.size(); ++i) {
       const JobRecord& job = in.jobs[i];
       if (job.delivered == 0 && !job.dropped)

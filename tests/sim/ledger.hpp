@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/job.hpp"
@@ -19,6 +21,16 @@ enum class Conduct : std::uint8_t {
   hangs,        ///< never returns (only where the pool has a job_timeout)
 };
 
+/// Number of a job in the ledger: in a named pool another one than that of the pool, which may be used again when the
+/// job was never taken.
+using JobId = std::size_t;
+
+/// A named pool from its opening to its end for good.
+struct Generation {
+  std::map<JobSequence, JobId> numbers;       ///< as the head took them
+  std::map<std::string, std::string> values;  ///< that were delivered for a key
+};
+
 struct JobRecord {
   Conduct conduct{};
   Duration duration{};
@@ -33,6 +45,16 @@ struct JobRecord {
   int delivered = 0;      ///< outcomes that its caller got
   bool answered = false;  ///< one of them came from the head, not from the pool's end
   bool dropped = false;   ///< its caller does not want it any more
+
+  // Of a named pool:
+  std::string key;
+  std::shared_ptr<Generation> generation;  ///< since the head took it
+  bool accepted = false;                   ///< a client was told so
+  bool refused = false;                    ///< the same
+  bool stored = false;                     ///< its outcome is in the journal
+  bool closing = false;                    ///< somebody has asked to close the pool for good
+  bool haunts = false;         ///< it was given up with a store that did not answer, and was written nevertheless
+  std::uint64_t given_to = 0;  ///< the latest client that has its outcome
 };
 
 struct PoolRecord {
@@ -44,6 +66,11 @@ struct PoolRecord {
   bool gone = false;            ///< its client process ended without a word
   int constructors_failed = 0;  ///< that the pool may fail with
   bool no_device = false;       ///< the head ended it when no device was there that suits it
+
+  // Of a named pool:
+  bool named = false;
+  std::shared_ptr<Generation> generation = std::make_shared<Generation>();
+  int closing = 0;  ///< clients that are about to close it for good
 };
 
 class Ledger {
@@ -51,21 +78,45 @@ class Ledger {
   explicit Ledger(World& world) : world_(world) {}
 
   PoolRecord& pool(PoolId id) { return pools_.at(id); }
-  JobRecord& job(PoolId id, JobSequence sequence) { return pools_.at(id).jobs.at(sequence - 1); }
+  JobRecord& job(PoolId id, JobId job) { return pools_.at(id).jobs.at(job - 1); }
+  /// The job that has this number at the head.
+  JobRecord& numbered(PoolId id, JobSequence sequence);
   void open(PoolId id, PoolOptions options) { pools_[id].options = std::move(options); }
   [[nodiscard]] std::map<PoolId, PoolRecord>& pools() { return pools_; }
 
   /// The value that the job's caller must get.
-  static std::string value_of(PoolId pool, JobSequence sequence) {
-    return fmt::format("{:x}/{}", pool.value, sequence);
-  }
-  void handed(PoolId pool, JobSequence sequence, const std::string& host) { job(pool, sequence).host = host; }
+  static std::string value_of(PoolId pool, JobId job) { return fmt::format("{:x}/{}", pool.value, job); }
+  void handed(PoolId pool, JobSequence sequence, const std::string& host);
   /// The job begins to run there. It may only do so again for a reason.
-  void started(PoolId pool, JobSequence sequence, const std::string& host);
+  void started(PoolId pool, JobId job, const std::string& host);
   /// What ran or waits on this host is lost, or may be.
   void excuse_host(const std::string& host);
   void excuse_pool(PoolId pool);
   void outcome(PoolId pool, std::uint64_t stream, JobSequence sequence, const Outcome& outcome);
+
+  // --- Named pools: named_ledger.cpp ---
+  void open_named(PoolId pool, PoolOptions options);
+  /// The head writes these to its journal.
+  void born(PoolId pool);
+  void taken(PoolId pool, JobSequence sequence, JobId id);
+  /// It is written.
+  void outcome_stored(PoolId pool, JobSequence sequence);
+  void broke(PoolId pool);
+  /// A job that was given up was written nevertheless, before the head ended.
+  void haunts(PoolId pool, JobId id) { job(pool, id).haunts = true; }
+  /// The head has started again: jobs with a key wait for each other anew.
+  void head_restarted();
+  /// A client was told so.
+  void accepted(PoolId pool, JobId id);
+  void refused(PoolId pool, JobId id, const ErrorInfo& error);
+  void kept(PoolId pool, JobId id);
+  /// A client got this; each life of one has another number.
+  void named_outcome(PoolId pool, std::uint64_t client, JobId id, const Outcome& outcome);
+  /// A client asks to close it for good.
+  void closing(PoolId pool);
+  /// Everything was delivered to somebody: no accepted job is lost.
+  void nothing_lost(PoolId pool) const;
+
   /// At the end: every job of every pool that lived to see it has its outcome.
   void all_delivered() const;
 
@@ -73,6 +124,7 @@ class Ledger {
 
  private:
   void check_error(const std::string& name, const PoolRecord& pool, const JobRecord& job, const ErrorInfo& error) const;
+  void check_named_value(const std::string& name, PoolId pool, JobId id, std::string_view value);
 
   World& world_;
   std::map<PoolId, PoolRecord> pools_;

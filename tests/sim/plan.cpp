@@ -104,6 +104,14 @@ void draw_misconduct(Chance& chance, PoolPlan& pool) {
   pool.closes_early = chance.percent(8);
 }
 
+void draw_name(Chance& chance, PoolPlan& pool) {
+  pool.named = chance.percent(30);
+  if (!pool.named) return;
+  pool.programs = chance.between(1, 3);
+  if (chance.percent(40)) pool.keyed = chance.between(10, 100);
+  pool.closes_early = chance.percent(15);
+}
+
 Duration mean_time(Chance& chance, Percent on, Duration low, Duration high) {
   return chance.percent(on) ? chance.skewed(low, high) : Duration{};
 }
@@ -124,6 +132,8 @@ FaultPlan draw_faults(Chance& chance) {
   faults.head_freeze = mean_time(chance, 20, 1s, 20s);
   faults.client_crash = mean_time(chance, 10, 3s, 20s);
   faults.client_freeze = mean_time(chance, 10, 1s, 20s);
+  faults.store_full = mean_time(chance, 25, 100ms, 8s);
+  faults.store_silent = mean_time(chance, 25, 500ms, 10s);
   faults.slot_trouble = mean_time(chance, 30, 50ms, 5s);
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
   if (chance.percent(5)) faults.workers_hang_up = chance.between(1, 40);
@@ -162,7 +172,8 @@ void make_quiet(Chance& chance, Plan& plan) {
 
 bool FaultPlan::any() const {
   return link_break + half_open + silence + latency + worker_kill + node_crash + node_drain + node_freeze + node_join +
-             head_crash + head_stop + head_freeze + client_crash + client_freeze + slot_trouble >
+             head_crash + head_stop + head_freeze + client_crash + client_freeze + store_full + store_silent +
+             slot_trouble >
          0s;
 }
 
@@ -172,6 +183,9 @@ Plan make_plan(Chance& chance) {
   plan.latency_max = chance.skewed(50us, 100ms);
   plan.transfer_max = chance.skewed(1ms, 1s);
   plan.turn_max = chance.skewed(2us, 5ms);
+  plan.write_max = chance.percent(50) ? chance.skewed(100us, 30ms) : chance.skewed(1ms, 2s);
+  if (chance.percent(20)) plan.written_twice = chance.between(1, 50);
+  if (chance.percent(40)) plan.shortened = chance.between(1, 30);
   const std::uint64_t pools = chance.percent(40) ? 1 : chance.between(2, 5);
   for (std::uint64_t i = 0; i < pools; ++i) {
     PoolPlan& pool = plan.pools.emplace_back();
@@ -180,6 +194,7 @@ Plan make_plan(Chance& chance) {
     if (chance.percent(60)) draw_misconduct(chance, pool);
     draw_options(chance, pool);
     draw_devices(chance, plan.nodes.front(), pool.options);
+    draw_name(chance, pool);
   }
   if (chance.percent(90)) plan.faults = draw_faults(chance);
   if (chance.percent(3)) make_quiet(chance, plan);
@@ -194,12 +209,14 @@ std::string Plan::text() const {
     text += fmt::format(
         "plan: pool of {} jobs up to {} ms, {} updates{}, weight {}, max_retries {}, job_timeout {} ms; "
         "raises {} poison {} ends_worker {} hangs {}; constructor raises {} dies {} hangs {} bad slots {}; "
-        "{} GPUs each with {} MiB, kind {}\n",
+        "{} GPUs each with {} MiB, kind {}{}\n",
         pool.jobs, pool.job_max / 1ms, pool.updates, pool.options.keep_updates_history ? "" : " without history",
         pool.options.weight, pool.options.max_retries, pool.options.job_timeout.count(), pool.raises, pool.poison,
         pool.ends_worker, pool.hangs, pool.constructor.raises, pool.constructor.dies, pool.constructor.hangs,
         pool.constructor.bad_slots, pool.options.gpus_per_worker, pool.options.min_gpu_memory_mib,
-        static_cast<int>(pool.options.device));
+        static_cast<int>(pool.options.device),
+        pool.named ? fmt::format("; named, for {} programs, {} of 100 jobs with a key", pool.programs, pool.keyed)
+                   : "");
   }
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);

@@ -36,6 +36,9 @@ struct PoolPlan {
   Percent update_raises = 0;
   bool drops_a_stream = false, closes_early = false;
   std::uint32_t wants_workers = 0;
+  bool named = false;        ///< it outlives its clients, of which there are several
+  std::size_t programs = 1;  ///< of a named pool: so many programs may want it at a time
+  Percent keyed = 0;         ///< of a named pool's jobs
 };
 
 struct NodePlan {
@@ -50,6 +53,7 @@ struct FaultPlan {
   Duration worker_kill{}, node_crash{}, node_drain{}, node_freeze{}, node_join{};
   Duration head_crash{}, head_stop{}, head_freeze{};
   Duration client_crash{}, client_freeze{};
+  Duration store_full{}, store_silent{};
   Duration slot_trouble{};       ///< somebody takes the memory of a slot, or its device is lost, for a while
   Percent stubborn_workers = 0;  ///< that ignore SIGTERM
   Percent workers_hang_up = 0;
@@ -63,8 +67,11 @@ struct Plan {
   FaultPlan faults;
   Duration faults_end{};  ///< from then on all is well
   Duration latency_max{}, transfer_max{};
-  Duration turn_max{};  ///< of an event loop: what arrives within one is decided together
-  bool quiet = false;   ///< no faults and plenty of work: the shares of the pools are checked
+  Duration turn_max{};        ///< of an event loop: what arrives within one is decided together
+  Duration write_max{};       ///< that the store takes for a group of entries
+  Percent written_twice = 0;  ///< groups of entries that stand twice in the journal
+  Percent shortened = 0;      ///< groups of entries after which the journal is shortened
+  bool quiet = false;         ///< no faults and plenty of work: the shares of the pools are checked
   [[nodiscard]] std::string text() const;
 };
 

@@ -1,6 +1,7 @@
 // See text.hpp.
 #include "text.hpp"
 
+#include <charconv>
 #include <cstdlib>
 
 #include "head/effects_text.hpp"
@@ -18,6 +19,12 @@ std::pair<PoolId, std::size_t> pool_of_label(const std::string& label) {
   char* end = nullptr;
   const PoolId pool{std::strtoull(label.c_str(), &end, 10)};
   return {pool, std::strtoull(end + 1, nullptr, 10)};
+}
+
+std::size_t job_in(std::string_view arguments) {
+  std::size_t job = 0;
+  std::from_chars(arguments.data(), arguments.data() + arguments.size(), job);
+  return job;
 }
 
 }  // namespace dc::sim

@@ -18,4 +18,7 @@ void note_message(World& world, std::string_view from, std::string_view to, cons
 std::string label_of(PoolId pool, std::size_t plan);
 std::pair<PoolId, std::size_t> pool_of_label(const std::string& label);
 
+/// Arguments of a job begin with its number in the ledger; 0: they do not.
+std::size_t job_in(std::string_view arguments);
+
 }  // namespace dc::sim

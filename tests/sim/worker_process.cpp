@@ -2,18 +2,13 @@
 #include "worker_process.hpp"
 
 #include <algorithm>
-#include <charconv>
+
+#include "text.hpp"
 
 namespace dc::sim {
 namespace {
 
 constexpr auto flush_delay = 500us;  ///< as in worker/outbox.cpp
-
-JobSequence sequence_in(std::string_view arguments) {
-  JobSequence sequence = 0;
-  std::from_chars(arguments.data(), arguments.data() + arguments.size(), sequence);
-  return sequence;
-}
 
 }  // namespace
 
@@ -126,7 +121,7 @@ void WorkerProcess::begin_update() {
   });
 }
 
-void WorkerProcess::check_updates_before(JobSequence sequence, const JobRecord& job) {
+void WorkerProcess::check_updates_before(JobId sequence, const JobRecord& job) {
   if (!constructed_) world_.violation("job {} runs before its worker is constructed", sequence);
   if (job.after_update > applied_)
     world_.violation("job {} of pool {} runs on worker {} after update {}, but was submitted after update {}", sequence,
@@ -141,7 +136,7 @@ void WorkerProcess::begin_job() {
   const auto now = static_cast<std::uint64_t>(world_.now().time_since_epoch().count());
   if (!claims_->start(message.index, now)) return;  // the node took it back
   if (!outbox_.empty()) later(flush_delay, [this] { flush(); });
-  const JobSequence sequence = sequence_in(message.arguments.view());
+  const JobId sequence = job_in(message.arguments.view());
   JobRecord& job = ledger_.job(facts.pool, sequence);
   check_updates_before(sequence, job);
   activity_ = Activity::running;
@@ -155,7 +150,7 @@ void WorkerProcess::begin_job() {
   later(job.duration, [this, index = message.index, sequence] { finish_job(index, sequence); });
 }
 
-void WorkerProcess::finish_job(std::uint64_t index, JobSequence sequence) {
+void WorkerProcess::finish_job(std::uint64_t index, JobId sequence) {
   JobRecord& job = ledger_.job(facts.pool, sequence);
   ++job.finished;
   activity_ = Activity::nothing;
@@ -200,7 +195,7 @@ void WorkerProcess::signal(int number) {
 /// job that still ran.
 void WorkerProcess::blame() {
   if (running_ != 0) unsent_.push_back(running_);
-  for (const JobSequence sequence : unsent_) ++ledger_.job(facts.pool, sequence).excuses;
+  for (const JobId sequence : unsent_) ++ledger_.job(facts.pool, sequence).excuses;
   if (!unsent_.empty()) ++ledger_.job(facts.pool, unsent_.back()).deaths;
 }
 

@@ -68,12 +68,12 @@ class WorkerProcess {
   void construct();
   void begin_update();
   void begin_job();
-  void finish_job(std::uint64_t index, JobSequence sequence);
+  void finish_job(std::uint64_t index, JobId sequence);
   void append(wire::FromWorker message, bool large = false);
   void flush();
   void blame();
   void die(node::ProcessEnd end);
-  void check_updates_before(JobSequence sequence, const JobRecord& job);
+  void check_updates_before(JobId sequence, const JobRecord& job);
 
   World& world_;
   Ledger& ledger_;
@@ -89,8 +89,8 @@ class WorkerProcess {
   std::deque<wire::WorkerUpdate> updates_;
   UpdateNumber received_ = 0, applied_ = 0;
   Activity activity_ = Activity::nothing;
-  JobSequence running_ = 0;
-  std::vector<JobSequence> unsent_;  ///< jobs that have ended and whose answers are still here
+  JobId running_ = 0;
+  std::vector<JobId> unsent_;  ///< jobs that have ended and whose answers are still here
   bool begun_ = false, history_end_ = false, constructed_ = false, stop_ = false;
 };
 

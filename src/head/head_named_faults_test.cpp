@@ -1,0 +1,152 @@
+// Named pools when things go wrong at the wrong moment. The simulator found each of these.
+#include "head/named_story.hpp"
+
+namespace dc::head {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class NamedFaults : public NamedStory {
+ protected:
+  static constexpr SessionId other{5};
+  static constexpr std::uint64_t other_id = 300;
+
+  void open_with_failing_class() {
+    node_says();
+    hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+    keep();
+    ErrorInfo error;
+    error.kind = ErrorKind::worker_init_error;
+    error.message = "no data";
+    const auto workers_end = [&] {
+      for (const auto& start : told<wire::StartWorker>(node))
+        hear(node, wire::WorkerExited{start.worker, ExitCause::init_failed, error, {}, {}});
+      collect();
+    };
+    workers_end();
+    hear(client, wire::SubmitJobs{pool, {{1, 0, bytes("x")}}});
+    keep();
+    for (int i = 0; i < 20 && !has_failed(); ++i) {
+      workers_end();
+      if (!has_failed()) wait(500ms);
+    }
+    collect();
+    ASSERT_TRUE(has_failed());
+  }
+  bool has_failed() {
+    return std::any_of(waiting.begin(), waiting.end(), [](const JournalAppend& append) {
+      return std::holds_alternative<PoolBroke>(decode(store::Entry(append.entry)).value());
+    });
+  }
+  void other_takes_it() {
+    join(other, wire::Role::client, other_id);
+    hear(other, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+    collect();
+  }
+};
+
+TEST_F(NamedFaults, AFailureIsNoOutcomeBeforeItIsKept) {
+  open_with_failing_class();
+  other_takes_it();
+  hear(other, wire::WantOutcomes{pool, 9, false});
+  EXPECT_THAT(told<wire::JobError>(other), IsEmpty()) << "a new head would run the job";
+  keep();
+  ASSERT_THAT(told<wire::JobError>(other), SizeIs(1));
+  EXPECT_EQ(told<wire::JobError>(other)[0].sequence, 1);
+}
+
+TEST_F(NamedFaults, AnUpdateOfAPoolThatHasFailedEndsItsClient) {
+  open_with_failing_class();
+  other_takes_it();
+  keep();
+  hear(other, wire::AddUpdate{pool, 1, bytes("u")});
+  EXPECT_THAT(told<wire::PoolFailed>(other), SizeIs(1)) << "it waits for an answer before it leaves";
+}
+
+TEST_F(NamedFaults, AfterABreakOnlyUpdatesThatAreKeptCount) {
+  open_named();
+  hear(client, wire::AddUpdate{pool, 1, bytes("u")});
+  collect();
+  lose(client);
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  ASSERT_THAT(told<wire::NamedPoolKnown>(client), SizeIs(1));
+  EXPECT_EQ(told<wire::NamedPoolKnown>(client)[0].updates, 0);
+  hear(client, wire::AddUpdate{pool, 1, bytes("u")});
+  keep();
+  ASSERT_THAT(told<wire::UpdateAccepted>(client), SizeIs(1));
+  EXPECT_EQ(told<wire::UpdateAccepted>(client)[0].number, 1);
+}
+
+TEST_F(NamedFaults, AJobThatCameBeforeItsUpdateIsTakenAfterIt) {
+  open_named();
+  hear(client, wire::SubmitJobs{pool, {{1, 1, bytes("x")}}});
+  collect();
+  EXPECT_THAT(waiting, IsEmpty()) << "without its update it could never run, and the update may be lost";
+  hear(client, wire::AddUpdate{pool, 1, bytes("u")});
+  collect();
+  ASSERT_THAT(waiting, SizeIs(2));
+  EXPECT_TRUE(std::holds_alternative<UpdateCame>(decode(store::Entry(waiting[0].entry)).value()));
+  EXPECT_TRUE(std::holds_alternative<JobsTaken>(decode(store::Entry(waiting[1].entry)).value()));
+}
+
+TEST_F(NamedFaults, ItIsClosedForGoodAfterABreakToo) {
+  open_named();
+  lose(client);
+  join(other, wire::Role::client, other_id);
+  hear(other, wire::ClosePool{pool});
+  collect();
+  EXPECT_THAT(removals, IsEmpty()) << "it is not that client's";
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ClosePool{pool});
+  EXPECT_THAT(told<wire::PoolClosed>(client), IsEmpty());
+  keep_all();
+  EXPECT_THAT(told<wire::PoolClosed>(client), SizeIs(1));
+  EXPECT_THAT(journal, IsEmpty());
+}
+
+TEST_F(NamedFaults, WhoTakesItWaitsForTheJobsOfItsForerunner) {
+  open_named();
+  submit(1, 2);
+  collect();
+  other_takes_it();
+  EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  EXPECT_THAT(told<wire::NamedPoolOpened>(other), IsEmpty()) << "nobody knows yet how many outcomes there will be";
+  keep();
+  ASSERT_THAT(told<wire::NamedPoolOpened>(other), SizeIs(1));
+  EXPECT_EQ(told<wire::NamedPoolOpened>(other)[0].remaining, 2);
+  EXPECT_EQ(told<wire::NamedPoolOpened>(other)[0].last_sequence, 2);
+  EXPECT_THAT(told<wire::JobsAccepted>(other), IsEmpty()) << "they are not its own";
+}
+
+TEST_F(NamedFaults, TheNumberOfAJobThatWasRefusedIsNotUsedAgain) {
+  open_named();
+  submit(1, 1);
+  keep("the disk is full");
+  ASSERT_THAT(told<wire::JobsRefused>(client), SizeIs(1));
+  other_takes_it();
+  ASSERT_THAT(told<wire::NamedPoolOpened>(other), SizeIs(1));
+  EXPECT_EQ(told<wire::NamedPoolOpened>(other)[0].last_sequence, 1);
+}
+
+TEST_F(NamedFaults, ANewHeadDoesNotListenToAClientThatWasRobbed) {
+  open_named();
+  submit_and_keep(1, 1);
+  other_takes_it();
+  hear(other, wire::SubmitJobs{pool, {{2, 0, bytes("x")}}});
+  keep_all();
+  restart();
+  // It has sent a second job, too, and would take the other one's for it.
+  hear(client, wire::ResumeNamedPool{pool, 1, {2}, {}});
+  EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  EXPECT_THAT(told<wire::JobsAccepted>(client), IsEmpty());
+  join(other, wire::Role::client, other_id);
+  hear(other, wire::ResumeNamedPool{pool, 2, {2}, {}});
+  ASSERT_THAT(told<wire::JobsAccepted>(other), SizeIs(1));
+  EXPECT_THAT(told<wire::JobsAccepted>(other)[0].sequences, ElementsAre(2));
+}
+
+}  // namespace
+}  // namespace dc::head

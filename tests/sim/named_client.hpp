@@ -1,0 +1,104 @@
+// Clients of a named pool: programs that open or attach to it, submit some jobs, read what earlier ones left, and
+// leave, are killed, or close it for good. Several may want it at a time. When all is well again, a last one takes what
+// is left.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "client.hpp"
+#include "client/client_machine.hpp"
+
+namespace dc::sim {
+
+/// What the programs that use one named pool have in common.
+struct NamedStory {
+  NamedStory(World& world, Ledger& ledger, const PoolPlan& plan, std::size_t plan_number);
+
+  PoolId pool;
+  std::size_t number;  ///< of its plan
+  PoolOptions options;
+  std::size_t jobs_left;
+  std::size_t updates_left;
+  std::uint64_t programs = 0;  ///< that were started
+  bool ending = false;         ///< all is well: one more program, and no other
+  bool closed = false;         ///< for good, and nobody comes any more
+};
+
+/// One place where programs run, one after the other; each is another client. The first place has the last program.
+class NamedClient : public Client {
+ public:
+  NamedClient(World& world, Ledger& ledger, Network& network, const Plan& plan, std::shared_ptr<NamedStory> story,
+              std::size_t place);
+
+  void start() override;
+  void crash() override;
+  [[nodiscard]] bool over() const override { return !alive() && (story_->closed || (story_->ending && place_ > 0)); }
+  void faults_are_over() override;
+
+ private:
+  enum class End { leaves, crashes, closes };
+  /// What a program does; drawn when it starts.
+  struct Program {
+    std::uint64_t number = 0;
+    bool last = false, reads = false, in_order = false;
+    std::size_t submits = 0;
+    End end = End::leaves;
+    Duration acknowledges_after{};
+  };
+  void session_opened() override;
+  void heard(std::vector<wire::Message>&& messages) override;
+  void session_closed() override;
+  void flush();
+  void arm(TimePoint when);
+  void hear(const wire::Message& message);
+  void take(const client::Report& report);
+  void is_over(const ErrorInfo& error);
+  void take(client::StreamId stream, const client::Completed& completed);
+  [[nodiscard]] JobId job_of(JobSequence sequence) const;
+
+  client::ClientMachine::Config draw_program();
+  void wake_user(Duration delay);
+  void user_acts();
+  void submit_some();
+  client::NewJob new_job();
+  void send_update();
+  void drop_stream();
+  void consume();
+  void acknowledge();
+  [[nodiscard]] bool has_all() const;
+  void finish();
+  void leave();
+  void close();
+  void shut_down();
+  void end_process(bool in_order);
+
+  const std::shared_ptr<NamedStory> story_;
+  const std::size_t place_;
+
+  // Of one program; a new one begins with all of this anew.
+  struct State {
+    Program program;
+    bool open = false, leaving = false, closing = false, ended = false;
+    bool robbed = false;  ///< the pool is not its own any more
+    bool user_awake = false, consuming = false, acknowledging = false;
+    TimePoint armed_for = never;
+    std::shared_ptr<Generation> generation;
+    std::map<JobSequence, JobId> own;
+    std::set<JobSequence> waits_for;  ///< own jobs without an outcome
+    JobSequence last_job = 0;
+    UpdateNumber last_update = 0;
+    std::uint64_t earlier_left = 0;
+    std::deque<JobSequence> arrived;       ///< outcomes that the consumer has not taken
+    std::vector<JobSequence> done;         ///< and those that it has, to be acknowledged
+    std::set<JobSequence> unacknowledged;  ///< without a confirmed acknowledgement
+  };
+  State now_;
+  std::optional<client::ClientMachine> machine_;
+};
+
+}  // namespace dc::sim
