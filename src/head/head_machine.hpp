@@ -201,9 +201,13 @@ class HeadMachine {
   std::string objection(const Session& session) const;
   void refuse(SessionId session, std::string_view what, Effects& out);
 
-  // Named pools: head_named.cpp.
+  // Named pools: head_named.cpp, head_named_jobs.cpp.
   template <class Body>
-  void append(Pending pending, const Body& entry, bool refusable, Effects& out);
+  void append(Pending pending, const Body& entry, bool refusable, Effects& out) {
+    const store::Ticket ticket = ++last_ticket_;
+    out.emplace_back(JournalAppend{ticket, pending.pool, encode(entry), refusable});
+    pending_.emplace(ticket, std::move(pending));
+  }
   void settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out);
   void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
   void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);

@@ -17,21 +17,14 @@ class NamedFaults : public NamedStory {
     node_says();
     hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
     keep();
+    const auto started = told<wire::StartWorker>(node);
+    hear(client, wire::SubmitJobs{pool, {{1, 0, bytes("x")}}});
+    keep();
     ErrorInfo error;
     error.kind = ErrorKind::worker_init_error;
     error.message = "no data";
-    const auto workers_end = [&] {
-      for (const auto& start : told<wire::StartWorker>(node))
-        hear(node, wire::WorkerExited{start.worker, ExitCause::init_failed, error, {}, {}});
-      collect();
-    };
-    workers_end();
-    hear(client, wire::SubmitJobs{pool, {{1, 0, bytes("x")}}});
-    keep();
-    for (int i = 0; i < 20 && !has_failed(); ++i) {
-      workers_end();
-      if (!has_failed()) wait(500ms);
-    }
+    ASSERT_THAT(started, SizeIs(1));
+    hear(node, wire::WorkerExited{started[0].worker, ExitCause::init_failed, error, {}, {}});
     collect();
     ASSERT_TRUE(has_failed());
   }
