@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
+CTEST := ctest --output-on-failure --no-tests=error -j3 -E DISABLED
 
 .PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench soak lint tidy format clean
 
@@ -47,7 +47,7 @@ mutants: setup   ## break one promise at a time and show that the simulator find
 	@tests/sim/mutants.sh $(FIRST)
 
 test-python: build ## Python unit tests, house rules, and system tests with real processes
-	@$(PY) -m pytest -q -n 2 --dist worksteal
+	@$(PY) -m pytest -q -n 3 --dist worksteal
 
 test-gpu: build  ## what only a real NVIDIA GPU can show; skips with the reason where there is none
 	@$(PY) tests/gpu/run.py $(ONLY)
