@@ -27,6 +27,7 @@ void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
   if (const auto* broke = std::get_if<head::PoolBroke>(&decoded.value())) {
     ledger_.pool(effect.pool).failed = true;
+    ledger_.excuse_pool(effect.pool);  // if it is lost with this head: the nodes forget the pool already
     if (broke->error.kind == ErrorKind::no_device) check_no_device(effect.pool);
   }
   journal_.append(std::move(effect));
@@ -62,6 +63,7 @@ void HeadProcess::check_holder(const wire::Message& message, SessionId session) 
         } else if constexpr (std::is_same_v<Body, wire::PoolFailed>) {
           // A pool that has failed still has its client.
           if (body.error.kind == ErrorKind::pool_closed) ends(body.pool);
+          if (body.error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(body.pool);
         } else if constexpr (std::is_same_v<Body, wire::JobValues> || std::is_same_v<Body, wire::JobError> ||
                              std::is_same_v<Body, wire::JobsAccepted> || std::is_same_v<Body, wire::JobsRefused> ||
                              std::is_same_v<Body, wire::AcksKept> || std::is_same_v<Body, wire::UpdateAccepted>) {

@@ -251,7 +251,6 @@ void NamedClient::is_over(const ErrorInfo& error) {
   const PoolRecord& record = ledger_.pool(story_->pool);
   const bool has_failed = error.kind == ErrorKind::worker_init_error || error.kind == ErrorKind::no_device;
   if (has_failed && !record.failed) world_.violation("a named pool ended without reason: {}", error.message);
-  if (error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(story_->pool);
   now_.ended = true;
   if (!now_.closing) run_after(world_.chance.skewed(1us, 10ms), [this] { shut_down(); });
 }
