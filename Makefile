@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
-CTEST := ctest --output-on-failure --no-tests=error -j3 -E DISABLED
+CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
 .PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench soak lint tidy format clean
 
