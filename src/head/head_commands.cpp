@@ -51,12 +51,6 @@ void HeadMachine::flush_batches(Effects& out) {
   acks_.clear();
 }
 
-void HeadMachine::send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out) {
-  const auto found = nodes_.find(node);
-  if (found == nodes_.end() || !found->second.reported) return;  // it will say what it has when it is back
-  out.emplace_back(Send{found->second.session, std::move(message), lane});
-}
-
 void HeadMachine::send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out) {
   const auto found = pools_.find(pool);
   if (found == pools_.end() || found->second.session.value == 0) return;  // it will ask for what it missed

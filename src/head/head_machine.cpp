@@ -38,6 +38,7 @@ void HeadMachine::check_invariants() const {
     DC_CHECK(pool.opened == scheduler_.has_pool(id));
     DC_CHECK(pool.named ? pool.close_at == never : (pool.session.value == 0) == (pool.close_at != never));
     DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
+    DC_CHECK(!pool.named || ids_of_pools_.contains(pool.named->on_nodes) == pool.opened);
   }
   for (const auto& [id, node] : nodes_) {
     DC_CHECK((node.session.value == 0) == (node.forget_at != never));
@@ -205,6 +206,26 @@ std::string HeadMachine::objection(const Session& session) const {
   return reported ? "" : fmt::format("{} before NodeState", Body::name);
 }
 
+/// Puts other ids in the place of those of pools.
+template <class Body>
+void HeadMachine::translate(Body& message, const std::map<PoolId, PoolId>& ids) const {
+  const auto change = [&](PoolId& pool) {
+    if (const auto found = ids.find(pool); found != ids.end()) pool = found->second;
+  };
+  if constexpr (requires { message.pool = PoolId{}; }) change(message.pool);
+  if constexpr (std::is_same_v<Body, wire::NodeState>) {
+    for (wire::HeldPool& held : message.pools) change(held.pool);
+    for (WorkerReport& worker : message.workers) change(worker.pool);
+  }
+}
+
+void HeadMachine::send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out) {
+  const auto found = nodes_.find(node);
+  if (found == nodes_.end() || !found->second.reported) return;  // it will say what it has when it is back
+  std::visit([this](auto& body) { translate(body, ids_on_nodes_); }, message);
+  out.emplace_back(Send{found->second.session, std::move(message), lane});
+}
+
 void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out) {
   for (wire::Message& message : messages) {
     const auto found = sessions_.find(session);
@@ -214,6 +235,7 @@ void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& me
           using Body = std::decay_t<decltype(body)>;
           const std::string wrong = objection<Body>(found->second);
           if (!wrong.empty()) return refuse(session, wrong, out);
+          if (found->second.peer.role == wire::Role::node) translate(body, ids_of_pools_);
           if constexpr (requires { on(session, std::move(body), now, out); }) on(session, std::move(body), now, out);
         },
         std::move(message));

@@ -210,6 +210,7 @@ class HeadMachine {
   }
   void settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out);
   void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
+  void rename_on_nodes(PoolId id, PoolId on_nodes);
   void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
   void attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out);
@@ -248,6 +249,8 @@ class HeadMachine {
   void thaw(Duration gap);
   void expire_at(TimePoint when) { next_expiry_ = std::min(next_expiry_, when); }
 
+  template <class Body>
+  void translate(Body& message, const std::map<PoolId, PoolId>& ids) const;
   void send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out);
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
   /// The pool, if this session is its client's.
@@ -270,6 +273,8 @@ class HeadMachine {
   std::map<std::string, Payload> programs_;
   std::unordered_map<WorkerId, Place> places_;
   // Named pools.
+  std::map<PoolId, PoolId> ids_on_nodes_;  ///< those that have another id there
+  std::map<PoolId, PoolId> ids_of_pools_;  ///< and back, as long as the scheduler knows them
   store::Ticket last_ticket_ = 0;
   std::unordered_map<store::Ticket, Pending> pending_;
   std::vector<PoolId> unkept_;  ///< with outcomes for the next entry

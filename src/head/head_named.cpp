@@ -23,6 +23,15 @@ std::string name_problem(const std::string& name) {
   return {};
 }
 
+/// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
+/// They must not be taken for those of the next pool with that name.
+PoolId id_on_nodes(PoolId pool, std::uint32_t epoch, store::Ticket ticket) {
+  std::uint64_t id = pool.value ^ (std::uint64_t{epoch} << 32) ^ (ticket + 1);  // scattered as splitmix64 does
+  id = (id ^ (id >> 30)) * 0xbf58476d1ce4e5b9U;
+  id = (id ^ (id >> 27)) * 0x94d049bb133111ebU;
+  return PoolId{(id ^ (id >> 31)) | 1};
+}
+
 }  // namespace
 
 // --- The journal ------------------------------------------------------------------------------------------------
@@ -125,13 +134,20 @@ void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   born.options = pool.options;
   born.spec = pool.spec;
   born.client = pool.client.value;
+  born.on_nodes = pool.named->on_nodes = id_on_nodes(id, facts_.epoch, last_ticket_);
   if (!hash.empty()) born.program = programs_.at(hash);
   append({Pending::Kind::birth, id}, born, true, out);
+}
+
+void HeadMachine::rename_on_nodes(PoolId id, PoolId on_nodes) {
+  ids_on_nodes_[id] = on_nodes;
+  ids_of_pools_[on_nodes] = id;
 }
 
 void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
   pool.opened = true;
   pool.keeping = false;
+  rename_on_nodes(id, pool.named->on_nodes);
   out.emplace_back(Log{fmt::format("pool {} ({}) of {} (pid {}) is open and in the store", pool.named->quoted(),
                                    pool.options.label, pool.peer.host, pool.peer.pid)});
   send_to_client(id, wire::NamedPoolOpened{id, pool.options, 0, 0, 0}, wire::control_lane, out);
@@ -272,6 +288,7 @@ void HeadMachine::on(SessionId session, wire::LeavePool&& message, TimePoint, Ef
 void HeadMachine::named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out) {
   NamedPool& named = *pool.named;
   pool.opened = false;
+  ids_of_pools_.erase(named.on_nodes);  // what nodes that are away have of it is unknown from now on
   flush_outcomes(id, named, out);
   append({Pending::Kind::failure, id}, PoolBroke{error}, false, out);
   named.broken = error;
@@ -303,6 +320,10 @@ void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now,
   out.emplace_back(JournalRemove{ticket, id});
   pending_.emplace(ticket, Pending{Pending::Kind::removal, id, session});
   tell(scheduler::PoolClosed{id}, now, out);
+  if (const auto renamed = ids_on_nodes_.find(id); renamed != ids_on_nodes_.end()) {
+    ids_of_pools_.erase(renamed->second);
+    ids_on_nodes_.erase(renamed);
+  }
 }
 
 // --- Start of the head ------------------------------------------------------------------------------------------
@@ -317,6 +338,8 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   pool.named = std::make_unique<NamedPool>();
   NamedPool& named = *pool.named;
   named.name = state.born->name;
+  named.on_nodes = state.born->on_nodes;
+  if (pool.opened) rename_on_nodes(id, named.on_nodes);
   named.taken = std::move(state.taken);
   named.highest = named.taken.highest();
   named.updates = named.updates_kept = state.updates.size();

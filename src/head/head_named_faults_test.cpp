@@ -141,5 +141,33 @@ TEST_F(NamedFaults, ANewHeadDoesNotListenToAClientThatWasRobbed) {
   EXPECT_THAT(told<wire::JobsAccepted>(other)[0].sequences, ElementsAre(2));
 }
 
+TEST_F(NamedFaults, WhatANodeHasOfAnEarlierPoolIsNotTakenForTheNext) {
+  node_says();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  keep();
+  const PoolId earlier = told<wire::OpenPoolHere>(node).at(0).pool;
+  const WorkerId worker = told<wire::StartWorker>(node).at(0).worker;
+  hear(node, wire::WorkerReady{worker, 99});
+  submit_and_keep(1, 1);
+  lose(node);
+  hear(client, wire::ClosePool{pool});
+  keep_all();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("another class")});
+  keep();
+  EXPECT_THAT(told<wire::NamedPoolOpened>(client), SizeIs(1));
+  submit_and_keep(1, 1);
+
+  join(node, wire::Role::node, node_id);
+  const Attempt done{1, {77, 1}};
+  hear(node, wire::NodeState{{{0, "cpu", 0}}, {{earlier, 0, {done}}}, {{worker, earlier, 0, true, 99, 0, {}}}, {}});
+  hear(node, wire::JobsDone{worker, earlier, {{done, 1000, bytes("of the earlier class")}}});
+  collect();
+  EXPECT_THAT(waiting, IsEmpty()) << "it is no outcome of the new pool's first job";
+  EXPECT_THAT(told<wire::RunJobs>(node), IsEmpty()) << "nor is that worker one of its own";
+  wait(limits::unknown_pool_grace + 1s);
+  ASSERT_THAT(told<wire::ClosePoolHere>(node), SizeIs(1));
+  EXPECT_EQ(told<wire::ClosePoolHere>(node)[0].pool, earlier);
+}
+
 }  // namespace
 }  // namespace dc::head

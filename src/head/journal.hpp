@@ -34,7 +34,8 @@ struct PoolBorn {
   Payload spec;
   Payload program;  ///< executable of a C++ pool
   std::uint64_t client{};
-  MSGPACK_DEFINE(version, name, options, spec, program, client)
+  PoolId on_nodes;  ///< its id there
+  MSGPACK_DEFINE(version, name, options, spec, program, client, on_nodes)
 };
 struct JobsTaken {
   static constexpr std::uint8_t type = 2;

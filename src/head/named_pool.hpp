@@ -35,6 +35,7 @@ struct NamedPool {
   };
 
   std::string name;
+  PoolId on_nodes;                        ///< its id there; no other pool ever has the same, whatever its name
   store::Ticket first_ticket = 0;         ///< earlier ones are of a pool of this name that was removed
   JobNumbers taken;                       ///< in the journal or on their way to it
   JobSequence highest = 0;                ///< number of a job so far, refused or not: none is used again

@@ -27,10 +27,14 @@ void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
   if (const auto* broke = std::get_if<head::PoolBroke>(&decoded.value())) {
     ledger_.pool(effect.pool).failed = true;
-    ledger_.excuse_pool(effect.pool);  // if it is lost with this head: the nodes forget the pool already
     if (broke->error.kind == ErrorKind::no_device) check_no_device(effect.pool);
   }
   journal_.append(std::move(effect));
+}
+
+PoolId HeadProcess::own_id(PoolId on_nodes) const {
+  const auto found = own_ids_.find(on_nodes);
+  return found == own_ids_.end() ? on_nodes : found->second;
 }
 
 /// One client at a time has a named pool, and only that one hears of its jobs.

@@ -42,6 +42,7 @@ void HeadProcess::start() {
   slots_.clear();
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
   opened_.clear();
+  closed_.clear();
   wasted_.clear();
   effects_.clear();
   flush_scheduled_ = false;
@@ -91,7 +92,7 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
     note_slots(connection, message);
     if (const auto* state = std::get_if<wire::NodeState>(&message)) {
       ++reports_[connection->who.host];
-      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = worker.pool;
+      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = own_id(worker.pool);
     }
     if (std::holds_alternative<wire::Goodbye>(message)) left_.insert(connection->session);
     hear(connection, std::move(message));
@@ -102,7 +103,8 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
 /// A result with a token that is not the job's current one changes nothing.
 void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message) {
   const scheduler::Scheduler& scheduler = machine_->scheduler();
-  const auto finished = finished_in(message);
+  auto finished = finished_in(message);
+  for (auto& [pool, attempt] : finished) pool = own_id(pool);
   std::vector<std::optional<JobView>> before;
   for (const auto& [pool, attempt] : finished) before.push_back(scheduler.find_job(pool, attempt.sequence));
   std::vector<wire::Message> one;
@@ -172,8 +174,10 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
 
 /// Which job was given to whom.
 void HeadProcess::note_work(const wire::Message& message, SessionId session) {
+  if (const auto* here = std::get_if<wire::OpenPoolHere>(&message))
+    own_ids_[here->pool] = pool_of_label(here->options.label).first;
   if (const auto* start = std::get_if<wire::StartWorker>(&message)) {
-    pools_of_[start->worker] = start->pool;
+    pools_of_[start->worker] = own_id(start->pool);
     check_start(*start, session);
   }
   if (const auto* over = std::get_if<wire::PoolFailed>(&message);
@@ -181,6 +185,9 @@ void HeadProcess::note_work(const wire::Message& message, SessionId session) {
     check_no_device(over->pool);
   if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
   if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);
+  // Its nodes forget what was finished. If the head crashes now, nobody else knows that the pool is over.
+  if (const auto* close = std::get_if<wire::ClosePoolHere>(&message); close && closed_.insert(close->pool).second)
+    ledger_.excuse_pool(own_id(close->pool));
   // The pool has failed while its client was away, which opens it again, with what was finished forgotten.
   if (const auto* known = std::get_if<wire::PoolKnown>(&message);
       known && !known->known && opened_.contains(known->pool))
@@ -232,7 +239,7 @@ void HeadProcess::note_slots(const ConnectionPtr& connection, const wire::Messag
 
 /// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
 void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
-  const PoolOptions& options = ledger_.pool(start.pool).options;
+  const PoolOptions& options = ledger_.pool(own_id(start.pool)).options;
   const std::string& host = sessions_.at(session)->who.host;
   std::vector<std::uint32_t> slots = start.more_slots;
   slots.push_back(start.slot);

@@ -57,6 +57,7 @@ class HeadProcess : public Endpoint {
   void note_work(const wire::Message& message, SessionId session);
   void excuse_later(const std::string& host, Duration grace);
   void excuse_lost();
+  [[nodiscard]] PoolId own_id(PoolId on_nodes) const;
   void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
   void check_holder(const wire::Message& message, SessionId session);
@@ -72,9 +73,11 @@ class HeadProcess : public Endpoint {
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<PoolId, SessionId> holders_;  ///< who has a named pool
   std::set<SessionId> left_;             ///< that said goodbye
+  std::map<PoolId, PoolId> own_ids_;     ///< of pools that have another id on nodes
   std::map<WorkerId, PoolId> pools_of_;
   std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
   std::set<PoolId> opened_;                                       ///< pools that this life of the head has opened
+  std::set<PoolId> closed_;                                       ///< and closed on some node
   std::deque<TimePoint> wasted_;                  ///< workers stopped before they were ready, in the last second
   std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
   struct Away {
