@@ -78,27 +78,22 @@ int show(const std::string& text) {
   return 0;
 }
 
-dc::Result<std::string> ask(const Arguments& arguments) {
-  const dc::cli::HeadAccess& head = arguments.head;
-  return dc::cli::ask_status(head.address, head.port, head.password, head.fingerprint);
-}
-
 int show_status(const Arguments& arguments) {
-  const auto answer = ask(arguments);
+  const auto answer = dc::cli::ask_status(arguments.head);
   if (!answer) return complain(answer.error());
   return show(arguments.json ? nlohmann::json::parse(answer.value()).dump(2) + "\n"
                              : dc::cli::status_table(answer.value()));
 }
 
 int list_pools(const Arguments& arguments) {
-  const auto answer = ask(arguments);
+  const auto answer = dc::cli::ask_status(arguments.head);
   if (!answer) return complain(answer.error());
   const std::string pools = dc::cli::named_pools(answer.value());
   return show(arguments.json ? pools + "\n" : dc::cli::pools_table(pools));
 }
 
 int show_pool(const Arguments& arguments) {
-  const auto answer = ask(arguments);
+  const auto answer = dc::cli::ask_status(arguments.head);
   if (!answer) return complain(answer.error());
   const auto text = dc::cli::show_pool(dc::cli::named_pools(answer.value()), arguments.name);
   return text ? show(text.value()) : complain(text.error());

@@ -7,13 +7,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
-#include "core/paths.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {
@@ -21,76 +19,27 @@ namespace {
 
 using nlohmann::json;
 
-/// One session as a client of a named pool, for one errand.
-class Errand {
+/// An errand as a client of a named pool that exists.
+class PoolErrand {
  public:
-  using OnMessage = std::function<void(net::Session&, wire::Message&)>;
-  Errand(const HeadAccess& access, const std::string& name, bool steal, OnMessage on_message)
-      : pool_(PoolId{net::pool_id(name)}), on_message_(std::move(on_message)) {
-    options_.address = access.address;
-    options_.port = access.port;
-    options_.unix_path = paths::head_socket(access.port);
-    options_.fingerprint = access.fingerprint;
-    options_.known_heads = paths::known_heads();
-    options_.secret.password = access.password;
-    options_.role = wire::Role::client;
-    options_.id = net::random_id();
-    options_.reconnect = false;
-    open_.pool = pool_;
-    open_.pool_name = name;
-    open_.attach_only = true;
-    open_.steal = steal;
-  }
+  PoolErrand(const HeadAccess& access, const std::string& name, bool steal, Errand::OnMessage on_message)
+      : pool_(PoolId{net::pool_id(name)}),
+        errand_(access, wire::Role::client, wire::OpenNamedPool{pool_, name, true, steal, {}, {}},
+                [this, on_message = std::move(on_message)](net::Session& session, wire::Message& message) {
+                  const auto* failed = std::get_if<wire::PoolFailed>(&message);
+                  if (!failed) return on_message(session, message);
+                  const bool missing = failed->error.kind == ErrorKind::pool_not_found;
+                  errand_.fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
+                }) {}
 
   [[nodiscard]] PoolId pool() const { return pool_; }
-  void done() {
-    finished_ = true;
-    loop_.stop();
-  }
-  void fail_with(Error error) {
-    problem_ = std::move(error);
-    loop_.stop();
-  }
-
-  Result<void> run() {
-    net::Connector::Handler handler;
-    handler.session.on_open = [this](net::Session& session) {
-      connected_ = true;
-      session.send(open_);
-    };
-    handler.session.on_messages = [this](net::Session& session, std::vector<wire::Message>&& messages) {
-      for (wire::Message& message : messages) {
-        if (finished_ || problem_) return;
-        if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
-          const bool missing = failed->error.kind == ErrorKind::pool_not_found;
-          return fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
-        }
-        on_message_(session, message);
-      }
-    };
-    handler.session.on_close = [this](SessionId, const Error& why) { fail_with(why); };
-    handler.on_retry = [](const Error&, int) {};
-    handler.on_final = [this](const Error& error) { fail_with(error); };
-    const auto deadline = loop_.call_at(net::EventLoop::now() + limits::handshake_deadline, [this] {
-      if (connected_) return;  // from here on the session itself notices a head that is gone
-      fail_with(fail(ErrorCode::unreachable,
-                     fmt::format("the head at {}:{} does not answer", options_.address, options_.port)));
-    });
-    const auto connector = net::connect(loop_, options_, std::move(handler));
-    loop_.run();
-    if (finished_) return boost::outcome_v2::success();
-    return *problem_;
-  }
+  void done() { errand_.done(); }
+  void fail_with(Error error) { errand_.fail_with(std::move(error)); }
+  Result<void> run() { return errand_.run(); }
 
  private:
   PoolId pool_;
-  OnMessage on_message_;
-  net::EventLoop loop_;
-  net::ConnectOptions options_;
-  wire::OpenNamedPool open_;
-  std::optional<Error> problem_;
-  bool connected_ = false;
-  bool finished_ = false;
+  Errand errand_;
 };
 
 /// Outcomes as lines on stdout, and as files.
@@ -193,7 +142,7 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
   }
   Writer writer(directory);
   std::uint64_t awaited = 0;
-  std::optional<Errand> errand;
+  std::optional<PoolErrand> errand;
   const auto written = [&](const Result<void>& result) {
     if (!result) errand->fail_with(result.error());
     if (result && writer.written == awaited) errand->done();
@@ -216,7 +165,7 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
 }
 
 Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool steal) {
-  std::optional<Errand> errand;
+  std::optional<PoolErrand> errand;
   errand.emplace(access, name, steal, [&](net::Session& session, wire::Message& message) {
     if (std::holds_alternative<wire::NamedPoolOpened>(message)) session.send(wire::ClosePool{errand->pool()});
     if (std::holds_alternative<wire::PoolClosed>(message)) errand->done();

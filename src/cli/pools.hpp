@@ -1,18 +1,12 @@
 // `distributed-computing pools`: the named pools of a head, for people and for programs.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
+#include "cli/errand.hpp"
 #include "core/result.hpp"
 
 namespace dc::cli {
-
-/// How to reach the head.
-struct HeadAccess {
-  std::string address = "localhost", fingerprint, password;
-  std::uint16_t port{};
-};
 
 /// The named pools in the JSON of ask_status(): a JSON array of them, in the order of their names.
 std::string named_pools(const std::string& status_json);

@@ -4,52 +4,23 @@
 #include <fmt/format.h>
 
 #include <iterator>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-
-#include "core/paths.hpp"
-#include "net/head_address.hpp"
-#include "net/session.hpp"
+#include <utility>
 
 namespace dc::cli {
 
-Result<std::string> ask_status(const std::string& address, std::uint16_t port, const std::string& password,
-                               const std::string& fingerprint) {
-  net::EventLoop loop;
-  net::ConnectOptions connect;
-  connect.address = address;
-  connect.port = port;
-  connect.unix_path = paths::head_socket(port);
-  connect.fingerprint = fingerprint;
-  connect.known_heads = paths::known_heads();
-  connect.secret.password = password;
-  connect.role = wire::Role::viewer;
-  connect.reconnect = false;
-  std::optional<std::string> json;
-  Error problem = fail(ErrorCode::unreachable, "the head closed the connection without an answer");
-  net::Connector::Handler handler;
-  handler.session.on_open = [](net::Session& session) { session.send(wire::StatusRequest{}); };
-  handler.session.on_messages = [&](net::Session&, std::vector<wire::Message>&& messages) {
-    for (wire::Message& message : messages) {
-      if (auto* reply = std::get_if<wire::StatusReply>(&message)) json = std::move(reply->json), loop.stop();
-    }
-  };
-  handler.session.on_close = [&](SessionId, const Error& why) { problem = why; };
-  handler.on_retry = [](const Error&, int) {};
-  handler.on_final = [&](const Error& error) {
-    problem = error;
-    loop.stop();
-  };
-  const auto deadline = loop.call_at(net::EventLoop::now() + limits::handshake_deadline, [&] {
-    problem =
-        fail(ErrorCode::unreachable, fmt::format("the head at {} does not answer", net::head_names(address, port)));
-    loop.stop();
+Result<std::string> ask_status(const HeadAccess& access) {
+  std::string json;
+  std::optional<Errand> errand;
+  errand.emplace(access, wire::Role::viewer, wire::StatusRequest{}, [&](net::Session&, wire::Message& message) {
+    auto* reply = std::get_if<wire::StatusReply>(&message);
+    if (!reply) return;
+    json = std::move(reply->json);
+    errand->done();
   });
-  auto connector = net::connect(loop, std::move(connect), std::move(handler));
-  loop.run();
-  if (json) return *json;
-  return problem;
+  BOOST_OUTCOME_TRYV(errand->run());
+  return json;
 }
 
 std::string status_table(const std::string& text) {
