@@ -17,6 +17,7 @@
 #include "cli/node_child.hpp"
 #include "cli/options.hpp"
 #include "cli/stdin_end.hpp"
+#include "core/held_signals.hpp"
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
@@ -24,7 +25,6 @@
 #include "gpu/masks.hpp"
 #include "head/head_service.hpp"
 #include "net/session.hpp"
-#include "node/held_signals.hpp"
 #include "node/node_service.hpp"
 
 namespace dc::cli {
@@ -189,7 +189,7 @@ gpu::Selection selection_of(const Arguments& arguments) {
 
 /// Runs the node in this process, unless one runs on this machine already.
 int run_node_here(const Arguments& arguments, const std::string& password) {
-  node::hold_signals();
+  hold_signals();
   auto taken = LockFile::take(paths::node_file());
   if (!taken.problem.empty()) return complain(head::exit_error, taken.problem);
   if (!taken.owner.empty()) return say_node_runs(taken.owner);
@@ -319,7 +319,7 @@ int start_node(int argc, char** argv) {
                     "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "
                     "DISTRIBUTED_COMPUTING_PASSWORD; the head shows it when it starts");
   }
-  node::hold_signals();  // before a thread is there that would take them
+  hold_signals();  // before a thread is there that would take them
   if (arguments.until_stdin_ends) end_with_stdin();
   return run_node_here(arguments, password.value());
 }

@@ -3,11 +3,10 @@
 
 #include <unistd.h>
 
-#include <csignal>
-#include <ctime>
 #include <string>
 #include <utility>
 
+#include "core/held_signals.hpp"
 #include "core/limits.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
@@ -19,26 +18,12 @@
 namespace dc::head {
 namespace {
 
-/// Keeps the signals that end a head until wait() takes one.
-class EndSignals {
- public:
-  EndSignals() {
-    sigemptyset(&ours_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&ours_, signal);
-    ::pthread_sigmask(SIG_BLOCK, &ours_, &before_);
-  }
-  ~EndSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  EndSignals(const EndSignals&) = delete;
-  EndSignals& operator=(const EndSignals&) = delete;
-
-  /// True when one came within the time.
-  [[nodiscard]] bool wait(std::chrono::milliseconds time) const {
-    const timespec limit{time.count() / 1000, time.count() % 1000 * 1'000'000};
-    return ::sigtimedwait(&ours_, nullptr, &limit) > 0;
-  }
-
- private:
-  sigset_t ours_{}, before_{};
+/// The signals that end a head wait as long as this lives.
+struct SignalsHeld {
+  SignalsHeld() { hold_signals(); }
+  ~SignalsHeld() { release_signals(); }
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
 };
 
 /// Why the store cannot be had now, as a standby tells it: once, and again when the reason changes.
@@ -67,7 +52,7 @@ Result<TakenStore> take_store(const HeadOptions& options) {
   TakenStore taken;
   if (!store) return taken;
   const store::Owner owner{net::host_name(), static_cast<std::uint32_t>(::getpid())};
-  const EndSignals signals;
+  const SignalsHeld signals;
   std::string told;
   while (true) {
     const auto term = store->acquire(owner);
@@ -80,7 +65,7 @@ Result<TakenStore> take_store(const HeadOptions& options) {
     const bool held = term.error().code == ErrorCode::fenced;
     if (!options.standby || (!held && term.error().code != ErrorCode::unreachable)) return term.error();
     tell(term.error().message, told);
-    if (signals.wait(limits::standby_look_interval)) {
+    if (take_held_signal(limits::standby_look_interval)) {
       taken.stopped = true;
       return taken;
     }

@@ -7,10 +7,10 @@
 #include <map>
 #include <utility>
 
+#include "core/held_signals.hpp"
 #include "core/limits.hpp"
 #include "core/log.hpp"
 #include "gpu/source.hpp"
-#include "node/held_signals.hpp"
 
 namespace dc::node {
 namespace {

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/held_signals.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
-#include "node/held_signals.hpp"
 #include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"

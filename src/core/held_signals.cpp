@@ -1,9 +1,10 @@
 // See held_signals.hpp.
-#include "node/held_signals.hpp"
+#include "core/held_signals.hpp"
 
 #include <csignal>
+#include <ctime>
 
-namespace dc::node {
+namespace dc {
 namespace {
 
 constexpr int held[] = {SIGTERM, SIGINT, SIGHUP};
@@ -32,9 +33,15 @@ bool signal_waits() {
   return false;
 }
 
+bool take_held_signal(std::chrono::milliseconds time) {
+  const sigset_t set = held_set();
+  const timespec limit{time.count() / 1000, time.count() % 1000 * 1'000'000};
+  return ::sigtimedwait(&set, nullptr, &limit) > 0;
+}
+
 void release_signals() {
   const sigset_t set = held_set();
   ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-}  // namespace dc::node
+}  // namespace dc
