@@ -67,17 +67,17 @@ void HeadMachine::move_pool(PoolInfo& pool, SessionId session, Effects& out) {
   if (old.value != 0) out.emplace_back(CloseSession{old, "the client opened a newer session"});
 }
 
+/// The pool is not this session's, or not any more.
+void HeadMachine::fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out) {
+  sessions_.at(session).past.insert(pool);
+  out.emplace_back(Send{session, wire::PoolFailed{pool, error_of(kind, std::move(text))}});
+}
+
 void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
   const PeerInfo& peer = sessions_.at(session).peer;
   if (message.pool.value == 0) return refuse(session, "OpenPool without a pool", out);
-  if (const std::string problem = problem_of(message.options); !problem.empty()) {
-    ErrorInfo error;
-    error.kind = ErrorKind::pool_closed;
-    error.message = problem;
-    sessions_.at(session).past.insert(message.pool);
-    out.emplace_back(Send{session, wire::PoolFailed{message.pool, std::move(error)}});
-    return;
-  }
+  if (const std::string problem = problem_of(message.options); !problem.empty())
+    return fail_pool(session, message.pool, ErrorKind::pool_closed, problem, out);
   const auto [entry, is_new] = pools_.try_emplace(message.pool);
   PoolInfo& pool = entry->second;
   if (is_new) {

@@ -182,13 +182,10 @@ void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
 void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
   out.emplace_back(Log{fmt::format("pool {:x} has failed: {}", command.pool.value, command.error.message)});
   const auto pool = pools_.find(command.pool);
-  if (pool != pools_.end() && pool->second.named) {
-    named_pool_broke(command.pool, pool->second, command.error, out);
-    return send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane,
-                          out);
-  }
+  const bool named = pool != pools_.end() && pool->second.named;
+  if (named) named_pool_broke(command.pool, pool->second, command.error, out);
   send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane, out);
-  forget_pool(command.pool);
+  if (!named) forget_pool(command.pool);
 }
 
 void HeadMachine::carry_out(scheduler::PoolChanged& command, Effects& out) {

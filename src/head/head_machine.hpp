@@ -199,6 +199,7 @@ class HeadMachine {
   /// Empty when this message may come from this session now, else what is wrong with it.
   template <class Body>
   std::string objection(const Session& session) const;
+  void fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out);
   void refuse(SessionId session, std::string_view what, Effects& out);
 
   // Named pools: head_named.cpp, head_named_jobs.cpp.

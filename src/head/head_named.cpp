@@ -11,16 +11,19 @@
 namespace dc::head {
 namespace {
 
-constexpr std::size_t name_bytes_max = 200;
-
 std::string name_problem(const std::string& name) {
   if (name.empty()) return "the pool's name is empty";
-  if (name.size() > name_bytes_max)
-    return fmt::format("the pool's name has {} bytes: at most {} are allowed", name.size(), name_bytes_max);
+  if (name.size() > limits::pool_name_bytes_max)
+    return fmt::format("the pool's name has {} bytes: at most {} are allowed", name.size(),
+                       limits::pool_name_bytes_max);
   for (const char letter : name) {
     if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) return "the pool's name has control characters";
   }
   return {};
+}
+
+std::string taken_over(const NamedPool& pool, const PeerInfo& by) {
+  return fmt::format("pool {} was taken over by {} (pid {})", pool.quoted(), by.host, by.pid);
 }
 
 /// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
@@ -85,8 +88,7 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
 void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint now, Effects& out) {
   if (message.pool.value == 0) return refuse(session, "OpenNamedPool without a pool", out);
   const auto fail = [&](ErrorKind kind, std::string text) {
-    sessions_.at(session).past.insert(message.pool);
-    out.emplace_back(Send{session, wire::PoolFailed{message.pool, error_of(kind, std::move(text))}});
+    fail_pool(session, message.pool, kind, std::move(text), out);
   };
   if (const std::string problem = name_problem(message.pool_name); !problem.empty())
     return fail(ErrorKind::pool_closed, problem);
@@ -168,10 +170,6 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool stea
   const PeerInfo& peer = sessions_.at(session).peer;
   const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
   const bool held = holder.value != 0 && holder != session;
-  const auto send_error = [&](SessionId to, ErrorKind kind, std::string text) {
-    sessions_.at(to).past.insert(id);
-    out.emplace_back(Send{to, wire::PoolFailed{id, error_of(kind, std::move(text))}});
-  };
   if (pool.keeping && !held) {  // the client that opens it is back before it is open
     pool.session = session;
     pool.client = ClientId{peer.id};
@@ -179,16 +177,14 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool stea
     return;
   }
   if ((held && !steal) || !(pool.opened || named.broken)) {
-    return send_error(session, ErrorKind::pool_busy,
-                      fmt::format("pool {} is in the hands of {} (pid {}): wait until that program leaves it, or take "
-                                  "it over with steal",
-                                  named.quoted(), pool.peer.host, pool.peer.pid));
+    return fail_pool(session, id, ErrorKind::pool_busy,
+                     fmt::format("pool {} is in the hands of {} (pid {}): wait until that program leaves it, or take "
+                                 "it over with steal",
+                                 named.quoted(), pool.peer.host, pool.peer.pid),
+                     out);
   }
   flush_batches(out);
-  if (held) {
-    send_error(holder, ErrorKind::pool_closed,
-               fmt::format("pool {} was taken over by {} (pid {})", named.quoted(), peer.host, peer.pid));
-  }
+  if (held) fail_pool(holder, id, ErrorKind::pool_closed, taken_over(named, peer), out);
   pool.session = {};
   pool.client = ClientId{peer.id};
   pool.peer = peer;
@@ -230,17 +226,14 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   const PeerInfo& peer = sessions_.at(session).peer;
   const auto found = pools_.find(message.pool);
   const auto fail = [&](ErrorKind kind, std::string text) {
-    sessions_.at(session).past.insert(message.pool);
-    out.emplace_back(Send{session, wire::PoolFailed{message.pool, error_of(kind, std::move(text))}});
+    fail_pool(session, message.pool, kind, std::move(text), out);
   };
   if (found == pools_.end() || !found->second.named || found->second.keeping)
     return fail(ErrorKind::pool_not_found, "the head does not have this named pool any more: it was closed or removed");
   PoolInfo& pool = found->second;
   NamedPool& named = *pool.named;
-  if (pool.client.value != 0 && pool.client.value != peer.id) {
-    return fail(ErrorKind::pool_closed,
-                fmt::format("pool {} was taken over by {} (pid {})", named.quoted(), pool.peer.host, pool.peer.pid));
-  }
+  if (pool.client.value != 0 && pool.client.value != peer.id)
+    return fail(ErrorKind::pool_closed, taken_over(named, pool.peer));
   move_pool(pool, session, out);
   pool.client = ClientId{peer.id};
   named.next = {};

@@ -24,6 +24,14 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
     for (const SubmittedJob& job : jobs) refused.sequences.push_back(job.sequence);
     return send_to_client(id, std::move(refused), wire::control_lane, out);
   }
+  const auto keep = [&](std::vector<SubmittedJob>&& some) {
+    JobsTaken entry{std::move(some)};
+    const store::Ticket ticket = ++last_ticket_;
+    out.emplace_back(JournalAppend{ticket, id, encode(entry), true});
+    Pending pending{Pending::Kind::jobs, id};
+    pending.jobs = std::move(entry.jobs);  // append() would have to copy them
+    pending_.emplace(ticket, std::move(pending));
+  };
   wire::JobsAccepted again{id, {}};
   std::vector<SubmittedJob> small;
   for (SubmittedJob& job : jobs) {
@@ -41,18 +49,12 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
       small.push_back(std::move(job));
       continue;
     }
-    Pending pending{Pending::Kind::jobs, id};
-    pending.jobs.push_back(job);
-    append(std::move(pending), JobsTaken{{std::move(job)}}, true, out);
+    std::vector<SubmittedJob> alone;  // a large one has an entry of its own
+    alone.push_back(std::move(job));
+    keep(std::move(alone));
   }
   if (!again.sequences.empty()) send_to_client(id, std::move(again), wire::control_lane, out);
-  if (small.empty()) return;
-  JobsTaken entry{std::move(small)};
-  Pending pending{Pending::Kind::jobs, id};
-  const store::Ticket ticket = ++last_ticket_;
-  out.emplace_back(JournalAppend{ticket, id, encode(entry), true});
-  pending.jobs = std::move(entry.jobs);
-  pending_.emplace(ticket, std::move(pending));
+  if (!small.empty()) keep(std::move(small));
 }
 
 void HeadMachine::jobs_are_taken(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now,

@@ -179,7 +179,6 @@ std::vector<store::Entry> JournalState::take() {
   for (auto& [key, value] : keys) out.push_back(encode(KeyKept{key, value}));
   // Jobs stand before the summary, which makes their numbers old: those that are done are told as jobs without
   // arguments, so that their outcomes are taken.
-  const std::uint64_t done_before = done - undelivered.size();
   Packer<JobsTaken, SubmittedJob> jobs(out, &JobsTaken::jobs);
   Packer<ValuesCame, wire::ValueItem> values(out, &ValuesCame::items);
   constexpr std::size_t overhead = 32;
@@ -203,7 +202,7 @@ std::vector<store::Entry> JournalState::take() {
   jobs.close();
   Summary summary;
   for (const auto& [first, last] : taken.intervals()) summary.taken.push_back({first, last});
-  summary.done = done_before + undelivered.size();
+  summary.done = done;
   out.push_back(encode(summary));
   if (broken) out.push_back(encode(PoolBroke{*broken}));
   if (client != 0) out.push_back(encode(ClientCame{client}));

@@ -17,7 +17,7 @@ void NamedPool::attach(JobSequence first) {
 }
 
 std::map<JobSequence, NamedPool::Record>::iterator NamedPool::next_earlier() {
-  if (credit == 0 || (ready.empty())) return records.end();
+  if (credit == 0 || ready.empty()) return records.end();
   if (!in_order) return records.find(*ready.begin());
   auto next = records.lower_bound(cursor);
   while (next != records.end() && next->second.sent) ++next;
