@@ -3,6 +3,13 @@
 
 namespace dc::sim {
 
+ErrorInfo closed_by_user() {
+  ErrorInfo error;
+  error.kind = ErrorKind::pool_closed;
+  error.message = "the pool is closed";
+  return error;
+}
+
 Client::Client(World& world, Ledger& ledger, Network& network, const Plan& plan, std::size_t number, std::string name)
     : Peer(world, network, std::move(name)), ledger_(ledger), plan_(plan.pools.at(number)), number_(number) {}
 

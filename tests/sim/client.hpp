@@ -7,6 +7,11 @@
 
 namespace dc::sim {
 
+/// So long a client waits for the head's answer when it closes its pool.
+inline constexpr Duration close_timeout = 10s;
+/// How a pool ends that its user closes.
+ErrorInfo closed_by_user();
+
 class Client : public Peer {
  public:
   Client(World& world, Ledger& ledger, Network& network, const Plan& plan, std::size_t number, std::string name);

@@ -4,18 +4,6 @@
 #include <algorithm>
 
 namespace dc::sim {
-namespace {
-
-constexpr Duration close_timeout = 10s;
-
-ErrorInfo closed_by_user() {
-  ErrorInfo error;
-  error.kind = ErrorKind::pool_closed;
-  error.message = "the pool is closed";
-  return error;
-}
-
-}  // namespace
 
 ClientProcess::ClientProcess(World& world, Ledger& ledger, Network& network, const Plan& plan, std::size_t number)
     : Client(world, ledger, network, plan, number, fmt::format("client{}", number)) {}

@@ -7,15 +7,7 @@
 namespace dc::sim {
 namespace {
 
-constexpr Duration close_timeout = 10s;
 constexpr client::StreamId streams = 3;
-
-ErrorInfo closed_by_user() {
-  ErrorInfo error;
-  error.kind = ErrorKind::pool_closed;
-  error.message = "the pool is closed";
-  return error;
-}
 
 }  // namespace
 
