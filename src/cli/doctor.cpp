@@ -76,10 +76,7 @@ std::vector<std::string> cards_without_asking() {
 
 std::string holders_of(const gpu::Device& device) {
   std::vector<std::string> names;
-  for (const gpu::Holder& holder : device.holders) {
-    names.push_back(fmt::format("{} (pid {}{})", holder.name.empty() ? "a process" : holder.name, holder.pid,
-                                holder.memory_mib ? fmt::format(", {} MiB", *holder.memory_mib) : ""));
-  }
+  for (const gpu::Holder& holder : device.holders) names.push_back(gpu::text_of(holder));
   return fmt::format("{}", fmt::join(names, ", "));
 }
 

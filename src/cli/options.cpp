@@ -23,6 +23,7 @@
 #include <string_view>
 
 #include "net/head_address.hpp"
+#include "core/paths.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {
@@ -141,13 +142,7 @@ std::string find_python() {
   std::error_code ignored;
   const fs::path own = fs::read_symlink("/proc/self/exe", ignored);
   if (const fs::path beside = own.parent_path() / "python"; fs::exists(beside, ignored)) return beside.string();
-  const char* given = std::getenv("PATH");
-  std::stringstream path(given ? given : "");
-  for (std::string dir; std::getline(path, dir, ':');) {
-    if (const fs::path candidate = fs::path(dir) / "python3"; ::access(candidate.c_str(), X_OK) == 0)
-      return candidate.string();
-  }
-  return {};
+  return paths::on_path("python3");
 }
 
 unsigned usable_cores() {

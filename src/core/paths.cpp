@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <system_error>
 
 namespace dc::paths {
@@ -100,6 +101,15 @@ std::string make_private_dir(const std::string& dir) {
     if (stat(made.c_str(), &existing) != 0) return cannot_make(made, error);
   }
   return check_private(dir);
+}
+
+std::string on_path(const std::string& program) {
+  std::stringstream folders(environment("PATH"));
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const fs::path file = fs::path(folder) / program;
+    if (::access(file.c_str(), X_OK) == 0) return file;
+  }
+  return {};
 }
 
 std::string head_socket(std::uint16_t port) { return fmt::format("{}/head-{}.sock", run_dir(), port); }

@@ -21,6 +21,9 @@ std::string cache_dir();
 /// full, owned by someone else), or an empty string.
 std::string make_private_dir(const std::string& dir);
 
+/// The first executable of this name in the folders of PATH; empty when there is none.
+std::string on_path(const std::string& program);
+
 /// Unix socket of the head on this machine that serves `port`.
 std::string head_socket(std::uint16_t port);
 /// JSON file beside it: {"pid", "port", "address"}; exists while a head runs. Its flock is held by the head.

@@ -61,11 +61,8 @@ Inventory read_amd(const fs::path& sysfs) {
   for (const auto& entry : fs::directory_iterator(sysfs / "class/drm", ignored)) {
     if (is_card(entry.path().filename())) add_card(entry.path(), inventory);
   }
-  auto& devices = inventory.devices;
-  std::sort(devices.begin(), devices.end(), [](const Device& a, const Device& b) { return a.pci < b.pci; });
-  std::uint32_t index = 0;
-  for (Device& device : devices) {
-    device.index = index++;
+  number_devices(inventory.devices);
+  for (Device& device : inventory.devices) {
     // ROCR counts cards in this order too; it knows those by UUID that have a unique id.
     device.selector = device.uuid.starts_with("GPU-") ? device.uuid : std::to_string(device.index);
   }

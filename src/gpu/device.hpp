@@ -23,6 +23,9 @@ struct Holder {
   bool operator==(const Holder&) const = default;
 };
 
+/// For people: "python (pid 4711, 48000 MiB)".
+std::string text_of(const Holder& holder);
+
 /// A whole GPU, or a MIG instance of one. A GPU that is cut into instances is not itself in a list of devices.
 struct Device {
   Vendor vendor = Vendor::nvidia;
@@ -45,6 +48,9 @@ struct Device {
   std::string faults;               ///< what the driver reported since the node looks: Xid, ECC; may be empty
   bool operator==(const Device&) const = default;
 };
+
+/// Sorts the devices of one vendor by their PCI addresses, and numbers them so.
+void number_devices(std::vector<Device>& devices);
 
 /// One look at all devices.
 struct Inventory {

@@ -14,9 +14,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
+#include "core/paths.hpp"
 #include "gpu/files.hpp"
 
 extern char** environ;
@@ -52,12 +52,6 @@ std::optional<std::uint32_t> small_number(const std::string& text) {
   return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
 }
 
-void number_devices(std::vector<Device>& devices) {
-  std::sort(devices.begin(), devices.end(), [](const Device& a, const Device& b) { return a.pci < b.pci; });
-  std::uint32_t index = 0;
-  for (Device& device : devices) device.index = index++;
-}
-
 /// Reads until the end, the limit or the deadline; true at the end.
 bool read_all(int fd, std::chrono::steady_clock::time_point deadline, std::string& text) {
   std::array<char, 4096> buffer{};
@@ -70,16 +64,6 @@ bool read_all(int fd, std::chrono::steady_clock::time_point deadline, std::strin
     text.append(buffer.data(), static_cast<std::size_t>(size));
   }
   return false;
-}
-
-std::string on_path(const std::string& program) {
-  const char* path = std::getenv("PATH");
-  std::stringstream folders(path ? path : "");
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    const fs::path file = fs::path(folder) / program;
-    if (::access(file.c_str(), X_OK) == 0) return file;
-  }
-  return {};
 }
 
 }  // namespace
@@ -146,7 +130,7 @@ std::optional<std::string> output_of(const std::vector<std::string>& command, st
 }
 
 std::optional<Inventory> ask_smi() {
-  const std::string program = on_path("nvidia-smi");
+  const std::string program = paths::on_path("nvidia-smi");
   if (program.empty()) return std::nullopt;
   const auto ask = [&](const std::string& query) {
     return output_of({program, query, "--format=csv,noheader,nounits"}, smi_patience);

@@ -118,9 +118,7 @@ std::string DeviceBook::who_holds(const Card& card) {
   std::vector<std::string> names;
   for (const gpu::Holder& holder : strangers) {
     if (names.size() == holders_named_max) break;
-    const std::string memory = holder.memory_mib ? fmt::format(", {} MiB", *holder.memory_mib) : "";
-    names.push_back(
-        fmt::format("{} (pid {}{})", holder.name.empty() ? "a process" : holder.name.c_str(), holder.pid, memory));
+    names.push_back(gpu::text_of(holder));
   }
   if (strangers.size() > names.size()) names.push_back(fmt::format("{} more", strangers.size() - names.size()));
   return fmt::format("held by {}", fmt::join(names, ", "));

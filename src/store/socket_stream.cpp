@@ -1,10 +1,7 @@
 // See socket_stream.hpp.
 #include "store/socket_stream.hpp"
 
-#include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
