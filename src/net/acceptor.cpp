@@ -77,15 +77,15 @@ Error cannot_listen(const std::string& address, std::uint16_t port, const ErrorN
   return fail(ErrorCode::io, fmt::format("cannot listen on {} ({})", where, error.message()));
 }
 
-struct Attempt {
+struct Listening {
   std::vector<Acceptor> acceptors;
   std::optional<Error> failure;
   bool in_use = false;
 };
 
-Attempt try_listen(asio::io_context& context, const std::vector<std::string>& addresses,
-                   const std::vector<tcp::endpoint>& endpoints, std::uint16_t& port) {
-  Attempt attempt;
+Listening try_listen(asio::io_context& context, const std::vector<std::string>& addresses,
+                     const std::vector<tcp::endpoint>& endpoints, std::uint16_t& port) {
+  Listening listening;
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
     tcp::endpoint endpoint = endpoints[i];
     endpoint.port(port);
@@ -93,14 +93,14 @@ Attempt try_listen(asio::io_context& context, const std::vector<std::string>& ad
     const ErrorNumber error = open(acceptor, endpoint);
     if (error && no_ipv6(endpoint, error) && endpoints.size() > 1) continue;
     if (error) {
-      attempt.failure = cannot_listen(addresses[i], port, error);
-      attempt.in_use = error == asio::error::address_in_use;
-      return attempt;
+      listening.failure = cannot_listen(addresses[i], port, error);
+      listening.in_use = error == asio::error::address_in_use;
+      return listening;
     }
     if (port == 0) port = port_of(acceptor);
-    attempt.acceptors.push_back(std::move(acceptor));
+    listening.acceptors.push_back(std::move(acceptor));
   }
-  return attempt;
+  return listening;
 }
 
 /// The address of a Unix socket, or nothing when the path does not fit.
@@ -138,10 +138,10 @@ Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::v
   const std::uint16_t wanted = port;
   for (int i = 1;; ++i) {
     port = wanted;
-    Attempt attempt = try_listen(context, addresses, endpoints, port);
-    if (!attempt.failure) return std::move(attempt.acceptors);
+    Listening listening = try_listen(context, addresses, endpoints, port);
+    if (!listening.failure) return std::move(listening.acceptors);
     // The port that was free on the first address may be taken on the second.
-    if (wanted != 0 || !attempt.in_use || i == free_port_attempts) return *attempt.failure;
+    if (wanted != 0 || !listening.in_use || i == free_port_attempts) return *listening.failure;
   }
 }
 

@@ -1,6 +1,7 @@
 // A session past its handshake; see session_impl.hpp.
 #include "net/session_impl.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "net/handshake.hpp"
@@ -40,6 +41,7 @@ void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
             if (!self) return;
             self->writing_ = false;
             self->writing_bytes_ = 0;
+            if (self->state_ == State::closing) self->expect_progress();
             self->schedule_flush();
           },
       .on_closed =
@@ -81,10 +83,16 @@ void SessionImpl::close(std::string reason) {
   if (state_ != State::open) return;
   state_ = State::closing;
   close_reason_ = std::move(reason);
-  // A peer that does not read, or does not say farewell, must not keep us.
-  deadline_ = loop_.call_at(EventLoop::now() + close_deadline,
-                            [this] { finish(fail(ErrorCode::unreachable, "it was closed at this end")); });
+  close_by_ = EventLoop::now() + close_time_max;
+  expect_progress();
   schedule_flush();
+}
+
+/// A peer that does not read, or does not say farewell, must not keep us; one that reads slowly gets what it was
+/// sent, unless that takes very long.
+void SessionImpl::expect_progress() {
+  deadline_ = loop_.call_at(std::min(EventLoop::now() + close_deadline, close_by_),
+                            [this] { finish(fail(ErrorCode::unreachable, "it was closed at this end")); });
 }
 
 void SessionImpl::on_frame(std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {

@@ -12,8 +12,10 @@
 
 namespace dc::net {
 
-/// What close() may take, with all that is still to be written.
+/// After close(): what the next frame may take to be written, and then the peer's farewell.
 inline constexpr auto close_deadline = 1s;
+/// After close(): what all that is still to be written may take.
+inline constexpr auto close_time_max = 10s;
 
 /// Owned by its Listener or Connector. Held by shared_ptr, because the end of the turn and the channel's events may
 /// come after the owner has let go of it, and because a callback may make the owner do so.
@@ -43,6 +45,7 @@ class SessionImpl final : public Session, public std::enable_shared_from_this<Se
  private:
   void schedule_flush();
   void flush();
+  void expect_progress();
   void on_frame(std::shared_ptr<const void> frame, std::span<const std::byte> bytes);
   void finish(Error why);
 
@@ -62,6 +65,7 @@ class SessionImpl final : public Session, public std::enable_shared_from_this<Se
   std::size_t writing_bytes_ = 0;
   std::string close_reason_;
   std::string goodbye_;  ///< what the peer said at the end
+  TimePoint close_by_ = never;
   std::unique_ptr<Timer> deadline_;
 };
 

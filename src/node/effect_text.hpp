@@ -16,6 +16,8 @@
 
 namespace dc::node {
 
+inline constexpr WorkerId w1{1}, w2{2}, w3{3};
+
 inline std::string text_of(const Attempt& attempt) {
   return fmt::format("{}.{}", attempt.sequence, attempt.token.attempt);
 }

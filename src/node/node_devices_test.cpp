@@ -13,8 +13,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr WorkerId w1{1}, w2{2}, w3{3};
-
 gpu::Device card(const std::string& uuid, std::uint64_t free_mib = 9900) {
   gpu::Device device;
   device.uuid = device.selector = uuid;

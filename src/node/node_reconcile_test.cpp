@@ -8,8 +8,6 @@
 namespace dc::node {
 namespace {
 
-constexpr WorkerId w1{1}, w2{2};
-
 TEST(NodeMachine, AWorkerIsSpawnedConstructedAndRunsJobsInOrder) {
   NodeWorld world;
   world.connect();

@@ -8,7 +8,6 @@
 namespace dc::node {
 namespace {
 
-constexpr WorkerId w1{1}, w2{2};
 const ProcessEnd segfault{{}, SIGSEGV, "last words", {}};
 const ProcessEnd terminated{{}, SIGTERM, {}, {}};
 

@@ -72,16 +72,20 @@ bool suits(const Pool& pool, const Slot& slot, TimePoint now) {
   return failure == slot.failures.end() || (!failure->second.set_aside && failure->second.retry_at <= now);
 }
 
-std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots) {
-  const auto usable = [&](const Slot* slot) {
-    const bool own = slot->occupant && slot->occupant->pool == &pool;
-    return eligible(pool, *slot) && (own || ready(pool, *slot));
-  };
+bool usable(const Pool& pool, const Slot& slot, TimePoint now) {
+  const bool own = slot.occupant && slot.occupant->pool == &pool;
+  return own ? eligible(pool, slot) : suits(pool, slot, now);
+}
+
+std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots, TimePoint now) {
   const std::uint32_t size = pool.options.gpus_per_worker;
-  if (size <= 1) return static_cast<std::uint32_t>(std::count_if(slots.begin(), slots.end(), usable));
+  if (size <= 1) {
+    return static_cast<std::uint32_t>(
+        std::count_if(slots.begin(), slots.end(), [&](const Slot* slot) { return usable(pool, *slot, now); }));
+  }
   std::map<NodeId, std::map<std::string_view, std::uint32_t>> nodes;
   for (const Slot* slot : slots) {
-    if (usable(slot)) ++nodes[slot->node->id][slot->info.gpu];
+    if (usable(pool, *slot, now)) ++nodes[slot->node->id][slot->info.gpu];
   }
   std::uint32_t total = 0;
   for (const auto& entry : nodes) {

@@ -19,8 +19,11 @@ bool ready(const Pool& pool, const Slot& slot);
 /// A worker of the pool could live here: no failed constructor forbids it at this time.
 bool suits(const Pool& pool, const Slot& slot, TimePoint now);
 
+/// A slot that the pool has, or could have now or as soon as its present worker is gone.
+bool usable(const Pool& pool, const Slot& slot, TimePoint now);
+
 /// Slots of the pool's workers that could be there at once, were these slots its own.
-std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots);
+std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots, TimePoint now);
 
 /// What the pool asks for, e.g. "2 GPUs with 40000 MiB each".
 std::string requirement_of(const PoolOptions& options);

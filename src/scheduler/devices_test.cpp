@@ -7,6 +7,7 @@
 
 #include "scheduler/fair_share.hpp"
 #include "scheduler/scheduler.hpp"
+#include "scheduler/test_names.hpp"
 
 namespace dc::scheduler {
 namespace {
@@ -15,9 +16,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-constexpr NodeId node{1}, other_node{2};
-constexpr PoolId pool{10}, other_pool{11}, third_pool{12};
 
 SlotInfo gpu(std::uint32_t slot, std::uint64_t memory, std::string uuid = {}) {
   if (uuid.empty()) uuid = "GPU-" + std::to_string(slot);
@@ -273,6 +271,48 @@ TEST_F(Devices, ALargeCardIsFoundForWhoeverNeedsIt) {
   EXPECT_THAT(places(other_pool), SizeIs(1));
 }
 
+TEST_F(Devices, PoolsThatNeedTheSameGpusShareThemBesideSlotsThatTheyCannotUse) {
+  after(joining(node, {gpu(0, 16000), gpu(1, 16000), gpu(2, 16000), gpu(3, 16000)}));
+  after(joining(other_node, {cpu(0), cpu(1), cpu(2), cpu(3)}));
+  PoolOptions options;
+  options.device = DeviceWish::gpu;
+  after(PoolOpened{pool, options, false});
+  submit(pool, 100);
+  ASSERT_THAT(places(pool), SizeIs(4));
+  after(PoolOpened{other_pool, options, false});
+  submit(other_pool, 100);
+  finish_all();
+  EXPECT_THAT(places(pool), SizeIs(2));
+  EXPECT_THAT(places(other_pool), SizeIs(2));
+  // Whoever can live anywhere takes what these cannot use.
+  after(PoolOpened{third_pool, PoolOptions{}, false});
+  submit(third_pool, 100);
+  finish_all();
+  EXPECT_EQ(places(third_pool), (Places{"2/0", "2/1", "2/2", "2/3"}));
+  EXPECT_THAT(places(pool), SizeIs(2));
+}
+
+TEST_F(Devices, NoWorkerIsStartedOnlyToMakeRoomForAChoosierPool) {
+  after(joining(node, {gpu(0, 80000), gpu(1, 80000), gpu(2, 16000)}));
+  PoolOptions light, heavy;
+  light.weight = 0.1;
+  heavy.weight = 2;
+  after(PoolOpened{other_pool, light, false});
+  submit(other_pool, 100);
+  ASSERT_THAT(places(other_pool), SizeIs(3));
+  after(PoolOpened{pool, heavy, false});
+  submit(pool, 100);
+  after(PoolOpened{third_pool, needing(40000), false});
+  submit(third_pool, 100);
+  const int before = starts;
+  for (int i = 0; i < 10; ++i) {
+    finish_all();
+    wait(1s);
+  }
+  EXPECT_THAT(places(third_pool), SizeIs(1));
+  EXPECT_LE(starts - before, 3) << "each slot changes hands once at most";
+}
+
 TEST_F(Devices, SlotsOfAWorkerThatEndsAreAllFree) {
   after(joining(node, {gpu(0, 16000), gpu(1, 16000)}));
   after(PoolOpened{pool, needing(0, 2), false});
@@ -303,6 +343,22 @@ TEST_F(Devices, AClassThatFailsOnSeveralGpusEndsItsPool) {
     scheduler.on(WorkerExited{node, started[0].worker, ExitCause::init_failed, {}, {}, {}}, now, out);
   }
   EXPECT_THAT(only<PoolFailed>(out), SizeIs(1));
+}
+
+TEST(FairShare, CountsOnlySlotsThatAPoolCanUse) {
+  using Shares = std::vector<std::uint32_t>;
+  const std::vector<Demand> two{{1, 100}, {1, 100}};
+  // Four that both can use, four that neither can.
+  EXPECT_EQ(fair_share({{{true, true}, 4}, {{false, false}, 4}}, two), (Shares{2, 2}));
+  // The second can use all, and leaves the first what it needs.
+  EXPECT_EQ(fair_share({{{true, true}, 4}, {{false, true}, 4}}, two), (Shares{4, 4}));
+  EXPECT_EQ(fair_share({{{true, true}, 2}, {{false, true}, 4}}, two), (Shares{2, 4}));
+  // A chain: the third's only slot is reached by moving the second, which moves the first.
+  const std::vector<Demand> three{{3, 2}, {2, 2}, {1, 1}};
+  EXPECT_EQ(fair_share({{{true, false, false}, 1}, {{true, true, false}, 2}, {{false, true, true}, 2}}, three),
+            (Shares{2, 2, 1}));
+  // Whole workers only: three slots for workers of two make one, and the rest is the other's.
+  EXPECT_EQ(fair_share({{{true, true}, 3}}, {{1, 100, 2}, {1, 100, 1}}), (Shares{2, 1}));
 }
 
 TEST(FairShare, GivesWholeWorkers) {

@@ -197,11 +197,8 @@ Part* Round::part_of(const Pool* pool) {
 /// Starts workers, or has slots vacated and kept, until the pool has its target or no more can be had. Nobody falls
 /// below its own target for that, unless it finds another slot at once.
 void Scheduler::State::make_room(Part& needy, Round& round, Commands& out) {
-  const PoolOptions& options = needy.pool->options;
-  const bool particular =
-      options.gpus_per_worker > 1 || options.min_gpu_memory_mib > 0 || options.device != DeviceWish::any;
   for (const bool moving : {false, true}) {
-    if (!needy.below_target() || (moving && !particular)) return;
+    if (!needy.below_target()) return;
     Rooms rooms(needy, round, moving);
     while (needy.below_target()) {
       const std::optional<Room> room = rooms.next();

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "scheduler/test_names.hpp"
+
 namespace dc::scheduler {
 namespace {
 
@@ -11,8 +13,6 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr NodeId node{1}, other_node{2};
-constexpr PoolId pool{10}, other_pool{11};
 constexpr TimePoint t0{std::chrono::hours(1)};
 
 /// A scheduler, its time, and the commands of the last call.

@@ -1,5 +1,7 @@
 // Which pool has which slot: weighted max-min over what each pool could use; slots change hands between jobs.
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "core/mutation.hpp"
 #include "scheduler/devices.hpp"
@@ -56,6 +58,30 @@ std::vector<Slot*> slots_to_share(const std::map<NodeId, std::unique_ptr<Node>>&
   return slots;
 }
 
+/// Slots by which of the pools can use them.
+std::vector<SlotGroup> groups_of(const std::vector<Slot*>& slots, const std::vector<Part>& parts, TimePoint now) {
+  std::map<std::vector<bool>, std::uint32_t> counts;
+  std::vector<bool> users(parts.size());
+  for (const Slot* slot : slots) {
+    for (std::size_t i = 0; i < parts.size(); ++i) users[i] = usable(*parts[i].pool, *slot, now);
+    ++counts[users];
+  }
+  std::vector<SlotGroup> groups;
+  for (const auto& [key, count] : counts) groups.push_back({key, count});
+  return groups;
+}
+
+/// Who makes room for itself first, and whether before free slots are given out: workers of several GPUs, then pools
+/// that can use few of the slots. Whoever can live anywhere finds a slot that they do not need. In this order nobody
+/// has to leave a slot that it was given a moment ago.
+std::vector<Part*> by_choosiness(std::vector<Part>& parts) {
+  std::vector<Part*> order;
+  for (Part& part : parts) order.push_back(&part);
+  const auto key = [](const Part* part) { return std::pair(part->step() == 1, part->capacity); };
+  std::stable_sort(order.begin(), order.end(), [&](const Part* a, const Part* b) { return key(a) < key(b); });
+  return order;
+}
+
 }  // namespace
 
 /// How many slots each pool has and should have.
@@ -72,10 +98,10 @@ std::vector<Part> Scheduler::State::parts_of(const std::vector<Slot*>& slots, Ti
     for (const Worker* worker : pool->workers) {
       if (!worker->leaving && !worker->stopping) part.owned += worker->width();
     }
-    const std::uint32_t wanted = demand(*pool, now) * part.step();
-    demands.push_back({pool->options.weight, std::min(wanted, capacity(*pool, slots)), part.step()});
+    part.capacity = capacity(*pool, slots, now);
+    demands.push_back({pool->options.weight, std::min(demand(*pool, now) * part.step(), part.capacity), part.step()});
   }
-  const auto targets = fair_share(static_cast<std::uint32_t>(slots.size()), demands);
+  const auto targets = fair_share(groups_of(slots, parts, now), demands);
   for (std::size_t i = 0; i < parts.size(); ++i) parts[i].target = targets[i];
   return parts;
 }
@@ -107,17 +133,16 @@ void Scheduler::State::share_slots(TimePoint now, Commands& out) {
   shared_at = now;
   Round round{now, slots_to_share(nodes), {}, {}};
   round.parts = parts_of(round.slots, now);
-  // Workers of several GPUs first: whoever needs one slot finds one anywhere.
-  for (Part& part : round.parts) {
-    if (part.step() > 1) make_room(part, round, out);
+  const std::vector<Part*> order = by_choosiness(round.parts);
+  const auto choosy = [&](const Part* part) { return part->step() > 1 || part->capacity < round.slots.size(); };
+  for (Part* part : order) {
+    if (choosy(part)) make_room(*part, round, out);
   }
   // Free slots go to pools below their target, then to any pool that can use one: workers are made before they are
   // needed, because that is what takes long.
   for (const bool beyond_target : {false, true}) give_free_slots(round, beyond_target, out);
   // Whoever is still below its target gets the slots that are being vacated, and takes from those above theirs.
-  for (Part& part : round.parts) {
-    if (part.step() == 1) make_room(part, round, out);
-  }
+  for (Part* part : order) make_room(*part, round, out);
 }
 
 }  // namespace dc::scheduler

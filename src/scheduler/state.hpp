@@ -143,8 +143,9 @@ struct Pool {
 /// One pool's part in a round of sharing.
 struct Part {
   Pool* pool;
-  std::uint32_t target = 0;  ///< in slots, as `owned`
-  std::uint32_t owned = 0;   ///< slots with a worker of the pool that is not on its way out
+  std::uint32_t capacity = 0;  ///< slots of its workers, were all of them its own
+  std::uint32_t target = 0;    ///< in slots
+  std::uint32_t owned = 0;     ///< slots with a worker of the pool that is not on its way out
   [[nodiscard]] std::uint32_t step() const { return pool->options.gpus_per_worker; }
   [[nodiscard]] bool below_target() const { return owned + step() <= target; }
 };

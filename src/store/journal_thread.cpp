@@ -16,12 +16,6 @@ namespace {
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
-std::size_t size_of(const Entry& entry) {
-  std::size_t bytes = entry.bytes.size();
-  for (const Payload& attachment : entry.attachments) bytes += attachment.size();
-  return bytes;
-}
-
 }  // namespace
 
 struct JournalThread::Impl {

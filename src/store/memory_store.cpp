@@ -6,16 +6,6 @@
 #include "store/held_by.hpp"
 
 namespace dc::store {
-namespace {
-
-std::size_t size_of(const Entry& entry) {
-  std::size_t bytes = entry.bytes.size();
-  for (const Payload& attachment : entry.attachments) bytes += attachment.size();
-  return bytes;
-}
-
-}  // namespace
-
 Result<std::uint64_t> MemoryStore::acquire(const Owner& owner) {
   const std::lock_guard lock(disk_->mutex);
   if (disk_->holder != 0 && disk_->holder != term_) return held_by("the store in memory", disk_->owner);

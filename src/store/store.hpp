@@ -31,6 +31,13 @@ struct Entry {
   bool operator==(const Entry&) const = default;
 };
 
+/// In bytes, attachments included.
+inline std::size_t size_of(const Entry& entry) {
+  std::size_t bytes = entry.bytes.size();
+  for (const Payload& attachment : entry.attachments) bytes += attachment.size();
+  return bytes;
+}
+
 struct Addressed {
   LogId log{};
   Entry entry;
