@@ -118,6 +118,7 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
   pool.spec = message.spec.compact();
   pool.named = std::make_unique<NamedPool>();
   pool.named->name = std::move(message.pool_name);
+  pool.named->first_ticket = last_ticket_ + 1;
   const std::string& hash = pool.options.program_hash;
   if (!hash.empty() && !programs_.contains(hash)) {
     out.emplace_back(Send{session, wire::NeedProgram{hash}});
@@ -129,7 +130,6 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
 /// The pool and what its workers need go into the journal; the rest happens when they are there.
 void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   if (std::exchange(pool.keeping, true)) return;
-  pool.named->first_ticket = last_ticket_ + 1;
   const std::string& hash = pool.options.program_hash;
   PoolBorn born;
   born.name = pool.named->name;

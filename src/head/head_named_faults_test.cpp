@@ -141,6 +141,25 @@ TEST_F(NamedFaults, ANewHeadDoesNotListenToAClientThatWasRobbed) {
   EXPECT_THAT(told<wire::JobsAccepted>(other)[0].sequences, ElementsAre(2));
 }
 
+TEST_F(NamedFaults, WhatTheStoreSaysOfAnEarlierPoolIsNotSaidOfTheNext) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 1);
+  finish(worker, 1, "y");
+  keep_all();
+  hear(client, wire::AckOutcomes{pool, {1}});
+  collect();
+  hear(client, wire::ClosePool{pool});
+  collect();
+  PoolOptions options;
+  options.language = Language::cpp;
+  options.program_hash = std::string(64, 'b');
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, options, bytes("spec")});
+  EXPECT_THAT(told<wire::NeedProgram>(client), SizeIs(1));
+  keep_all();
+  EXPECT_THAT(told<wire::PoolClosed>(client), SizeIs(1));
+  EXPECT_THAT(told<wire::AcksKept>(client), IsEmpty());
+}
+
 TEST_F(NamedFaults, WhatANodeHasOfAnEarlierPoolIsNotTakenForTheNext) {
   node_says();
   hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});

@@ -9,6 +9,10 @@ namespace {
 
 constexpr client::StreamId streams = 3;
 
+/// The last program comes when nothing of the others is on its way any more: what asked for a pool of this name and was
+/// delayed would open it again after it has been closed for good.
+constexpr auto silence_before_last = 3s;
+
 }  // namespace
 
 NamedStory::NamedStory(World& world, Ledger& ledger, const PoolPlan& plan, std::size_t plan_number)
@@ -31,6 +35,9 @@ NamedClient::NamedClient(World& world, Ledger& ledger, Network& network, const P
 
 void NamedClient::start() {
   if (alive() || story_->closed || (story_->ending && place_ > 0)) return;
+  if (story_->ending && world_.now() < story_->ended + silence_before_last) {
+    return world_.after(story_->ended + silence_before_last - world_.now(), [this] { start(); });
+  }
   now_ = {};
   machine_.emplace(draw_program());
   start_dialling({wire::Role::client, world_.chance.id(), name()});
@@ -116,6 +123,7 @@ void NamedClient::end_process(bool in_order) {
   world_.note(name(), "ends");
   if (now_.closing) --ledger_.pool(story_->pool).closing;
   end_dialling(in_order);
+  story_->ended = world_.now();
   world_.after(world_.chance.skewed(1ms, 4s), [this] { start(); });
 }
 

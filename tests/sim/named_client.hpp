@@ -25,6 +25,7 @@ struct NamedStory {
   std::size_t jobs_left;
   std::size_t updates_left;
   std::uint64_t programs = 0;  ///< that were started
+  TimePoint ended{};           ///< when the latest of them did
   bool ending = false;         ///< all is well: one more program, and no other
   bool closed = false;         ///< for good, and nobody comes any more
 };
