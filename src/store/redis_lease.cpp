@@ -46,7 +46,8 @@ Lease parse_lease(std::string_view text) {
     part = text.substr(0, end);
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
   }
-  return {{parts[2], static_cast<std::uint32_t>(std::strtoul(parts[1].c_str(), nullptr, 10))}, parts[3], !parts[4].empty()};
+  return {
+      {parts[2], static_cast<std::uint32_t>(std::strtoul(parts[1].c_str(), nullptr, 10))}, parts[3], !parts[4].empty()};
 }
 
 /// The value of "name:value" in the answer to INFO.
