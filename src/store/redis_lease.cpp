@@ -270,7 +270,9 @@ Result<RedisLease::Taken> RedisLease::take(const Owner& owner) {
 Result<void> RedisLease::pause() {
   std::this_thread::sleep_for(limits::store_takeover_pause);
   lease_.resize(lease_.size() - pausing.size());
-  return renew();
+  const Result<void> renewed = renew();
+  if (!renewed) lease_ += pausing;  // what stands there, for the next attempt
+  return renewed;
 }
 
 Result<std::uint64_t> RedisLease::acquire(const Owner& owner) {
