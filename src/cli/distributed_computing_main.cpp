@@ -29,12 +29,13 @@ The password may also come from --password-file or the variable DISTRIBUTED_COMP
 asked for otherwise.
 
 `status --json` prints one object:
-  head:  pid, host, address, port, version, epoch, store, uptime_s
+  head:  pid, host, address, port, version, epoch, store, store_trouble, uptime_s
   nodes: [id, host, pid, address, connected, leaving,
           slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble, state, pool, worker, worker_pid,
                   jobs_done]]
   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
           jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver, to_take, error]
+store_trouble says why named pools take no jobs now, or is null.
 The state of a slot is free, starting, idle, busy, stopping, waiting_to_retry or blocked (trouble says why). Ids are
 hexadecimal strings; pool and worker_pid are null where a slot has no worker, gpu where it has no GPU. name
 is null unless the pool outlives its program: to_deliver counts its jobs whose outcome no program has, to_take those of

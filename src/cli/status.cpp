@@ -34,6 +34,9 @@ std::string status_table(const std::string& text) {
   fmt::format_to(to, "head   {} pid {} port {} version {} up {:.0f} s\n", string_of(head["address"]),
                  string_of(head["pid"]), string_of(head["port"]), string_of(head["version"]),
                  head["uptime_s"].get<double>());
+  if (const auto& trouble = head["store_trouble"]; !trouble.is_null()) {
+    fmt::format_to(to, "store  {}: named pools take no jobs\n", string_of(trouble));
+  }
   for (const auto& node : json["nodes"]) {
     const char* state = !node["connected"].get<bool>() ? " (disconnected)"
                         : node["leaving"].get<bool>()  ? " (leaving)"

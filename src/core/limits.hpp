@@ -73,6 +73,9 @@ static_assert(store_renew_interval + 2 * store_call_timeout <= store_lease,
 inline constexpr auto store_sync_interval = 1s;
 inline constexpr auto store_retry_delay_min = 50ms;  ///< doubled up to the next
 inline constexpr auto store_retry_delay_max = 1s;
+/// Who takes a lease that had run out says nothing for this long. A head whose renewals are refused (the disk is full)
+/// may go on so long after the store has told it that nobody else has taken it.
+inline constexpr auto store_takeover_pause = 2 * store_retry_delay_max;
 /// One group commit, but always one entry. It bounds the time between two renewals.
 inline constexpr std::size_t store_batch_entries_max = 4096;
 inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;

@@ -93,6 +93,9 @@ class HeadMachine {
   void flush(TimePoint now, Effects& out);
   [[nodiscard]] TimePoint next_deadline() const;
 
+  /// Why the store takes no entries now, as a sentence for `status`; empty: it takes them.
+  void store_trouble(std::string why) { store_trouble_ = std::move(why); }
+
   /// The JSON text of `distributed-computing status --json`; see status_json.cpp for its fields.
   [[nodiscard]] std::string status_json(TimePoint now) const;
 
@@ -265,6 +268,7 @@ class HeadMachine {
   void flush_batches(Effects& out);
 
   HeadFacts facts_;
+  std::string store_trouble_;
   TimePoint start_;
   scheduler::Scheduler scheduler_;
   scheduler::Commands commands_;  ///< reused

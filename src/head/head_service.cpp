@@ -106,6 +106,7 @@ class HeadService {
     if (std::string trouble = journal_->trouble(); trouble != trouble_) {
       trouble_ = std::move(trouble);
       log::warning("{}", trouble_.empty() ? "the store " + store_name_ + " takes entries again" : trouble_);
+      machine_.store_trouble(trouble_);
     }
     if (!is_head()) return;
     machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);

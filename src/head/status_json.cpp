@@ -1,5 +1,5 @@
 // The JSON of `distributed-computing status --json`:
-//   head:  pid, host, address, port, version, epoch, store, uptime_s
+//   head:  pid, host, address, port, version, epoch, store, store_trouble, uptime_s
 //   nodes: [id, host, pid, address, connected, leaving,
 //           slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble,
 //           state (free|starting|idle|busy|stopping|waiting_to_retry|blocked), pool, worker, worker_pid, jobs_done]]
@@ -12,6 +12,7 @@
 // `name` is a named pool's name, else null; `to_deliver` counts its jobs whose outcome no client has,
 // `to_take` those of them that are done; `error` says why
 // it failed, or is null. A failed one is kept for its outcomes, and has no workers.
+// `store_trouble` says why named pools take no jobs now, or is null.
 // `waits_for` says why slots that the pool could use stand empty, or is null.
 #include <fmt/format.h>
 
@@ -109,6 +110,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
                   {"version", version},
                   {"epoch", facts_.epoch},
                   {"store", text_or_null(facts_.store)},
+                  {"store_trouble", text_or_null(store_trouble_)},
                   {"uptime_s", std::chrono::duration<double>(now - start_).count()}};
   json["nodes"] = nlohmann::json::array();
   for (const scheduler::NodeStatus& node : status.nodes) {

@@ -62,8 +62,10 @@ Result<TakenStore> take_store(const HeadOptions& options) {
       taken.store = std::move(store);
       return taken;
     }
-    const bool held = term.error().code == ErrorCode::fenced;
-    if (!options.standby || (!held && term.error().code != ErrorCode::unreachable)) return term.error();
+    const ErrorCode why = term.error().code;
+    // A server without room on its disk takes no new holder either, and has room again some day.
+    const bool passes = why == ErrorCode::fenced || why == ErrorCode::unreachable || why == ErrorCode::full;
+    if (!options.standby || !passes) return term.error();
     tell(term.error().message, told);
     if (take_held_signal(limits::standby_look_interval)) {
       taken.stopped = true;

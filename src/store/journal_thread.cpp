@@ -31,7 +31,7 @@ struct JournalThread::Impl {
   };
 
   Impl(std::unique_ptr<Store> given, Handler handlers) : store(std::move(given)), handler(std::move(handlers)) {
-    renewed_at = now();
+    certain_until = now() + limits::store_lease;
     renew_at = now() + limits::store_renew_interval;
     sync_at = now() + limits::store_sync_interval;
     thread = std::thread([this] { run(); });
@@ -53,7 +53,7 @@ struct JournalThread::Impl {
   void refuse_queue(const std::string& reason);
   void compact(std::unique_lock<std::mutex>& lock);
   Result<void> shorten(LogId log);
-  void failed(const Error& error);
+  void note(const Error& error);
   void went_well();
   void finish(const Waiting& waiting, std::string refused);
 
@@ -68,7 +68,7 @@ struct JournalThread::Impl {
 
   std::atomic<std::size_t> queued_bytes{0};
   std::atomic<bool> is_fenced{false};
-  std::atomic<TimePoint> renewed_at;
+  std::atomic<TimePoint> certain_until;  ///< no other head has the store, or acts, before that
 
   mutable std::mutex mutex;  ///< guards all below
   std::condition_variable changed;
@@ -129,10 +129,11 @@ void JournalThread::Impl::turn(std::unique_lock<std::mutex>& lock) {
 void JournalThread::Impl::renew() {
   const TimePoint asked = now();
   const Result<void> renewed = store->renew();
+  const Duration held = renewed ? limits::store_lease : store->still_held();
+  certain_until = std::max(certain_until.load(), asked + held);
   renew_at = now() + (renewed ? Duration(limits::store_renew_interval) : Duration(limits::store_retry_delay_max));
   const std::lock_guard lock(mutex);
-  if (!renewed) return failed(renewed.error());
-  renewed_at = asked;
+  if (!renewed) return note(renewed.error());
   if (batch.empty()) went_well();
 }
 
@@ -144,7 +145,7 @@ void JournalThread::Impl::sync() {
     return;
   }
   const std::lock_guard lock(mutex);
-  failed(synced.error());
+  note(synced.error());
 }
 
 void JournalThread::Impl::write(std::unique_lock<std::mutex>& lock) {
@@ -193,8 +194,10 @@ void JournalThread::Impl::written() {
 }
 
 void JournalThread::Impl::not_written(const Error& error) {
-  failed(error);
+  note(error);
   if (is_fenced) return;
+  retry_at = now() + retry_delay;
+  retry_delay = std::min<Duration>(2 * retry_delay, limits::store_retry_delay_max);
   const bool some_refusable =
       std::any_of(batch.begin(), batch.end(), [](const Waiting& waiting) { return waiting.refusable; });
   if (error.code == ErrorCode::full && some_refusable) {
@@ -237,7 +240,7 @@ void JournalThread::Impl::compact(std::unique_lock<std::mutex>& lock) {
     unsynced = true;
     return;
   }
-  if (shortened.error().code == ErrorCode::fenced) return failed(shortened.error());
+  if (shortened.error().code == ErrorCode::fenced) return note(shortened.error());
   log::warning("the journal of pool {:016x} could not be shortened: {}", log, shortened.error().message);
   compactions.push_back({log, now() + limits::store_patience});
 }
@@ -254,7 +257,8 @@ Result<void> JournalThread::Impl::shorten(LogId log) {
   return store->replace(log, entries);
 }
 
-void JournalThread::Impl::failed(const Error& error) {
+/// Does not put off the next write: renewals that fail, as often as writes are tried again, would do so for ever.
+void JournalThread::Impl::note(const Error& error) {
   news = news || trouble != error.message;
   trouble = error.message;
   if (error.code == ErrorCode::fenced) {
@@ -263,8 +267,6 @@ void JournalThread::Impl::failed(const Error& error) {
     return;
   }
   if (!trouble_since) trouble_since = now();
-  retry_at = now() + retry_delay;
-  retry_delay = std::min<Duration>(2 * retry_delay, limits::store_retry_delay_max);
 }
 
 void JournalThread::Impl::went_well() {
@@ -321,7 +323,7 @@ bool JournalThread::fenced() const { return impl_->is_fenced; }
 
 bool JournalThread::certain() const {
   if (impl_->is_fenced) return false;
-  return !impl_->store->leased() || now() - impl_->renewed_at.load() < limits::store_lease;
+  return !impl_->store->leased() || now() < impl_->certain_until.load();
 }
 
 std::size_t JournalThread::queued_bytes() const { return impl_->queued_bytes; }

@@ -56,8 +56,9 @@ class JournalThread {
   [[nodiscard]] std::string trouble() const;
   /// Another head has taken the store: this head must stop at once. Nothing is written any more.
   [[nodiscard]] bool fenced() const;
-  /// Whether no other head can have the store now. False when it could not be renewed for limits::store_lease (it does
-  /// not answer, or this process was frozen): then either nobody has it, or fenced() will say so when it answers.
+  /// Whether no other head can act with the store now. False when it could not be renewed for limits::store_lease (it
+  /// does not answer, or this process was frozen): then either nobody has it, or fenced() will say so when it answers.
+  /// A store that answers but has no room to renew it can say that it is still ours (Store::still_held).
   [[nodiscard]] bool certain() const;
   /// Bytes of entries and attachments that wait.
   [[nodiscard]] std::size_t queued_bytes() const;

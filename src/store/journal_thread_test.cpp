@@ -214,6 +214,16 @@ TEST_F(Journal, WhatCannotBeRefusedWaitsForRoom) {
   EXPECT_EQ(thread_->trouble(), "");
 }
 
+TEST_F(Journal, RefusesAlsoWhileTheStoreCannotBeRenewed) {
+  fail_with(fail(ErrorCode::full, "no room"));
+  append(1, "result");
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.renewals >= 2; }));
+  append(2, "job", true);
+  EXPECT_THAT(done(1), ElementsAre("2: no room")) << "writes are tried between renewals";
+  fail_with({});
+  EXPECT_THAT(done(1), ElementsAre("1"));
+}
+
 TEST_F(Journal, WaitsForAStoreThatDoesNotAnswer) {
   fail_with(fail(ErrorCode::unreachable, "no answer"));
   append(1, "a");

@@ -13,6 +13,7 @@
 
 #include "core/limits.hpp"
 #include "store/redis_connection.hpp"
+#include "store/redis_store.hpp"
 #include "store/store_fixture.hpp"
 
 namespace dc::store {
@@ -97,6 +98,38 @@ class RedisServer {
   std::string settings_;
   TemporaryDir dir_;
   pid_t pid_ = 0;
+};
+
+/// A test with a server.
+class RedisFixture : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (RedisServer::program().empty()) GTEST_SKIP() << "redis-server is not installed";
+    server_ = std::make_unique<RedisServer>();
+  }
+  std::unique_ptr<RedisStore> unopened() {
+    return std::make_unique<RedisStore>(RedisOptions{.address = server_->address(), .content_hash = test_hash});
+  }
+  std::unique_ptr<RedisStore> open(const Owner& owner = first_owner) {
+    auto store = unopened();
+    EXPECT_EQ(problem(store->acquire(owner)), "");
+    return store;
+  }
+  static std::string key(const std::string& name) { return "{distributed-computing}:" + name; }
+  std::vector<std::string> keys() {
+    const RedisReply reply = server_->ask({"KEYS", "*"});
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < reply.size(); ++i) names.emplace_back(reply[i].text());
+    return names;
+  }
+  std::string why_not_replayed(LogId log) {
+    const Result<void> replayed = open()->replay(log, [](Entry&&) {});
+    EXPECT_EQ(code_of(replayed), ErrorCode::protocol);
+    return problem(replayed);
+  }
+  Result<std::uint64_t> acquired() { return unopened()->acquire(first_owner); }
+
+  std::unique_ptr<RedisServer> server_;
 };
 
 }  // namespace dc::store

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "core/limits.hpp"
 #include "store/held_by.hpp"
@@ -20,6 +21,7 @@ namespace {
 constexpr std::string_view format_version = "1";
 constexpr auto disk_patience = limits::store_call_timeout - 500ms;  // for WAITAOF, below the limit of a call
 constexpr int attempts_max = 3;
+constexpr std::string_view pausing = " pausing";  ///< of a lease whose holder says nothing yet
 
 /// What the kernel and the namespace of process ids are, so that a process id means something.
 std::string this_machine() {
@@ -33,17 +35,19 @@ std::string this_machine() {
 struct Lease {
   Owner owner;
   std::string machine;
+  bool pausing = false;
 };
 
-/// From "term pid host machine".
+/// From "term pid host machine", or that and "pausing".
 Lease parse_lease(std::string_view text) {
-  std::array<std::string, 4> parts;
+  std::array<std::string, 5> parts;
   for (std::string& part : parts) {
     const std::size_t end = text.find(' ');
     part = text.substr(0, end);
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
   }
-  return {{parts[2], static_cast<std::uint32_t>(std::strtoul(parts[1].c_str(), nullptr, 10))}, parts[3]};
+  return {
+      {parts[2], static_cast<std::uint32_t>(std::strtoul(parts[1].c_str(), nullptr, 10))}, parts[3], !parts[4].empty()};
 }
 
 /// The value of "name:value" in the answer to INFO.
@@ -236,7 +240,7 @@ bool RedisLease::may_take(std::string_view lease) const {
   return ::kill(static_cast<pid_t>(other.owner.pid), 0) != 0 && errno == ESRCH;
 }
 
-Result<std::uint64_t> RedisLease::take(const Owner& owner) {
+Result<RedisLease::Taken> RedisLease::take(const Owner& owner) {
   const std::string name = options_.address.name();
   BOOST_OUTCOME_TRY(
       seen,
@@ -250,23 +254,39 @@ Result<std::uint64_t> RedisLease::take(const Owner& owner) {
   const std::int64_t first_term = std::chrono::duration_cast<std::chrono::milliseconds>(clock).count();
   const bool empty = seen[3].is_nil();
   const auto term = static_cast<std::uint64_t>(empty ? first_term : seen[3].integer()) + 1;
-  lease_ = fmt::format("{} {} {} {}", term, owner.pid, owner.host, this_machine());
+  const bool ran_out = (seen[2].is_nil() && !empty) || parse_lease(seen[2].text()).pausing;
+  lease_ = fmt::format("{} {} {} {}{}", term, owner.pid, owner.host, this_machine(), ran_out ? pausing : "");
   const auto milliseconds = std::chrono::milliseconds(limits::store_lease).count();
   BOOST_OUTCOME_TRY(replies, ask({{"MULTI"},
                                   {"SET", key("term"), std::to_string(term)},
                                   {"SET", key("lease"), lease_, "PX", std::to_string(milliseconds)},
                                   {"SET", key("format"), std::string(format_version)},
                                   {"EXEC"}}));
-  if (replies[4].is_nil()) return std::uint64_t{0};
-  return term;
+  if (replies[4].is_nil()) return Taken{};
+  return Taken{term, ran_out};
+}
+
+/// The holder before may still act for as long: see still_held().
+Result<void> RedisLease::pause() {
+  std::this_thread::sleep_for(limits::store_takeover_pause);
+  lease_.resize(lease_.size() - pausing.size());
+  const Result<void> renewed = renew();
+  if (!renewed) lease_ += pausing;  // what stands there, for the next attempt
+  return renewed;
 }
 
 Result<std::uint64_t> RedisLease::acquire(const Owner& owner) {
   term_ = 0;
   BOOST_OUTCOME_TRYV(look_at_server());
   for (int attempt = 0; attempt < attempts_max; ++attempt) {
-    BOOST_OUTCOME_TRY(term, take(owner));
-    if (term != 0) return term_ = term;
+    BOOST_OUTCOME_TRY(taken, take(owner));
+    if (taken.term == 0) continue;
+    term_ = taken.term;
+    if (!taken.ran_out) return term_;
+    const Result<void> paused = pause();
+    if (paused) return term_;
+    term_ = 0;
+    return paused.error();
   }
   return fail(ErrorCode::fenced,
               fmt::format("several heads want the store ({}) at the same time: start one", options_.address.name()));
@@ -275,15 +295,27 @@ Result<std::uint64_t> RedisLease::acquire(const Owner& owner) {
 Result<void> RedisLease::renew() {
   // One that ran out and that nobody has taken since is ours again.
   const auto milliseconds = std::chrono::milliseconds(limits::store_lease).count();
-  return transact({{"SET", key("lease"), lease_, "PX", std::to_string(milliseconds)}});
+  const Result<void> renewed = transact({{"SET", key("lease"), lease_, "PX", std::to_string(milliseconds)}});
+  // armed_: after the refusal the term was still ours.
+  refused_ = !renewed && renewed.error().code == ErrorCode::full && armed_ && is_primary();
+  return renewed;
 }
 
+/// A server that became a replica may be behind.
+bool RedisLease::is_primary() {
+  const Result<RedisReply> reply = ask(RedisCommand{"INFO", "replication"});
+  return reply && info(reply.value().text(), "role") == "master";
+}
+
+Duration RedisLease::still_held() const { return refused_ ? Duration(limits::store_takeover_pause) : Duration::zero(); }
+
 void RedisLease::release() {
-  if (term_ != 0) (void)transact({{"DEL", key("lease")}});
+  // Not deleted: one that is missing has run out, and who takes such a one has to pause.
+  if (term_ != 0) (void)transact({{"SET", key("lease"), ""}});
   term_ = 0;
   lease_.clear();
   connection_.reset();
-  armed_ = false;
+  armed_ = refused_ = false;
 }
 
 }  // namespace dc::store

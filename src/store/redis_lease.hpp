@@ -1,9 +1,14 @@
 // The hold of one head on a Redis: a lease that runs out, a term that only grows, and transactions that a head of an
 // older term cannot carry out.
 //
-// Keys (all begin with "{prefix}:"): format, term, lease ("term pid host machine", with a time to live).
-// Every transaction watches the term; who takes the lease raises it. Whoever was frozen meanwhile, or whose bytes were
-// still on their way, finds that EXEC does nothing.
+// Keys (all begin with "{prefix}:"): format, term, lease ("term pid host machine", with a time to live; empty: given
+// up). Every transaction watches the term; who takes the lease raises it. Whoever was frozen meanwhile, or whose bytes
+// were still on their way, finds that EXEC does nothing.
+//
+// A server whose disk is full answers but takes no writes, so the lease runs out though its head is well. Nobody can
+// take it either, until there is room. So that this head can go on, it asks for the term whenever it cannot renew: if
+// that is its own, whoever takes the lease does so later, and says nothing for limits::store_takeover_pause after that.
+// The word "pausing" in the lease tells the next one, should that head end meanwhile.
 #pragma once
 
 #include <functional>
@@ -30,6 +35,8 @@ class RedisLease {
   Result<std::uint64_t> acquire(const Owner& owner);
   Result<void> renew();
   void release();
+  /// See Store::still_held().
+  [[nodiscard]] Duration still_held() const;
 
   [[nodiscard]] std::uint64_t term() const { return term_; }
   /// Name of a key of ours.
@@ -58,7 +65,13 @@ class RedisLease {
   Result<void> arm();
   Result<void> check_format(const RedisReply& format) const;
   [[nodiscard]] bool may_take(std::string_view lease) const;
-  Result<std::uint64_t> take(const Owner& owner);
+  struct Taken {
+    std::uint64_t term{};  ///< 0: somebody else was quicker
+    bool ran_out = false;  ///< the lease before, and was not given up
+  };
+  Result<Taken> take(const Owner& owner);
+  Result<void> pause();
+  bool is_primary();
   Result<void> forget_older_connections();
   Result<void> check_executed(const std::vector<RedisReply>& replies, std::size_t commands);
   Error taken_by_another();
@@ -69,8 +82,9 @@ class RedisLease {
   std::unique_ptr<RedisConnection> connection_;
   Server server_;
   std::uint64_t term_ = 0;
-  std::string lease_;   ///< the value that this head wrote, or tried to
-  bool armed_ = false;  ///< the term is watched on this connection, and was ours
+  std::string lease_;     ///< the value that this head wrote, or tried to
+  bool armed_ = false;    ///< the term is watched on this connection, and was ours
+  bool refused_ = false;  ///< the last renewal, for lack of room, and the term was ours
 };
 
 }  // namespace dc::store

@@ -23,6 +23,7 @@ class RedisStore : public Store {
   [[nodiscard]] std::string description() const override;
   Result<std::uint64_t> acquire(const Owner& owner) override;
   Result<void> renew() override;
+  [[nodiscard]] Duration still_held() const override { return lease_.still_held(); }
   void release() override;
   [[nodiscard]] bool leased() const override { return true; }
   Result<std::vector<LogId>> logs() override;

@@ -15,91 +15,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::UnorderedElementsAre;
 
-class Redis : public testing::Test {
- protected:
-  void SetUp() override {
-    if (RedisServer::program().empty()) GTEST_SKIP() << "redis-server is not installed";
-    server_ = std::make_unique<RedisServer>();
-  }
-  std::unique_ptr<RedisStore> unopened() {
-    return std::make_unique<RedisStore>(RedisOptions{.address = server_->address(), .content_hash = test_hash});
-  }
-  std::unique_ptr<RedisStore> open(const Owner& owner = first_owner) {
-    auto store = unopened();
-    EXPECT_EQ(problem(store->acquire(owner)), "");
-    return store;
-  }
-  static std::string key(const std::string& name) { return "{distributed-computing}:" + name; }
-  std::vector<std::string> keys() {
-    const RedisReply reply = server_->ask({"KEYS", "*"});
-    std::vector<std::string> names;
-    for (std::size_t i = 0; i < reply.size(); ++i) names.emplace_back(reply[i].text());
-    return names;
-  }
-  std::string why_not_replayed(LogId log) {
-    const Result<void> replayed = open()->replay(log, [](Entry&&) {});
-    EXPECT_EQ(code_of(replayed), ErrorCode::protocol);
-    return problem(replayed);
-  }
-  Result<std::uint64_t> acquired() { return unopened()->acquire(first_owner); }
-
-  std::unique_ptr<RedisServer> server_;
-};
-
-// --- Leases -----------------------------------------------------------------------------------------------------
-
-TEST_F(Redis, AStaleHeadCanNeverWrite) {
-  const auto first = open();
-  ASSERT_EQ(problem(append(*first, {{1, entry("a")}})), "");
-  server_->ask({"DEL", key("lease")});  // as if it had run out
-  const auto second = open(second_owner);
-  const Result<void> refused = append(*first, {{1, entry("late", {"payload"})}});
-  EXPECT_EQ(code_of(refused), ErrorCode::fenced);
-  EXPECT_THAT(problem(refused), HasSubstr("on south"));
-  EXPECT_EQ(code_of(replace(*first, 1, {})), ErrorCode::fenced);
-  EXPECT_EQ(code_of(first->renew()), ErrorCode::fenced);
-  first->release();
-  EXPECT_EQ(problem(second->renew()), "");
-  EXPECT_EQ(read_all(*second), (Logs{{1, {entry("a")}}}));
-}
-
-TEST_F(Redis, ALeaseThatRanOutAndWasNotTakenIsRenewed) {
-  const auto store = open();
-  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 5000);
-  server_->ask({"DEL", key("lease")});
-  EXPECT_EQ(problem(store->renew()), "");
-  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 5000);
-  EXPECT_EQ(code_of(acquired()), ErrorCode::fenced);
-}
-
-TEST_F(Redis, TheLeaseOfADeadHeadOfThisMachineDoesNotCount) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const auto store = unopened();
-    ::_exit(store->acquire({"north", static_cast<std::uint32_t>(::getpid())}) ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  ASSERT_EQ(status, 0);
-  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 0);
-  const std::int64_t term = server_->ask({"GET", key("term")}).integer();
-  EXPECT_EQ(acquired().value(), static_cast<std::uint64_t>(term) + 1);
-}
-
-TEST_F(Redis, AfterItWasEmptiedTermsDoNotBeginAgain) {
-  const std::uint64_t before = acquired().value();
-  server_->ask({"FLUSHALL"});
-  EXPECT_GE(acquired().value(), before) << "or no peer would believe the head";
-}
-
-TEST_F(Redis, TheLeaseOfAnotherMachineCountsUntilItRunsOut) {
-  server_->ask({"SET", key("lease"), "7 1 elsewhere other-machine", "PX", "300"});
-  EXPECT_THAT(problem(acquired()), HasSubstr("process id 1 on elsewhere"));
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  Result<std::uint64_t> taken = acquired();
-  while (!taken && std::chrono::steady_clock::now() < end) taken = acquired();
-  EXPECT_EQ(problem(taken), "");
-}
+using Redis = RedisFixture;
 
 // --- Connections that break -------------------------------------------------------------------------------------
 
@@ -274,7 +190,7 @@ TEST_F(Redis, WhatADeadHeadWasUploadingIsCollected) {
   server_->ask({"SADD", key("uploads"), key("upload:1:1")});
   server_->ask({"RPUSH", key("upload:1:1"), "half"});
   open();
-  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term")));
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease")));
 }
 
 TEST_F(Redis, AServerThatLostItsDataIsSaid) {

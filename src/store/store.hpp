@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/byte_stream.hpp"
+#include "core/clock.hpp"
 #include "core/payload.hpp"
 #include "core/result.hpp"
 
@@ -78,6 +79,9 @@ class Store {
   /// Whether another head may take it when renew() was not called for limits::store_lease. False: it is this head's
   /// until release().
   [[nodiscard]] virtual bool leased() const { return false; }
+  /// Of a renew() that failed: for so long after it was called no other head acts, for the store has said that it is
+  /// still this one's. Zero: it did not say so.
+  [[nodiscard]] virtual Duration still_held() const { return Duration::zero(); }
   /// Gives it up, so that the next head need not wait.
   virtual void release() = 0;
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,43 +12,10 @@ import pytest
 
 from conftest import Cluster, free_port, recorder_items, runs, wait_until
 from distributed_computing.api import Pool
+from own_redis import PROGRAM, Redis
 from workers import Recorder
 
-PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
-
-
-class Redis:
-    """A server of the test's own, with an append-only file."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = free_port()
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("DISTRIBUTED_COMPUTING")}
-        self.process = subprocess.Popen(
-            [str(PROGRAM), *settings, "--dir", str(self.directory)], env=environment, stdout=subprocess.DEVNULL
-        )
-        wait_until(self.answers, "the Redis answers")
-
-    def answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture

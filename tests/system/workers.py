@@ -36,7 +36,7 @@ class Recorder(WorkerInterface):
             path = Path(self.directory) / f"{what}-{os.getpid()}-{time.monotonic_ns()}"
             path.touch()
 
-    def run(self, x=None, seconds=0.0):
+    def run(self, x=None, seconds=0.0, padding=b""):
         self.note(f"run{x}")
         time.sleep(seconds)
         return x, os.getpid(), list(self.updates)

@@ -1,0 +1,46 @@
+"""A Redis (or Valkey) server of a test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+from conftest import free_port, wait_until
+
+PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+class Redis:
+    """A server with an append-only file in this directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("DISTRIBUTED_COMPUTING")}
+        self.process = subprocess.Popen(
+            [str(PROGRAM), *settings, "--dir", str(self.directory)], env=environment, stdout=subprocess.DEVNULL
+        )
+        wait_until(self.answers, "the Redis answers")
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
