@@ -170,18 +170,25 @@ void HeadMachine::on(SessionId session, wire::WantWorkers&& message, TimePoint n
   tell(scheduler::WorkersWanted{message.pool, message.count}, now, out);
 }
 
+/// The pool is the session's, or that of its client, who lost the connection meanwhile. A new head does not know who
+/// has a named pool.
+bool HeadMachine::may_close(const PoolInfo& pool, SessionId session) const {
+  if (pool.session == session) return true;
+  const bool its_client = pool.client.value == sessions_.at(session).peer.id;
+  if (!pool.named) return its_client;
+  const bool away = pool.session.value == 0 && pool.named->next.value == 0 && !pool.keeping;
+  return away && (its_client || pool.client.value == 0);
+}
+
 void HeadMachine::on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out) {
-  if (const auto found = pools_.find(message.pool); found != pools_.end() && found->second.named) {
-    // Its client may have lost the connection meanwhile; a new head does not know who that is.
-    const PoolInfo& named = found->second;
-    const bool away = named.session.value == 0 && named.named->next.value == 0;
-    const std::uint64_t client = named.client.value;
-    if (away && !named.keeping && (client == 0 || client == sessions_.at(session).peer.id))
-      return remove_named_pool(session, message.pool, now, out);
+  const auto found = pools_.find(message.pool);
+  if (found == pools_.end() || !may_close(found->second, session)) {
+    own_pool(session, message.pool, message.name, out);
+  } else if (found->second.named) {
+    return remove_named_pool(session, message.pool, now, out);
+  } else {
+    close_pool(message.pool, now, out);
   }
-  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
-  if (pool && pool->named) return remove_named_pool(session, message.pool, now, out);
-  if (pool) close_pool(message.pool, now, out);
   out.emplace_back(Send{session, wire::PoolClosed{message.pool}});
 }
 

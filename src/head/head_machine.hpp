@@ -258,6 +258,7 @@ class HeadMachine {
   void send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out);
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
   /// The pool, if this session is its client's.
+  [[nodiscard]] bool may_close(const PoolInfo& pool, SessionId session) const;
   PoolInfo* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
   NodeId node_of(SessionId session) const;
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;

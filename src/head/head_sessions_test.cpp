@@ -60,6 +60,14 @@ TEST_F(Story, APoolIsClosedOnRequestAndLateMessagesAreIgnored) {
   EXPECT_EQ(submit(1, 1), Lines{});
 }
 
+TEST_F(Story, AClientThatClosesItsPoolInANewSessionDoesNotLeaveItBehind) {
+  open();
+  lose(client);
+  join(again, wire::Role::client, client_id);
+  EXPECT_EQ(hear(again, wire::ClosePool{pool}),
+            (Lines{"log: pool a is closed", "2: ClosePoolHere [10] in lane a", "9: PoolClosed [10]"}));
+}
+
 TEST_F(Story, AnUnknownPoolComesBackFromItsClientAndWaitsForAllOfIt) {
   join(again, wire::Role::client, 300);
   EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}), (Lines{"9: PoolKnown [10 false 0 []]"}));
