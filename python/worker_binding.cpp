@@ -2,10 +2,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
-#include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "core/limits.hpp"
 #include "wire/packet.hpp"
 #include "worker/runtime.hpp"
 
@@ -44,11 +45,18 @@ nb::object to_python(const Payload& payload) {
 
 std::size_t aligned(std::size_t offset) { return (offset + alignment - 1) / alignment * alignment; }
 
+Payload from_bytes(std::span<const std::byte> bytes) {
+  if (bytes.size() <= dc::limits::inline_payload_max) return Payload::copy(bytes);
+  Payload file = dc::wire::make_memory_file(bytes.size());
+  dc::wire::write_memory_file(file, 0, bytes);
+  return file;
+}
+
 /// Assembles what _payload.dumps() returned: bytes, or a list of parts, with one copy (large ones into a memory file).
 Payload from_python(nb::handle value) {
   if (PyBytes_Check(value.ptr())) {
-    return Payload(
-        std::string(PyBytes_AS_STRING(value.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()))));
+    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()));
+    return from_bytes(std::as_bytes(std::span(PyBytes_AS_STRING(value.ptr()), size)));
   }
   struct Part {
     Py_buffer view{};
@@ -69,17 +77,17 @@ Payload from_python(nb::handle value) {
     offsets.push_back(aligned(size));
     size = offsets.back() + static_cast<std::size_t>(part.view.len);
   }
-  dc::wire::MemoryFile file = dc::wire::make_memory_file(size);
-  std::byte* memory = file.memory.data();
-  const std::uint64_t count = parts.size();
-  std::memcpy(memory, magic, sizeof magic);
-  std::memcpy(memory + sizeof magic, &count, 8);
+  std::string head(magic, sizeof magic);
+  const auto append = [&head](std::uint64_t number) { head.append(reinterpret_cast<const char*>(&number), 8); };
+  append(parts.size());
+  for (const Part& part : parts) append(static_cast<std::uint64_t>(part.view.len));
+  Payload file = dc::wire::make_memory_file(size);
+  dc::wire::write_memory_file(file, 0, std::as_bytes(std::span(head)));
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::uint64_t part_size = static_cast<std::uint64_t>(parts[i].view.len);
-    std::memcpy(memory + sizeof magic + 8 + 8 * i, &part_size, 8);
-    if (part_size > 0) std::memcpy(memory + offsets[i], parts[i].view.buf, part_size);
+    const auto part_size = static_cast<std::size_t>(parts[i].view.len);
+    dc::wire::write_memory_file(file, offsets[i], {static_cast<const std::byte*>(parts[i].view.buf), part_size});
   }
-  return std::move(file.payload);
+  return file;
 }
 
 /// The Python object `Runner` of worker_main.py behind the runtime's interface.

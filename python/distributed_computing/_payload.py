@@ -48,6 +48,25 @@ def loads(payload: Any) -> Any:
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
+class _Beside:
+    """Large bytes on their own: as a buffer of the pickle they are neither copied into it nor searched with it."""
+
+    def __init__(self, value: bytes) -> None:
+        self.value = value
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return bytes, (pickle.PickleBuffer(self.value),)
+
+
+def _beside(value: Any) -> Any:
+    return _Beside(value) if type(value) is bytes and len(value) >= ASIDE_BYTES_MIN else value
+
+
+def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | list[Any]:
+    """Pickle a call's (args, kwargs), see `dumps`."""
+    return dumps((tuple(map(_beside, args)), {name: _beside(value) for name, value in kwargs.items()}))
+
+
 def _by_value(value: Any, callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
     import cloudpickle
 
@@ -63,6 +82,7 @@ def dumps(value: Any) -> bytes | list[Any]:
     cloudpickle. Raises whatever the value's own pickling raises.
     """
     buffers: list[pickle.PickleBuffer] = []
+    value = _beside(value)
 
     def aside(buffer: pickle.PickleBuffer) -> bool:
         # A small buffer is cheaper inside the pickle, and writable when it comes out.

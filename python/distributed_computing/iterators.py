@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed_computing._items import item_arguments
 from distributed_computing._named import split_key, value_of
-from distributed_computing._payload import dumps
+from distributed_computing._payload import dumps_call
 from distributed_computing.errors import SerializationError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def pickled_item(item: Any, where: str) -> bytes | list[Any]:
     """Return an item's (args, kwargs) as a payload. Raises TypeError naming the item when that is impossible."""
     call = ((item,), {}) if type(item) in (int, float, str, bytes) else item_arguments(item, where)
     try:
-        return dumps(call)
+        return dumps_call(*call)
     except Exception as error:
         raise SerializationError(f"{where} cannot be pickled: {type(error).__name__}: {error}") from error
 

@@ -14,7 +14,7 @@ from distributed_computing import _client, _options, _output
 from distributed_computing._futures import Futures
 from distributed_computing._items import arguments
 from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
-from distributed_computing._payload import dumps
+from distributed_computing._payload import dumps_call
 from distributed_computing._spec import make_spec
 from distributed_computing.errors import JobError, PoolClosed, SerializationError
 from distributed_computing.iterators import ResultIterator
@@ -277,7 +277,7 @@ class Pool:
         """
         call = arguments(data, "the update")
         try:
-            payload = dumps(call)
+            payload = dumps_call(*call)
         except Exception as error:
             raise SerializationError(f"the update cannot be pickled: {type(error).__name__}: {error}") from error
         self._check_open()

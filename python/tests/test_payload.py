@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distributed_computing._items import arguments
-from distributed_computing._payload import ALIGNMENT, MAGIC, dumps, loads, split
+from distributed_computing._payload import ALIGNMENT, ASIDE_BYTES_MIN, MAGIC, dumps, dumps_call, loads, split
 from distributed_computing.errors import JobError, WorkerDied, from_outcome
 
 
@@ -37,6 +37,18 @@ def test_large_buffers_stand_beside_the_pickle_and_are_shared_and_aligned():
     assert np.array_equal(copy, array) and copy.flags.writeable
     copy[0] = 7
     assert split(memory)[1][:1] == b"\x07", "no copy was made"
+
+
+@pytest.mark.parametrize("call", [((b"x" * ASIDE_BYTES_MIN, 1), {}), ((), {"data": b"x" * ASIDE_BYTES_MIN})])
+def test_large_bytes_stand_beside_the_pickle_and_come_out_as_bytes(call):
+    parts = dumps_call(*call)
+    assert len(parts) == 2 and len(parts[0]) < 500
+    assert loads(bytes(assembled(parts))) == call
+    value = b"__main__" * ASIDE_BYTES_MIN
+    parts = dumps(value)
+    assert memoryview(parts[1]).obj is value, "no copy was made"
+    copy = loads(assembled(parts))
+    assert type(copy) is bytes and copy == value
 
 
 def test_what_cannot_be_imported_travels_by_value():

@@ -1,32 +1,24 @@
 // The channel over TLS; see websocket_channel.hpp.
-// clang-format off
-#include "net/asio.hpp"
-#include <boost/asio/ssl.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/ssl.hpp>
-#include <boost/beast/websocket/ssl.hpp>
-// clang-format on
-
 #include "net/channel.hpp"
 #include "net/tls.hpp"
+#include "net/tls_socket.hpp"
 #include "net/websocket_channel.hpp"
 
 namespace dc::net {
 
-using TlsSocket = beast::ssl_stream<Socket>;
 template <>
 inline constexpr bool is_encrypted<TlsSocket> = true;
 
 std::shared_ptr<Channel> accept_tls_channel(Socket socket, const TlsContext& context, ChannelOptions options,
                                             ChannelReady on_ready) {
-  auto channel = std::make_shared<WebSocketChannel<TlsSocket>>(TlsSocket(std::move(socket), *context),
+  auto channel = std::make_shared<WebSocketChannel<TlsSocket>>(TlsSocket(std::move(socket), context),
                                                                std::move(options), std::move(on_ready));
   channel->accept();
   return channel;
 }
 
 std::shared_ptr<Channel> connect_tls_channel(Socket socket, ChannelOptions options, ChannelReady on_ready) {
-  auto channel = std::make_shared<WebSocketChannel<TlsSocket>>(TlsSocket(std::move(socket), *connecting_context()),
+  auto channel = std::make_shared<WebSocketChannel<TlsSocket>>(TlsSocket(std::move(socket), connecting_context()),
                                                                std::move(options), std::move(on_ready));
   channel->connect();
   return channel;

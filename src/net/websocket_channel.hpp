@@ -120,16 +120,14 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
     };
   }
 
-  SSL* ssl() const requires is_encrypted<Stream> {
-    return const_cast<WebSocketChannel*>(this)->websocket_.next_layer().native_handle();
-  }
+  SSL* ssl() const requires is_encrypted<Stream> { return websocket_.next_layer().ssl(); }
 
   /// What must happen before the first HTTP byte: nothing on a plain stream.
   void secure(Role role, void (*next)(WebSocketChannel&)) {
     if constexpr (is_encrypted<Stream>) {
       const bool connecting = role == Role::client;
-      websocket_.next_layer().async_handshake(connecting ? Stream::client : Stream::server,
-                                              then([connecting, next](auto& self, ErrorNumber error) {
+      websocket_.next_layer().async_handshake(role,
+                                              then([connecting, next](auto& self, ErrorNumber error, std::size_t) {
                                                 if (error)
                                                   return self.ready(to_error(error, self.options_.idle_timeout));
                                                 if (connecting && self.options_.on_key) {

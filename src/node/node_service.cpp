@@ -27,16 +27,6 @@ constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
 constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
 constexpr auto silence_check = std::chrono::seconds(5);
 
-/// Large payloads land in memory files, which go on to the workers by descriptor: one copy per machine.
-Result<wire::Assembly> allocate_in_memory_file(std::uint64_t bytes) {
-  try {
-    wire::MemoryFile file = wire::make_memory_file(bytes);
-    return wire::Assembly{file.memory, std::move(file.payload)};
-  } catch (const std::exception& error) {
-    return fail(ErrorCode::too_large, error.what());
-  }
-}
-
 class NodeService {
  public:
   NodeService(NodeOptions options, std::unique_ptr<Devices> devices)
@@ -60,7 +50,7 @@ class NodeService {
     connect.secret = options_.secret;
     connect.role = wire::Role::node;
     connect.id = net::random_id();
-    connect.allocate = allocate_in_memory_file;
+    connect.allocate = wire::allocate_memory_file;  // they go on to the workers by descriptor: one copy per machine
     devices_->watch(loop_, [this](const gpu::Inventory& inventory) { devices_seen(inventory); });
     if (devices_->watched()) listen_for_silence();
     connector_ = net::connect(loop_, std::move(connect), handler());

@@ -10,6 +10,7 @@
 
 #include "core/check.hpp"
 #include "wire/codec.hpp"
+#include "wire/packet.hpp"
 
 namespace dc::wire {
 namespace {
@@ -193,6 +194,31 @@ Result<Assembly> allocate_on_heap(std::uint64_t bytes) {
   return Assembly{span, Payload(std::move(owner), span)};
 }
 
+Result<Assembly> allocate_memory_file(std::uint64_t bytes) {
+  try {
+    return Assembly{{}, make_memory_file(bytes)};
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::too_large, error.what());
+  }
+}
+
+namespace {
+
+Result<void> put(const Assembly& target, std::size_t offset, std::span<const std::byte> bytes) {
+  if (target.payload.memory_file() < 0) {
+    std::memcpy(target.memory.data() + offset, bytes.data(), bytes.size());
+    return boost::outcome_v2::success();
+  }
+  try {
+    write_memory_file(target.payload, offset, bytes);
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::too_large, error.what());
+  }
+  return boost::outcome_v2::success();
+}
+
+}  // namespace
+
 struct FrameReader::Stream {
   std::shared_ptr<const void> frame;
   std::span<const std::byte> message;
@@ -273,10 +299,10 @@ Result<void> FrameReader::read_chunk(std::span<const std::byte> bytes, std::shar
   Stream& stream = *found->second;
   const auto chunk = bytes_of(object.via.array.ptr[1].via.bin.ptr, object.via.array.ptr[1].via.bin.size);
   Assembly& target = stream.payloads[stream.current];
-  if (chunk.empty() || chunk.size() > target.memory.size() - stream.offset) return broken("a chunk of a wrong size");
-  std::memcpy(target.memory.data() + stream.offset, chunk.data(), chunk.size());
+  if (chunk.empty() || chunk.size() > target.payload.size() - stream.offset) return broken("a chunk of a wrong size");
+  BOOST_OUTCOME_TRYV(put(target, stream.offset, chunk));
   stream.offset += chunk.size();
-  if (stream.offset < target.memory.size()) return boost::outcome_v2::success();
+  if (stream.offset < target.payload.size()) return boost::outcome_v2::success();
   stream.offset = 0;
   if (++stream.current < stream.payloads.size()) return boost::outcome_v2::success();
   std::vector<Payload> external;

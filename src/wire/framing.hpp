@@ -84,7 +84,8 @@ class FrameWriter {
   bool chunk_next_ = false;
 };
 
-/// Where large payloads are put together: writable memory of `bytes`, and the payload that it becomes.
+/// Where a large payload is put together: the payload that it becomes, and the writable memory behind it (empty for a
+/// memory file, which is written to).
 struct Assembly {
   std::span<std::byte> memory;
   Payload payload;
@@ -92,6 +93,8 @@ struct Assembly {
 using AllocatePayload = std::function<Result<Assembly>(std::uint64_t bytes)>;
 /// Anonymous memory of the process.
 Result<Assembly> allocate_on_heap(std::uint64_t bytes);
+/// A memory file, which can go on to other processes by its descriptor.
+Result<Assembly> allocate_memory_file(std::uint64_t bytes);
 
 /// Incoming side of a session.
 class FrameReader {

@@ -35,15 +35,16 @@ struct Mapping {
   }
 };
 
-/// Maps all of `fd` and takes it over. The descriptor stays open so that the payload can be passed on.
-std::shared_ptr<Mapping> map_file(int fd, std::size_t bytes, int flags) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+/// Maps all of `fd` privately and takes it over. The descriptor stays open so that the payload can be passed on.
+Payload map_file(int fd, std::size_t bytes) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   if (memory == MAP_FAILED) {
     const int error = errno;
     ::close(fd);
     throw std::system_error(error, std::generic_category(), "mapping a payload");
   }
-  return std::make_shared<Mapping>(memory, bytes, fd);
+  return Payload::in_memory_file(std::make_shared<Mapping>(memory, bytes, fd),
+                                 std::span(static_cast<const std::byte*>(memory), bytes), fd);
 }
 
 template <class Variant>
@@ -54,9 +55,9 @@ void append_to(std::vector<Packet>& packets, const Variant& message) {
   encode_message(message, text, external);
   for (Payload& payload : external) {
     if (payload.memory_file() >= 0) continue;
-    MemoryFile file = make_memory_file(payload.size());
-    std::memcpy(file.memory.data(), payload.data(), payload.size());
-    payload = std::move(file.payload);
+    Payload file = make_memory_file(payload.size());
+    write_memory_file(file, 0, payload.bytes());
+    payload = std::move(file);
   }
   if (packets.empty() || packets.back().text.size() + text.size() > limits::packet_bytes_max ||
       packets.back().files.size() + external.size() > files_per_packet_max || !external.empty()) {
@@ -70,7 +71,7 @@ void append_to(std::vector<Packet>& packets, const Variant& message) {
 
 }  // namespace
 
-MemoryFile make_memory_file(std::size_t bytes) {
+Payload make_memory_file(std::size_t bytes) {
   const int fd = ::memfd_create("dc-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) fail_with_errno("making a memory file for a payload");
   if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
@@ -78,9 +79,17 @@ MemoryFile make_memory_file(std::size_t bytes) {
     fail_with_errno("sizing a memory file for a payload");
   }
   ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-  auto mapping = map_file(fd, bytes, MAP_SHARED);
-  const std::span<std::byte> memory(static_cast<std::byte*>(mapping->memory), bytes);
-  return {memory, Payload::in_memory_file(mapping, memory, fd)};
+  return map_file(fd, bytes);
+}
+
+void write_memory_file(const Payload& file, std::size_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(file.memory_file(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_with_errno("writing a payload into its memory file");
+    offset += static_cast<std::size_t>(written);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
 }
 
 Payload map_memory_file(int fd) {
@@ -89,9 +98,7 @@ Payload map_memory_file(int fd) {
     ::close(fd);
     throw std::runtime_error("a payload's memory file has no size");
   }
-  const auto bytes = static_cast<std::size_t>(status.st_size);
-  auto mapping = map_file(fd, bytes, MAP_PRIVATE);
-  return Payload::in_memory_file(mapping, std::span(static_cast<const std::byte*>(mapping->memory), bytes), fd);
+  return map_file(fd, static_cast<std::size_t>(status.st_size));
 }
 
 void append(std::vector<Packet>& packets, const ToWorker& message) { append_to(packets, message); }

@@ -98,7 +98,7 @@ std::vector<T> carry(std::string_view bytes, std::size_t files, const Payload& f
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Payload file = wire::make_memory_file(limits::inline_payload_max + 1).payload;
+  static const Payload file = wire::make_memory_file(limits::inline_payload_max + 1);
   fuzz::Input input(data, size);
   Scene scene;
   bool usable = true;
