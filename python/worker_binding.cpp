@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/limits.hpp"
-#include "wire/packet.hpp"
+#include "wire/memory_file.hpp"
 #include "worker/runtime.hpp"
 
 namespace nb = nanobind;

@@ -141,6 +141,9 @@ inline constexpr std::size_t output_line_bytes_max = std::size_t{8} << 10;  ///<
 inline constexpr std::size_t output_tail_lines = 20;                        ///< kept for WorkerDied
 inline constexpr std::size_t packet_bytes_max = std::size_t{96} << 10;      ///< one packet between node and worker
 static_assert(inline_payload_max < packet_bytes_max);
+/// Memory files of payloads from this size on are used again. A process keeps so many bytes of them at most.
+inline constexpr std::size_t used_file_bytes_min = std::size_t{1} << 20;
+inline constexpr std::size_t used_files_bytes_max = std::size_t{32} << 20;
 
 // --- Watching devices -------------------------------------------------------------------------------------------
 /// A node that starts waits this long for the first answer of its GPU drivers, which may have to wake every card.

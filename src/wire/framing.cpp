@@ -10,7 +10,7 @@
 
 #include "core/check.hpp"
 #include "wire/codec.hpp"
-#include "wire/packet.hpp"
+#include "wire/memory_file.hpp"
 
 namespace dc::wire {
 namespace {

@@ -1,11 +1,7 @@
 // Packets between a node and its worker: MessagePack in the data, memory files in the ancillary data.
 #include "wire/packet.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -13,6 +9,7 @@
 #include <system_error>
 
 #include "wire/codec.hpp"
+#include "wire/memory_file.hpp"
 
 namespace dc::wire {
 namespace {
@@ -20,32 +17,6 @@ namespace {
 constexpr std::size_t files_per_packet_max = 64;
 
 [[noreturn]] void fail_with_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
-
-/// A mapping and, optionally, the descriptor behind it.
-struct Mapping {
-  void* memory;
-  std::size_t bytes;
-  int fd;
-  Mapping(void* memory, std::size_t bytes, int fd) : memory(memory), bytes(bytes), fd(fd) {}
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    ::munmap(memory, bytes);
-    if (fd >= 0) ::close(fd);
-  }
-};
-
-/// Maps all of `fd` privately and takes it over. The descriptor stays open so that the payload can be passed on.
-Payload map_file(int fd, std::size_t bytes) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-  if (memory == MAP_FAILED) {
-    const int error = errno;
-    ::close(fd);
-    throw std::system_error(error, std::generic_category(), "mapping a payload");
-  }
-  return Payload::in_memory_file(std::make_shared<Mapping>(memory, bytes, fd),
-                                 std::span(static_cast<const std::byte*>(memory), bytes), fd);
-}
 
 template <class Variant>
 void append_to(std::vector<Packet>& packets, const Variant& message) {
@@ -70,36 +41,6 @@ void append_to(std::vector<Packet>& packets, const Variant& message) {
 }
 
 }  // namespace
-
-Payload make_memory_file(std::size_t bytes) {
-  const int fd = ::memfd_create("dc-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) fail_with_errno("making a memory file for a payload");
-  if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
-    ::close(fd);
-    fail_with_errno("sizing a memory file for a payload");
-  }
-  ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-  return map_file(fd, bytes);
-}
-
-void write_memory_file(const Payload& file, std::size_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(file.memory_file(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_with_errno("writing a payload into its memory file");
-    offset += static_cast<std::size_t>(written);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
-}
-
-Payload map_memory_file(int fd) {
-  struct stat status {};
-  if (::fstat(fd, &status) != 0 || status.st_size <= 0) {
-    ::close(fd);
-    throw std::runtime_error("a payload's memory file has no size");
-  }
-  return map_file(fd, static_cast<std::size_t>(status.st_size));
-}
 
 void append(std::vector<Packet>& packets, const ToWorker& message) { append_to(packets, message); }
 void append(std::vector<Packet>& packets, const FromWorker& message) { append_to(packets, message); }

@@ -13,17 +13,6 @@
 
 namespace dc::wire {
 
-/// A memory file of `bytes` zeros, to be filled by write_memory_file(). Throws std::system_error.
-Payload make_memory_file(std::size_t bytes);
-
-/// Puts `bytes` into the file, from `offset` on. Written rather than stored through a mapping, where every fresh page
-/// would cost a fault and be cleared first. Throws std::system_error when the system has no memory left for them.
-void write_memory_file(const Payload& file, std::size_t offset, std::span<const std::byte> bytes);
-
-/// A received memory file, mapped privately: writes stay in this process. Takes the descriptor over.
-/// Throws std::system_error.
-Payload map_memory_file(int fd);
-
 /// One packet being filled. `text` is at most limits::packet_bytes_max; `files` are kept alive until it is sent.
 struct Packet {
   std::string text;

@@ -7,6 +7,7 @@
 
 #include "input.hpp"
 #include "node/node_machine.hpp"
+#include "wire/memory_file.hpp"
 #include "wire/packet.hpp"
 
 using namespace dc;
