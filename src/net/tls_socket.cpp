@@ -95,7 +95,7 @@ TlsEngine::Progress TlsEngine::write(std::span<const asio::const_buffer> buffers
   };
   // What is small at the beginning shares a record with what follows.
   int result = 1;
-  if (buffers.front().size() < record_bytes_max) {
+  if (!buffers.empty() && buffers.front().size() < record_bytes_max) {
     std::array<std::byte, record_bytes_max> first;
     result = encrypt(first.data(), asio::buffer_copy(asio::buffer(first), buffers));
   }

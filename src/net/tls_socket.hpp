@@ -100,13 +100,14 @@ class TlsSocket {
   }
   template <class Buffers, class Token>
   auto async_write_some(const Buffers& buffers, Token&& token) {
-    std::array<asio::const_buffer, 4> from;
+    // An HTTP header comes in some twenty pieces, and is to be one record.
+    std::array<asio::const_buffer, 32> from;
     std::size_t count = 0;
     for (auto it = asio::buffer_sequence_begin(buffers); it != asio::buffer_sequence_end(buffers); ++it) {
       if (count == from.size()) break;
       from[count++] = *it;
     }
-    return run([from, count](TlsEngine& engine) { return engine.write({from.data(), count}); }, token);
+    return run([progress = engine_->write({from.data(), count})](TlsEngine&) { return progress; }, token);
   }
   template <class Token>
   auto async_shut_down(Token&& token) {
