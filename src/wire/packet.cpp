@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::size_t files_per_packet_max = 64;
 
-[[noreturn]] void fail_with_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
-
 template <class Variant>
 void append_to(std::vector<Packet>& packets, const Variant& message) {
   thread_local std::string text;
@@ -67,7 +65,7 @@ SocketResult send_packet(int socket, const Packet& packet, bool blocking) {
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) return SocketResult::would_block;
     if (errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN) return SocketResult::closed;
-    fail_with_errno("sending to the other end of a worker's socket");
+    throw std::system_error(errno, std::generic_category(), "sending to the other end of a worker's socket");
   }
 }
 
@@ -87,7 +85,7 @@ SocketResult receive_packet(int socket, bool blocking, std::vector<T>& out) {
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return SocketResult::would_block;
     if (errno == ECONNRESET) return SocketResult::closed;
-    fail_with_errno("receiving from the other end of a worker's socket");
+    throw std::system_error(errno, std::generic_category(), "receiving from the other end of a worker's socket");
   }
   if (size == 0) return SocketResult::closed;
   std::vector<Payload> external;
