@@ -47,7 +47,7 @@ mutants: setup   ## break one promise at a time and show that the simulator find
 	@tests/sim/mutants.sh $(FIRST)
 
 test-python: build ## Python unit tests, house rules, and system tests with real processes
-	@$(PY) -m pytest -q -n 3 --dist worksteal
+	@$(PY) -m pytest -q -n 4 --dist worksteal
 
 test-gpu: build  ## what only a real NVIDIA GPU can show; skips with the reason where there is none
 	@$(PY) tests/gpu/run.py $(ONLY)
