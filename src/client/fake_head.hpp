@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/test_values.hpp"
 #include "client/pool_client.hpp"
 #include "core/paths.hpp"
 #include "net/event_loop.hpp"

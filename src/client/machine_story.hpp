@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/test_values.hpp"
 #include "client/client_machine.hpp"
 
 namespace dc::client {

@@ -18,17 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr Duration long_enough = 20s;
 using One = std::tuple<int>;
-
-Payload number(std::uint64_t value) { return Payload(std::to_string(value)); }
-
-ErrorInfo error_of(ErrorKind kind, const char* message) {
-  ErrorInfo error;
-  error.kind = kind;
-  error.message = message;
-  return error;
-}
 
 std::string packed(int value) { return detail::pack_tuple(One{value}); }
 

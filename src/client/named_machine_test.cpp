@@ -13,13 +13,6 @@ ClientMachine::Config sweep() {
   return config;
 }
 
-ErrorInfo error_of(ErrorKind kind, const char* message) {
-  ErrorInfo error;
-  error.kind = kind;
-  error.message = message;
-  return error;
-}
-
 struct NamedClient : Client {
   NamedClient() : Client(sweep()) {}
   void accept(std::vector<JobSequence> sequences) {

@@ -15,10 +15,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr Duration long_enough = 20s;
-
-Payload number(std::uint64_t value) { return Payload(std::to_string(value)); }
-
 /// Takes until `count` outcomes are here.
 std::vector<Completed> take_all(Stream& stream, std::size_t count) {
   std::vector<Completed> all;
