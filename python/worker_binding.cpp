@@ -45,18 +45,12 @@ nb::object to_python(const Payload& payload) {
 
 std::size_t aligned(std::size_t offset) { return (offset + alignment - 1) / alignment * alignment; }
 
-Payload from_bytes(std::span<const std::byte> bytes) {
-  if (bytes.size() <= dc::limits::inline_payload_max) return Payload::copy(bytes);
-  Payload file = dc::wire::make_memory_file(bytes.size());
-  dc::wire::write_memory_file(file, 0, bytes);
-  return file;
-}
-
 /// Assembles what _payload.dumps() returned: bytes, or a list of parts, with one copy (large ones into a memory file).
 Payload from_python(nb::handle value) {
   if (PyBytes_Check(value.ptr())) {
     const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()));
-    return from_bytes(std::as_bytes(std::span(PyBytes_AS_STRING(value.ptr()), size)));
+    const auto bytes = std::as_bytes(std::span(PyBytes_AS_STRING(value.ptr()), size));
+    return size <= dc::limits::inline_payload_max ? Payload::copy(bytes) : dc::wire::memory_file_of(bytes);
   }
   struct Part {
     Py_buffer view{};

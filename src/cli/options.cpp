@@ -19,11 +19,10 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string_view>
 
-#include "net/head_address.hpp"
 #include "core/paths.hpp"
+#include "net/head_address.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {

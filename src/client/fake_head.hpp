@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "client/test_values.hpp"
 #include "client/pool_client.hpp"
+#include "client/test_values.hpp"
 #include "core/paths.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"

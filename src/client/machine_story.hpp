@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "client/test_values.hpp"
 #include "client/client_machine.hpp"
+#include "client/test_values.hpp"
 
 namespace dc::client {
 

@@ -95,6 +95,7 @@ class HeadMachine {
 
   /// Why the store takes no entries now, as a sentence for `status`; empty: it takes them.
   void store_trouble(std::string why) { store_trouble_ = std::move(why); }
+  [[nodiscard]] const std::string& store_trouble() const { return store_trouble_; }
 
   /// The JSON text of `distributed-computing status --json`; see status_json.cpp for its fields.
   [[nodiscard]] std::string status_json(TimePoint now) const;
@@ -257,8 +258,8 @@ class HeadMachine {
   void translate(Body& message, const std::map<PoolId, PoolId>& ids) const;
   void send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out);
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
-  /// The pool, if this session is its client's.
   [[nodiscard]] bool may_close(const PoolInfo& pool, SessionId session) const;
+  /// The pool, if this session is its client's.
   PoolInfo* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
   NodeId node_of(SessionId session) const;
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;

@@ -103,10 +103,9 @@ class HeadService {
   void journal_moved() {
     if (!journal_ || stopping_) return;
     if (journal_->fenced()) return step_down();
-    if (std::string trouble = journal_->trouble(); trouble != trouble_) {
-      trouble_ = std::move(trouble);
-      log::warning("{}", trouble_.empty() ? "the store " + store_name_ + " takes entries again" : trouble_);
-      machine_.store_trouble(trouble_);
+    if (std::string trouble = journal_->trouble(); trouble != machine_.store_trouble()) {
+      log::warning("{}", trouble.empty() ? "the store " + store_name_ + " takes entries again" : trouble);
+      machine_.store_trouble(std::move(trouble));
     }
     if (!is_head()) return;
     machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);
@@ -263,7 +262,6 @@ class HeadService {
   HeadMachine machine_;
   std::unique_ptr<store::Store> store_;  ///< until the journal's thread has it
   std::unique_ptr<store::JournalThread> journal_;
-  std::string trouble_;  ///< of the store, as it was logged
   std::unique_ptr<net::Listener> listener_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
   std::unique_ptr<net::FdWatch> child_;

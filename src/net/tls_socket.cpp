@@ -56,14 +56,12 @@ TlsEngine::TlsEngine(const TlsContext& context) : ssl_(SSL_new(context->native_h
   DC_CHECK(ssl_ && buffers);
   BIO_set_data(buffers, this);
   BIO_set_init(buffers, 1);
-  SSL_set_bio(ssl_, buffers, buffers);
+  SSL_set_bio(ssl_.get(), buffers, buffers);
 }
-
-TlsEngine::~TlsEngine() { SSL_free(ssl_); }
 
 TlsEngine::Progress TlsEngine::shake_hands(beast::role_type role) {
   ERR_clear_error();
-  return progress(role == beast::role_type::client ? SSL_connect(ssl_) : SSL_accept(ssl_));
+  return progress(role == beast::role_type::client ? SSL_connect(ssl_.get()) : SSL_accept(ssl_.get()));
 }
 
 TlsEngine::Progress TlsEngine::read(std::span<std::byte> into) {
@@ -71,7 +69,8 @@ TlsEngine::Progress TlsEngine::read(std::span<std::byte> into) {
   std::size_t total = 0;
   std::size_t size = 0;
   int result = 1;
-  while (total < into.size() && (result = SSL_read_ex(ssl_, into.data() + total, into.size() - total, &size)) > 0) {
+  while (total < into.size() &&
+         (result = SSL_read_ex(ssl_.get(), into.data() + total, into.size() - total, &size)) > 0) {
     total += size;
   }
   if (total == into.size()) return {Next::done, {}, total};
@@ -89,7 +88,7 @@ TlsEngine::Progress TlsEngine::write(std::span<const asio::const_buffer> buffers
   std::size_t total = 0;
   const auto encrypt = [&](const void* data, std::size_t size) {
     std::size_t written = 0;
-    const int result = size > 0 ? SSL_write_ex(ssl_, data, size, &written) : 1;
+    const int result = size > 0 ? SSL_write_ex(ssl_.get(), data, size, &written) : 1;
     total += size;
     return result;
   };
@@ -114,7 +113,7 @@ TlsEngine::Progress TlsEngine::write(std::span<const asio::const_buffer> buffers
 
 TlsEngine::Progress TlsEngine::shut_down() {
   ERR_clear_error();
-  SSL_shutdown(ssl_);
+  SSL_shutdown(ssl_.get());
   return progress(1);
 }
 
@@ -122,7 +121,7 @@ TlsEngine::Progress TlsEngine::progress(int result) {
   const bool to_send = !outgoing_.empty();
   Progress made{to_send ? Next::send_last : Next::done, {}, 0};
   if (result > 0) return made;
-  switch (SSL_get_error(ssl_, result)) {
+  switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
       made.next = to_send ? Next::send : Next::receive;
       break;

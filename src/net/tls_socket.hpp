@@ -2,8 +2,6 @@
 // three copies and two turns of the loop for each record of 16 KiB; this one sends and receives several at once.
 #pragma once
 
-#include <openssl/ssl.h>
-
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "net/asio.hpp"
+#include "net/ssl.hpp"
 #include "net/tls.hpp"
 
 // clang-format off
@@ -36,11 +35,10 @@ class TlsEngine {
   };
 
   explicit TlsEngine(const TlsContext& context);
-  ~TlsEngine();
   TlsEngine(const TlsEngine&) = delete;
   TlsEngine& operator=(const TlsEngine&) = delete;
 
-  [[nodiscard]] SSL* ssl() const { return ssl_; }
+  [[nodiscard]] SSL* ssl() const { return ssl_.get(); }
 
   Progress shake_hands(beast::role_type role);
   /// As much as there is, up to the size of `into`.
@@ -64,7 +62,7 @@ class TlsEngine {
  private:
   Progress progress(int result);
 
-  SSL* ssl_;
+  Ssl ssl_;
   std::unique_ptr<char[]> incoming_;
   std::size_t incoming_begin_ = 0, incoming_end_ = 0;  // what OpenSSL has not taken yet
   std::vector<char> outgoing_;

@@ -13,6 +13,7 @@
 
 #include "core/blocking_socket.hpp"
 #include "core/check.hpp"
+#include "net/ssl.hpp"
 
 namespace dc::net {
 namespace {
@@ -20,11 +21,7 @@ namespace {
 struct FreeContext {
   void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
-struct FreeSsl {
-  void operator()(SSL* ssl) const { SSL_free(ssl); }
-};
 using Context = std::unique_ptr<SSL_CTX, FreeContext>;
-using Ssl = std::unique_ptr<SSL, FreeSsl>;
 
 std::string openssl_says() {
   const unsigned long code = ERR_get_error();

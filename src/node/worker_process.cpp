@@ -110,18 +110,6 @@ int read_report(int fd) {
 
 }  // namespace
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-int Fd::release() { return std::exchange(fd_, -1); }
-void Fd::reset() {
-  if (fd_ >= 0) ::close(release());
-}
-
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& options) {
   auto opened = open_channels();
   if (!opened) return opened.error();

@@ -11,26 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "core/fd.hpp"
 #include "core/result.hpp"
 #include "wire/claims.hpp"
 
 namespace dc::node {
-
-/// A descriptor that closes itself.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept;
-  ~Fd() { reset(); }
-  [[nodiscard]] int get() const { return fd_; }
-  int release();
-  void reset();
-
- private:
-  int fd_ = -1;
-};
 
 struct SpawnOptions {
   std::vector<std::string> command;      ///< argv; [0] is a path

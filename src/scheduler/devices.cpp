@@ -79,10 +79,6 @@ bool usable(const Pool& pool, const Slot& slot, TimePoint now) {
 
 std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots, TimePoint now) {
   const std::uint32_t size = pool.options.gpus_per_worker;
-  if (size <= 1) {
-    return static_cast<std::uint32_t>(
-        std::count_if(slots.begin(), slots.end(), [&](const Slot* slot) { return usable(pool, *slot, now); }));
-  }
   std::map<NodeId, std::map<std::string_view, std::uint32_t>> nodes;
   for (const Slot* slot : slots) {
     if (usable(pool, *slot, now)) ++nodes[slot->node->id][slot->info.gpu];

@@ -22,7 +22,7 @@ bool suits(const Pool& pool, const Slot& slot, TimePoint now);
 /// A slot that the pool has, or could have now or as soon as its present worker is gone.
 bool usable(const Pool& pool, const Slot& slot, TimePoint now);
 
-/// Slots of the pool's workers that could be there at once, were these slots its own.
+/// Of a pool whose workers need several GPUs: slots of as many as could be there at once, were these slots its own.
 std::uint32_t capacity(const Pool& pool, const std::vector<Slot*>& slots, TimePoint now);
 
 /// What the pool asks for, e.g. "2 GPUs with 40000 MiB each".

@@ -16,7 +16,7 @@ constexpr std::size_t nobody = std::numeric_limits<std::size_t>::max();
 /// Which slots were given to whom.
 class Gift {
  public:
-  Gift(const std::vector<SlotGroup>& groups, std::size_t demands) : groups_(groups) {
+  Gift(const std::vector<SlotGroup>& groups, std::size_t demands) : groups_(groups), demands_(demands) {
     for (const SlotGroup& group : groups) {
       free_.push_back(group.slots);
       given_.emplace_back(demands, 0);
@@ -47,7 +47,7 @@ class Gift {
   /// Breadth first: groups that the demand can use are full, so their users look for another group each.
   bool move_others(std::size_t demand) {
     std::vector<std::size_t> reached_by(groups_.size(), nobody);  // group: the demand that looked there
-    std::vector<std::size_t> gives_up(given_.empty() ? 0 : given_[0].size(), nobody);  // demand: where it would
+    std::vector<std::size_t> gives_up(demands_, nobody);          // demand: where it would
     std::vector<std::size_t> looking{demand};
     for (std::size_t next = 0; next < looking.size(); ++next) {
       for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -57,7 +57,7 @@ class Gift {
           take(g, demand, reached_by, gives_up);
           return true;
         }
-        for (std::size_t d = 0; d < gives_up.size(); ++d) {
+        for (std::size_t d = 0; d < demands_; ++d) {
           if (d == demand || gives_up[d] != nobody || given_[g][d] == 0) continue;
           gives_up[d] = g;
           looking.push_back(d);
@@ -81,6 +81,7 @@ class Gift {
   }
 
   const std::vector<SlotGroup>& groups_;
+  const std::size_t demands_;
   std::vector<std::uint32_t> free_;                ///< by group
   std::vector<std::vector<std::uint32_t>> given_;  ///< by group and demand
 };

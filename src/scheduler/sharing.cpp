@@ -71,6 +71,13 @@ std::vector<SlotGroup> groups_of(const std::vector<Slot*>& slots, const std::vec
   return groups;
 }
 
+/// How many slots the pool with this number can use.
+std::uint32_t usable_by(std::size_t user, const std::vector<SlotGroup>& groups) {
+  std::uint32_t slots = 0;
+  for (const SlotGroup& group : groups) slots += group.users[user] ? group.slots : 0;
+  return slots;
+}
+
 /// Who makes room for itself first, and whether before free slots are given out: workers of several GPUs, then pools
 /// that can use few of the slots. Whoever can live anywhere finds a slot that they do not need. In this order nobody
 /// has to leave a slot that it was given a moment ago.
@@ -87,7 +94,6 @@ std::vector<Part*> by_choosiness(std::vector<Part>& parts) {
 /// How many slots each pool has and should have.
 std::vector<Part> Scheduler::State::parts_of(const std::vector<Slot*>& slots, TimePoint now) {
   std::vector<Part> parts;
-  std::vector<Demand> demands;
   for (auto& [id, pool] : pools) {
     if (pool->resuming) continue;
     if (now < pool->hold_until) {
@@ -98,10 +104,16 @@ std::vector<Part> Scheduler::State::parts_of(const std::vector<Slot*>& slots, Ti
     for (const Worker* worker : pool->workers) {
       if (!worker->leaving && !worker->stopping) part.owned += worker->width();
     }
-    part.capacity = capacity(*pool, slots, now);
-    demands.push_back({pool->options.weight, std::min(demand(*pool, now) * part.step(), part.capacity), part.step()});
   }
-  const auto targets = fair_share(groups_of(slots, parts, now), demands);
+  const std::vector<SlotGroup> groups = groups_of(slots, parts, now);
+  std::vector<Demand> demands;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    Part& part = parts[i];
+    part.capacity = part.step() > 1 ? capacity(*part.pool, slots, now) : usable_by(i, groups);
+    demands.push_back(
+        {part.pool->options.weight, std::min(demand(*part.pool, now) * part.step(), part.capacity), part.step()});
+  }
+  const auto targets = fair_share(groups, demands);
   for (std::size_t i = 0; i < parts.size(); ++i) parts[i].target = targets[i];
   return parts;
 }

@@ -6,6 +6,7 @@
 #include "store/held_by.hpp"
 
 namespace dc::store {
+
 Result<std::uint64_t> MemoryStore::acquire(const Owner& owner) {
   const std::lock_guard lock(disk_->mutex);
   if (disk_->holder != 0 && disk_->holder != term_) return held_by("the store in memory", disk_->owner);

@@ -18,30 +18,13 @@
 #include <utility>
 #include <vector>
 
+#include "core/fd.hpp"
 #include "core/limits.hpp"
 
 namespace dc::wire {
 namespace {
 
 [[noreturn]] void fail_with_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
-
-/// A descriptor that is closed at its end.
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 /// A private mapping of a whole file.
 class Mapping {
@@ -147,6 +130,12 @@ Payload make_memory_file(std::size_t bytes) {
   if (bytes < limits::used_file_bytes_min || bytes > limits::used_files_bytes_max) return payload_of(make_file(bytes));
   std::optional<File> used = used_files().take(bytes);
   return lend(used ? std::move(*used) : make_file(bytes));
+}
+
+Payload memory_file_of(std::span<const std::byte> bytes) {
+  Payload file = make_memory_file(bytes.size());
+  write_memory_file(file, 0, bytes);
+  return file;
 }
 
 void write_memory_file(const Payload& file, std::size_t offset, std::span<const std::byte> bytes) {

@@ -17,6 +17,9 @@ Payload make_memory_file(std::size_t bytes);
 /// would cost a fault and be cleared first. Throws std::system_error when the system has no memory left for them.
 void write_memory_file(const Payload& file, std::size_t offset, std::span<const std::byte> bytes);
 
+/// A memory file with a copy of `bytes`. Throws std::system_error.
+Payload memory_file_of(std::span<const std::byte> bytes);
+
 /// A received memory file, mapped privately: writes stay in this process. Takes the descriptor over.
 /// Throws std::system_error.
 Payload map_memory_file(int fd);

@@ -23,10 +23,7 @@ void append_to(std::vector<Packet>& packets, const Variant& message) {
   std::vector<Payload> external;
   encode_message(message, text, external);
   for (Payload& payload : external) {
-    if (payload.memory_file() >= 0) continue;
-    Payload file = make_memory_file(payload.size());
-    write_memory_file(file, 0, payload.bytes());
-    payload = std::move(file);
+    if (payload.memory_file() < 0) payload = memory_file_of(payload.bytes());
   }
   if (packets.empty() || packets.back().text.size() + text.size() > limits::packet_bytes_max ||
       packets.back().files.size() + external.size() > files_per_packet_max || !external.empty()) {
