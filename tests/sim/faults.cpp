@@ -5,6 +5,7 @@ namespace dc::sim {
 
 void Faults::begin() {
   const FaultPlan& plan = in_.plan_.faults;
+  in_.network_.set_fatal({plan.fatal_messages, plan.fatal});
   plan_next(plan.link_break, &Faults::break_link);
   plan_next(plan.half_open, &Faults::half_open);
   plan_next(plan.silence, &Faults::silence);
@@ -36,6 +37,7 @@ void Faults::plan_next(Duration mean, Fault fault) {
 
 void Faults::end() {
   in_.world_.note("world", "from now on all is well");
+  in_.network_.set_fatal({});
   for (auto& [host, link] : in_.network_.links()) {
     for (const Side side : {Side::peer, Side::head}) {
       const std::size_t direction = side == Side::head;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "wire/framing.hpp"
+
 namespace dc::sim {
 namespace {
 
@@ -40,8 +42,15 @@ bool has_large_payload(const wire::Message& message) { return std::visit(LargePa
 
 // --- One connection ---------------------------------------------------------------------------------------------
 
-Connection::Connection(World& world, Link& link, SessionId id, DialPtr dial, Endpoint& peer, Endpoint& head)
-    : session(id), who(dial->who), world_(world), link_(link), dial_(std::move(dial)), ends_{&peer, &head} {
+Connection::Connection(World& world, const Fatal& fatal, Link& link, SessionId id, DialPtr dial, Endpoint& peer,
+                       Endpoint& head)
+    : session(id),
+      who(dial->who),
+      world_(world),
+      fatal_(fatal),
+      link_(link),
+      dial_(std::move(dial)),
+      ends_{&peer, &head} {
   open_[index(Side::head)] = true;
 }
 
@@ -69,12 +78,22 @@ void Connection::send(Side side, std::vector<wire::Outgoing> messages) {
     if (!batch.empty()) deliver_at(batch_at, to, std::exchange(batch, {}));
   };
   for (wire::Outgoing& message : messages) {
+    break_under(message.message, to);
     const TimePoint when = arrival(way, message);
     if (when != batch_at) finish_batch();
     batch_at = when;
     batch.push_back(std::move(message.message));
   }
   finish_batch();
+}
+
+/// Its receiver may lose the connection before the message is there, and the sender hears of it later.
+void Connection::break_under(const wire::Message& message, Side to) {
+  if (!fatal_.kinds.contains(message.index()) || !world_.chance.percent(fatal_.percent)) return;
+  world_.after(latency(), [self = shared_from_this(), to, name = wire::name_of(message)] {
+    self->world_.note("network", "session {} breaks under {}", self->session.value, name);
+    self->end(to).run([self, to] { self->drop(to); });
+  });
 }
 
 void Connection::open_peer() { deliver_at(world_.now() + latency(), Side::peer, Hello{}); }
@@ -190,7 +209,8 @@ void Network::reach_head(const DialPtr& dial, Endpoint& peer) {
   if (!dial->pending || !peer.alive()) return;  // it has given up meanwhile
   Link& way = link(dial->who.host);
   if (way.silent[0] || way.silent[1]) return;
-  const auto connection = std::make_shared<Connection>(world_, way, SessionId{next_session_++}, dial, peer, *head_);
+  const auto connection =
+      std::make_shared<Connection>(world_, fatal_, way, SessionId{next_session_++}, dial, peer, *head_);
   dial->connection = connection;
   add(way, connection);
   head_->opened(connection);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <variant>
 #include <vector>
 
@@ -61,9 +62,16 @@ struct Link {
   std::vector<std::weak_ptr<Connection>> connections;
 };
 
+/// Under some messages connections break, with the message on its way.
+struct Fatal {
+  std::set<std::size_t> kinds;  ///< places in wire::Message
+  std::uint64_t percent = 0;    ///< of these messages
+};
+
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(World& world, Link& link, SessionId session, DialPtr dial, Endpoint& peer, Endpoint& head);
+  Connection(World& world, const Fatal& fatal, Link& link, SessionId session, DialPtr dial, Endpoint& peer,
+             Endpoint& head);
 
   const SessionId session;
   const PeerIdentity who;
@@ -96,6 +104,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static std::size_t index(Side side) { return side == Side::head; }
   Duration latency();
   TimePoint arrival(Direction& way, const wire::Outgoing& message);
+  void break_under(const wire::Message& message, Side to);
   void deliver_at(TimePoint when, Side to, Item item);
   void arrive(Side to, Item item);
   void hand_in(Side to, Item item);
@@ -103,6 +112,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void drop(Side side);
 
   World& world_;
+  const Fatal& fatal_;
   Link& link_;
   DialPtr dial_;
   std::array<Endpoint*, 2> ends_;
@@ -117,6 +127,7 @@ class Network {
  public:
   explicit Network(World& world) : world_(world) {}
   void set_head(Endpoint& head) { head_ = &head; }
+  void set_fatal(Fatal fatal) { fatal_ = std::move(fatal); }
 
   Link& link(const std::string& host) { return links_[host]; }
   [[nodiscard]] std::map<std::string, Link>& links() { return links_; }
@@ -135,6 +146,7 @@ class Network {
   World& world_;
   Endpoint* head_ = nullptr;
   std::map<std::string, Link> links_;
+  Fatal fatal_;
   std::uint64_t next_session_ = 1;
 };
 

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <set>
+#include <variant>
+
+#include "wire/messages.hpp"
 
 namespace dc::sim {
 namespace {
@@ -135,6 +138,12 @@ FaultPlan draw_faults(Chance& chance) {
   faults.store_full = mean_time(chance, 25, 100ms, 8s);
   faults.store_silent = mean_time(chance, 25, 500ms, 10s);
   faults.slot_trouble = mean_time(chance, 30, 50ms, 5s);
+  if (chance.percent(30)) {
+    faults.fatal = chance.between(1, 50);
+    for (std::size_t kind = 0; kind < std::variant_size_v<wire::Message>; ++kind) {
+      if (chance.percent(10)) faults.fatal_messages.insert(kind);
+    }
+  }
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
   if (chance.percent(5)) faults.workers_hang_up = chance.between(1, 40);
   if (chance.percent(5)) faults.spawn_fails = chance.between(1, 20);
@@ -172,9 +181,10 @@ void make_quiet(Chance& chance, Plan& plan) {
 
 bool FaultPlan::any() const {
   return link_break + half_open + silence + latency + worker_kill + node_crash + node_drain + node_freeze + node_join +
-             head_crash + head_stop + head_freeze + client_crash + client_freeze + store_full + store_silent +
-             slot_trouble >
-         0s;
+                 head_crash + head_stop + head_freeze + client_crash + client_freeze + store_full + store_silent +
+                 slot_trouble >
+             0s ||
+         fatal > 0;
 }
 
 Plan make_plan(Chance& chance) {
