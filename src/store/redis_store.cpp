@@ -65,7 +65,11 @@ Result<void> RedisStore::ready() {
   }
   for (auto& [id, log] : logs_) {
     if (!log.unsure) continue;
-    BOOST_OUTCOME_TRYV(take_out(id, log));
+    const Result<void> taken_out = take_out(id, log);
+    if (taken_out) continue;
+    // `full` would mean that nothing of what the caller tries again stands there.
+    const bool full = taken_out.error().code == ErrorCode::full;
+    return fail(full ? ErrorCode::unreachable : taken_out.error().code, taken_out.error().message);
   }
   return drop_uploads();
 }

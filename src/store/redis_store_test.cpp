@@ -20,6 +20,7 @@ using Redis = RedisFixture;
 // --- Connections that break -------------------------------------------------------------------------------------
 
 TEST_F(Redis, AServerThatIsKilledAndStartedAgainIsFoundAgain) {
+  server_->ask({"CONFIG", "SET", "appendfsync", "always"});  // else it puts off writes while its disk is slow
   const auto store = open();
   ASSERT_EQ(problem(append(*store, {{1, entry("a", {"payload"})}})), "");
   server_->kill();
@@ -56,6 +57,23 @@ TEST_F(Redis, AnAppendWhoseAnswerWasLostStandsOnceWhenItIsTriedAgain) {
   faults.breaks = [](std::string_view) { return false; };
   ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
   EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
+}
+
+TEST_F(Redis, AnAppendWhoseAnswerWasLostIsNotRefusedForLackOfRoom) {
+  Faults faults;
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  faults.breaks = [](std::string_view step) { return step == "read"; };
+  EXPECT_EQ(code_of(append(store, {{1, entry("stands")}})), ErrorCode::unreachable);
+  faults.breaks = [](std::string_view) { return false; };
+  server_->ask({"CONFIG", "SET", "maxmemory", "1"});
+  const Result<void> unsure = append(store, {{1, entry("stands")}});
+  EXPECT_EQ(code_of(unsure), ErrorCode::unreachable) << problem(unsure);
+  EXPECT_THAT(problem(unsure), HasSubstr("maxmemory"));
+  server_->ask({"CONFIG", "SET", "maxmemory", "0"});
+  ASSERT_EQ(problem(append(store, {{1, entry("other")}})), "");
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("other")}}}));
 }
 
 TEST_F(Redis, AnAppendThatArrivesLateDoesNothing) {

@@ -126,9 +126,22 @@ void Cluster::check_shares() {
 
 // --- The end ----------------------------------------------------------------------------------------------------
 
+/// How long a slot may be kept free for a worker of several GPUs: until what runs beside it is over.
+Duration Cluster::gathering_max() const {
+  Duration longest{};
+  for (const PoolPlan& pool : plan_.pools) {
+    longest =
+        std::max({longest, pool.job_max, Duration(pool.options.job_timeout), Duration(pool.options.init_timeout)});
+  }
+  return longest + limits::terminate_grace;
+}
+
 /// Nothing is wrong any more: a queued job does not wait beside an idle worker or a free slot.
 void Cluster::check_stall(int seconds) {
   const scheduler::Status status = head_.machine().scheduler().status();
+  const bool gathering = std::any_of(status.pools.begin(), status.pools.end(),
+                                     [](const auto& pool) { return pool.gpus_per_worker > 1 && pool.jobs_queued > 0; });
+  const Duration allowed = 5s + (gathering ? gathering_max() : Duration{});
   for (const auto& pool : status.pools) {
     bool idle = false;
     for (const auto& node : status.nodes) {
@@ -141,7 +154,7 @@ void Cluster::check_stall(int seconds) {
     }
     int& time = stalled_[pool.pool];
     time = idle && pool.jobs_queued > 0 ? time + seconds : 0;
-    if (time >= 5)
+    if (std::chrono::seconds(time) >= allowed)
       world_.violation("{} jobs of pool {} have waited for {} s beside idle slots", pool.jobs_queued,
                        short_name(pool.pool.value), time);
   }

@@ -36,6 +36,7 @@ class Cluster {
   void run_until_over();
   void check_nothing_left();
   void check_shares();
+  [[nodiscard]] Duration gathering_max() const;
   void check_stall(int seconds);
   const WorkerProcess* find_worker(WorkerId id) const;
 

@@ -144,8 +144,9 @@ void Journal::not_answered() {
   try_again(limits::store_retry_delay_max);
 }
 
-/// What can be refused is; what is left is smaller, and may fit.
+/// Nothing of the group stands. What can be refused is; what is left is smaller, and may fit.
 void Journal::is_full() {
+  unanswered_.clear();
   const std::size_t before = batch_.size();
   refuse(batch_, "the store is full");
   try_again(batch_.size() < before ? Duration(0us) : Duration(limits::store_retry_delay_max));

@@ -78,8 +78,8 @@ void Connection::send(Side side, std::vector<wire::Outgoing> messages) {
     if (!batch.empty()) deliver_at(batch_at, to, std::exchange(batch, {}));
   };
   for (wire::Outgoing& message : messages) {
-    break_under(message.message, to);
     const TimePoint when = arrival(way, message);
+    break_under(message.message, to, when);
     if (when != batch_at) finish_batch();
     batch_at = when;
     batch.push_back(std::move(message.message));
@@ -87,13 +87,14 @@ void Connection::send(Side side, std::vector<wire::Outgoing> messages) {
   finish_batch();
 }
 
-/// Its receiver may lose the connection before the message is there, and the sender hears of it later.
-void Connection::break_under(const wire::Message& message, Side to) {
+/// Its receiver may lose the connection just before the message is there, and the sender hears of it later.
+void Connection::break_under(const wire::Message& message, Side to, TimePoint arrival) {
   if (!fatal_.kinds.contains(message.index()) || !world_.chance.percent(fatal_.percent)) return;
-  world_.after(latency(), [self = shared_from_this(), to, name = wire::name_of(message)] {
-    self->world_.note("network", "session {} breaks under {}", self->session.value, name);
-    self->end(to).run([self, to] { self->drop(to); });
-  });
+  world_.after(world_.chance.between(0us, arrival - world_.now()),
+               [self = shared_from_this(), to, name = wire::name_of(message)] {
+                 self->world_.note("network", "session {} breaks under {}", self->session.value, name);
+                 self->end(to).run([self, to] { self->drop(to); });
+               });
 }
 
 void Connection::open_peer() { deliver_at(world_.now() + latency(), Side::peer, Hello{}); }

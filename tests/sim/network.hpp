@@ -104,7 +104,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static std::size_t index(Side side) { return side == Side::head; }
   Duration latency();
   TimePoint arrival(Direction& way, const wire::Outgoing& message);
-  void break_under(const wire::Message& message, Side to);
+  void break_under(const wire::Message& message, Side to, TimePoint arrival);
   void deliver_at(TimePoint when, Side to, Item item);
   void arrive(Side to, Item item);
   void hand_in(Side to, Item item);

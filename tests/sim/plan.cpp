@@ -74,6 +74,11 @@ void draw_load(Chance& chance, PoolPlan& pool) {
   pool.jobs = short_jobs ? chance.between(1, 300) : chance.between(1, 80);
   pool.job_min = short_jobs ? Duration(20us) : Duration(1ms);
   pool.job_max = short_jobs ? chance.skewed(100us, 60ms) : chance.skewed(50ms, 4s);
+  if (chance.percent(15)) {  // a node that is lost comes back while others still run its jobs
+    pool.jobs = chance.between(1, 20);
+    pool.job_min = 1s;
+    pool.job_max = chance.between(4s, 20s);
+  }
   pool.waves = chance.between(1, 4);
   pool.construction = chance.skewed(1ms, 3s);
   if (chance.percent(40)) pool.thinking = chance.skewed(50ms, 2s);
@@ -119,7 +124,7 @@ Duration mean_time(Chance& chance, Percent on, Duration low, Duration high) {
   return chance.percent(on) ? chance.skewed(low, high) : Duration{};
 }
 
-FaultPlan draw_faults(Chance& chance) {
+FaultPlan draw_faults(Chance& chance, bool store_is_used) {
   FaultPlan faults;
   faults.link_break = mean_time(chance, 35, 100ms, 10s);
   faults.half_open = mean_time(chance, 20, 500ms, 10s);
@@ -135,13 +140,15 @@ FaultPlan draw_faults(Chance& chance) {
   faults.head_freeze = mean_time(chance, 20, 1s, 20s);
   faults.client_crash = mean_time(chance, 10, 3s, 20s);
   faults.client_freeze = mean_time(chance, 10, 1s, 20s);
-  faults.store_full = mean_time(chance, 25, 100ms, 8s);
-  faults.store_silent = mean_time(chance, 25, 500ms, 10s);
+  if (store_is_used) {
+    faults.store_full = mean_time(chance, 50, 100ms, 8s);
+    faults.store_silent = mean_time(chance, 50, 500ms, 10s);
+  }
   faults.slot_trouble = mean_time(chance, 30, 50ms, 5s);
-  if (chance.percent(30)) {
+  if (chance.percent(40)) {
     faults.fatal = chance.between(1, 50);
     for (std::size_t kind = 0; kind < std::variant_size_v<wire::Message>; ++kind) {
-      if (chance.percent(10)) faults.fatal_messages.insert(kind);
+      if (chance.percent(20)) faults.fatal_messages.insert(kind);
     }
   }
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
@@ -206,7 +213,9 @@ Plan make_plan(Chance& chance) {
     draw_devices(chance, plan.nodes.front(), pool.options);
     draw_name(chance, pool);
   }
-  if (chance.percent(90)) plan.faults = draw_faults(chance);
+  const bool store_is_used =
+      std::any_of(plan.pools.begin(), plan.pools.end(), [](const PoolPlan& pool) { return pool.named; });
+  if (chance.percent(90)) plan.faults = draw_faults(chance, store_is_used);
   if (chance.percent(3)) make_quiet(chance, plan);
   plan.faults_end = plan.faults.any() ? chance.between(2s, 30s) : Duration(10s);
   return plan;
