@@ -150,7 +150,7 @@ void Faults::drain_node() {
 }
 
 void Faults::freeze_node() {
-  if (NodeProcess* node = any_node()) freeze(*node, long_or_short(10ms, 15s));
+  if (NodeProcess* node = any_node()) freeze(*node, long_or_short(10ms, 20s));
 }
 
 void Faults::join_node() {

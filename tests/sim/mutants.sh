@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Breaks one promise at a time (src/core/mutation.hpp) and shows that the simulator finds it within 5,000 seeds.
+# Breaks one promise at a time (src/core/mutation.hpp) and shows that the simulator finds it within 1,000 seeds.
 # Usage: tests/sim/mutants.sh [first seed] [number of a mutant ...]
 set -u
 cd "$(dirname "$0")/../.."
@@ -14,10 +14,10 @@ printf '%-26s %-14s %s\n' mutant 'found after' 'by'
 while read -r name number; do
   if [ $# -gt 0 ] && [[ " $* " != *" $number "* ]]; then continue; fi
   # The child that runs seeds dies with a failed CHECK, or the seed says what went wrong.
-  output=$(build/dev/tests/sim/dc_sim_mutant_"$number" --first "$first" --seeds 5000 --jobs 1 --failures 1 2>&1)
+  output=$(build/dev/tests/sim/dc_sim_mutant_"$number" --first "$first" --seeds 1000 --jobs 1 --failures 1 2>&1)
   seed=$(sed -n 's/^FAILED seed \([0-9]*\):.*/\1/p' <<<"$output" | head -1)
   if [ -z "$seed" ]; then
-    printf '%-26s %s\n' "$name" 'NOT FOUND in 5,000 seeds'
+    printf '%-26s %s\n' "$name" 'NOT FOUND in 1,000 seeds'
     survived=1
     continue
   fi

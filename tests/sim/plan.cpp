@@ -69,16 +69,18 @@ void draw_options(Chance& chance, PoolPlan& pool) {
         std::chrono::duration_cast<std::chrono::milliseconds>(3 * pool.construction + 3 * pool.update_time + 200ms);
 }
 
+void draw_long_jobs(Chance& chance, PoolPlan& pool) {
+  pool.jobs = chance.between(1, 20);
+  pool.job_min = 1s;
+  pool.job_max = chance.between(4s, 20s);
+}
+
 void draw_load(Chance& chance, PoolPlan& pool) {
   const bool short_jobs = chance.percent(45);
   pool.jobs = short_jobs ? chance.between(1, 300) : chance.between(1, 80);
   pool.job_min = short_jobs ? Duration(20us) : Duration(1ms);
   pool.job_max = short_jobs ? chance.skewed(100us, 60ms) : chance.skewed(50ms, 4s);
-  if (chance.percent(15)) {  // a node that is lost comes back while others still run its jobs
-    pool.jobs = chance.between(1, 20);
-    pool.job_min = 1s;
-    pool.job_max = chance.between(4s, 20s);
-  }
+  if (chance.percent(10)) draw_long_jobs(chance, pool);
   pool.waves = chance.between(1, 4);
   pool.construction = chance.skewed(1ms, 3s);
   if (chance.percent(40)) pool.thinking = chance.skewed(50ms, 2s);
@@ -158,10 +160,42 @@ FaultPlan draw_faults(Chance& chance, bool store_is_used) {
   return faults;
 }
 
+template <class Body>
+std::size_t kind_of() {
+  return wire::Message(Body{}).index();
+}
+
+/// Nodes are lost, and little else happens: they come back while others run their jobs.
+void lose_nodes(Chance& chance, Plan& plan) {
+  for (PoolPlan& pool : plan.pools) {
+    draw_long_jobs(chance, pool);
+    draw_options(chance, pool);
+  }
+  plan.faults = {};
+  plan.faults.silence = chance.skewed(1s, 8s);
+  plan.faults.node_freeze = chance.skewed(1s, 8s);
+  plan.faults_end = chance.between(15s, 60s);
+}
+
+/// All pools have names, and the store is often full: what is said of that gets lost.
+void trouble_store(Chance& chance, Plan& plan) {
+  for (PoolPlan& pool : plan.pools) {
+    pool.named = true;
+    pool.programs = chance.between(1, 3);
+  }
+  plan.faults_end = chance.between(2s, 30s);
+  plan.faults.store_full = chance.skewed(100ms, 2s);
+  plan.faults.fatal = chance.between(10, 60);
+  plan.faults.fatal_messages.insert(kind_of<wire::JobsRefused>());
+  if (chance.percent(50)) plan.faults.fatal_messages.insert(kind_of<wire::JobsAccepted>());
+  if (chance.percent(50)) plan.faults.fatal_messages.insert(kind_of<wire::AcksKept>());
+}
+
 /// No faults, and more work for every pool than there are slots, of jobs that are all equally long.
 void make_quiet(Chance& chance, Plan& plan) {
   plan.quiet = true;
   plan.faults = {};
+  plan.faults_end = 10s;
   const Duration job = chance.between(100ms, 400ms);
   std::size_t slots = 0;
   plan.nodes.resize(std::min<std::size_t>(plan.nodes.size(), 2));
@@ -216,8 +250,10 @@ Plan make_plan(Chance& chance) {
   const bool store_is_used =
       std::any_of(plan.pools.begin(), plan.pools.end(), [](const PoolPlan& pool) { return pool.named; });
   if (chance.percent(90)) plan.faults = draw_faults(chance, store_is_used);
-  if (chance.percent(3)) make_quiet(chance, plan);
   plan.faults_end = plan.faults.any() ? chance.between(2s, 30s) : Duration(10s);
+  if (chance.percent(7)) lose_nodes(chance, plan);
+  if (chance.percent(7)) trouble_store(chance, plan);
+  if (chance.percent(3)) make_quiet(chance, plan);
   return plan;
 }
 

@@ -14,10 +14,14 @@ PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 class Redis:
-    """A server with an append-only file in this directory."""
+    """A server with an append-only file in this directory; `fsync` is its appendfsync.
 
-    def __init__(self, directory: Path) -> None:
+    One that is to be killed needs "always": with "everysec" it puts off writes while its disk is slow.
+    """
+
+    def __init__(self, directory: Path, fsync: str = "everysec") -> None:
         self.directory = directory
+        self.fsync = fsync
         self.port = free_port()
         self.start()
 
@@ -27,6 +31,7 @@ class Redis:
 
     def start(self) -> None:
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
+        settings += ["--appendfsync", self.fsync]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DISTRIBUTED_COMPUTING")}
         self.process = subprocess.Popen(
             [str(PROGRAM), *settings, "--dir", str(self.directory)], env=environment, stdout=subprocess.DEVNULL

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not ins
 def redis(tmp_path: Path) -> Iterator[Redis]:
     directory = tmp_path / "redis"
     directory.mkdir()
-    server = Redis(directory)
+    server = Redis(directory, fsync="always")
     yield server
     server.process.send_signal(signal.SIGCONT)
     server.kill()
