@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t record_bytes_max = SSL3_RT_MAX_PLAIN_LENGTH;
 /// Received at once, and encrypted before it is sent: several records, and still in the processor's cache.
-constexpr std::size_t receive_bytes = 4 * record_bytes_max;
+constexpr std::size_t receive_bytes = 8 * record_bytes_max;
 constexpr std::size_t send_bytes = 8 * record_bytes_max;
 
 TlsEngine& engine_of(BIO* bio) { return *static_cast<TlsEngine*>(BIO_get_data(bio)); }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -115,6 +116,11 @@ class TlsSocket {
  private:
   using Next = TlsEngine::Next;
 
+  /// How much a system call may send: by itself Asio cuts after 64 KiB, in the middle of what belongs together.
+  static std::size_t all_at_once(const ErrorNumber& error, std::size_t) {
+    return error ? 0 : std::numeric_limits<std::size_t>::max();
+  }
+
   /// Repeats a step of the engine, with I/O between, until it is done.
   template <class Step, class Token>
   auto run(Step step, Token& token) {
@@ -131,7 +137,8 @@ class TlsSocket {
             progress = step(*engine_);
           }
           if (progress.next == Next::receive) return socket_.async_read_some(engine_->incoming(), std::move(self));
-          if (progress.next != Next::done) return asio::async_write(socket_, engine_->outgoing(), std::move(self));
+          if (progress.next != Next::done)
+            return asio::async_write(socket_, engine_->outgoing(), all_at_once, std::move(self));
           if (first) return asio::post(socket_.get_executor(), std::move(self));
           self.complete(progress.error, progress.error ? 0 : progress.bytes);
         },
