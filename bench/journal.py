@@ -10,16 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "examples"))
-from run import Echo  # noqa: E402
-
-from demo import Cluster  # noqa: E402  (the same small cluster on this machine)
+from run import Cluster, Echo
 
 HEAD = ("--head", "--workers", "0", "--store", "sqlite", "--durability", "interval")
 

@@ -17,8 +17,7 @@ namespace {
 
 constexpr std::size_t record_bytes_max = SSL3_RT_MAX_PLAIN_LENGTH;
 /// Received at once, and encrypted before it is sent: several records, and still in the processor's cache.
-constexpr std::size_t receive_bytes = 8 * record_bytes_max;
-constexpr std::size_t send_bytes = 8 * record_bytes_max;
+constexpr std::size_t bytes_at_once = 8 * record_bytes_max;
 
 TlsEngine& engine_of(BIO* bio) { return *static_cast<TlsEngine*>(BIO_get_data(bio)); }
 
@@ -84,7 +83,7 @@ TlsEngine::Progress TlsEngine::read(std::span<std::byte> into) {
 
 TlsEngine::Progress TlsEngine::write(std::span<const asio::const_buffer> buffers) {
   ERR_clear_error();
-  outgoing_.reserve(std::min(asio::buffer_size(buffers), send_bytes) * 17 / 16 + record_bytes_max / 16);
+  outgoing_.reserve(std::min(asio::buffer_size(buffers), bytes_at_once) * 17 / 16 + record_bytes_max / 16);
   std::size_t total = 0;
   const auto encrypt = [&](const void* data, std::size_t size) {
     std::size_t written = 0;
@@ -101,10 +100,10 @@ TlsEngine::Progress TlsEngine::write(std::span<const asio::const_buffer> buffers
   std::size_t end = 0;
   for (const asio::const_buffer& buffer : buffers) {
     const std::size_t begin = std::exchange(end, end + buffer.size());
-    if (result <= 0 || total >= send_bytes) break;
+    if (result <= 0 || total >= bytes_at_once) break;
     if (total >= end) continue;
     const asio::const_buffer rest = buffer + (total - begin);
-    result = encrypt(rest.data(), std::min(rest.size(), send_bytes - total));
+    result = encrypt(rest.data(), std::min(rest.size(), bytes_at_once - total));
   }
   Progress made = progress(result);
   made.bytes = total;
@@ -139,9 +138,9 @@ TlsEngine::Progress TlsEngine::progress(int result) {
 
 asio::mutable_buffer TlsEngine::incoming() {
   DC_CHECK(incoming_begin_ == incoming_end_);
-  if (!incoming_) incoming_ = std::make_unique_for_overwrite<char[]>(receive_bytes);
+  if (!incoming_) incoming_ = std::make_unique_for_overwrite<char[]>(bytes_at_once);
   incoming_begin_ = incoming_end_ = 0;
-  return asio::buffer(incoming_.get(), receive_bytes);
+  return asio::buffer(incoming_.get(), bytes_at_once);
 }
 
 void TlsEngine::received(std::size_t bytes) { incoming_end_ = bytes; }

@@ -17,6 +17,13 @@ using testing::UnorderedElementsAre;
 
 using Redis = RedisFixture;
 
+/// To log 1, which the store has written to before.
+void append_and_lose_the_answer(RedisStore& store, Faults& faults, const Entry& appended) {
+  faults.breaks = [](std::string_view step) { return step == "read"; };
+  EXPECT_EQ(code_of(append(store, {{1, appended}})), ErrorCode::unreachable);
+  faults.breaks = [](std::string_view) { return false; };
+}
+
 // --- Connections that break -------------------------------------------------------------------------------------
 
 TEST_F(Redis, AServerThatIsKilledAndStartedAgainIsFoundAgain) {
@@ -52,9 +59,7 @@ TEST_F(Redis, AnAppendWhoseAnswerWasLostStandsOnceWhenItIsTriedAgain) {
   RedisStore store(faulty_options(server_->address().unix_path, faults));
   ASSERT_EQ(problem(store.acquire(first_owner)), "");
   ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
-  faults.breaks = [](std::string_view step) { return step == "read"; };
-  EXPECT_EQ(code_of(append(store, {{1, entry("b")}})), ErrorCode::unreachable);
-  faults.breaks = [](std::string_view) { return false; };
+  append_and_lose_the_answer(store, faults, entry("b"));
   ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
   EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
 }
@@ -64,9 +69,7 @@ TEST_F(Redis, AnAppendWhoseAnswerWasLostIsNotRefusedForLackOfRoom) {
   RedisStore store(faulty_options(server_->address().unix_path, faults));
   ASSERT_EQ(problem(store.acquire(first_owner)), "");
   ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
-  faults.breaks = [](std::string_view step) { return step == "read"; };
-  EXPECT_EQ(code_of(append(store, {{1, entry("stands")}})), ErrorCode::unreachable);
-  faults.breaks = [](std::string_view) { return false; };
+  append_and_lose_the_answer(store, faults, entry("stands"));
   server_->ask({"CONFIG", "SET", "maxmemory", "1"});
   const Result<void> unsure = append(store, {{1, entry("stands")}});
   EXPECT_EQ(code_of(unsure), ErrorCode::unreachable) << problem(unsure);

@@ -5,7 +5,7 @@ namespace dc::sim {
 
 void Faults::begin() {
   const FaultPlan& plan = in_.plan_.faults;
-  in_.network_.set_fatal({plan.fatal_messages, plan.fatal});
+  in_.network_.set_fatal(plan.fatal);
   plan_next(plan.link_break, &Faults::break_link);
   plan_next(plan.half_open, &Faults::half_open);
   plan_next(plan.silence, &Faults::silence);

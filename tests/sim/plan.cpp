@@ -5,8 +5,6 @@
 #include <set>
 #include <variant>
 
-#include "wire/messages.hpp"
-
 namespace dc::sim {
 namespace {
 
@@ -148,9 +146,9 @@ FaultPlan draw_faults(Chance& chance, bool store_is_used) {
   }
   faults.slot_trouble = mean_time(chance, 30, 50ms, 5s);
   if (chance.percent(40)) {
-    faults.fatal = chance.between(1, 50);
+    faults.fatal.percent = chance.between(1, 50);
     for (std::size_t kind = 0; kind < std::variant_size_v<wire::Message>; ++kind) {
-      if (chance.percent(20)) faults.fatal_messages.insert(kind);
+      if (chance.percent(20)) faults.fatal.kinds.insert(kind);
     }
   }
   if (chance.percent(15)) faults.stubborn_workers = chance.between(5, 100);
@@ -185,10 +183,10 @@ void trouble_store(Chance& chance, Plan& plan) {
   }
   plan.faults_end = chance.between(2s, 30s);
   plan.faults.store_full = chance.skewed(100ms, 2s);
-  plan.faults.fatal = chance.between(10, 60);
-  plan.faults.fatal_messages.insert(kind_of<wire::JobsRefused>());
-  if (chance.percent(50)) plan.faults.fatal_messages.insert(kind_of<wire::JobsAccepted>());
-  if (chance.percent(50)) plan.faults.fatal_messages.insert(kind_of<wire::AcksKept>());
+  plan.faults.fatal.percent = chance.between(10, 60);
+  plan.faults.fatal.kinds.insert(kind_of<wire::JobsRefused>());
+  if (chance.percent(50)) plan.faults.fatal.kinds.insert(kind_of<wire::JobsAccepted>());
+  if (chance.percent(50)) plan.faults.fatal.kinds.insert(kind_of<wire::AcksKept>());
 }
 
 /// No faults, and more work for every pool than there are slots, of jobs that are all equally long.
@@ -225,7 +223,7 @@ bool FaultPlan::any() const {
                  head_crash + head_stop + head_freeze + client_crash + client_freeze + store_full + store_silent +
                  slot_trouble >
              0s ||
-         fatal > 0;
+         fatal.percent > 0;
 }
 
 Plan make_plan(Chance& chance) {

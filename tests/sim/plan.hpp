@@ -1,12 +1,12 @@
 // What a seed decides before the world begins: topology, load, and which faults are on.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
 #include "core/job.hpp"
 #include "ledger.hpp"
+#include "network.hpp"
 #include "world.hpp"
 
 namespace dc::sim {
@@ -55,10 +55,9 @@ struct FaultPlan {
   Duration head_crash{}, head_stop{}, head_freeze{};
   Duration client_crash{}, client_freeze{};
   Duration store_full{}, store_silent{};
-  std::set<std::size_t> fatal_messages;  ///< kinds of messages under which connections break
-  Percent fatal = 0;                     ///< of these messages
-  Duration slot_trouble{};               ///< somebody takes the memory of a slot, or its device is lost, for a while
-  Percent stubborn_workers = 0;          ///< that ignore SIGTERM
+  Fatal fatal;
+  Duration slot_trouble{};       ///< somebody takes the memory of a slot, or its device is lost, for a while
+  Percent stubborn_workers = 0;  ///< that ignore SIGTERM
   Percent workers_hang_up = 0;
   Percent spawn_fails = 0, program_lost = 0;
   [[nodiscard]] bool any() const;
