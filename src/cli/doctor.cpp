@@ -81,7 +81,8 @@ std::string holders_of(const gpu::Device& device) {
 }
 
 void look_at_device(const gpu::Device& device, Report& report) {
-  const std::string name = fmt::format("{} {} ({})", device.index, device.name, device.uuid);
+  const std::string place = device.pci.empty() ? "" : " at " + device.pci;
+  const std::string name = fmt::format("{} {} ({}){}", device.index, device.name, device.uuid, place);
   if (!device.lost.empty()) {
     return report.wrong(
         "GPU", fmt::format("{}: {}: it comes back with a reset (nvidia-smi -r) or a restart of the machine", name,
@@ -89,6 +90,9 @@ void look_at_device(const gpu::Device& device, Report& report) {
   }
   if (device.memory_mib == 0) return report.remark("GPU", fmt::format("{}: its memory is not known", name));
   std::string text = fmt::format("{}: {} of {} MiB free", name, device.memory_free_mib, device.memory_mib);
+  if (device.utilisation_percent) text += fmt::format(", {} % busy", *device.utilisation_percent);
+  if (device.temperature_c) text += fmt::format(", {} °C", *device.temperature_c);
+  if (device.numa_node) text += fmt::format(", near NUMA node {}", *device.numa_node);
   if (!device.holders.empty()) text += fmt::format(", held by {}", holders_of(device));
   if (2 * device.memory_free_mib < device.memory_mib)
     return report.remark("GPU", fmt::format("{}: a node does not use it until more than half is free", text));
@@ -133,8 +137,10 @@ void look_at_gpus(Report& report) {
                             inventory.source, inventory.driver.empty() ? "" : ", version " + inventory.driver));
   }
   for (const std::string& problem : inventory.problems) report.wrong("driver", problem);
+  for (const std::string& remark : inventory.remarks) report.remark("driver", remark);
   const auto cards = cards_without_asking();
-  if (inventory.devices.empty() && !cards.empty() && seen) {
+  const bool explained = !inventory.problems.empty() || !inventory.remarks.empty();
+  if (inventory.devices.empty() && !cards.empty() && seen && !explained) {
     report.wrong("driver",
                  fmt::format("there is a card at {}, and no driver tells of it: install the driver, or start the "
                              "container with its GPUs (docker run --gpus all)",

@@ -42,10 +42,10 @@ struct Device {
   std::optional<std::uint32_t> utilisation_percent;
   std::optional<std::uint32_t> temperature_c;
   std::vector<Holder> holders;
-  std::optional<std::uint32_t> numa_node;
-  std::vector<std::uint32_t> cpus;  ///< that are near it; empty: not known
-  std::string lost;                 ///< why it cannot be used any more, as the driver says; empty: it can
-  std::string faults;               ///< what the driver reported since the node looks: Xid, ECC; may be empty
+  std::optional<std::uint32_t> numa_node;  ///< of the cores and the memory of the machine that are near it
+  std::vector<std::uint32_t> cpus;         ///< that are near it; empty: not known
+  std::string lost;                        ///< why it cannot be used any more, as the driver says; empty: it can
+  std::string faults;                      ///< what the driver reported since the node looks: Xid, ECC; may be empty
   bool operator==(const Device&) const = default;
 };
 
@@ -58,7 +58,8 @@ struct Inventory {
   std::string source;                 ///< "NVML", "nvidia-smi", "/proc/driver/nvidia", "sysfs"; empty: no device
   std::string driver;                 ///< its version, or empty
   std::vector<Device> devices;        ///< NVIDIA's before AMD's, each in the order of PCI addresses
-  std::vector<std::string> problems;  ///< sentences about what was skipped, or could not be asked
+  std::vector<std::string> problems;  ///< sentences about what is wrong: skipped, or could not be asked
+  std::vector<std::string> remarks;   ///< sentences about what is left out for a good reason
   bool answered = true;               ///< false: the driver could not be asked at all this time
 };
 

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <sstream>
 
@@ -45,33 +46,56 @@ std::optional<std::size_t> first(const std::vector<Device>& devices, Matches mat
   return static_cast<std::size_t>(found - devices.begin());
 }
 
+std::string in_lower_case(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
 /// A whole GPU by the beginning of its UUID; one that is cut stands for its first instance.
 std::optional<std::size_t> gpu_by_uuid(const std::vector<Device>& devices, Vendor vendor, const std::string& word) {
+  // ROCm does not tell capitals from small letters, CUDA does.
+  const auto alike = [&](const std::string& text) { return vendor == Vendor::amd ? in_lower_case(text) : text; };
   const auto gpu_of = [](const Device& device) { return device.parent.empty() ? device.uuid : device.parent; };
-  const auto found =
-      first(devices, [&](const Device& device) { return device.vendor == vendor && gpu_of(device).starts_with(word); });
+  const std::string wanted = alike(word);
+  const auto named = [&](const Device& device) {
+    return device.vendor == vendor && alike(gpu_of(device)).starts_with(wanted);
+  };
+  const auto found = first(devices, named);
   if (!found) return std::nullopt;
   const bool ambiguous = std::any_of(devices.begin(), devices.end(), [&](const Device& device) {
-    return device.vendor == vendor && gpu_of(device).starts_with(word) && gpu_of(device) != gpu_of(devices[*found]);
+    return named(device) && gpu_of(device) != gpu_of(devices[*found]);
   });
   return ambiguous ? std::nullopt : found;
 }
 
+enum class Kind { index, gpu, mig, none };
+
+Kind kind_of(const std::string& word, Vendor vendor) {
+  const std::string start = vendor == Vendor::amd ? in_lower_case(word.substr(0, 4)) : word.substr(0, 4);
+  if (word.size() > 4 && start == (vendor == Vendor::amd ? "gpu-" : "GPU-")) return Kind::gpu;
+  if (word.size() > 4 && start == "MIG-") return Kind::mig;
+  return number_in(word) ? Kind::index : Kind::none;
+}
+
 std::optional<std::size_t> find_masked(const std::vector<Device>& devices, Vendor vendor, const std::string& word) {
-  if (const auto index = number_in(word)) {
-    return first(devices, [&](const Device& device) { return device.vendor == vendor && device.index == *index; });
+  switch (kind_of(word, vendor)) {
+    case Kind::index:
+      return first(devices, [index = number_in(word), vendor](const Device& device) {
+        return device.vendor == vendor && device.index == *index;
+      });
+    case Kind::gpu:
+      return gpu_by_uuid(devices, vendor, word);
+    case Kind::mig:
+      if (!word.starts_with("MIG-GPU-"))
+        return only(devices, [&](const Device& device) { return device.uuid.starts_with(word); });
+      // The older form of an instance's name: MIG-GPU-<uuid>/gi/ci.
+      return first(devices, [&](const Device& device) {
+        return !device.parent.empty() && word == fmt::format("MIG-{}/{}", device.parent, device.mig_place);
+      });
+    case Kind::none:
+      return std::nullopt;
   }
-  // The older form of an instance's name: MIG-GPU-<uuid>/gi/ci.
-  if (word.starts_with("MIG-GPU-")) {
-    return first(devices, [&](const Device& device) {
-      return !device.parent.empty() && word == fmt::format("MIG-{}/{}", device.parent, device.mig_place);
-    });
-  }
-  if (word.starts_with("MIG-") && word.size() > 4) {
-    return only(devices, [&](const Device& device) { return device.uuid.starts_with(word); });
-  }
-  if (!word.starts_with("GPU-") || word.size() == 4) return std::nullopt;
-  return gpu_by_uuid(devices, vendor, word);
+  return std::nullopt;
 }
 
 // --- What a person asked for ------------------------------------------------------------------------------------
@@ -192,16 +216,29 @@ std::vector<std::size_t> masked(const std::vector<Device>& devices, Vendor vendo
     }
     return places;
   }
-  for (const std::string& word : words_of(*mask)) {
-    const auto place = find_masked(devices, vendor, word);
-    if (!place) {
-      if (!usual_word_for_none(word)) {
-        problem = fmt::format("{}={}: \"{}\" names no device of this machine, and the list ends there",
-                              mask_name(vendor), *mask, word);
-      }
+  const bool nvidia = vendor == Vendor::nvidia;
+  const auto complain = [&](const std::string& word, const char* what) {
+    problem = fmt::format("{}={}: \"{}\" {}", mask_name(vendor), *mask, word, what);
+  };
+  const std::vector<std::string> words = words_of(*mask);
+  for (const std::string& word : words) {
+    if (usual_word_for_none(word)) break;
+    if (nvidia && kind_of(word, vendor) != kind_of(words[0], vendor)) {
+      complain(word, "is written in another way than the first entry, and CUDA's list ends there");
       break;
     }
-    if (!contains(places, *place)) places.push_back(*place);
+    const auto place = find_masked(devices, vendor, word);
+    if (!place) {
+      complain(word, "names no device of this machine, and the list ends there");
+      break;
+    }
+    if (contains(places, *place)) {
+      complain(word, nvidia ? "names a device for the second time, and CUDA shows none then"
+                            : "names a device for the second time, and the list ends there");
+      if (nvidia) places.clear();
+      break;
+    }
+    places.push_back(*place);
   }
   return places;
 }

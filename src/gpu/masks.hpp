@@ -22,10 +22,12 @@ struct Masks {
 };
 Masks masks_of_environment();
 
-/// Places in `devices` that the mask names, in its order, each once. The rules are CUDA's: an entry is the index of a
-/// GPU (in the order of PCI addresses), a UUID or an unambiguous beginning of one, or MIG-GPU-<uuid>/gi/ci; a GPU that
-/// is cut into instances stands for its first one; the first entry that names nothing ends the list. `problem` gets a
-/// sentence about such an entry, unless it is one of the usual words for "none".
+/// Places in `devices` that the mask names, in its order. An entry is the index of a GPU, a UUID or an unambiguous
+/// beginning of one, or MIG-GPU-<uuid>/gi/ci; a GPU that is cut into instances stands for its first one; the first
+/// entry that names nothing ends the list. `problem` gets a sentence about such an entry, unless it is one of the usual
+/// words for "none". The rest differs: CUDA shows no device at all when one is named twice, and wants all entries
+/// written in one way (as PyTorch's torch/cuda/__init__.py, _parse_visible_devices, knows it); in ROCm's list a second
+/// naming is the end, and capitals do not matter (ROCR-Runtime, amd_filter_device.cpp).
 std::vector<std::size_t> masked(const std::vector<Device>& devices, Vendor vendor,
                                 const std::optional<std::string>& mask, std::string& problem);
 

@@ -32,22 +32,38 @@ Device slice(std::uint32_t index, std::uint32_t number, const std::string& paren
 const std::vector<Device> four{gpu(0, "GPU-aa1"), gpu(1, "GPU-aa2"), gpu(2, "GPU-b"), gpu(3, "GPU-c")};
 const std::vector<Device> cut{gpu(0, "GPU-w"), slice(1, 0, "GPU-m"), slice(1, 1, "GPU-m"), slice(1, 2, "GPU-m")};
 
-std::vector<std::size_t> through(const std::vector<Device>& devices, std::optional<std::string> mask) {
+std::vector<std::size_t> through(const std::vector<Device>& devices, std::optional<std::string> mask,
+                                 Vendor vendor = Vendor::nvidia) {
   std::string ignored;
-  return masked(devices, Vendor::nvidia, mask, ignored);
+  return masked(devices, vendor, mask, ignored);
 }
 
 TEST(Mask, IsReadAsCudaReadsIt) {
   EXPECT_THAT(through(four, std::nullopt), ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(through(four, "2,0"), ElementsAre(2, 0));
   EXPECT_THAT(through(four, "GPU-b,GPU-aa2"), ElementsAre(2, 1));
-  EXPECT_THAT(through(four, "GPU-c, 1"), ElementsAre(3, 1));
-  EXPECT_THAT(through(four, "1,1,2"), ElementsAre(1, 2));
+  EXPECT_THAT(through(four, "GPU-c, GPU-b"), ElementsAre(3, 2));
+  EXPECT_THAT(through(four, "GPU-c,1"), ElementsAre(3)) << "the ways of writing do not mix";
+  EXPECT_THAT(through(four, "1,GPU-c"), ElementsAre(1));
+  EXPECT_THAT(through(four, "1,2,1"), IsEmpty()) << "one that is named twice hides all";
+  EXPECT_THAT(through(four, "gpu-c"), IsEmpty());
   for (const char* none : {"", "-1", "NoDevFiles", "none", "GPU-", "GPU-aa", "GPU-x", "9", "1x"}) {
     EXPECT_THAT(through(four, none), IsEmpty()) << none;
   }
   EXPECT_THAT(through(four, "0,9,1"), ElementsAre(0)) << "an entry that names nothing ends the list";
   EXPECT_THAT(through(four, "0,-1,1"), ElementsAre(0));
+}
+
+TEST(Mask, IsReadAsRocmReadsIt) {
+  const std::vector<Device> amd{gpu(0, "GPU-00a1", Vendor::amd), gpu(1, "PCI-x", Vendor::amd),
+                                gpu(2, "GPU-00a2", Vendor::amd)};
+  const auto seen = [&](const char* mask) { return through(amd, mask, Vendor::amd); };
+  EXPECT_THAT(seen("2,GPU-00A1,1"), ElementsAre(2, 0, 1));
+  EXPECT_THAT(seen("gpu-00a2"), ElementsAre(2));
+  EXPECT_THAT(seen("1,0,1,2"), ElementsAre(1, 0)) << "one that is named twice ends the list";
+  EXPECT_THAT(seen("0,3,1"), ElementsAre(0));
+  EXPECT_THAT(seen("GPU-00"), IsEmpty()) << "ambiguous";
+  EXPECT_THAT(seen(""), IsEmpty());
 }
 
 TEST(Mask, InstancesHaveNames) {
@@ -68,7 +84,9 @@ TEST(Mask, OnlyAnUnusualEndIsRemarkable) {
     return text;
   };
   EXPECT_EQ(problem("0,7"), "CUDA_VISIBLE_DEVICES=0,7: \"7\" names no device of this machine, and the list ends there");
-  for (const char* usual : {"", "-1", "NoDevFiles", "2,3"}) EXPECT_EQ(problem(usual), "");
+  EXPECT_THAT(problem("2,GPU-b"), HasSubstr("\"GPU-b\" is written in another way than the first entry"));
+  EXPECT_THAT(problem("2,2"), HasSubstr("\"2\" names a device for the second time, and CUDA shows none then"));
+  for (const char* usual : {"", "-1", "NoDevFiles", "2,3", "2,-1"}) EXPECT_EQ(problem(usual), "");
 }
 
 // --- Slots ------------------------------------------------------------------------------------------------------

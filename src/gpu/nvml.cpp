@@ -20,77 +20,24 @@ using nvml::Handle;
 using nvml::Return;
 constexpr std::size_t processes_max = 4096;
 constexpr unsigned long long xid_off_the_bus = 79;
-constexpr int memory_error_uncorrected = 1, counter_since_load = 0;
 constexpr unsigned long long mib = 1 << 20;
 
-template <class Function>
-void find(void* library, const char* name, Function*& function) {
-  function = reinterpret_cast<Function*>(::dlsym(library, name));
+std::uint64_t memory_of_machine_mib() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) /
+         mib;
 }
 
 }  // namespace
 
-/// Null where the library is too old to have a function.
-struct Nvml::Api {
+struct Nvml::Api : nvml::Functions {
   void* library = nullptr;
-  Return (*init)() = nullptr;
-  Return (*shutdown)() = nullptr;
-  const char* (*error_string)(Return) = nullptr;
-  Return (*driver_version)(char*, unsigned) = nullptr;
-  Return (*process_name)(unsigned, char*, unsigned) = nullptr;
-  Return (*count)(unsigned*) = nullptr;
-  Return (*by_index)(unsigned, Handle*) = nullptr;
-  Return (*uuid)(Handle, char*, unsigned) = nullptr;
-  Return (*name)(Handle, char*, unsigned) = nullptr;
-  Return (*pci)(Handle, nvml::PciInfo*) = nullptr;
-  Return (*memory)(Handle, nvml::Memory*) = nullptr;
-  Return (*utilization)(Handle, nvml::Utilization*) = nullptr;
-  Return (*temperature)(Handle, int, unsigned*) = nullptr;
-  Return (*processes)(Handle, unsigned*, nvml::ProcessInfo*) = nullptr;
-  Return (*processes_v1)(Handle, unsigned*, nvml::ProcessInfoV1*) = nullptr;
-  Return (*mig_mode)(Handle, unsigned*, unsigned*) = nullptr;
-  Return (*mig_max)(Handle, unsigned*) = nullptr;
-  Return (*mig_by_index)(Handle, unsigned, Handle*) = nullptr;
-  Return (*gpu_instance)(Handle, unsigned*) = nullptr;
-  Return (*compute_instance)(Handle, unsigned*) = nullptr;
-  Return (*cpus)(Handle, unsigned, unsigned long*) = nullptr;
-  Return (*numa)(Handle, unsigned*) = nullptr;
-  Return (*memory_errors)(Handle, int, int, unsigned long long*) = nullptr;
-  Return (*make_events)(nvml::EventSet*) = nullptr;
-  Return (*watch)(Handle, unsigned long long, nvml::EventSet) = nullptr;
-  Return (*wait)(nvml::EventSet, nvml::EventData*, unsigned) = nullptr;
-  Return (*free_events)(nvml::EventSet) = nullptr;
 
   void find_all() {
-    find(library, "nvmlInit_v2", init);
-    find(library, "nvmlShutdown", shutdown);
-    find(library, "nvmlErrorString", error_string);
-    find(library, "nvmlSystemGetDriverVersion", driver_version);
-    find(library, "nvmlSystemGetProcessName", process_name);
-    find(library, "nvmlDeviceGetCount_v2", count);
-    find(library, "nvmlDeviceGetHandleByIndex_v2", by_index);
-    find(library, "nvmlDeviceGetUUID", uuid);
-    find(library, "nvmlDeviceGetName", name);
-    find(library, "nvmlDeviceGetPciInfo_v3", pci);
-    find(library, "nvmlDeviceGetMemoryInfo", memory);
-    find(library, "nvmlDeviceGetUtilizationRates", utilization);
-    find(library, "nvmlDeviceGetTemperature", temperature);
+#define DC_FIND(name, symbol, type) name = reinterpret_cast<decltype(name)>(::dlsym(library, #symbol));
+    DC_NVML_FUNCTIONS(DC_FIND)
+#undef DC_FIND
     // Drivers 535.43 to 535.86 write longer entries in _v3 than others do; _v2 is the same everywhere.
-    find(library, "nvmlDeviceGetComputeRunningProcesses_v2", processes);
-    if (!processes) find(library, "nvmlDeviceGetComputeRunningProcesses_v3", processes);
-    find(library, "nvmlDeviceGetComputeRunningProcesses", processes_v1);
-    find(library, "nvmlDeviceGetMigMode", mig_mode);
-    find(library, "nvmlDeviceGetMaxMigDeviceCount", mig_max);
-    find(library, "nvmlDeviceGetMigDeviceHandleByIndex", mig_by_index);
-    find(library, "nvmlDeviceGetGpuInstanceId", gpu_instance);
-    find(library, "nvmlDeviceGetComputeInstanceId", compute_instance);
-    find(library, "nvmlDeviceGetCpuAffinity", cpus);
-    find(library, "nvmlDeviceGetNumaNodeId", numa);
-    find(library, "nvmlDeviceGetTotalEccErrors", memory_errors);
-    find(library, "nvmlEventSetCreate", make_events);
-    find(library, "nvmlDeviceRegisterEvents", watch);
-    find(library, "nvmlEventSetWait_v2", wait);
-    find(library, "nvmlEventSetFree", free_events);
+    if (!processes) processes = processes_v3;
   }
   [[nodiscard]] bool usable() const { return init && shutdown && count && by_index && uuid && memory; }
 };
@@ -145,7 +92,14 @@ Inventory Nvml::read() {
     inventory.problems.push_back(fmt::format("the GPUs cannot be counted: {}", text_of(code)));
     return inventory;
   }
-  for (unsigned index = 0; index < count; ++index) add_gpu(index, inventory);
+  unsigned kept_away = 0;
+  for (unsigned index = 0; index < count; ++index) kept_away += add_gpu(index, inventory) ? 0 : 1;
+  if (kept_away > 0) {
+    inventory.remarks.push_back(fmt::format(
+        "{} of {} NVIDIA GPUs are not for this process: its batch system or container keeps them away, or it "
+        "may not open their /dev/nvidia*",
+        kept_away, count));
+  }
   auto& devices = inventory.devices;
   const auto order = [](const Device& a, const Device& b) {
     return std::tie(a.pci, a.mig_index) < std::tie(b.pci, b.mig_index);
@@ -159,16 +113,17 @@ Inventory Nvml::read() {
   return inventory;
 }
 
-/// A GPU that does not answer is skipped, and said to be.
-void Nvml::add_gpu(std::uint32_t index, Inventory& inventory) {
+/// A GPU that does not answer is skipped, and said to be. False: this process has no permission to use it.
+bool Nvml::add_gpu(std::uint32_t index, Inventory& inventory) {
   Handle handle = nullptr;
   Device device;
   std::array<char, nvml::uuid_size> uuid{};
   Return code = api_->by_index(index, &handle);
   if (code == nvml::success) code = api_->uuid(handle, uuid.data(), uuid.size());
+  if (code == nvml::no_permission) return false;
   if (code != nvml::success) {
     inventory.problems.push_back(fmt::format("GPU {} is left out: {}", index, text_of(code)));
-    return;
+    return true;
   }
   device.uuid = device.selector = uuid.data();
   nvml::PciInfo pci{};
@@ -180,9 +135,13 @@ void Nvml::add_gpu(std::uint32_t index, Inventory& inventory) {
   add_cpus(handle, device);
   unsigned mode = 0, pending = 0;
   const bool cut = api_->mig_mode && api_->mig_mode(handle, &mode, &pending) == nvml::success && mode == 1;
-  if (cut) return add_instances(handle, device, inventory);
+  if (cut) {
+    add_instances(handle, device, inventory);
+    return true;
+  }
   describe(handle, device, inventory);
   inventory.devices.push_back(std::move(device));
+  return true;
 }
 
 void Nvml::add_instances(Handle gpu, const Device& whole, Inventory& inventory) {
@@ -217,24 +176,39 @@ void Nvml::describe(Handle handle, Device& device, Inventory& inventory) {
   std::array<char, nvml::name_size> name{};
   if (api_->name && api_->name(handle, name.data(), name.size()) == nvml::success) device.name = name.data();
   if (device.name.empty()) device.name = "NVIDIA GPU";
-  nvml::Memory memory{};
-  const Return code = api_->memory(handle, &memory);
-  if (code == nvml::success) {
-    device.memory_mib = memory.total / mib;
-    device.memory_free_mib = memory.free / mib;
-  } else if (code == nvml::gpu_is_lost || code == nvml::reset_required) {
+  add_holders(handle, device);
+  if (const Return code = add_memory(handle, device); code == nvml::gpu_is_lost || code == nvml::reset_required)
     device.lost = text_of(code);
-  } else {
+  else if (code != nvml::success)
     inventory.problems.push_back(fmt::format("the memory of {} is not known: {}", device.uuid, text_of(code)));
-  }
   nvml::Utilization use{};
   if (api_->utilization && api_->utilization(handle, &use) == nvml::success) device.utilisation_percent = use.gpu;
   unsigned celsius = 0;
-  if (api_->temperature && api_->temperature(handle, 0, &celsius) == nvml::success) device.temperature_c = celsius;
-  add_holders(handle, device);
+  if (api_->temperature && api_->temperature(handle, nvml::sensor_of_gpu, &celsius) == nvml::success)
+    device.temperature_c = celsius;
   const std::string& gpu = device.parent.empty() ? device.uuid : device.parent;
   if (const auto fault = faults_.find(gpu); fault != faults_.end()) device.faults = fault->second;
   if (const auto lost = lost_.find(gpu); lost != lost_.end() && device.lost.empty()) device.lost = lost->second;
+}
+
+/// Where the operating system manages the GPU's memory, what is "free" says little: files are cached there, and pages
+/// are kept after the end of a process (nvml.h at nvmlDeviceGetMemoryInfo). There, what no process holds is free. Such
+/// are GPUs whose memory is a NUMA node (Grace Hopper), and those without memory of their own (DGX Spark, Jetson).
+Return Nvml::add_memory(Handle handle, Device& device) {
+  nvml::Memory memory{};
+  const Return code = api_->memory(handle, &memory);
+  if (code != nvml::success && code != nvml::not_supported) return code;
+  unsigned node = 0;
+  const bool is_node = api_->memory_node && api_->memory_node(handle, &node) == nvml::success;
+  device.memory_mib = memory.total / mib;
+  device.memory_free_mib = memory.free / mib;
+  if (code == nvml::not_supported) device.memory_mib = memory_of_machine_mib();
+  if (code == nvml::not_supported || is_node) {
+    std::uint64_t held = 0;
+    for (const Holder& holder : device.holders) held += holder.memory_mib.value_or(0);
+    device.memory_free_mib = device.memory_mib - std::min(held, device.memory_mib);
+  }
+  return nvml::success;
 }
 
 std::string Nvml::name_of_process(unsigned pid) const {
@@ -275,8 +249,6 @@ void Nvml::add_cpus(Handle handle, Device& device) {
       if ((words[cpu / word_bits] >> (cpu % word_bits)) & 1) device.cpus.push_back(cpu);
     }
   }
-  unsigned node = 0;
-  if (api_->numa && api_->numa(handle, &node) == nvml::success) device.numa_node = node;
   add_place(device);
 }
 
@@ -291,7 +263,7 @@ void Nvml::watch_faults(Handle handle, const std::string& uuid) {
 void Nvml::count_memory_errors(Handle handle, const std::string& uuid) {
   unsigned long long count = 0;
   if (!api_->memory_errors ||
-      api_->memory_errors(handle, memory_error_uncorrected, counter_since_load, &count) != nvml::success)
+      api_->memory_errors(handle, nvml::error_uncorrected, nvml::counter_since_load, &count) != nvml::success)
     return;
   const auto [known, is_new] = memory_errors_.emplace(uuid, count);
   if (is_new || known->second >= count) return;

@@ -32,9 +32,10 @@ class Nvml {
  private:
   struct Api;
   Nvml() = default;
-  void add_gpu(std::uint32_t index, Inventory& inventory);
+  bool add_gpu(std::uint32_t index, Inventory& inventory);
   void add_instances(nvml::Handle gpu, const Device& whole, Inventory& inventory);
   void describe(nvml::Handle handle, Device& device, Inventory& inventory);
+  nvml::Return add_memory(nvml::Handle handle, Device& device);
   void add_holders(nvml::Handle handle, Device& device);
   void add_cpus(nvml::Handle handle, Device& device);
   void watch_faults(nvml::Handle handle, const std::string& uuid);

@@ -37,9 +37,10 @@ std::vector<std::string> uuids(const Inventory& inventory) {
 TEST_F(NvmlTest, ADeviceIsToldWithAllItsFacts) {
   nvml(
       "driver 550.54\n"
-      "gpu GPU-a name=NVIDIA_A100 pci=0000:3b:00.0 memory=40960 used=1000 temperature=41 use=7 numa=1 cpus=2,5\n"
+      "gpu GPU-a name=NVIDIA_A100 pci=0000:3b:00.0 memory=40960 used=1000 temperature=41 use=7 cpus=2,5\n"
       "process GPU-a 4000000 memory=900 name=/usr/bin/python3\n"
       "process GPU-a 1 name=init\n");
+  write("sys/bus/pci/devices/0000:3b:00.0/numa_node", "1\n");
   const Inventory inventory = read();
   EXPECT_EQ(inventory.driver, "550.54");
   EXPECT_EQ(inventory.source, "NVML");
@@ -74,7 +75,7 @@ TEST_F(NvmlTest, NoneAndEightAreCountedInTheOrderOfPciAddresses) {
 
 TEST_F(NvmlTest, ACutGpuIsItsInstances) {
   nvml(
-      "gpu GPU-a pci=0000:01:00.0 mig=1 numa=0\n"
+      "gpu GPU-a pci=0000:01:00.0 mig=1\n"
       "mig GPU-a MIG-1 memory=4864 used=10 place=7/0 name=A100_MIG_1g.5gb\n"
       "mig GPU-a MIG-2 memory=4864 used=20 place=8/0\n"
       "gpu GPU-b pci=0000:02:00.0 memory=100\n"
@@ -90,6 +91,32 @@ TEST_F(NvmlTest, ACutGpuIsItsInstances) {
   EXPECT_EQ(inventory.devices[0].name, "A100 MIG 1g.5gb");
   EXPECT_EQ(inventory.devices[2].index, 1U);
   EXPECT_THAT(inventory.problems, ElementsAre(HasSubstr("GPU-c is left out: MIG is on and it has no instance")));
+}
+
+TEST_F(NvmlTest, GpusThatAreKeptFromThisProcessAreNoProblem) {
+  nvml(
+      "gpu GPU-a pci=0000:01:00.0 memory=100 kept_away=1\n"
+      "gpu GPU-b pci=0000:02:00.0 memory=100\n"
+      "gpu GPU-c pci=0000:03:00.0 memory=100 kept_away=1\n");
+  const Inventory inventory = read();
+  EXPECT_THAT(uuids(inventory), ElementsAre("GPU-b"));
+  EXPECT_EQ(inventory.devices[0].index, 0U) << "CUDA counts those alone that it may use";
+  EXPECT_THAT(inventory.problems, IsEmpty());
+  EXPECT_THAT(inventory.remarks, ElementsAre(HasSubstr("2 of 3 NVIDIA GPUs are not for this process")));
+}
+
+TEST_F(NvmlTest, OfMemoryThatTheSystemManagesIsFreeWhatNoProcessHolds) {
+  nvml(
+      "gpu GPU-a pci=0000:01:00.0 memory=1000 used=900 node=1\n"
+      "gpu GPU-b pci=0000:02:00.0\n"
+      "process GPU-a 4000000 memory=300\nprocess GPU-b 4000001 memory=10\nprocess GPU-b 4000002\n");
+  const Inventory inventory = read();
+  ASSERT_THAT(inventory.devices, SizeIs(2));
+  EXPECT_THAT(inventory.problems, IsEmpty());
+  EXPECT_EQ(inventory.devices[0].memory_free_mib, 700U) << "the rest is a cache of files";
+  const auto machine = static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE) >> 20;
+  EXPECT_EQ(inventory.devices[1].memory_mib, machine);
+  EXPECT_EQ(inventory.devices[1].memory_free_mib, machine - 10);
 }
 
 TEST_F(NvmlTest, ALostDeviceIsSaidToBe) {

@@ -20,6 +20,7 @@ void append(Inventory& all, Inventory&& more) {
   }
   for (Device& device : more.devices) all.devices.push_back(std::move(device));
   for (std::string& problem : more.problems) all.problems.push_back(std::move(problem));
+  for (std::string& remark : more.remarks) all.remarks.push_back(std::move(remark));
 }
 
 }  // namespace

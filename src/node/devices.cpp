@@ -34,6 +34,7 @@ gpu::Inventory first_look(gpu::Watch& watch) {
 
 void say_what_was_found(const gpu::Inventory& inventory, const gpu::Plan& plan) {
   for (const std::string& problem : inventory.problems) log::warning("{}", problem);
+  for (const std::string& remark : inventory.remarks) log::info("{}", remark);
   for (const std::string& remark : plan.remarks) log::warning("{}", remark);
   std::map<std::string, int> slots;
   for (const SlotInfo& slot : plan.slots) ++slots[slot.gpu];

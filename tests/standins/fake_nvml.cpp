@@ -1,8 +1,9 @@
 // A stand-in for NVIDIA's libnvidia-ml.so: its devices stand in the file that FAKE_NVML_FILE names, which is read again
 // at each call, so that a test changes them under a running node. A line each, in the order of NVML's indices:
 //   driver VERSION
-//   gpu UUID [name=A_B] [pci=0000:3b:00.0] [memory=MIB] [used=MIB] [temperature=C] [use=PERCENT] [numa=N] [cpus=0,1]
-//       [mig=1] [lost=1]: every question about it is answered "lost"; [errors=N]: uncorrected memory errors
+//   gpu UUID [name=A_B] [pci=0000:3b:00.0] [memory=MIB] [used=MIB] [temperature=C] [use=PERCENT] [cpus=0,1] [mig=1]
+//       [lost=1]: every question about it is answered "lost"; [errors=N]: uncorrected memory errors
+//       [kept_away=1]: this process may not use it; [node=N]: its memory is a NUMA node; without memory: it has none
 //   mig PARENT_UUID UUID [name=...] [memory=MIB] [used=MIB] [place=gi/ci]
 //   process UUID PID [memory=MIB] [name=...]      without memory: it is not told
 //   xid UUID NUMBER                               reported once for each such line
@@ -26,7 +27,7 @@
 namespace {
 
 using namespace dc::gpu::nvml;
-constexpr Return invalid_argument = 2, not_found = 6, timed_out = 10;
+constexpr Return invalid_argument = 2, not_found = 6, insufficient_size = 7, timed_out = 10;
 
 struct Line {
   std::vector<std::string> words;
@@ -158,6 +159,7 @@ Return nvmlDeviceGetHandleByIndex_v2(unsigned index, Handle* handle) {
   BEGIN();
   const auto gpus = lines_of("gpu");
   if (index >= gpus.size()) return invalid_argument;
+  if (gpus[index].has("kept_away")) return no_permission;
   *handle = handle_of(gpus[index].words.at(1));
   return success;
 }
@@ -186,6 +188,7 @@ Return nvmlDeviceGetPciInfo_v3(Handle handle, PciInfo* info) {
 
 Return nvmlDeviceGetMemoryInfo(Handle handle, Memory* memory) {
   BEGIN_WITH(handle, line);
+  if (!line.has("memory")) return not_supported;
   memory->total = line.number("memory") << 20;
   memory->used = line.number("used") << 20;
   memory->free = memory->total - memory->used;
@@ -266,8 +269,8 @@ Return nvmlDeviceGetCpuAffinity(Handle handle, unsigned, unsigned long* words) {
 
 Return nvmlDeviceGetNumaNodeId(Handle handle, unsigned* node) {
   BEGIN_WITH(handle, line);
-  if (!line.has("numa")) return not_supported;
-  *node = static_cast<unsigned>(line.number("numa"));
+  if (!line.has("node")) return not_supported;
+  *node = static_cast<unsigned>(line.number("node"));
   return success;
 }
 

@@ -35,12 +35,18 @@ def line(lines, *words):
     return found[0]
 
 
-def test_a_sound_machine(cluster, cards):
-    cards.add(2)
+def test_a_sound_machine(cluster, cards, tmp_path):
+    cards.add(3)
+    cards.change("GPU-0aaa", use=7, temperature=41)
+    cards.change("GPU-2aaa", kept_away=1)
+    (tmp_path / "sys/bus/pci/devices/0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "sys/bus/pci/devices/0000:01:00.0/numa_node").write_text("1\n")
     code, lines = doctor(cluster, "-p", str(cluster.port), CUDA_VISIBLE_DEVICES="1")
     assert code == 0 and lines[-1] == "Nothing is wrong.", lines
-    assert line(lines, "driver").startswith("ok     driver     2 devices by NVML, version 550.0")
-    assert line(lines, "GPU-0aaa").startswith("ok     GPU        0 Fake A100 (GPU-0aaa): 10000 of 10000 MiB free")
+    assert line(lines, "ok     driver").startswith("ok     driver     2 devices by NVML, version 550.0")
+    facts = "10000 of 10000 MiB free, 7 % busy, 41 °C, near NUMA node 1"
+    assert line(lines, "GPU-0aaa") == f"ok     GPU        0 Fake A100 (GPU-0aaa) at 0000:01:00.0: {facts}"
+    assert "1 of 3 NVIDIA GPUs are not for this process" in line(lines, "note   driver")
     assert "CUDA_VISIBLE_DEVICES=1 lets a node use GPU-1aaa" in line(lines, "mask")
     assert f"localhost:{cluster.port} is free for a head" in line(lines, "port")
     assert line(lines, "may open").startswith("ok")
