@@ -148,7 +148,9 @@ void look_at_gpus(Report& report) {
   } else if (inventory.devices.empty() && seen) {
     report.remark("GPU", "none: a node has one slot per core");
   }
-  for (const gpu::Device& device : inventory.devices) look_at_device(device, report);
+  for (const gpu::Device& device : inventory.devices) {
+    if (!device.only_if_named) look_at_device(device, report);
+  }
   look_at_masks(inventory, report);
 }
 

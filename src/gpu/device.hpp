@@ -33,7 +33,7 @@ struct Device {
   std::string parent;          ///< of a MIG instance: the UUID of its GPU; else empty
   std::string name;            ///< "NVIDIA A100-SXM4-40GB"
   std::string pci;             ///< "0000:3b:00.0"
-  std::uint32_t index{};       ///< of the whole GPU among its vendor's, in the order of PCI addresses
+  std::uint32_t index{};       ///< of the whole GPU among its vendor's, as CUDA counts by PCI addresses, or ROCm
   std::uint32_t mig_index{};   ///< of an instance on its GPU, as `nvidia-smi -L` counts
   std::string mig_place;       ///< of an instance: "gi/ci", its GPU instance and compute instance
   std::string selector;        ///< what names it in CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES
@@ -46,6 +46,7 @@ struct Device {
   std::vector<std::uint32_t> cpus;         ///< that are near it; empty: not known
   std::string lost;                        ///< why it cannot be used any more, as the driver says; empty: it can
   std::string faults;                      ///< what the driver reported since the node looks: Xid, ECC; may be empty
+  bool only_if_named = false;              ///< it is here, and nobody wants it who does not say so
   bool operator==(const Device&) const = default;
 };
 
@@ -57,7 +58,7 @@ struct Inventory {
   TimePoint taken_at{};               ///< when the look began
   std::string source;                 ///< "NVML", "nvidia-smi", "/proc/driver/nvidia", "sysfs"; empty: no device
   std::string driver;                 ///< its version, or empty
-  std::vector<Device> devices;        ///< NVIDIA's before AMD's, each in the order of PCI addresses
+  std::vector<Device> devices;        ///< NVIDIA's before AMD's, each in the order of their indices
   std::vector<std::string> problems;  ///< sentences about what is wrong: skipped, or could not be asked
   std::vector<std::string> remarks;   ///< sentences about what is left out for a good reason
   bool answered = true;               ///< false: the driver could not be asked at all this time

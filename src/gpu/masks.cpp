@@ -185,6 +185,11 @@ Result<std::vector<std::size_t>> choose(const std::vector<Device>& devices, cons
                               device.uuid, device.name, mask_name(device.vendor)));
     }
     visible = std::move(wanted);
+  } else {
+    std::erase_if(visible, [&](std::size_t place) {
+      const bool masked = devices[place].vendor == Vendor::nvidia ? masks.cuda.has_value() : masks.rocr.has_value();
+      return devices[place].only_if_named && !masked;
+    });
   }
   BOOST_OUTCOME_TRY(excluded, resolve(devices, selection.exclude, "--exclude-gpus"));
   std::erase_if(visible, [&](std::size_t place) { return contains(excluded, place); });

@@ -1,11 +1,13 @@
 // The other ways to learn of devices: nvidia-smi, /proc, and AMD's files.
 #include "gpu/source.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "gpu/amd.hpp"
 #include "gpu/fallback.hpp"
 #include "gpu/fixture.hpp"
+#include "gpu/masks.hpp"
 
 namespace dc::gpu {
 namespace {
@@ -62,47 +64,119 @@ TEST_F(Machine, ProcTellsNamesAndUuids) {
   EXPECT_THAT(read_proc(root / "nothing").devices, IsEmpty());
 }
 
-/// As the kernel shows it: card0/device leads to the folder of the PCI device.
+/// The files of AMD's kernel driver: a node of the topology for each GPU, and the folder of its PCI device.
 class Amd : public Machine {
  protected:
-  void card(int number, const std::string& address, const std::string& id, const std::string& vendor = "0x1002") {
-    const std::string folder = "sys/devices/pci/" + address + "/";
-    write(folder + "vendor", vendor + "\n");
-    write(folder + "device", "0x740c\n");
-    write(folder + "mem_info_vram_total", std::to_string(std::uint64_t{64} << 30) + "\n");
-    write(folder + "mem_info_vram_used", std::to_string(std::uint64_t{1} << 30) + "\n");
-    if (!id.empty()) write(folder + "unique_id", id + "\n");
+  Amd() {
+    node(0, "cpu_cores_count 16\nsimd_count 0\n");
+    write("dev/kfd", "");
+  }
+  void node(int number, const std::string& properties) {
+    const std::string folder = "sys/class/kfd/kfd/topology/nodes/" + std::to_string(number) + "/";
+    write(folder + "properties", properties);
+    write(folder + "gpu_id", std::to_string(1000 + number) + "\n");
+  }
+  /// A GPU at bus `bus`, with the render node number 128 + bus.
+  void card(int number, int bus, std::uint64_t id, std::uint64_t mebibytes, const std::string& more = "") {
+    node(number, fmt::format("cpu_cores_count 0\nsimd_count 416\ngfx_target_version 90010\nlocation_id {}\ndomain 0\n"
+                             "drm_render_minor {}\nunique_id {}\n{}",
+                             bus << 8, 128 + bus, id, more));
+    const std::string folder = fmt::format("sys/bus/pci/devices/0000:{:02x}:00.0/", bus);
+    write(folder + "mem_info_vram_total", std::to_string(mebibytes << 20) + "\n");
+    write(folder + "mem_info_vram_used", std::to_string(std::uint64_t{16} << 20) + "\n");
+    write(folder + "gpu_busy_percent", "7\n");
     write(folder + "numa_node", "-1\n");
     write(folder + "local_cpulist", "0-1\n");
-    const auto link = root / ("sys/class/drm/card" + std::to_string(number));
-    std::filesystem::create_directories(link);
-    std::filesystem::create_directory_symlink(root / folder, link / "device");
+    write(fmt::format("dev/dri/renderD{}", 128 + bus), "");
   }
+  Inventory read() { return read_amd(root / "sys"); }
 };
 
-TEST_F(Amd, CardsAreReadFromSysfs) {
-  card(1, "0000:c1:00.0", "");
-  card(0, "0000:c3:00.0", "f0e1d2c3b4a59687");
-  card(2, "0000:c5:00.0", "", "0x10de");
-  std::filesystem::create_directories(root / "sys/class/drm/card0-DP-1");
-  const Inventory inventory = read_amd(root / "sys");
+TEST_F(Amd, GpusAreThoseOfTheComputeDriverInItsOrder) {
+  card(10, 0xc1, 0, 65536);
+  card(2, 0xc3, 0xf0e1d2c3b4a59687, 65536);
+  write("sys/bus/pci/devices/0000:c3:00.0/product_name", "Instinct MI210\n");
+  write("sys/class/kfd/kfd/proc/4000000/vram_1002", std::to_string(std::uint64_t{300} << 20) + "\n");
+  write("sys/class/kfd/kfd/proc/4000000/vram_1010", "0\n");
+  const Inventory inventory = read();
   ASSERT_THAT(inventory.devices, SizeIs(2));
+  EXPECT_THAT(inventory.problems, IsEmpty());
+  EXPECT_THAT(inventory.remarks, IsEmpty());
   const Device &first = inventory.devices[0], &second = inventory.devices[1];
-  EXPECT_EQ(first.uuid, "PCI-0000:c1:00.0");
-  EXPECT_EQ(first.selector, "0");
-  EXPECT_EQ(second.uuid, "GPU-f0e1d2c3b4a59687");
-  EXPECT_EQ(second.selector, "GPU-f0e1d2c3b4a59687");
-  EXPECT_EQ(second.index, 1U);
-  EXPECT_EQ(second.name, "AMD GPU 0x740c");
+  EXPECT_EQ(first.uuid, "GPU-f0e1d2c3b4a59687");
+  EXPECT_EQ(first.selector, first.uuid);
+  EXPECT_EQ(first.name, "Instinct MI210");
+  EXPECT_EQ(first.index, 0U);
+  EXPECT_EQ(first.holders, (std::vector<Holder>{{4000000, 0, "", 300}}));
+  EXPECT_EQ(second.uuid, "PCI-0000:c1:00.0");
+  EXPECT_EQ(second.pci, "0000:c1:00.0");
+  EXPECT_EQ(second.selector, "1");
+  EXPECT_EQ(second.name, "AMD GPU gfx90a");
   EXPECT_EQ(second.memory_mib, 65536U);
-  EXPECT_EQ(second.memory_free_mib, 64512U);
+  EXPECT_EQ(second.memory_free_mib, 65520U);
+  EXPECT_EQ(second.utilisation_percent, 7U);
   EXPECT_EQ(second.numa_node, std::nullopt);
   EXPECT_THAT(second.cpus, ElementsAre(0, 1));
+  EXPECT_THAT(second.holders, IsEmpty());
+}
+
+TEST_F(Amd, TheGraphicsOfAProcessorAreUsedOnlyIfTheyAreNamed) {
+  card(1, 0x0c, 0, 512);
+  card(2, 0x03, 0xaa, 24576);
+  const Inventory inventory = read();
+  EXPECT_THAT(inventory.remarks,
+              ElementsAre(HasSubstr("0000:0c:00.0 is taken for the graphics inside of the processor")));
+  const auto uuids = [&](const Selection& selection, const Masks& masks) {
+    std::vector<std::string> all;
+    const Plan plan = plan_slots(inventory, masks, selection, 1).value();
+    for (const Device& device : plan.devices) all.push_back(device.uuid);
+    EXPECT_TRUE(plan.hide_amd);
+    return all;
+  };
+  EXPECT_THAT(uuids({}, {}), ElementsAre("GPU-00000000000000aa"));
+  EXPECT_THAT(uuids({.gpus = {{"0"}}}, {}), ElementsAre("PCI-0000:0c:00.0"));
+  EXPECT_THAT(uuids({}, {.rocr = "1,0"}), ElementsAre("GPU-00000000000000aa", "PCI-0000:0c:00.0"));
+}
+
+TEST_F(Amd, WhatThisProcessMayNotOpenIsLeftOutAndStillCounted) {
+  card(1, 0x03, 0, 24576);
+  card(2, 0x04, 0, 24576);
+  std::filesystem::remove(root / "dev/dri/renderD131");
+  Inventory inventory = read();
+  ASSERT_THAT(inventory.devices, SizeIs(1));
+  EXPECT_EQ(inventory.devices[0].selector, "1");
+  EXPECT_THAT(inventory.remarks, ElementsAre(HasSubstr("dev/dri/renderD131: No such file or directory")));
+  std::filesystem::remove(root / "dev/kfd");
+  inventory = read();
+  EXPECT_THAT(inventory.devices, IsEmpty());
+  EXPECT_THAT(inventory.problems, ElementsAre(HasSubstr("dev/kfd: No such file or directory. Add this user to")));
+}
+
+TEST_F(Amd, WithoutTheComputeDriverOrARealCardNothingIsSaid) {
+  std::filesystem::remove(root / "dev/kfd");
+  card(1, 0x0c, 0, 512);
+  Inventory inventory = read();
+  EXPECT_THAT(inventory.devices, IsEmpty());
+  EXPECT_THAT(inventory.problems, IsEmpty());
+  std::filesystem::remove_all(root / "sys");
+  inventory = read();
+  EXPECT_THAT(inventory.devices, IsEmpty());
+  EXPECT_THAT(inventory.problems, IsEmpty());
+}
+
+TEST_F(Amd, ADividedCardIsAProblem) {
+  card(1, 0x03, 0xaa, 196608);
+  for (const int part : {2, 3}) card(part, 0x03, 0xaa, 196608, fmt::format("location_id {}\n", part << 28 | 3 << 8));
+  card(4, 0x04, 0xbb, 196608);
+  const Inventory inventory = read();
+  ASSERT_THAT(inventory.devices, SizeIs(1));
+  EXPECT_EQ(inventory.devices[0].index, 3U);
+  EXPECT_THAT(inventory.problems, ElementsAre(HasSubstr("0000:03:00.0 is left out: it is divided into 3 parts")));
 }
 
 TEST_F(Amd, BothVendorsAreOneInventory) {
   nvml("driver 1.2\ngpu GPU-n memory=10\n");
-  card(0, "0000:c3:00.0", "00");
+  card(1, 3, 0xaa, 65536);
   Source source;
   const Inventory inventory = source.read();
   EXPECT_EQ(inventory.source, "NVML, sysfs");

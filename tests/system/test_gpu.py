@@ -157,18 +157,27 @@ def test_workers_run_near_their_card(cluster, pool_arguments, cards):
 
 
 def test_cards_of_amd(cluster, pool_arguments, cards, tmp_path):
-    for number, identity in enumerate(("00aa", "00bb")):
-        device = tmp_path / f"sys/class/drm/card{number}/device"
-        device.mkdir(parents=True)
-        facts = {"vendor": "0x1002", "unique_id": identity, "mem_info_vram_used": 0, "product_name": "MI250"}
-        for name, value in {**facts, "mem_info_vram_total": 64 << 30}.items():
-            (device / name).write_text(f"{value}\n")
+    def put(file, text):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(f"{text}\n")
+
+    put("dev/kfd", "")
+    for number, (identity, gigabytes) in enumerate(((0xAA, 64), (0, 0.5), (0xBB, 64))):
+        facts = {"simd_count": 416, "location_id": (number + 1) << 8, "drm_render_minor": 128, "unique_id": identity}
+        node = "\n".join(f"{name} {value}" for name, value in facts.items())
+        put(f"sys/class/kfd/kfd/topology/nodes/{number}/properties", node)
+        device = f"sys/bus/pci/devices/0000:0{number + 1}:00.0"
+        put(f"{device}/mem_info_vram_total", int(gigabytes * 2**30))
+        put(f"{device}/product_name", "MI250")
+    put("dev/dri/renderD128", "")
     cluster.head()
     start_node(cluster)
     assert {slot["device"] for slot in slots(cluster)} == {"MI250"}
+    assert "0000:02:00.0 is taken for the graphics inside of the processor" in cluster.log("node")
     with Pool(Looker, None, *pool_arguments) as pool:
         looks = masks(pool, 2)
-    assert sorted(look["ROCR_VISIBLE_DEVICES"] for look in looks) == ["GPU-00aa", "GPU-00bb"]
+    seen = sorted(look["ROCR_VISIBLE_DEVICES"] for look in looks)
+    assert seen == ["GPU-00000000000000aa", "GPU-00000000000000bb"]
     assert {look["CUDA_VISIBLE_DEVICES"] for look in looks} == {None}
 
 
