@@ -224,6 +224,10 @@ Return nvmlDeviceGetComputeRunningProcesses_v2(Handle handle, unsigned* count, P
   return success;
 }
 
+Return nvmlDeviceGetComputeRunningProcesses_v3(Handle handle, unsigned* count, ProcessInfo* list) {
+  return nvmlDeviceGetComputeRunningProcesses_v2(handle, count, list);
+}
+
 Return nvmlDeviceGetMigMode(Handle handle, unsigned* current, unsigned* pending) {
   BEGIN_WITH(handle, line);
   *current = *pending = line.has("mig") ? 1 : 0;
