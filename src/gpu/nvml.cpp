@@ -187,7 +187,11 @@ void Nvml::describe(Handle handle, Device& device, Inventory& inventory) {
   if (api_->temperature && api_->temperature(handle, nvml::sensor_of_gpu, &celsius) == nvml::success)
     device.temperature_c = celsius;
   const std::string& gpu = device.parent.empty() ? device.uuid : device.parent;
-  if (const auto fault = faults_.find(gpu); fault != faults_.end()) device.faults = fault->second;
+  const std::string instance = device.mig_place.substr(0, device.mig_place.find('/'));
+  for (const std::string& where : {gpu, gpu + "/" + instance}) {
+    const auto fault = faults_.find(where);
+    if (fault != faults_.end()) device.faults += (device.faults.empty() ? "" : ", ") + fault->second;
+  }
   if (const auto lost = lost_.find(gpu); lost != lost_.end() && device.lost.empty()) device.lost = lost->second;
 }
 
@@ -270,12 +274,14 @@ void Nvml::count_memory_errors(Handle handle, const std::string& uuid) {
   faults_[uuid] = fmt::format("{} uncorrected memory errors (ECC)", count - known->second);
 }
 
-void Nvml::note_fault(Handle handle, unsigned long long xid) {
-  const auto gpu = watched_.find(handle);
+void Nvml::note_fault(const nvml::EventData& event) {
+  const auto gpu = watched_.find(event.device);
   if (gpu == watched_.end()) return;
-  const int count = ++fault_counts_[gpu->second];
-  faults_[gpu->second] = fmt::format("Xid {}{}", xid, count > 1 ? fmt::format(" (report {})", count) : "");
-  if (xid == xid_off_the_bus) lost_[gpu->second] = "it has fallen off the bus (Xid 79)";
+  std::string where = gpu->second;
+  if (event.gpu_instance != nvml::no_instance) where += fmt::format("/{}", event.gpu_instance);
+  const int count = ++fault_counts_[where];
+  faults_[where] = fmt::format("Xid {}{}", event.data, count > 1 ? fmt::format(" (report {})", count) : "");
+  if (event.data == xid_off_the_bus) lost_[gpu->second] = "it has fallen off the bus (Xid 79)";
 }
 
 bool Nvml::wait_for_fault(std::chrono::milliseconds time) {
@@ -283,7 +289,7 @@ bool Nvml::wait_for_fault(std::chrono::milliseconds time) {
   nvml::EventData event{};
   while (events_ && !watched_.empty() &&
          api_->wait(events_, &event, any ? 0 : static_cast<unsigned>(time.count())) == nvml::success) {
-    if (event.type == nvml::event_xid) note_fault(event.device, event.data);
+    if (event.type == nvml::event_xid) note_fault(event);
     any = true;
   }
   return any;

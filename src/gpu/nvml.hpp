@@ -40,14 +40,14 @@ class Nvml {
   void add_cpus(nvml::Handle handle, Device& device);
   void watch_faults(nvml::Handle handle, const std::string& uuid);
   void count_memory_errors(nvml::Handle handle, const std::string& uuid);
-  void note_fault(nvml::Handle handle, unsigned long long xid);
+  void note_fault(const nvml::EventData& event);
   [[nodiscard]] std::string text_of(nvml::Return code) const;
   [[nodiscard]] std::string name_of_process(unsigned pid) const;
 
   std::unique_ptr<Api> api_;
   nvml::EventSet events_ = nullptr;
   std::map<nvml::Handle, std::string> watched_;  ///< UUIDs of the GPUs whose faults are reported
-  std::map<std::string, std::string> faults_;    ///< the latest, by UUID
+  std::map<std::string, std::string> faults_;    ///< the latest, by the UUID of the GPU and, if one alone, "/instance"
   std::map<std::string, int> fault_counts_;
   std::map<std::string, unsigned long long> memory_errors_;
   std::map<std::string, std::string> lost_;  ///< GPUs that have fallen off the bus

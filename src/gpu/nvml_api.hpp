@@ -17,6 +17,7 @@ inline constexpr Return success = 0, not_supported = 3, no_permission = 4, drive
 /// "The driver does not tell" in a count of bytes.
 inline constexpr unsigned long long not_available = ~0ULL;
 inline constexpr unsigned long long event_xid = 8;
+inline constexpr unsigned no_instance = ~0U;
 /// Arguments of the questions about temperature and memory errors.
 inline constexpr int sensor_of_gpu = 0, error_uncorrected = 1, counter_since_load = 0;
 inline constexpr std::size_t uuid_size = 96, name_size = 96, version_size = 96;
@@ -45,8 +46,8 @@ struct ProcessInfoV1 {
 };
 struct EventData {
   Handle device;
-  unsigned long long type, data;  ///< `data` of event_xid: the Xid
-  unsigned gpu_instance, compute_instance;
+  unsigned long long type, data;            ///< `data` of event_xid: the Xid
+  unsigned gpu_instance, compute_instance;  ///< or no_instance: of the whole GPU
 };
 
 // clang-format off

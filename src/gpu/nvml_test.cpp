@@ -143,6 +143,21 @@ TEST_F(NvmlTest, WhatTheDriverReportsIsKept) {
   EXPECT_EQ(read().devices[0].faults, "Xid 31 (report 2)") << "a second one is told from the first";
 }
 
+TEST_F(NvmlTest, AFaultOfOneInstanceIsNotThatOfItsSiblings) {
+  const std::string slices =
+      "gpu GPU-a mig=1\nmig GPU-a MIG-1 memory=10 place=7/0\nmig GPU-a MIG-2 memory=10 place=8/0\n";
+  nvml(slices);
+  EXPECT_THAT(read().devices, SizeIs(2));
+  nvml(slices + "xid GPU-a 31 instance=8\n");
+  Inventory inventory = read();
+  EXPECT_EQ(inventory.devices[0].faults, "");
+  EXPECT_EQ(inventory.devices[1].faults, "Xid 31");
+  nvml(slices + "xid GPU-a 31 instance=8\nxid GPU-a 94\n");
+  inventory = read();
+  EXPECT_EQ(inventory.devices[0].faults, "Xid 94");
+  EXPECT_EQ(inventory.devices[1].faults, "Xid 94, Xid 31");
+}
+
 TEST_F(NvmlTest, CallsThatFailCostTheirFactAlone) {
   nvml(
       "gpu GPU-a memory=100 temperature=40\nfail nvmlDeviceGetTemperature 999\nfail nvmlDeviceGetMemoryInfo 999\n"

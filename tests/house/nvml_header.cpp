@@ -60,6 +60,7 @@ SAME_PLACE(ProcessInfoV1, used, nvmlProcessInfo_v1_t, usedGpuMemory);
 SAME_PLACE(EventData, device, nvmlEventData_t, device);
 SAME_PLACE(EventData, type, nvmlEventData_t, eventType);
 SAME_PLACE(EventData, data, nvmlEventData_t, eventData);
+SAME_PLACE(EventData, gpu_instance, nvmlEventData_t, gpuInstanceId);
 
 static_assert(ours::success == NVML_SUCCESS && ours::not_supported == NVML_ERROR_NOT_SUPPORTED);
 static_assert(ours::no_permission == NVML_ERROR_NO_PERMISSION);

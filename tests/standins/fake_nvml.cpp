@@ -6,7 +6,7 @@
 //       [kept_away=1]: this process may not use it; [node=N]: its memory is a NUMA node; without memory: it has none
 //   mig PARENT_UUID UUID [name=...] [memory=MIB] [used=MIB] [place=gi/ci]
 //   process UUID PID [memory=MIB] [name=...]      without memory: it is not told
-//   xid UUID NUMBER                               reported once for each such line
+//   xid UUID NUMBER [instance=GI]                 reported once for each such line
 //   fail FUNCTION CODE                            the call returns this
 //   hang FUNCTION                                 the call does not return while the line is there
 // "_" in a name stands for a blank.
@@ -301,7 +301,9 @@ Return nvmlEventSetWait_v2(EventSet set, EventData* event, unsigned milliseconds
     return timed_out;
   }
   const Line& line = lines[reported++];
-  *event = {handle_of(line.words.at(1)), event_xid, std::strtoull(line.words.at(2).c_str(), nullptr, 10), 0, 0};
+  const unsigned instance = line.has("instance") ? static_cast<unsigned>(line.number("instance")) : no_instance;
+  const auto xid = std::strtoull(line.words.at(2).c_str(), nullptr, 10);
+  *event = {handle_of(line.words.at(1)), event_xid, xid, instance, no_instance};
   return success;
 }
 Return nvmlEventSetFree(EventSet set) {
