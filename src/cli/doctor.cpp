@@ -17,7 +17,6 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -33,7 +32,6 @@
 namespace dc::cli {
 namespace {
 
-namespace fs = std::filesystem;
 constexpr rlim_t open_files_needed = 4096;
 constexpr std::uint64_t shared_memory_small = std::uint64_t{64} << 20;  ///< what Docker gives a container
 constexpr auto connect_patience = std::chrono::seconds(5);
@@ -61,18 +59,6 @@ class Report {
 };
 
 // --- GPUs -------------------------------------------------------------------------------------------------------
-
-/// PCI addresses of NVIDIA's and AMD's graphics cards and accelerators, whether a driver is there or not.
-std::vector<std::string> cards_without_asking() {
-  std::vector<std::string> cards;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(gpu::sysfs() / "bus/pci/devices", ignored)) {
-    const std::string vendor = gpu::first_line(entry.path() / "vendor"), kind = gpu::first_line(entry.path() / "class");
-    const bool card = kind.starts_with("0x03") || kind.starts_with("0x12");
-    if (card && (vendor == "0x10de" || vendor == "0x1002")) cards.push_back(entry.path().filename());
-  }
-  return cards;
-}
 
 std::string holders_of(const gpu::Device& device) {
   std::vector<std::string> names;
@@ -138,7 +124,7 @@ void look_at_gpus(Report& report) {
   }
   for (const std::string& problem : inventory.problems) report.wrong("driver", problem);
   for (const std::string& remark : inventory.remarks) report.remark("driver", remark);
-  const auto cards = cards_without_asking();
+  const auto cards = gpu::cards_in_slots({gpu::vendor_nvidia, gpu::vendor_amd});
   const bool explained = !inventory.problems.empty() || !inventory.remarks.empty();
   if (inventory.devices.empty() && !cards.empty() && seen && !explained) {
     report.wrong("driver",

@@ -1,6 +1,7 @@
 // See files.hpp.
 #include "gpu/files.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
@@ -48,6 +49,18 @@ std::vector<std::uint32_t> cpu_list(std::string_view text) {
     for (std::uint64_t cpu = *first; cpu <= *last; ++cpu) cpus.push_back(static_cast<std::uint32_t>(cpu));
   }
   return cpus;
+}
+
+std::vector<std::string> cards_in_slots(const std::vector<std::string_view>& vendors) {
+  std::vector<std::string> cards;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(sysfs() / "bus/pci/devices", ignored)) {
+    const std::string vendor = first_line(entry.path() / "vendor"), kind = first_line(entry.path() / "class");
+    const bool card = kind.starts_with("0x03") || kind.starts_with("0x12");
+    if (card && std::find(vendors.begin(), vendors.end(), vendor) != vendors.end())
+      cards.push_back(entry.path().filename());
+  }
+  return cards;
 }
 
 void add_place(Device& device) {

@@ -22,6 +22,9 @@ std::string trimmed(std::string_view text);
 std::optional<std::uint64_t> number_in(std::string_view text);
 /// "0-3,8" is {0, 1, 2, 3, 8}.
 std::vector<std::uint32_t> cpu_list(std::string_view text);
+/// PCI addresses of graphics cards and accelerators of these makers, whether there is a driver or not.
+inline constexpr std::string_view vendor_nvidia = "0x10de", vendor_amd = "0x1002";
+std::vector<std::string> cards_in_slots(const std::vector<std::string_view>& vendors);
 /// NUMA node and near cores of the device's PCI address, from sysfs, where they are not known yet.
 void add_place(Device& device);
 

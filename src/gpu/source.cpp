@@ -32,7 +32,9 @@ Inventory Source::read_nvidia() {
       nvml_ = std::move(loaded.value());
       way_ = Way::nvml;
     } else {
-      if (loaded.error().code != ErrorCode::not_found) problem_ = loaded.error().message;
+      if (loaded.error().code != ErrorCode::not_found) complaint_ = loaded.error().message;
+      std::error_code ignored;
+      has_card_ = !cards_in_slots({vendor_nvidia}).empty() || std::filesystem::exists("/proc/driver/nvidia", ignored);
       way_ = Way::smi;
     }
   }
@@ -49,7 +51,8 @@ Inventory Source::read() {
   all.taken_at = std::chrono::steady_clock::now();
   Inventory nvidia = read_nvidia();
   all.answered = nvidia.answered;
-  if (!problem_.empty()) all.problems.push_back(problem_);
+  if (!complaint_.empty() && has_card_) all.problems.push_back(complaint_);
+  if (!complaint_.empty() && !has_card_) all.remarks.push_back("there is no card of NVIDIA here; " + complaint_);
   append(all, std::move(nvidia));
   append(all, read_amd(sysfs()));
   return all;

@@ -25,7 +25,8 @@ class Source {
   enum class Way { undecided, nvml, smi, proc };
   Way way_ = Way::undecided;
   std::unique_ptr<Nvml> nvml_;
-  std::string problem_;  ///< why NVML is not used, though it is there
+  std::string complaint_;  ///< why NVML is not used, though it is there
+  bool has_card_ = false;  ///< the complaint matters: machines without a card often have the library
 };
 
 /// What can be known without asking any driver: for a node whose driver does not answer.

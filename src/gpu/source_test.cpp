@@ -185,8 +185,20 @@ TEST_F(Amd, BothVendorsAreOneInventory) {
   EXPECT_EQ(inventory.devices[1].vendor, Vendor::amd);
 }
 
+TEST_F(Machine, ALibraryWithoutACardIsNoProblem) {
+  nvml("fail nvmlInit_v2 9\n");
+  write("sys/bus/pci/devices/0000:00:02.0/vendor", "0x8086\n");
+  write("sys/bus/pci/devices/0000:00:02.0/class", "0x030000\n");
+  const Inventory inventory = Source().read();
+  EXPECT_THAT(inventory.problems, IsEmpty());
+  EXPECT_THAT(inventory.remarks,
+              ElementsAre(HasSubstr("there is no card of NVIDIA here; NVIDIA's driver does not work")));
+}
+
 TEST_F(Machine, ABrokenDriverIsAProblemAndNvidiaSmiIsAsked) {
   nvml("fail nvmlInit_v2 18\n");
+  write("sys/bus/pci/devices/0000:3b:00.0/vendor", "0x10de\n");
+  write("sys/bus/pci/devices/0000:3b:00.0/class", "0x030200\n");
   write(
       "bin/nvidia-smi",
       "#!/bin/sh\ncase \"$1\" in *compute-apps*) ;; *) echo 'GPU-s, T4, 00000000:3B:00.0, 10, 9, 1, 2, 3.4';; esac\n");
