@@ -158,6 +158,7 @@ void TlsEngine::sent() {
 
 std::size_t TlsEngine::take(char* into, std::size_t size) {
   size = std::min(size, incoming_end_ - incoming_begin_);
+  if (size == 0) return 0;  // nothing was ever received, perhaps: there is no buffer then
   std::memcpy(into, incoming_.get() + incoming_begin_, size);
   incoming_begin_ += size;
   return size;
