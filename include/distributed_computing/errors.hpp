@@ -58,7 +58,7 @@ class WorkerInitError : public RemoteError {
 class NoSuitableDevice : public RemoteError {
   using RemoteError::RemoteError;
 };
-/// The head could not keep a job or an update of a named pool: its store is full or does not answer.
+/// The head could not keep a job or an update of a named pool: its store is full, does not answer, or has lost it.
 class NotStored : public RemoteError {
   using RemoteError::RemoteError;
 };

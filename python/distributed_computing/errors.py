@@ -73,7 +73,7 @@ class NoSuitableDevice(_Located):
 
 
 class NotStored(_Located):
-    """The head could not keep a job or an update of a named pool: its store is full or does not answer."""
+    """The head could not keep a job or an update of a named pool: its store is full, does not answer, or has lost it."""
 
 
 class PoolBusy(_Located):

@@ -179,8 +179,8 @@ void ClientMachine::on(const wire::UpdateAccepted& message) {
 
 void ClientMachine::on(const wire::UpdateApplied& message) {
   if (message.number <= updates_applied_ || message.number > last_update()) return;
-  if (!config_.options.keep_updates_history) {
-    // Every present worker has these and later ones start without them: no head will need their bytes again.
+  if (!config_.options.keep_updates_history && !named()) {
+    // Every worker has these or starts without them: no head needs their bytes again. (A journal may lose them.)
     for (UpdateNumber number = updates_applied_ + 1; number <= message.number; ++number) update_payload(number) = {};
   }
   updates_applied_ = message.number;

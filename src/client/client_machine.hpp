@@ -24,6 +24,7 @@
 
 #include "core/clock.hpp"
 #include "core/job.hpp"
+#include "core/job_numbers.hpp"
 #include "wire/messages.hpp"
 
 namespace dc::client {
@@ -174,6 +175,7 @@ class ClientMachine {
     std::uint64_t unasked = 0;  ///< for so many the head has had no leave to send them
     std::uint32_t credit = 0;   ///< it may still send so many
     std::uint32_t in_hand = 0;  ///< so many are here, and the user has not done with them
+    std::uint64_t lost = 0;     ///< so many will never come, and the user has not been told
   };
 
   void on(const wire::PoolOpened&);
@@ -208,6 +210,9 @@ class ClientMachine {
   std::optional<StreamId> take_sent(JobSequence sequence);
   void drop_stream_of_named(StreamId stream);
   void resume_named();
+  void end_lost_jobs(JobSequence last_kept);
+  void count_earlier(const std::vector<JobSequence>& intervals);
+  [[nodiscard]] ErrorInfo lost_error() const;
   void ask_for_earlier();
   void leave_if_all_accepted();
   void tell_unaccepted(const ErrorInfo& why);
@@ -247,6 +252,7 @@ class ClientMachine {
   std::unordered_map<JobSequence, StreamId> accepted_;  ///< own jobs in the journal, without an outcome
   /// Outcomes that are here and whose acknowledgement is not confirmed; true: the user has done with it.
   std::unordered_map<JobSequence, bool> received_;
+  JobNumbers confirmed_;  ///< whose acknowledgement is
   Earlier earlier_;
   bool leaving_ = false;
   bool leave_sent_ = false;  ///< in this session

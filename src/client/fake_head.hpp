@@ -175,7 +175,9 @@ class FakeHead {
     session.send(wire::PoolState{pool_, 0, 0, 1, 2, 2});
   }
   void on(net::Session& session, wire::ResumeNamedPool&& message) {
-    wire::NamedPoolKnown answer{message.pool, 0, {}};
+    wire::NamedPoolKnown answer{message.pool, 0, {}, jobs_.empty() ? 0 : std::prev(jobs_.end())->first, {}};
+    for (std::size_t i = next_earlier_; i < earlier.size(); ++i)
+      answer.earlier.insert(answer.earlier.end(), {earlier[i].first, earlier[i].first});
     for (const JobSequence sequence : message.unaccepted) {
       if (!jobs_.contains(sequence)) answer.missing.push_back(sequence);
     }

@@ -1,5 +1,6 @@
 // The client machine's part for named pools: they are in the head's journal and outlive their client.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "client/client_machine.hpp"
@@ -74,6 +75,7 @@ void ClientMachine::resume_named() {
 
 void ClientMachine::on(const wire::NamedPoolKnown& message) {
   if (link_ != Link::asking) return;
+  end_lost_jobs(message.last_sequence);
   on(wire::UpdateAccepted{config_.pool, message.updates});
   send_updates_after(message.updates);
   send_again(message.missing);
@@ -82,8 +84,48 @@ void ClientMachine::on(const wire::NamedPoolKnown& message) {
     if (done) acks_.push_back(sequence);
   }
   std::sort(acks_.begin(), acks_.end());
+  count_earlier(message.earlier);
   if (earlier_.credit > 0) send(wire::WantOutcomes{config_.pool, earlier_.credit, earlier_.in_order});
   become_ready();
+}
+
+// --- What the journal has lost ----------------------------------------------------------------------------------
+// A store that does not write at once can lose its last entries with the power, or when an older copy takes its place.
+
+ErrorInfo ClientMachine::lost_error() const {
+  ErrorInfo error;
+  error.kind = ErrorKind::not_stored;
+  error.message = "the job was accepted, and the journal of " + quoted() +
+                  " has lost it: its store lost its last entries (a power failure, or an older copy). Submit it again";
+  return error;
+}
+
+/// What was accepted is not here any more to be sent again.
+void ClientMachine::end_lost_jobs(JobSequence last_kept) {
+  std::map<JobSequence, StreamId> lost;
+  for (const auto& job : accepted_) {
+    if (job.first > last_kept) lost.insert(job);
+  }
+  for (const auto& [sequence, stream] : lost) {
+    accepted_.erase(sequence);
+    deliver(stream, sequence, {{}, lost_error()});
+  }
+}
+
+/// Which numbers are lost is not known here, only how many.
+void ClientMachine::count_earlier(const std::vector<JobSequence>& intervals) {
+  std::uint64_t to_come = 0, again = 0;
+  for (std::size_t i = 0; i + 1 < intervals.size(); i += 2) {
+    for (JobSequence sequence = intervals[i]; sequence <= intervals[i + 1] && sequence < first_own_; ++sequence) {
+      if (received_.contains(sequence)) continue;
+      ++to_come;
+      again += confirmed_.contains(sequence) ? 1 : 0;
+    }
+  }
+  const std::uint64_t expected = earlier_.unasked + earlier_.credit, fresh = to_come - again;
+  earlier_.lost += expected - std::min(expected, fresh);
+  earlier_.credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(earlier_.credit, to_come));
+  earlier_.unasked = to_come - earlier_.credit;
 }
 
 // --- Jobs -------------------------------------------------------------------------------------------------------
@@ -122,8 +164,13 @@ void ClientMachine::drop_stream_of_named(StreamId stream) {
 
 // --- Outcomes ---------------------------------------------------------------------------------------------------
 
-/// One that comes again after a break is dropped: the user has it, or its acknowledgement is on its way.
+/// One that comes again after a break is dropped: the user has it, or its acknowledgement is on its way, or was lost.
 void ClientMachine::finish_named(JobSequence sequence, Outcome outcome) {
+  if (confirmed_.contains(sequence)) {
+    if (sequence < first_own_ && earlier_.credit > 0) --earlier_.credit;
+    received_[sequence] = true;
+    return acks_.push_back(sequence);
+  }
   if (!received_.emplace(sequence, false).second) return;
   if (sequence < first_own_) {
     if (earlier_.credit > 0) --earlier_.credit;
@@ -148,7 +195,10 @@ void ClientMachine::consumed(const std::vector<JobSequence>& sequences) {
 }
 
 void ClientMachine::on(const wire::AcksKept& message) {
-  for (const JobSequence sequence : message.sequences) received_.erase(sequence);
+  for (const JobSequence sequence : message.sequences) {
+    received_.erase(sequence);
+    confirmed_.add(sequence);
+  }
 }
 
 void ClientMachine::read_earlier(bool in_order) {
@@ -157,6 +207,7 @@ void ClientMachine::read_earlier(bool in_order) {
 }
 
 void ClientMachine::ask_for_earlier() {
+  for (; earlier_.lost > 0; --earlier_.lost) deliver(earlier_stream, 0, {{}, lost_error()});
   const std::uint32_t open = earlier_.credit + earlier_.in_hand;
   if (earlier_.unasked == 0 || leaving_ || open + credit_step > limits::earlier_outcomes_open) return;
   const auto count =

@@ -6,6 +6,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
 
 ClientMachine::Config sweep() {
   ClientMachine::Config config;
@@ -144,12 +146,35 @@ TEST(NamedMachine, AfterABreakItTellsWhatItHasAndRepeatsWhatWasNotConfirmed) {
   client.machine.consumed({13});
   client.look();
   EXPECT_THAT(client.sent, IsEmpty());
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {16}});
+  client.machine.receive(wire::NamedPoolKnown{pool, 0, {16}, 15, {}});
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 16 @pool", "AckOutcomes [12,13]"));
   client.value(13, "C"), client.value(14, "D"), client.value(15, "E");
   client.look();
   EXPECT_THAT(client.delivered, ElementsAre("1:14=D", "1:15=E"));
+}
+
+TEST(NamedMachine, AcceptedJobsThatTheJournalHasLostEndWithAnError) {
+  NamedClient client;
+  client.open_named();
+  for (const char* text : {"a", "b", "c", "d"}) client.submit(1, text);
+  client.machine.update(1, Payload::copy("u"));
+  client.look();
+  client.accept({1, 2, 3});
+  client.value(1, "A");
+  client.machine.receive(wire::UpdateAccepted{pool, 1});
+  client.machine.receive(wire::UpdateApplied{pool, 1});
+  client.look();
+  client.come_back();
+  client.machine.receive(wire::NamedPoolKnown{pool, 0, {4}, 2, {}});
+  client.look();
+  EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 4 @pool"));
+  ASSERT_THAT(client.delivered, SizeIs(1));
+  EXPECT_THAT(client.delivered[0],
+              StartsWith("1:3=!the job was accepted, and the journal of pool 'sweep' has lost it"));
+  client.value(2, "B"), client.value(3, "C");
+  client.look();
+  EXPECT_THAT(client.delivered, ElementsAre("1:2=B"));
 }
 
 TEST(NamedMachine, AJobThatIsSentAgainKeepsItsKey) {
@@ -159,7 +184,7 @@ TEST(NamedMachine, AJobThatIsSentAgainKeepsItsKey) {
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1'rate=0.1"));
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {1}});
+  client.machine.receive(wire::NamedPoolKnown{pool, 0, {1}, 0, {}});
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1'rate=0.1 @pool"));
 }
@@ -199,7 +224,7 @@ TEST(NamedMachine, EarlierOutcomesComeOnlyAgainstCredit) {
   client.look();
   EXPECT_EQ(client.sent[1], "WantOutcomes 64");
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}});
+  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, left, {65, left}});
   client.look();
   EXPECT_EQ(client.sent[0], "WantOutcomes 512");
   client.machine.receive(wire::AcksKept{pool, first});
@@ -208,6 +233,45 @@ TEST(NamedMachine, EarlierOutcomesComeOnlyAgainstCredit) {
   client.machine.consumed(second);
   client.look();
   EXPECT_EQ(client.sent[1], "WantOutcomes 24") << "600 in all";
+}
+
+TEST(NamedMachine, EarlierOutcomesThatTheJournalHasLostAreToldAndOthersDoNotComeTwice) {
+  NamedClient client;
+  client.open_named(9, 0, 6);  // 2 3 4 7 8 9
+  client.machine.read_earlier(false);
+  client.look();
+  client.value(2, "B"), client.value(3, "C"), client.value(7, "G");
+  client.look();
+  client.machine.consumed({2, 3});
+  client.look();
+  client.machine.receive(wire::AcksKept{pool, {2, 3}});
+  client.come_back();
+  EXPECT_THAT(client.sent, ElementsAre("ResumeNamedPool from 10 [] [7]"));
+  // It has lost that 3 is acknowledged, and the jobs 8 and 9; so 3 and 4 are to come.
+  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 7, {3, 4, 7, 7}});
+  client.look();
+  EXPECT_THAT(client.sent, ElementsAre("WantOutcomes 2"));
+  ASSERT_THAT(client.delivered, SizeIs(2));
+  for (const std::string& lost : client.delivered)
+    EXPECT_THAT(lost, StartsWith(std::to_string(earlier_stream) + ":0=!the job was accepted, and the journal"));
+  client.value(3, "C"), client.value(4, "D");
+  client.look();
+  EXPECT_THAT(client.delivered, ElementsAre(std::to_string(earlier_stream) + ":4=D"));
+  EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [3]"));
+}
+
+TEST(NamedMachine, WhoReadsEarlierOutcomesLaterIsToldThenWhichAreLost) {
+  NamedClient client;
+  client.open_named(3, 0, 3);
+  client.look();
+  client.come_back();
+  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 2, {1, 2}});
+  client.look();
+  EXPECT_THAT(client.delivered, IsEmpty());
+  client.machine.read_earlier(true);
+  client.look();
+  EXPECT_THAT(client.delivered, SizeIs(1));
+  EXPECT_THAT(client.sent, ElementsAre("WantOutcomes in order 2"));
 }
 
 TEST(NamedMachine, EarlierOutcomesMayBeAskedForInOrder) {
@@ -252,7 +316,7 @@ TEST(NamedMachine, ItLeavesOnlyWhenEverythingIsAccepted) {
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [1]", "LeavePool"));
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 1, {}});
+  client.machine.receive(wire::NamedPoolKnown{pool, 1, {}, 2, {}});
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [1]", "LeavePool")) << "the answer was lost";
   EXPECT_FALSE(client.machine.closed_at_head());

@@ -134,8 +134,12 @@ TEST_F(Amd, TheGraphicsOfAProcessorAreUsedOnlyIfTheyAreNamed) {
     return all;
   };
   EXPECT_THAT(uuids({}, {}), ElementsAre("GPU-00000000000000aa"));
-  EXPECT_THAT(uuids({.gpus = {{"0"}}}, {}), ElementsAre("PCI-0000:0c:00.0"));
-  EXPECT_THAT(uuids({}, {.rocr = "1,0"}), ElementsAre("GPU-00000000000000aa", "PCI-0000:0c:00.0"));
+  Selection by_name;
+  by_name.gpus = {{"0"}};
+  EXPECT_THAT(uuids(by_name, {}), ElementsAre("PCI-0000:0c:00.0"));
+  Masks mask;
+  mask.rocr = "1,0";
+  EXPECT_THAT(uuids({}, mask), ElementsAre("GPU-00000000000000aa", "PCI-0000:0c:00.0"));
 }
 
 TEST_F(Amd, WhatThisProcessMayNotOpenIsLeftOutAndStillCounted) {

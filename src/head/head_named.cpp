@@ -248,7 +248,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
       kept.sequences.push_back(sequence);
     }
   }
-  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}};
+  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}, named.taken.highest(), named.earlier()};
   wire::JobsAccepted accepted{message.pool, {}};
   for (const JobSequence sequence : message.unaccepted) {
     if (!named.taken.contains(sequence)) known.missing.push_back(sequence);

@@ -99,6 +99,12 @@ TEST_F(NamedStory, AnotherClientGoesOnWithIt) {
   finish(worker, 4, "four");
   keep();
   EXPECT_THAT(values(other), ElementsAre("4=four")) << "its own needs no leave";
+  lose(other);
+  join(other, wire::Role::client, 101);
+  hear(other, wire::ResumeNamedPool{pool, 4, {}, {1, 2, 3, 4}});
+  const auto known = told<wire::NamedPoolKnown>(other);
+  ASSERT_THAT(known, SizeIs(1));
+  EXPECT_THAT(known[0].earlier, ElementsAre(1, 3)) << "whatever it says to have";
 }
 
 TEST_F(NamedStory, InOrderOrAsTheyCome) {
@@ -179,6 +185,8 @@ TEST_F(NamedStory, ABreakLosesAndRepeatsNothing) {
   const auto known = told<wire::NamedPoolKnown>(client);
   ASSERT_THAT(known, SizeIs(1));
   EXPECT_THAT(known[0].missing, ElementsAre(5)) << "the fourth is on its way to the journal";
+  EXPECT_EQ(known[0].last_sequence, 4);
+  EXPECT_THAT(known[0].earlier, IsEmpty()) << "all are its own";
   EXPECT_THAT(told<wire::AcksKept>(client).at(0).sequences, ElementsAre(1));
   EXPECT_THAT(values(client), IsEmpty()) << "it has the second one";
   collect();

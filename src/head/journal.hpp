@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/job.hpp"
+#include "core/job_numbers.hpp"
 #include "core/result.hpp"
 #include "store/journal_thread.hpp"
 #include "store/store.hpp"
@@ -112,21 +113,6 @@ store::Entry encode(const Body& body) {
 Result<JournalEntry> decode(store::Entry&& entry);
 
 // --- State ------------------------------------------------------------------------------------------------------
-
-/// Which numbers of jobs were taken: a set of intervals, nearly always one.
-class JobNumbers {
- public:
-  /// False when it is there already.
-  bool add(JobSequence sequence);
-  void add(JobSequence first, JobSequence last);
-  void remove(JobSequence sequence);
-  [[nodiscard]] bool contains(JobSequence sequence) const;
-  [[nodiscard]] JobSequence highest() const { return intervals_.empty() ? 0 : intervals_.rbegin()->second; }
-  [[nodiscard]] const std::map<JobSequence, JobSequence>& intervals() const { return intervals_; }
-
- private:
-  std::map<JobSequence, JobSequence> intervals_;  ///< first -> last
-};
 
 /// How a job ended; small, because there may be millions.
 struct StoredOutcome {

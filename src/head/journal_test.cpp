@@ -12,33 +12,6 @@ using testing::Pair;
 
 Payload bytes(std::string text) { return Payload(std::move(text)); }
 
-std::vector<std::pair<JobSequence, JobSequence>> intervals(const JobNumbers& numbers) {
-  return {numbers.intervals().begin(), numbers.intervals().end()};
-}
-
-TEST(JobNumbers, AreIntervals) {
-  JobNumbers numbers;
-  EXPECT_TRUE(numbers.add(1));
-  EXPECT_TRUE(numbers.add(3));
-  EXPECT_FALSE(numbers.add(3));
-  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 1), Pair(3, 3)));
-  EXPECT_TRUE(numbers.add(2));
-  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3)));
-  numbers.add(10, 20);
-  EXPECT_EQ(numbers.highest(), 20);
-  numbers.remove(15);
-  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3), Pair(10, 14), Pair(16, 20)));
-  numbers.remove(10);
-  numbers.remove(20);
-  numbers.remove(7);
-  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3), Pair(11, 14), Pair(16, 19)));
-  EXPECT_TRUE(numbers.contains(11));
-  EXPECT_FALSE(numbers.contains(10));
-  EXPECT_FALSE(numbers.contains(0));
-  EXPECT_TRUE(numbers.add(std::numeric_limits<JobSequence>::max() - 1)) << "a stranger's number costs no memory";
-  EXPECT_EQ(numbers.intervals().size(), 4);
-}
-
 /// What a state says, in one line.
 std::string text_of(const JournalState& state) {
   std::string text = state.born ? state.born->name : "unborn";

@@ -16,6 +16,17 @@ void NamedPool::attach(JobSequence first) {
   }
 }
 
+std::vector<JobSequence> NamedPool::earlier() const {
+  std::vector<JobSequence> intervals;
+  for (auto record = records.begin(); record != records.end() && record->first < first_own; ++record) {
+    if (!intervals.empty() && intervals.back() + 1 == record->first)
+      intervals.back() = record->first;
+    else
+      intervals.insert(intervals.end(), {record->first, record->first});
+  }
+  return intervals;
+}
+
 std::map<JobSequence, NamedPool::Record>::iterator NamedPool::next_earlier() {
   if (credit == 0 || ready.empty()) return records.end();
   if (!in_order) return records.find(*ready.begin());

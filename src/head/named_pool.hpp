@@ -75,6 +75,8 @@ struct NamedPool {
   void attach(JobSequence first);
   /// The next outcome of an earlier job that may be sent now; records.end() if none may.
   std::map<JobSequence, Record>::iterator next_earlier();
+  /// Numbers of the earlier jobs whose outcome nobody has: first, last, first, last, ...
+  [[nodiscard]] std::vector<JobSequence> earlier() const;
   [[nodiscard]] std::string quoted() const { return "'" + name + "'"; }
 };
 

@@ -321,14 +321,18 @@ struct NamedPoolOpened {
   std::uint64_t remaining{};
   MSGPACK_DEFINE(pool, options, last_sequence, updates, remaining)
 };
-/// Answer to ResumeNamedPool: send the updates after `updates` and the `missing` jobs.
+/// Answer to ResumeNamedPool: send the updates after `updates` and the `missing` jobs. No job after `last_sequence` is
+/// in the journal; `earlier` are those before first_own whose outcome nobody has, as first, last, first, last, ... What
+/// the client misses there was accepted, and is lost with the journal's last entries.
 struct NamedPoolKnown {
   static constexpr std::uint8_t type = 44;
   static constexpr const char* name = "NamedPoolKnown";
   PoolId pool;
   UpdateNumber updates{};
   std::vector<JobSequence> missing;
-  MSGPACK_DEFINE(pool, updates, missing)
+  JobSequence last_sequence{};
+  std::vector<JobSequence> earlier;
+  MSGPACK_DEFINE(pool, updates, missing, last_sequence, earlier)
 };
 /// These jobs of a named pool are in the journal: the client need not keep them. An outcome never comes before this.
 struct JobsAccepted {

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from conftest import run_script, wait_until
-from distributed_computing.api import JobError, Pool, PoolBusy, PoolClosed, PoolNotFound
+from distributed_computing.api import JobError, NotStored, Pool, PoolBusy, PoolClosed, PoolNotFound
 
 # What scripts of these tests begin with: worker class, and `where` for Pool.
 PRELUDE = """
@@ -311,4 +313,52 @@ def test_leaving_a_frozen_head_waits_until_it_goes_on(started, leaving, pool_arg
     assert (output, errors) == ("left\n", "")
     with Pool.attach("sweep", *pool_arguments) as pool:
         assert sorted(pool.imap_unordered()) == [0, 1, 2]
+        pool.close()
+
+
+class WaitsFor:
+    """Works until a file is there."""
+
+    def run(self, x, file):
+        import pathlib
+        import time
+
+        while not pathlib.Path(file).exists():
+            time.sleep(0.02)
+        return x
+
+
+def test_jobs_that_the_store_has_lost_end_with_an_error(started, pool_arguments, tmp_path):
+    """A store that is set back to a copy of itself is like one whose last entries went with the power."""
+
+    def accepted():
+        (pool,) = started.status()["pools"]
+        return pool["jobs_queued"] + pool["jobs_running"]
+
+    def copy(source, target):
+        for file in target.glob("*.db*"):
+            file.unlink()
+        for file in source.glob("*.db*"):
+            shutil.copy(file, target)
+
+    state = started.root / "head/state"
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    go = str(tmp_path / "go")
+    with Pool(WaitsFor, None, *pool_arguments, name="sweep") as pool:
+        kept = [pool.submit(x, go) for x in range(3)]
+        wait_until(lambda: accepted() == 3, "the jobs are accepted")
+        copy(state, saved)
+        lost = [pool.submit(x, go) for x in range(3, 6)]
+        wait_until(lambda: accepted() == 6, "the further jobs are accepted")
+        started.processes["head"].kill()
+        started.processes["head"].wait()
+        copy(saved, state)
+        started.head()
+        Path(go).touch()
+        assert [future.result(30) for future in kept] == [0, 1, 2]
+        for future in lost:
+            with pytest.raises(NotStored, match="the journal of pool 'sweep' has lost it"):
+                future.result(30)
+        assert pool.submit(7, go).result(30) == 7
         pool.close()
