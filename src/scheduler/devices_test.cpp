@@ -2,10 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
-#include "scheduler/fair_share.hpp"
 #include "scheduler/scheduler.hpp"
 #include "scheduler/test_names.hpp"
 
@@ -313,6 +313,35 @@ TEST_F(Devices, NoWorkerIsStartedOnlyToMakeRoomForAChoosierPool) {
   EXPECT_LE(starts - before, 3) << "each slot changes hands once at most";
 }
 
+TEST_F(Devices, NoWorkerIsStartedWhereAnotherPoolHasItMovedAway) {
+  after(joining(node, {gpu(0, 16000)}));
+  after(joining(other_node, {gpu(0, 16000, "GPU-a"), gpu(1, 16000, "GPU-b"), gpu(2, 16000, "GPU-c")}));
+  after(PoolOpened{pool, needing(8000), false});
+  submit(pool, 100);
+  ASSERT_THAT(places(pool), SizeIs(4));
+  after(PoolOpened{other_pool, PoolOptions{}, false});
+  submit(other_pool, 1);
+  // The slot of node 1 is to be the other pool's when its job is done. Then the first pool could not use it any more.
+  SlotInfo full = gpu(0, 16000);
+  full.gpu_memory_free_mib = 4000;
+  change(full);
+  SlotInfo held = gpu(1, 16000, "GPU-b"), held_too = gpu(2, 16000, "GPU-c");
+  held.trouble = held_too.trouble = "held";
+  after(SlotsChanged{other_node, {held, held_too}});
+  const auto dead = std::find_if(workers.begin(), workers.end(), [](const auto& entry) {
+    return entry.second.node == other_node && entry.second.slot == 0;
+  });
+  ASSERT_NE(dead, workers.end());
+  const WorkerId id = dead->first;
+  workers.erase(dead), running.erase(id);
+  const int before = starts;
+  after(WorkerExited{other_node, id, ExitCause::died, {}, {}, {}});
+  EXPECT_EQ(starts - before, 1) << "the free slot is not given to the pool that can wait for the other one";
+  EXPECT_EQ(places(pool), (Places{"1/0", "2/0", "2/1", "2/2"}));
+  finish_all();
+  EXPECT_EQ(places(other_pool), Places{"1/0"});
+}
+
 TEST_F(Devices, SlotsOfAWorkerThatEndsAreAllFree) {
   after(joining(node, {gpu(0, 16000), gpu(1, 16000)}));
   after(PoolOpened{pool, needing(0, 2), false});
@@ -343,30 +372,6 @@ TEST_F(Devices, AClassThatFailsOnSeveralGpusEndsItsPool) {
     scheduler.on(WorkerExited{node, started[0].worker, ExitCause::init_failed, {}, {}, {}}, now, out);
   }
   EXPECT_THAT(only<PoolFailed>(out), SizeIs(1));
-}
-
-TEST(FairShare, CountsOnlySlotsThatAPoolCanUse) {
-  using Shares = std::vector<std::uint32_t>;
-  const std::vector<Demand> two{{1, 100}, {1, 100}};
-  // Four that both can use, four that neither can.
-  EXPECT_EQ(fair_share({{{true, true}, 4}, {{false, false}, 4}}, two), (Shares{2, 2}));
-  // The second can use all, and leaves the first what it needs.
-  EXPECT_EQ(fair_share({{{true, true}, 4}, {{false, true}, 4}}, two), (Shares{4, 4}));
-  EXPECT_EQ(fair_share({{{true, true}, 2}, {{false, true}, 4}}, two), (Shares{2, 4}));
-  // A chain: the third's only slot is reached by moving the second, which moves the first.
-  const std::vector<Demand> three{{3, 2}, {2, 2}, {1, 1}};
-  EXPECT_EQ(fair_share({{{true, false, false}, 1}, {{true, true, false}, 2}, {{false, true, true}, 2}}, three),
-            (Shares{2, 2, 1}));
-  // Whole workers only: three slots for workers of two make one, and the rest is the other's.
-  EXPECT_EQ(fair_share({{{true, true}, 3}}, {{1, 100, 2}, {1, 100, 1}}), (Shares{2, 1}));
-}
-
-TEST(FairShare, GivesWholeWorkers) {
-  using Shares = std::vector<std::uint32_t>;
-  EXPECT_EQ(fair_share(5, {{1, 100, 2}}), (Shares{4}));
-  EXPECT_EQ(fair_share(8, {{1, 100, 1}, {1, 100, 2}}), (Shares{4, 4}));
-  EXPECT_EQ(fair_share(3, {{1, 100, 1}, {1, 100, 4}}), (Shares{3, 0}));
-  EXPECT_EQ(fair_share(6, {{1, 3, 2}, {1, 100, 1}}), (Shares{2, 4}));
 }
 
 }  // namespace

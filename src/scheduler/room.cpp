@@ -205,10 +205,10 @@ void Scheduler::State::make_room(Part& needy, Round& round, Commands& out) {
       if (!room) break;
       for (Worker* worker : room->evicted) {
         round.part_of(worker->pool)->owned -= worker->width();
-        make_leave(*worker, out);
+        round.starting.erase(worker) > 0 ? take_start_back(*worker, out) : make_leave(*worker, out);
       }
-      if (room->price == 0)
-        start_worker(room->slots, *needy.pool, out);
+      if (std::all_of(room->slots.begin(), room->slots.end(), [](const Slot* slot) { return !slot->occupant; }))
+        round.starting.insert(&start_worker(room->slots, *needy.pool, out));
       else
         round.reserved.insert(room->slots.begin(), room->slots.end());
       needy.owned += needy.step();

@@ -135,7 +135,7 @@ void Scheduler::State::give_free_slots(Round& round, bool beyond_target, Command
     }
     if (!best) continue;
     chosen.insert(chosen.begin(), slot);
-    start_worker(chosen, *best->pool, out);
+    round.starting.insert(&start_worker(chosen, *best->pool, out));
     best->owned += best->step();
   }
 }

@@ -155,7 +155,8 @@ struct Round {
   TimePoint now;
   std::vector<Slot*> slots;  ///< that can be given out, node by node
   std::vector<Part> parts;
-  std::set<const Slot*> reserved;  ///< empty or vacating, and kept for a pool
+  std::set<const Slot*> reserved;    ///< empty or vacating, and kept for a pool
+  std::set<const Worker*> starting;  ///< were started in this round: nobody has been told so far
   Part* part_of(const Pool* pool);
 };
 
@@ -201,7 +202,8 @@ struct Scheduler::State {
 
   // workers.cpp
   Worker& add_worker(const std::vector<Slot*>& slots, WorkerId id, PoolId pool_id, Pool* pool);
-  void start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out);
+  Worker& start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out);
+  void take_start_back(Worker& worker, Commands& out);
   void stop_worker(Worker& worker, Commands& out);
   void make_leave(Worker& worker, Commands& out);
   void remove_worker(Worker& worker);

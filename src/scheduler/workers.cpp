@@ -35,7 +35,7 @@ Worker& Scheduler::State::add_worker(const std::vector<Slot*>& slots, WorkerId i
   return worker;
 }
 
-void Scheduler::State::start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out) {
+Worker& Scheduler::State::start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out) {
   const Slot& slot = *slots.front();
   open_on(*slot.node, pool, out);
   const WorkerId id{(std::uint64_t{epoch} << 32) | next_worker++};
@@ -46,6 +46,18 @@ void Scheduler::State::start_worker(const std::vector<Slot*>& slots, Pool& pool,
   StartWorker start{slot.node->id, id, pool.id, slot.info.slot, skip, {}};
   for (const Slot* more : worker.more_slots) start.more_slots.push_back(more->info.slot);
   out.emplace_back(std::move(start));
+  return worker;
+}
+
+/// Of a worker that was started in this turn, as if it never was.
+void Scheduler::State::take_start_back(Worker& worker, Commands& out) {
+  std::erase_if(out, [&](const Command& command) {
+    const auto* start = std::get_if<StartWorker>(&command);
+    return start && start->worker == worker.id;
+  });
+  const bool dirty = sharing_dirty;  // nothing has changed for the next round
+  remove_worker(worker);
+  sharing_dirty = dirty;
 }
 
 void Scheduler::State::stop_worker(Worker& worker, Commands& out) {
