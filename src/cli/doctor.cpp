@@ -75,9 +75,7 @@ void look_at_device(const gpu::Device& device, Report& report) {
                            device.lost));
   }
   if (device.memory_mib == 0) return report.remark("GPU", fmt::format("{}: its memory is not known", name));
-  std::string text = fmt::format("{}: {} of {} MiB free", name, device.memory_free_mib, device.memory_mib);
-  if (device.utilisation_percent) text += fmt::format(", {} % busy", *device.utilisation_percent);
-  if (device.temperature_c) text += fmt::format(", {} °C", *device.temperature_c);
+  std::string text = fmt::format("{}: {}", name, gpu::readings_of(device));
   if (device.numa_node) text += fmt::format(", near NUMA node {}", *device.numa_node);
   if (!device.holders.empty()) text += fmt::format(", held by {}", holders_of(device));
   if (2 * device.memory_free_mib < device.memory_mib)

@@ -348,10 +348,8 @@ void ClientMachine::end(ErrorInfo error) {
   over_ = std::move(error);
   if (leaving_) tell_unaccepted(*over_);
   for (const auto& [sequence, job] : sent_) accepted_.emplace(sequence, job.stream);
-  const std::map<JobSequence, StreamId> in_order(accepted_.begin(), accepted_.end());
-  for (const auto& [sequence, stream] : in_order) deliver(stream, sequence, {{}, over_});
+  end_accepted_after(0, *over_);
   for (const NewJob& job : waiting_) deliver(job.stream, job.job.sequence, {{}, over_});
-  accepted_.clear();
   received_.clear();
   sent_.clear();
   sent_bytes_ = 0;

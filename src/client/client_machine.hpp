@@ -210,7 +210,7 @@ class ClientMachine {
   std::optional<StreamId> take_sent(JobSequence sequence);
   void drop_stream_of_named(StreamId stream);
   void resume_named();
-  void end_lost_jobs(JobSequence last_kept);
+  void end_accepted_after(JobSequence last_kept, const ErrorInfo& error);
   void count_earlier(const std::vector<JobSequence>& intervals);
   [[nodiscard]] ErrorInfo lost_error() const;
   void ask_for_earlier();

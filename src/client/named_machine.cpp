@@ -75,7 +75,7 @@ void ClientMachine::resume_named() {
 
 void ClientMachine::on(const wire::NamedPoolKnown& message) {
   if (link_ != Link::asking) return;
-  end_lost_jobs(message.last_sequence);
+  end_accepted_after(message.last_sequence, lost_error());
   on(wire::UpdateAccepted{config_.pool, message.updates});
   send_updates_after(message.updates);
   send_again(message.missing);
@@ -100,15 +100,15 @@ ErrorInfo ClientMachine::lost_error() const {
   return error;
 }
 
-/// What was accepted is not here any more to be sent again.
-void ClientMachine::end_lost_jobs(JobSequence last_kept) {
-  std::map<JobSequence, StreamId> lost;
+/// In order. What was accepted is not here any more to be sent again.
+void ClientMachine::end_accepted_after(JobSequence last_kept, const ErrorInfo& error) {
+  std::map<JobSequence, StreamId> ended;
   for (const auto& job : accepted_) {
-    if (job.first > last_kept) lost.insert(job);
+    if (job.first > last_kept) ended.insert(job);
   }
-  for (const auto& [sequence, stream] : lost) {
+  for (const auto& [sequence, stream] : ended) {
     accepted_.erase(sequence);
-    deliver(stream, sequence, {{}, lost_error()});
+    deliver(stream, sequence, {{}, error});
   }
 }
 

@@ -50,6 +50,9 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 
+/// What the driver says of it now, as far as it does: "39000 of 40960 MiB free, 12 % busy, 41 °C".
+std::string readings_of(const Device& device);
+
 /// Sorts the devices of one vendor by their PCI addresses, and numbers them so.
 void number_devices(std::vector<Device>& devices);
 

@@ -25,6 +25,14 @@ void append(Inventory& all, Inventory&& more) {
 
 }  // namespace
 
+/// Machines without a card often have the library.
+void Source::complain(const std::string& why) {
+  std::error_code ignored;
+  const bool has_card =
+      !cards_in_slots({vendor_nvidia}).empty() || std::filesystem::exists("/proc/driver/nvidia", ignored);
+  (has_card ? problem_ : remark_) = (has_card ? "" : "there is no card of NVIDIA here; ") + why;
+}
+
 Inventory Source::read_nvidia() {
   if (way_ == Way::undecided) {
     auto loaded = Nvml::load();
@@ -32,9 +40,7 @@ Inventory Source::read_nvidia() {
       nvml_ = std::move(loaded.value());
       way_ = Way::nvml;
     } else {
-      if (loaded.error().code != ErrorCode::not_found) complaint_ = loaded.error().message;
-      std::error_code ignored;
-      has_card_ = !cards_in_slots({vendor_nvidia}).empty() || std::filesystem::exists("/proc/driver/nvidia", ignored);
+      if (loaded.error().code != ErrorCode::not_found) complain(loaded.error().message);
       way_ = Way::smi;
     }
   }
@@ -51,8 +57,8 @@ Inventory Source::read() {
   all.taken_at = std::chrono::steady_clock::now();
   Inventory nvidia = read_nvidia();
   all.answered = nvidia.answered;
-  if (!complaint_.empty() && has_card_) all.problems.push_back(complaint_);
-  if (!complaint_.empty() && !has_card_) all.remarks.push_back("there is no card of NVIDIA here; " + complaint_);
+  if (!problem_.empty()) all.problems.push_back(problem_);
+  if (!remark_.empty()) all.remarks.push_back(remark_);
   append(all, std::move(nvidia));
   append(all, read_amd(sysfs()));
   return all;

@@ -22,11 +22,11 @@ class Source {
 
  private:
   Inventory read_nvidia();
+  void complain(const std::string& why);
   enum class Way { undecided, nvml, smi, proc };
   Way way_ = Way::undecided;
   std::unique_ptr<Nvml> nvml_;
-  std::string complaint_;  ///< why NVML is not used, though it is there
-  bool has_card_ = false;  ///< the complaint matters: machines without a card often have the library
+  std::string problem_, remark_;  ///< why NVML is not used, though it is there
 };
 
 /// What can be known without asking any driver: for a node whose driver does not answer.

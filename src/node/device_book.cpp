@@ -288,9 +288,7 @@ std::string DeviceBook::state_of(const std::string& uuid) const {
   if (!card) return {};
   const gpu::Device& device = card->device;
   std::string text = fmt::format("{} ({})", device.name, device.uuid);
-  if (device.memory_mib > 0) text += fmt::format(", {} of {} MiB free", device.memory_free_mib, device.memory_mib);
-  if (device.utilisation_percent) text += fmt::format(", {} % busy", *device.utilisation_percent);
-  if (device.temperature_c) text += fmt::format(", {} °C", *device.temperature_c);
+  if (const std::string readings = gpu::readings_of(device); !readings.empty()) text += ", " + readings;
   if (!device.faults.empty()) text += fmt::format(", {}", device.faults);
   return text;
 }
