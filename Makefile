@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench bench-journal soak lint tidy format clean
+.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench bench-compare bench-journal soak lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ demo: build      ## the main job on real input, with real faults
 bench: build     ## speed side by side with multiprocessing.Pool and dask.distributed
 	@$(PY) -c 'import distributed' 2>/dev/null || $(PY) -m pip install -q --disable-pip-version-check 'dask[distributed]'
 	@$(PY) bench/run.py
+
+bench-compare: build ## 11 interleaved pairs of this build and the one in BASE=<another built checkout>
+	@$(PY) bench/compare.py $(BASE) --pairs $(or $(PAIRS),11)
 
 bench-journal: build ## memory, replay and journal of a named pool with JOBS=1000000
 	@$(PY) bench/journal.py --jobs $(or $(JOBS),1000000)
