@@ -16,11 +16,13 @@ PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 class Redis:
     """A server with an append-only file in this directory; `fsync` is its appendfsync.
 
-    One that is to be killed needs "always": with "everysec" it puts off writes while its disk is slow.
+    One that is to be killed needs "always": with "everysec" it puts off writes while its disk is slow. Without
+    `append_only` it reads the directory's dump.rdb and keeps nothing.
     """
 
-    def __init__(self, directory: Path, fsync: str = "everysec") -> None:
+    def __init__(self, directory: Path, fsync: str = "everysec", append_only: bool = True) -> None:
         self.directory = directory
+        self.append_only = "yes" if append_only else "no"
         self.fsync = fsync
         self.port = free_port()
         self.start()
@@ -30,7 +32,7 @@ class Redis:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
+        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", self.append_only]
         settings += ["--appendfsync", self.fsync]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("DISTRIBUTED_COMPUTING")}
         self.process = subprocess.Popen(
