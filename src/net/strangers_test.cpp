@@ -99,8 +99,9 @@ TEST_F(Strangers, OfAnotherVersionAreToldBoth) {
   ASSERT_EQ(peer.received().size(), 1u);
   const auto& rejected = std::get<wire::Rejected>(peer.received()[0]);
   EXPECT_EQ(rejected.reason, "version");
-  EXPECT_EQ(rejected.message, std::string("the head has distributed computing ") + product_version +
-                                  " (protocol 1), this side has 7.5.3 (protocol 99): install the same version on both");
+  EXPECT_EQ(rejected.message, std::string("the head has distributed computing ") + product_version + " (protocol " +
+                                  std::to_string(limits::protocol_version) +
+                                  "), this side has 7.5.3 (protocol 99): install the same version on both");
 }
 
 TEST_F(Strangers, OfAVersionWithAnotherHelloAreToldBothToo) {
@@ -108,13 +109,13 @@ TEST_F(Strangers, OfAVersionWithAnotherHelloAreToldBothToo) {
   ASSERT_TRUE(run_until([&] { return peer.open(); }));
   wire::Frame frame;
   frame.head = std::string(
-      "\0\x92\x01\x94\x02\xa3"
-      "2.0\xc0\xc0",
-      11);  // [Hello, [2, "2.0", nil, nil]]
+      "\0\x92\x01\x94\x63\xa3"
+      "9.0\xc0\xc0",
+      11);  // [Hello, [99, "9.0", nil, nil]]
   peer.send_frame(std::move(frame));
   ASSERT_TRUE(run_until([&] { return peer.closed(); }));
   ASSERT_EQ(peer.received().size(), 1u);
-  EXPECT_THAT(std::get<wire::Rejected>(peer.received()[0]).message, HasSubstr("2.0 (protocol 2)"));
+  EXPECT_THAT(std::get<wire::Rejected>(peer.received()[0]).message, HasSubstr("9.0 (protocol 99)"));
 }
 
 TEST_F(Strangers, WhoAnnounceMuchGetNoMemoryForIt) {
