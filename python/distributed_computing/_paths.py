@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -25,6 +26,25 @@ def state_dir() -> Path:
     if (base := os.environ.get("XDG_STATE_HOME", "")).startswith("/"):
         return Path(base) / "distributed-computing"
     return Path.home() / ".local" / "state" / "distributed-computing"
+
+
+def make_private_dir(path: Path) -> None:
+    """Make the directory and those above it, with mode 0700.
+
+    Raises:
+        OSError: it cannot be made, or belongs to somebody else, or others may write in it.
+    """
+    for part in [*reversed(path.parents), path]:
+        with contextlib.suppress(FileExistsError):
+            if not part.is_dir():
+                part.mkdir(mode=0o700)
+    found = path.stat()
+    if found.st_uid != os.geteuid() or path.lstat().st_uid != os.geteuid():
+        raise PermissionError(f"the directory {path} belongs to someone else")
+    if found.st_mode & 0o022:
+        raise PermissionError(f"others may write in the directory {path}: run 'chmod 700 {path}'")
+    if found.st_mode & 0o077:
+        path.chmod(0o700)
 
 
 def owner(path: Path) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from distributed_computing import _paths, redis_server
+from distributed_computing import _output, _paths, redis_server
 from distributed_computing._options import addresses, password_bytes
 from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
@@ -39,11 +39,19 @@ def _command(name: str) -> str:
     return found
 
 
+def _of_pools_elsewhere(line: str) -> bool:
+    """Tell whether a line of a head names a store that it does not use: a choice that is the user's."""
+    return " head warning: " in line and " --store " in line
+
+
 class _Process:
     """A start_node process with its output, which is passed on and remembered for error messages."""
 
-    def __init__(self, arguments: list[str], password: str | bytes, quiet: bool) -> None:
+    def __init__(self, arguments: list[str], password: str | bytes, quiet: bool, store: str | None = None) -> None:
+        # Not as arguments, which all users of this machine can see.
         environment = {**os.environb, b"DISTRIBUTED_COMPUTING_PASSWORD": password_bytes(password)}
+        if store:
+            environment[b"DISTRIBUTED_COMPUTING_STORE"] = store.encode()
         self.output: list[str] = []
         self._quiet = quiet
         self.popen = subprocess.Popen(
@@ -65,7 +73,7 @@ class _Process:
         for line in self.popen.stdout:
             self.output.append(line)
             del self.output[:-50]
-            if not self._quiet:
+            if not self._quiet or _of_pools_elsewhere(line):
                 with contextlib.suppress(Exception):
                     sys.stderr.write(line)
 
@@ -217,9 +225,10 @@ def start_server(
         password: of the cluster.
         port: to listen on.
         bind: address to listen on; None: all of this machine's.
-        store: where named pools are kept, as ``start_node --store`` takes it. None: in a Redis on port 6379 of this machine
-            that takes the password, which is started, and ended with this program, where redis-server is installed and
-            nothing listens there; else in a SQLite file.
+        store: where named pools are kept, as ``start_node --store`` takes it; no process title shows it. None: what
+            DISTRIBUTED_COMPUTING_STORE names; else the Redis of :func:`start_redis`, where it runs and takes the password;
+            else a Redis for this head alone, on a Unix socket and with a secret of its own, which ends with this program,
+            where redis-server is installed; else a SQLite file.
         quiet: whether to keep its output from stderr.
 
     Raises:
@@ -252,9 +261,10 @@ def start_head_node(
         python: interpreter of the workers.
         bind: address to listen on; None: all of this machine's.
         gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity: of the node, as in :func:`start_node`.
-        store: where named pools are kept, as ``start_node --store`` takes it. None: in a Redis on port 6379 of this machine
-            that takes the password, which is started, and ended with this program, where redis-server is installed and
-            nothing listens there; else in a SQLite file.
+        store: where named pools are kept, as ``start_node --store`` takes it; no process title shows it. None: what
+            DISTRIBUTED_COMPUTING_STORE names; else the Redis of :func:`start_redis`, where it runs and takes the password;
+            else a Redis for this head alone, on a Unix socket and with a secret of its own, which ends with this program,
+            where redis-server is installed; else a SQLite file.
         quiet: whether to keep their output from stderr.
 
     Raises:
@@ -265,19 +275,25 @@ def start_head_node(
     return _start_head(password, port, {**own, **devices}, quiet)
 
 
-def _own_redis(password: str) -> subprocess.Popen[bytes] | None:
-    """Start a Redis for this program's head, unless one is there, something else is, or none is installed."""
+def _own_redis(password: str, head_port: int) -> subprocess.Popen[bytes] | None:
+    """Start a Redis for this program's head, which finds it by itself, unless that of start_redis() is there, or none is
+    installed."""
+    if redis_server.runs(password):
+        return None
     try:
-        return redis_server.start(password, kept=True)
-    except OSError:
+        return redis_server.start_for_head(head_port)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _output.show_notice(f"the head keeps named pools in SQLite: {error}")
         return None
 
 
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
-    chosen = options["store"] is not None or "DISTRIBUTED_COMPUTING_STORE" in os.environ
-    redis = None if chosen else _own_redis(password)
+    store = options.pop("store") or os.environ.get("DISTRIBUTED_COMPUTING_STORE")
+    redis = None if store else _own_redis(password, port)
     try:
-        process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet)
+        process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet, store)
         process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
         if options.get("workers") != 0:
             process.wait_until(is_client_running, "the head's node")
@@ -309,15 +325,21 @@ def start_redis(password: str, port: int = REDIS_PORT) -> subprocess.Popen[bytes
     """Start a private Redis (or Valkey) server on this machine, at the loopback address, protected by the password. Its data
     are kept in the state directory, over restarts. It goes on when this program ends, until its process is terminated.
 
+    It also listens on a Unix socket in the state directory, through which heads on this machine find and use it. A password
+    on a port of the loopback address is a weaker lock than a head's: every user of this machine can try passwords there,
+    some hundred thousand a second, and a program that sends it the password sends it in clear text. Choose a long random
+    one, or use :func:`start_server` or :func:`start_head_node`, whose server has a secret of its own and no port.
+
     Args:
         password: that it shall ask for.
         port: to listen on.
 
     Returns:
-        The process, or None when a server that takes this password is running there already.
+        The process, or None when this user's server that takes this password is running there already.
 
     Raises:
         FileNotFoundError: neither redis-server nor valkey-server is installed.
-        OSError: something else holds the port, or the server did not start; the message says what.
+        OSError: something else holds the port, to which nothing is sent; or the user's own server there has another
+            password; or the server did not start. The message says which, and what to write.
     """
     return redis_server.start(password, port)

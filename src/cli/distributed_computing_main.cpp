@@ -10,6 +10,7 @@
 #include "cli/doctor.hpp"
 #include "cli/options.hpp"
 #include "cli/pools.hpp"
+#include "cli/secrets.hpp"
 #include "cli/status.hpp"
 #include "core/limits.hpp"
 #include "core/version.hpp"
@@ -25,8 +26,8 @@ Examples:
   distributed-computing doctor -a 194.173.121.37
                                  what a node on this machine would find, what is wrong, and what to do
 
-The password may also come from --password-file or the variable DISTRIBUTED_COMPUTING_PASSWORD; on a terminal it is
-asked for otherwise.
+The password may also come from --password-stdin, --password-file, the variable DISTRIBUTED_COMPUTING_PASSWORD or
+distributed-computing.password in $CREDENTIALS_DIRECTORY; on a terminal it is asked for otherwise.
 
 `status --json` prints one object:
   head:  pid, host, address, port, version, epoch, store, store_trouble, uptime_s
@@ -65,12 +66,13 @@ int complain(const dc::Error& error) {
 int take_password(Arguments& arguments) {
   auto password = dc::cli::read_password(arguments.password);
   if (!password) return complain(2, password.error().message);
-  if (password.value().empty()) password = dc::cli::ask_password();
-  if (password.value().empty()) {
-    return complain(2, fmt::format("a password is needed: -r PASSWORD, --password-file FILE or the variable {}",
-                                   dc::cli::password_variable));
+  if (password.value().text.empty()) password.value().text = dc::cli::ask_password();
+  if (password.value().text.empty()) {
+    return complain(
+        2, fmt::format("a password is needed: -r PASSWORD, --password-file FILE, --password-stdin or the variable {}",
+                       dc::cli::password_variable));
   }
-  arguments.head.password = password.value();
+  arguments.head.password = std::move(password.value().text);
   return 0;
 }
 
@@ -120,6 +122,8 @@ void add_head_options(CLI::App& command, Arguments& arguments) {
       ->check(CLI::Range(1, 65535));
   command.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   command.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
+  command.add_flag("--password-stdin", arguments.password.standard_input,
+                   "Read the password from the first line of standard input");
   command
       .add_option("--fingerprint", arguments.head.fingerprint,
                   "The head's key, as the head shows it; several with commas")
@@ -178,12 +182,15 @@ int main(int argc, char** argv) {
   CLI::App* doctor = app.add_subcommand("doctor", "Look at this machine as a node would: GPUs, masks, network, limits");
   doctor->add_option("-a,--address", examined.address, "The head's address")->capture_default_str();
   doctor->add_option("-p,--port", examined.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
+  app.failure_message([](const CLI::App* of, const CLI::Error& error) {
+    return dc::cli::without_values(CLI::FailureMessage::simple(of, error));
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  dc::cli::hide_password(argc, argv);
+  dc::cli::hide_secrets(argc, argv);
   if (show_version->parsed()) return fmt::print("{}\n", version), 0;
   if (doctor->parsed()) return dc::cli::doctor(examined);
   if (const int code = take_password(arguments); code != 0) return code;

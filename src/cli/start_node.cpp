@@ -16,6 +16,7 @@
 #include "cli/drain.hpp"
 #include "cli/node_child.hpp"
 #include "cli/options.hpp"
+#include "cli/secrets.hpp"
 #include "cli/stdin_end.hpp"
 #include "core/held_signals.hpp"
 #include "core/lock_file.hpp"
@@ -26,6 +27,7 @@
 #include "head/head_service.hpp"
 #include "net/session.hpp"
 #include "node/node_service.hpp"
+#include "store/redis_address.hpp"
 
 namespace dc::cli {
 namespace {
@@ -52,7 +54,8 @@ constexpr unsigned drain_timeout_default = 60;
 
 constexpr const char* footer = R"(
 Examples:
-  start_node --head                          a head and a node on this machine; makes a password and shows it
+  start_node --head                          a head and a node on this machine; makes a password and shows it (on a
+                                             terminal: else it is kept in a file, which the join line names)
   start_node --head --password=123456        the same with a password of yours
   start_node -p 8899 -a 194.173.121.37 -r 123456
                                              this machine joins that head
@@ -71,13 +74,17 @@ A node has a slot for each GPU (NVIDIA's and AMD's; each instance of one that MI
 no GPU. CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES of its environment are honoured; a worker sees its own GPU alone.
 `distributed-computing doctor` shows what a node would find.
 
-The password comes from -r, else from --password-file, else from DISTRIBUTED_COMPUTING_PASSWORD, else it is asked for on
-the terminal. A head without one makes a random one and shows it.
+The password comes from -r, else from --password-stdin, else from --password-file, else from
+DISTRIBUTED_COMPUTING_PASSWORD, else from distributed-computing.password in $CREDENTIALS_DIRECTORY (systemd's
+LoadCredential=), else a node asks for it on the terminal. A head without one makes a random one. The join line repeats
+it only when it came with -r, or was made and is shown on a terminal. What stands after -r can be seen by others of this
+machine for a moment.
 
 Environment:
   DISTRIBUTED_COMPUTING_PASSWORD   the password, instead of -r; wiped as soon as it is read
   DISTRIBUTED_COMPUTING_BIND       addresses that a head listens on, instead of --bind
-  DISTRIBUTED_COMPUTING_STORE      where a head keeps named pools, instead of --store
+  DISTRIBUTED_COMPUTING_STORE      where a head keeps named pools, instead of --store; wiped as soon as it is read
+  CREDENTIALS_DIRECTORY            of a service: distributed-computing.password and distributed-computing.store in it
   DISTRIBUTED_COMPUTING_HOME       directory for sockets, locks and caches, instead of the XDG directories
   DISTRIBUTED_COMPUTING_LOG        debug, info (default), warning, error, off
   DISTRIBUTED_COMPUTING_NVML       NVIDIA's management library, instead of libnvidia-ml.so.1
@@ -93,6 +100,8 @@ and below $DISTRIBUTED_COMPUTING_HOME/state, else $XDG_STATE_HOME/distributed-co
   head-key.pem                     the key by which this machine's head is known; made at its first start
   known_heads                      the keys of heads that were joined from here
   head-8899.db                     named pools of the head, unless --store says otherwise
+  head-8899.password               the password that was made for it, where no terminal could show it
+  redis-6379, head-8899-redis      data and sockets of the Redis servers that Python's functions start
 
 Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
 4 the port is in use or a head already runs on it, 5 another head has the store)";
@@ -121,6 +130,8 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_flag("--head", arguments.head, "Start a head on this machine, and a node with it");
   app.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   app.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
+  app.add_flag("--password-stdin", arguments.password.standard_input,
+               "Read the password from the first line of standard input");
   app.add_option("-a,--address", arguments.address,
                  "The head's address; several, HOST1,HOST2[:PORT], where a standby may take over")
       ->capture_default_str()
@@ -137,11 +148,9 @@ void declare(CLI::App& app, Arguments& arguments) {
                  "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
       ->envname("DISTRIBUTED_COMPUTING_BIND");
   app.add_option("--store", arguments.store,
-                 "Where the head keeps named pools (default: a Redis on port 6379 of this machine that takes the "
-                 "password of the cluster, else sqlite): sqlite (a file in the state directory), "
-                 "sqlite:///path/to/file.db, redis://[user:password@]host[:port][/db], rediss://… (TLS), "
-                 "redis+unix:///path/to/socket, none")
-      ->envname("DISTRIBUTED_COMPUTING_STORE");
+                 "Where the head keeps named pools (default: the Redis that start_redis() runs for this user on this "
+                 "machine, else sqlite): sqlite (a file in the state directory), sqlite:///path/to/file.db, "
+                 "redis://[user:password@]host[:port][/db], rediss://… (TLS), redis+unix:///path/to/socket, none");
   app.add_option("--durability", arguments.durability,
                  "always: what was accepted survives the loss of power; interval: it survives the end of the head, and "
                  "the loss of power takes at most the last second")
@@ -187,6 +196,13 @@ gpu::Selection selection_of(const Arguments& arguments) {
   return selection;
 }
 
+/// What no worker is to find in its environment.
+std::vector<std::string> secrets_for_workers(const std::string& store, const std::string& password) {
+  std::vector<std::string> secrets = store::secrets_of(store);
+  secrets.push_back(password);
+  return secrets;
+}
+
 /// Runs the node in this process, unless one runs on this machine already.
 int run_node_here(const Arguments& arguments, const std::string& password) {
   hold_signals();
@@ -198,6 +214,7 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.port = arguments.port;
   options.fingerprint = arguments.fingerprint;
   options.secret.password = password;
+  options.kept_from_workers = secrets_for_workers(arguments.store, password);
   options.python = arguments.python.empty() ? find_python() : arguments.python;
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
   log::set_up("node");
@@ -225,15 +242,15 @@ std::string shown_address(const std::vector<std::string>& addresses) {
 }
 
 void print_banner(const Arguments& arguments, const std::string& fingerprint, const std::string& store,
-                  const std::string& password) {
+                  const Password& password) {
   const std::string stars(90, '*');
-  const std::string option = password.starts_with('-') ? "--password=" : "-r ";
-  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}{} --fingerprint {}\n{}\n\n", stars,
-             arguments.port, shown_address(arguments.bind), option, shell_word(password), fingerprint, stars);
+  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}--fingerprint {}\n{}\n\n", stars,
+             arguments.port, shown_address(arguments.bind), password_option(password, ::isatty(STDOUT_FILENO) != 0),
+             fingerprint, stars);
   fmt::print("Named pools are kept in {}.\n", store);
   if (loopback_only(arguments.bind)) {
     fmt::print("This head listens on this machine only (--bind).\n");
-  } else if (const std::string weakness = weakness_of(password); !weakness.empty()) {
+  } else if (const std::string weakness = weakness_of(password.text); !weakness.empty()) {
     fmt::print(stderr, "start_node: warning: {}\n", weakness);
   }
   std::fflush(stdout);
@@ -251,24 +268,24 @@ int run_node_child(Arguments arguments, const std::string& password) {
   return run_node_here(arguments, password);
 }
 
-int run_head_here(const Arguments& arguments, std::string password) {
+int run_head_here(const Arguments& arguments, Password password) {
   std::optional<NodeChild> child;
   if (arguments.workers != 0) {
-    child.emplace([&] { return run_node_child(arguments, password); });
+    child.emplace([&] { return run_node_child(arguments, password.text); });
     if (!child->problem().empty()) return complain(head::exit_error, child->problem());
   }
   if (arguments.until_stdin_ends) end_with_stdin();
   head::HeadOptions options;
   options.addresses = arguments.bind;
   options.port = arguments.port;
-  options.secret.password = password;
+  options.secret.password = password.text;
   options.shown_address = shown_address(arguments.bind);
   options.store = arguments.store;
   options.durability = arguments.durability;
   options.standby = arguments.standby;
   options.on_listening = [&](const std::string& fingerprint, const std::string& store) {
     print_banner(arguments, fingerprint, store, password);
-    wipe(password);
+    wipe(password.text);
     if (child) child->start();
   };
   options.on_stop = [&] {
@@ -290,38 +307,46 @@ int start_node(int argc, char** argv) {
   CLI::App app("Starts a head, or joins this machine to one as a node whose workers run the jobs of pools.",
                "start_node");
   declare(app, arguments);
+  app.failure_message([](const CLI::App* of, const CLI::Error& error) {
+    return without_values(CLI::FailureMessage::simple(of, error));
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : head::exit_usage;
   }
-  hide_password(argc, argv);
+  hide_secrets(argc, argv);
+  auto password = read_password(arguments.password);
+  auto store = read_store(std::move(arguments.store));
   if (arguments.verbose) ::setenv("DISTRIBUTED_COMPUTING_LOG", "debug", 1);
   if (arguments.drain) {
     std::optional<std::chrono::seconds> patience;
     if (arguments.drain_timeout) patience = std::chrono::seconds(*arguments.drain_timeout);
     return drain(patience);
   }
-  auto password = read_password(arguments.password);
-  if (arguments.password.argument) wipe(*arguments.password.argument);
   if (!password) return complain(head::exit_usage, password.error().message);
+  if (!store) return complain(head::exit_usage, store.error().message);
+  arguments.store = std::move(store.value());
   if (!arguments.head && arguments.standby) return complain(head::exit_usage, "--standby makes sense only with --head");
+  const bool missing = password.value().from == Password::From::nowhere;
   if (arguments.head) {
-    return run_head_here(arguments, password.value().empty() ? make_password() : password.value());
+    if (missing) password = made_password(paths::head_password(arguments.port), ::isatty(STDOUT_FILENO) != 0);
+    if (!password) return complain(head::exit_error, password.error().message);
+    return run_head_here(arguments, std::move(password.value()));
   }
   if (arguments.workers == 0) return complain(head::exit_usage, "--workers 0 makes sense only with --head");
-  if (password.value().empty()) {
+  if (missing) {
     if (const auto owner = LockFile::read_owner(paths::node_file())) return say_node_runs(*owner);
-    password = ask_password();
+    password.value().text = ask_password();
   }
-  if (password.value().empty()) {
+  if (password.value().text.empty()) {
     return complain(head::exit_usage,
-                    "a password is needed to join: -r PASSWORD, --password-file FILE or the variable "
-                    "DISTRIBUTED_COMPUTING_PASSWORD; the head shows it when it starts");
+                    "a password is needed to join: -r PASSWORD, --password-file FILE, --password-stdin or the variable "
+                    "DISTRIBUTED_COMPUTING_PASSWORD; it is that of the head");
   }
   hold_signals();  // before a thread is there that would take them
   if (arguments.until_stdin_ends) end_with_stdin();
-  return run_node_here(arguments, password.value());
+  return run_node_here(arguments, password.value().text);
 }
 
 }  // namespace dc::cli

@@ -44,6 +44,12 @@ BlockingSocket::~BlockingSocket() {
   ::close(fd_);
 }
 
+bool BlockingSocket::of_same_user() const {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(fd_, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == ::geteuid();
+}
+
 Result<void> BlockingSocket::wait_readable(Duration timeout) const { return wait_for(fd_, POLLIN, timeout); }
 Result<void> BlockingSocket::wait_writable(Duration timeout) const { return wait_for(fd_, POLLOUT, timeout); }
 

@@ -22,6 +22,8 @@ class BlockingSocket {
   ~BlockingSocket();
 
   [[nodiscard]] int fd() const { return fd_; }
+  /// Whether the kernel says that the listener at the other end of this Unix socket runs as our own user.
+  [[nodiscard]] bool of_same_user() const;
   [[nodiscard]] Result<void> wait_readable(Duration timeout) const;
   [[nodiscard]] Result<void> wait_writable(Duration timeout) const;
 

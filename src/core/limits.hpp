@@ -79,6 +79,8 @@ inline constexpr auto store_takeover_pause = 2 * store_retry_delay_max;
 /// One group commit, but always one entry. It bounds the time between two renewals.
 inline constexpr std::size_t store_batch_entries_max = 4096;
 inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
+/// So much of a Redis' files is read to say which named pools lie there unserved.
+inline constexpr std::size_t earlier_redis_bytes_max = std::size_t{64} << 20;
 /// Attachments are stored in parts of this size (SQLite and Redis limit a value to 1 GB and 512 MB).
 inline constexpr std::size_t store_part_bytes = std::size_t{16} << 20;
 

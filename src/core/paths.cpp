@@ -53,6 +53,15 @@ std::string in_home(const char* leaf, const char* variable, const char* below_ho
   return fs::path(home()) / below_home / folder;
 }
 
+/// Whether it is one of those below, or lies in one.
+bool is_own(const fs::path& dir) {
+  for (const std::string& own : {run_dir(), state_dir(), cache_dir()}) {
+    const fs::path below = dir.lexically_normal().lexically_relative(fs::path(own).lexically_normal());
+    if (!below.empty() && *below.begin() != "..") return true;
+  }
+  return false;
+}
+
 std::string cannot_make(const std::string& dir, int error) {
   return fmt::format("cannot make the directory {} ({}): set DISTRIBUTED_COMPUTING_HOME to a directory of yours", dir,
                      std::strerror(error));
@@ -72,6 +81,8 @@ std::string check_private(const std::string& dir) {
   if (target.st_mode & (S_IWGRP | S_IWOTH)) {
     return fmt::format("others may write in the directory {}: run 'chmod 700 {}'", dir, dir);
   }
+  // Made by somebody with a wider umask. A directory that the user named for something else is left as it is.
+  if ((target.st_mode & 077) != 0 && is_own(dir)) chmod(dir.c_str(), 0700);
   if (access(dir.c_str(), W_OK | X_OK) != 0) {
     return fmt::format("the directory {} is not writable ({})", dir, std::strerror(errno));
   }
@@ -119,6 +130,12 @@ std::string head_file(std::uint16_t port) { return fmt::format("{}/head-{}.json"
 std::string head_key() { return state_dir() + "/head-key.pem"; }
 
 std::string head_store(std::uint16_t port) { return fmt::format("{}/head-{}.db", state_dir(), port); }
+
+std::string redis_dir(std::uint16_t port) { return fmt::format("{}/redis-{}", state_dir(), port); }
+
+std::string head_redis_dir(std::uint16_t port) { return fmt::format("{}/head-{}-redis", state_dir(), port); }
+
+std::string head_password(std::uint16_t port) { return fmt::format("{}/head-{}.password", state_dir(), port); }
 
 std::string known_heads() { return state_dir() + "/known_heads"; }
 

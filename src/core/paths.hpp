@@ -35,6 +35,12 @@ std::string node_file();
 std::string head_key();
 /// Where the head that serves `port` keeps named pools, unless it is told otherwise: a SQLite file.
 std::string head_store(std::uint16_t port);
+/// Data, socket and secret of the Redis that start_redis() keeps on `port` of this machine.
+std::string redis_dir(std::uint16_t port);
+/// The same of the Redis that start_server() and start_head_node() start for the head that serves `port`.
+std::string head_redis_dir(std::uint16_t port);
+/// The password that was made for the head that serves `port`, where no terminal could show it.
+std::string head_password(std::uint16_t port);
 /// The keys of heads that were joined from here before, a line each.
 std::string known_heads();
 

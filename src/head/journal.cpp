@@ -56,6 +56,20 @@ Result<JournalEntry> decode(store::Entry&& entry) {
   }
 }
 
+std::string name_in(std::string_view first_entry) {
+  try {
+    wire::ObjectReader reader(first_entry.data(), first_entry.size());
+    const msgpack::object entry = reader.next();
+    if (entry.type != msgpack::type::ARRAY || entry.via.array.size != 2) return {};
+    if (entry.via.array.ptr[0].as<std::uint8_t>() != PoolBorn::type) return {};
+    const msgpack::object& born = entry.via.array.ptr[1];
+    if (born.type != msgpack::type::ARRAY || born.via.array.size < 2) return {};
+    return born.via.array.ptr[1].as<std::string>();
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
 // --- Reading ----------------------------------------------------------------------------------------------------
 
 void JournalState::add(store::Entry&& entry) {

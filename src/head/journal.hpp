@@ -111,6 +111,8 @@ store::Entry encode(const Body& body) {
 }
 /// `protocol`: these bytes are no entry of this version.
 Result<JournalEntry> decode(store::Entry&& entry);
+/// The pool's name, from the bytes of its first entry alone; empty when they are none.
+std::string name_in(std::string_view first_entry);
 
 // --- State ------------------------------------------------------------------------------------------------------
 

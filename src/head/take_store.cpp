@@ -10,6 +10,7 @@
 #include "core/limits.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "head/unserved_pools.hpp"
 #include "net/session.hpp"
 #include "net/tls_stream.hpp"
 #include "store/choose.hpp"
@@ -39,10 +40,15 @@ Result<TakenStore> take_store(const HeadOptions& options) {
   store::StoreOptions wanted;
   wanted.url = options.store;
   if (wanted.url.empty()) {
-    store::Choice choice = store::choose_store({.password = options.secret.password, .head_port = options.port});
+    store::Choice choice = store::choose_store({.redis_dir = paths::redis_dir(seed_redis_port),
+                                                .head_redis_dir = paths::head_redis_dir(options.port),
+                                                .password = options.secret.password,
+                                                .head_port = options.port});
+    for (const std::string& note : choice.notes) log::info("{}", note);
+    for (const std::string& note : unserved_pools(choice.url, options.port)) log::warning("{}", note);
     wanted.url = std::move(choice.url);
     wanted.password = std::move(choice.password);
-    if (!choice.note.empty()) log::info("{}", choice.note);
+    wanted.of_same_user = choice.of_same_user;
   }
   wanted.default_path = paths::head_store(options.port);
   wanted.durability = options.durability;

@@ -184,7 +184,7 @@ class NodeService {
     const WorkerId id = effect.worker;
     const auto refuse = [&](std::string why) { machine_.worker_exited(id, {{}, {}, {}, std::move(why)}, effects_); };
     SpawnOptions spawn;
-    spawn.secret = options_.secret.password;
+    spawn.secrets = options_.kept_from_workers;
     spawn.open_files = open_files_;
     std::vector<std::uint32_t> slots{effect.slot};
     slots.insert(slots.end(), effect.more_slots.begin(), effect.more_slots.end());
@@ -334,6 +334,9 @@ class NodeService {
 }  // namespace
 
 int run_node(NodeOptions options, std::unique_ptr<Devices> devices) {
+  for (const std::string& name : withheld_variables(options.kept_from_workers)) {
+    log::info("the variable {} holds a password: workers do not get it", name);
+  }
   return NodeService(std::move(options), std::move(devices)).run();
 }
 

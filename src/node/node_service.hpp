@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/session.hpp"
 #include "node/devices.hpp"
@@ -16,6 +17,8 @@ struct NodeOptions {
   std::uint16_t port = limits::default_port;
   std::string fingerprint;  ///< of the head's key, or several with commas; empty: the one that was seen first
   net::Secret secret;
+  /// The password and what else no worker is to find in its environment: a variable with one of them in it is left out.
+  std::vector<std::string> kept_from_workers;
   std::string python;                      ///< interpreter of Python workers; empty: none was found
   std::chrono::seconds drain_timeout{60};  ///< how long running jobs may go on after SIGTERM
   bool prefix_output = true;               ///< show the workers' output on stdout, each line with host and slot

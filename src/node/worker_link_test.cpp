@@ -70,28 +70,40 @@ TEST(WorkerProcess, IsBornClean) {
   ::setenv("DISTRIBUTED_COMPUTING_PASSWORD", "geheim", 1);
   ::setenv("SOME_COPY", "geheim", 1);
   ::setenv("DISTRIBUTED_COMPUTING_SLOT", "99", 1);
-  ::setenv("KEPT", "not geheim", 1);
+  ::setenv("SOME_URL", "redis://:geheim@host", 1);
+  ::setenv("OF_THE_STORE", "xx-st0re-word-xx", 1);
+  ::setenv("KEPT", "nothing of it", 1);
   const int leaked = ::dup2(0, 77);  // inheritable
   const auto interrupt = std::signal(SIGINT, SIG_IGN);
   SpawnOptions options = shell(
       "ls -1 /proc/$$/fd; readlink /proc/$$/fd/0; echo slot $DISTRIBUTED_COMPUTING_SLOT; "
-      "env | grep -c geheim; echo $KEPT; "
+      "env | grep -c -e geheim -e st0re; echo $KEPT; "
       // Signals 32 and 33 belong to the C library, which lets nobody change what happens on them.
       "for set in Blk Ign; do echo $set $((0x$(sed -n s/Sig$set:.//p /proc/$$/status) & ~0x180000000)); done; "
       "ps -o pgid= -p $$ | tr -d ' '; echo $$; ulimit -n; echo err >&2");
   options.environment = {"DISTRIBUTED_COMPUTING_SLOT=3"};
-  options.secret = "geheim";
+  options.secrets = {"geheim", "st0re-word"};
   options.open_files = rlimit{200, 200};
   Child run(options);
   const std::string pid = std::to_string(run.link->process().pid());
   run.until_end();
   ::close(leaked);
   std::signal(SIGINT, interrupt);
-  for (const char* name : {"DISTRIBUTED_COMPUTING_PASSWORD", "SOME_COPY", "DISTRIBUTED_COMPUTING_SLOT", "KEPT"})
+  for (const char* name : {"DISTRIBUTED_COMPUTING_PASSWORD", "SOME_COPY", "DISTRIBUTED_COMPUTING_SLOT", "KEPT",
+                           "SOME_URL", "OF_THE_STORE"})
     ::unsetenv(name);
-  EXPECT_EQ(run.lines, (Lines{"0", "1", "2", "3", "4", "/dev/null", "slot 3", "1", "not geheim", "Blk 0", "Ign 0", pid,
-                              pid, "200", "err"}));
+  EXPECT_EQ(run.lines, (Lines{"0", "1", "2", "3", "4", "/dev/null", "slot 3", "0", "nothing of it", "Blk 0", "Ign 0",
+                              pid, pid, "200", "err"}));
   EXPECT_EQ(run.end.exit_status, 0);
+}
+
+TEST(WorkerProcess, OnlyAWholeValueIsAVeryShortSecret) {
+  EXPECT_TRUE(holds_secret("COPY=abc", {"abc"}));
+  EXPECT_FALSE(holds_secret("PATH=/abc/bin", {"abc"}));
+  EXPECT_TRUE(holds_secret("URL=redis://:123456@host", {"123456"}));
+  EXPECT_FALSE(holds_secret("secret-word=x", {"secret-word"}));
+  EXPECT_FALSE(holds_secret("EMPTY=", {""}));
+  EXPECT_TRUE(holds_secret("DISTRIBUTED_COMPUTING_STORE=sqlite", {}));
 }
 
 TEST(WorkerProcess, AProgramThatCannotBeExecutedIsNamed) {

@@ -31,18 +31,15 @@ constexpr int end_wait_ms = 2000;  ///< for a killed process; one that hangs in 
 
 std::string_view name_of(std::string_view variable) { return variable.substr(0, variable.find('=')); }
 
-/// The node's environment without the password, plus what the worker needs.
+/// The node's environment without its secrets, plus what the worker needs.
 std::vector<std::string> clean_environment(const SpawnOptions& options) {
   std::vector<std::string> result;
   for (char** entry = environ; *entry; ++entry) {
     const std::string_view text(*entry);
     const std::string_view name = name_of(text);
-    const std::string_view value = text.substr(std::min(name.size() + 1, text.size()));
     const bool replaced = std::any_of(options.environment.begin(), options.environment.end(),
                                       [&](const std::string& added) { return name_of(added) == name; });
-    const bool secret =
-        name == "DISTRIBUTED_COMPUTING_PASSWORD" || (!options.secret.empty() && value == options.secret);
-    if (!replaced && !secret) result.emplace_back(text);
+    if (!replaced && !holds_secret(text, options.secrets)) result.emplace_back(text);
   }
   result.insert(result.end(), options.environment.begin(), options.environment.end());
   return result;
@@ -109,6 +106,25 @@ int read_report(int fd) {
 }
 
 }  // namespace
+
+bool holds_secret(std::string_view variable, const std::vector<std::string>& secrets) {
+  constexpr std::size_t telling_bytes = 6;
+  const std::string_view name = name_of(variable);
+  const std::string_view value = variable.substr(std::min(name.size() + 1, variable.size()));
+  if (name == "DISTRIBUTED_COMPUTING_PASSWORD" || name == "DISTRIBUTED_COMPUTING_STORE") return true;
+  return std::any_of(secrets.begin(), secrets.end(), [&](const std::string& secret) {
+    if (secret.size() < telling_bytes) return !secret.empty() && value == secret;
+    return value.find(secret) != value.npos;
+  });
+}
+
+std::vector<std::string> withheld_variables(const std::vector<std::string>& secrets) {
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry; ++entry) {
+    if (holds_secret(*entry, secrets)) names.emplace_back(name_of(*entry));
+  }
+  return names;
+}
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& options) {
   auto opened = open_channels();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/fd.hpp"
@@ -20,10 +21,17 @@ namespace dc::node {
 struct SpawnOptions {
   std::vector<std::string> command;      ///< argv; [0] is a path
   std::vector<std::string> environment;  ///< added to the cleaned environment of the node, "NAME=value"
-  std::string secret;                    ///< no variable that has this value is passed on
+  std::vector<std::string> secrets;      ///< see holds_secret(): such variables are not passed on
   std::vector<std::uint32_t> cpus;       ///< that it runs on; empty: those of the node
   std::optional<rlimit> open_files;      ///< the limit that the worker shall have, when the node has raised its own
 };
+
+/// Whether a variable ("NAME=value") is, or holds, one of the secrets. Very short ones stand in everything by chance:
+/// those count only as the whole value.
+bool holds_secret(std::string_view variable, const std::vector<std::string>& secrets);
+
+/// Names of the variables of this process's environment that workers do not get.
+std::vector<std::string> withheld_variables(const std::vector<std::string>& secrets);
 
 class WorkerProcess {
  public:

@@ -2,47 +2,63 @@
 #include "store/choose.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include <fstream>
 #include <sstream>
-#include <vector>
 
+#include "core/blocking_socket.hpp"
+#include "core/limits.hpp"
+#include "core/paths.hpp"
 #include "store/redis_connection.hpp"
 
 namespace dc::store {
 namespace {
 
 constexpr std::string_view listening = "0A";
-/// Users below are of the system (root, redis), not people.
-constexpr uid_t first_person = 1000;
+constexpr std::size_t socket_path_max = sizeof(sockaddr_un::sun_path) - 1;
 
-std::optional<uid_t> listener_on(std::uint16_t port) {
-  for (const char* file : {"/proc/net/tcp", "/proc/net/tcp6"}) {
-    std::ostringstream table;
-    table << std::ifstream(file).rdbuf();
-    if (const auto user = listener_of(table.str(), port)) return user;
-  }
-  return std::nullopt;
+/// A server that may run.
+struct Candidate {
+  std::string directory;
+  std::string password;
+};
+
+/// Whether a program listens on the socket; a file that a dead one left behind refuses.
+bool listens(const std::string& socket) {
+  struct stat file {};
+  if (::stat(socket.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
+  return bool(BlockingSocket::connect_unix(socket, limits::store_call_timeout));
 }
 
 /// Why it is not to be used; empty when it is.
-std::string why_not(const ChoiceOptions& options, uid_t listener) {
-  if (listener >= first_person && listener != ::geteuid()) {
-    return fmt::format("port {} belongs to another user's program", options.redis_port);
-  }
+std::string why_not(const Candidate& candidate) {
+  if (std::string problem = paths::make_private_dir(candidate.directory); !problem.empty()) return problem;
   RedisAddress address;
-  address.host = "127.0.0.1";
-  address.port = options.redis_port;
-  address.password = options.password;
+  address.unix_path = socket_in(candidate.directory);
+  address.password = candidate.password;
+  address.of_same_user = true;
+  if (address.password.empty()) return "its secret cannot be read: " + secret_in(candidate.directory);
   const auto connection = RedisConnection::open(address, {});
-  if (!connection) return connection.error().message;
-  const auto answer = connection.value()->ask(std::vector<RedisCommand>{{"PING"}});
-  if (!answer) return answer.error().message;
-  return answer.value()[0].text() == "PONG" ? "" : redis_error(address.name(), answer.value()[0].text()).message;
+  if (connection) return {};
+  const bool wrong = connection.error().message.find("WRONGPASS") != std::string::npos;
+  return wrong ? address.name() + " does not take the password of this cluster" : connection.error().message;
+}
+
+std::string first_line(const std::string& path) {
+  std::string line;
+  std::ifstream file(path);
+  std::getline(file, line);
+  return line;
 }
 
 }  // namespace
+
+std::string shared_prefix(std::uint16_t head_port) { return fmt::format("distributed-computing-{}", head_port); }
+
+std::string socket_in(const std::string& redis_dir) { return redis_dir + "/redis.sock"; }
+std::string secret_in(const std::string& redis_dir) { return redis_dir + "/secret"; }
 
 std::optional<uid_t> listener_of(std::string_view table, std::uint16_t port) {
   std::istringstream lines{std::string(table)};
@@ -57,16 +73,39 @@ std::optional<uid_t> listener_of(std::string_view table, std::uint16_t port) {
   return std::nullopt;
 }
 
-Choice choose_store(const ChoiceOptions& options) {
-  if (!options.url.empty()) return {options.url, "", ""};
-  const std::optional<uid_t> listener = listener_on(options.redis_port);
-  if (!listener) return {"sqlite", "", ""};
-  const std::string problem = why_not(options, *listener);
-  if (!problem.empty()) {
-    return {"sqlite", "", fmt::format("the Redis on this machine is not used: {}", problem)};
+std::optional<uid_t> listener_on(std::uint16_t port) {
+  for (const char* file : {"/proc/net/tcp", "/proc/net/tcp6"}) {
+    std::ostringstream table;
+    table << std::ifstream(file).rdbuf();
+    if (const auto user = listener_of(table.str(), port)) return user;
   }
-  return {fmt::format("redis://127.0.0.1:{}?prefix=distributed-computing-{}", options.redis_port, options.head_port),
-          options.password, ""};
+  return std::nullopt;
+}
+
+Choice choose_store(const ChoiceOptions& options) {
+  Choice choice{"sqlite", "", false, {}};
+  const std::string own_secret = first_line(secret_in(options.head_redis_dir));
+  for (const Candidate& candidate :
+       {Candidate{options.redis_dir, options.password}, Candidate{options.head_redis_dir, own_secret}}) {
+    const std::string socket = socket_in(candidate.directory);
+    if (socket.size() > socket_path_max) {
+      choice.notes = {
+          fmt::format("a Redis on this machine is not used: the path of its socket ({}) is longer than {} bytes. Set "
+                      "DISTRIBUTED_COMPUTING_HOME to a shorter directory",
+                      socket, socket_path_max)};
+      continue;
+    }
+    if (!listens(socket)) continue;
+    if (std::string problem = why_not(candidate); !problem.empty()) {
+      choice.notes.push_back("the Redis on this machine is not used: " + problem);
+      continue;
+    }
+    choice.url = redis_socket_url(socket, "prefix=" + shared_prefix(options.head_port));
+    choice.password = candidate.password;
+    choice.of_same_user = true;
+    return choice;
+  }
+  return choice;
 }
 
 }  // namespace dc::store

@@ -22,6 +22,7 @@ Result<std::unique_ptr<Store>> open_redis(const StoreOptions& options) {
     return fail(ErrorCode::invalid, "--store rediss://…: this program cannot make TLS connections: use redis://");
   }
   if (address.password.empty()) address.password = options.password;
+  address.of_same_user = options.of_same_user;
   return std::make_unique<RedisStore>(RedisOptions{.address = std::move(address),
                                                    .durability = options.durability,
                                                    .content_hash = options.content_hash,
@@ -51,7 +52,10 @@ Result<std::unique_ptr<Store>> open_store(const StoreOptions& options) {
         SqliteOptions{.path = path, .durability = options.durability, .content_hash = options.content_hash});
   }
   if (is_redis_url(url)) return open_redis(options);
-  return fail(ErrorCode::invalid, fmt::format("--store {}: not a store; these are: {}", url, known));
+  // What follows the first letters may be a password, mistyped around.
+  const std::size_t letters = url.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+  return fail(ErrorCode::invalid, fmt::format("--store {}{}: not a store; these are: {}", url.substr(0, letters),
+                                              letters == url.npos ? "" : "…", known));
 }
 
 }  // namespace dc::store

@@ -17,10 +17,20 @@ TEST(OpenStore, NamesTheStore) {
 }
 
 TEST(OpenStore, SaysWhatIsWrongWithAUrl) {
-  for (const char* url : {"mysql://x", "sqlite://relative.db", "sqlite:///", "Memory", "redis"}) {
+  for (const char* url : {"sqlite://relative.db", "sqlite:///", "Memory", "redis"}) {
     const auto opened = open(url);
     EXPECT_EQ(code_of(opened), ErrorCode::invalid) << url;
     EXPECT_THAT(problem(opened), testing::HasSubstr(url));
+  }
+}
+
+TEST(OpenStore, ShowsNoPasswordOfAUrlThatIsMistyped) {
+  for (const char* url :
+       {"mysql://me:s3cret@host", "redis:/:s3cret@host", "redis:s3cret@host", "Redis://:s3cret@host"}) {
+    const auto opened = open(url);
+    EXPECT_EQ(code_of(opened), ErrorCode::invalid) << url;
+    EXPECT_THAT(problem(opened),
+                testing::AllOf(testing::HasSubstr("not a store"), testing::Not(testing::HasSubstr("s3cret"))));
   }
 }
 

@@ -62,7 +62,7 @@ struct Parser {
   }
   void set_db(std::string_view text) {
     const auto db = number_of<unsigned>(text);
-    if (!db) complain(fmt::format("'{}' is not the number of a database", text));
+    if (!db) complain("what stands for the database is not its number, as in redis://localhost/1");
     address.db = db.value_or(0);
   }
   void authority(std::string_view text);
@@ -92,7 +92,7 @@ void Parser::authority(std::string_view text) {
   if (address.host.empty()) complain("the host is missing, as in redis://localhost");
   if (port.empty()) return;
   const auto given = number_of<std::uint16_t>(port);
-  if (!given || *given == 0) complain(fmt::format("'{}' is not a port from 1 to 65535", port));
+  if (!given || *given == 0) complain("after ':' comes a port from 1 to 65535, and after a password '@' and the host");
   address.port = given.value_or(address.port);
 }
 
@@ -113,18 +113,10 @@ void Parser::query(std::string_view text) {
       address.insecure = value == "1";
     } else {
       complain(
-          fmt::format("after '?' may stand db=NUMBER, prefix=NAME, password=PASSWORD and, for rediss://, "
-                      "ca=/PATH and insecure=1, but not '{}'",
-                      name));
+          "after '?' may stand db=NUMBER, prefix=NAME, password=PASSWORD and, for rediss://, ca=/PATH and insecure=1, "
+          "but nothing else (a '?' or '&' in a password is written %3F or %26)");
     }
   }
-}
-
-std::string without_password(const std::string& url) {
-  const std::size_t begin = url.find("://") + 3;
-  const std::size_t at = url.rfind('@');
-  const std::string shown = at == url.npos || at < begin ? url : url.substr(0, begin) + "…" + url.substr(at);
-  return shown.substr(0, shown.find('?'));
 }
 
 }  // namespace
@@ -160,7 +152,34 @@ Result<RedisAddress> parse_redis_url(const std::string& url) {
   }
   parser.query(query);
   if (parser.wrong.empty()) return std::move(parser.address);
-  return fail(ErrorCode::invalid, fmt::format("--store {}: {}", without_password(url), parser.wrong));
+  return fail(ErrorCode::invalid, fmt::format("--store {}…: {}", url.substr(0, url.find("://") + 3), parser.wrong));
+}
+
+std::string redis_socket_url(const std::string& path, const std::string& query) {
+  std::string url(local);
+  for (const char letter : path) url += letter == '%' ? "%25" : letter == '?' ? "%3F" : std::string(1, letter);
+  return url + "?" + query;
+}
+
+std::vector<std::string> secrets_of(const std::string& url) {
+  const std::size_t scheme = url.find("://");
+  const std::string_view rest = std::string_view(url).substr(scheme == url.npos ? 0 : scheme + 3);
+  std::vector<std::string_view> written;
+  if (const std::size_t at = rest.rfind('@'); at != rest.npos) written.push_back(cut(rest.substr(0, at), ':').second);
+  for (std::string_view options = cut(rest, '?').second; !options.empty();) {
+    const auto [option, more] = cut(options, '&');
+    if (option.starts_with("password=")) written.push_back(cut(option, '=').second);
+    options = more;
+  }
+  std::vector<std::string> secrets;
+  for (const std::string_view password : written) {
+    if (password.empty()) continue;
+    secrets.emplace_back(password);
+    if (const auto plain_text = decoded(password); plain_text && *plain_text != password) {
+      secrets.push_back(*plain_text);
+    }
+  }
+  return secrets;
 }
 
 }  // namespace dc::store

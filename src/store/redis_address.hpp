@@ -3,13 +3,15 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/result.hpp"
 
 namespace dc::store {
 
 struct RedisAddress {
-  std::string unix_path;  ///< empty: host and port
+  std::string unix_path;      ///< empty: host and port
+  bool of_same_user = false;  ///< nothing is sent before the kernel has said that the socket's listener is this user's
   std::string host = "localhost";
   std::uint16_t port = 6379;
   std::string user;      ///< empty: Redis' default user
@@ -26,9 +28,15 @@ struct RedisAddress {
   bool operator==(const RedisAddress&) const = default;
 };
 
-/// Percent signs in user, password and path are decoded. `invalid`: the message says what is wrong, without the
-/// password.
+/// Percent signs in user, password and path are decoded. `invalid`: the message says what is wrong, and shows nothing
+/// of the URL but its kind: where the password begins and ends in a wrong one, nobody can tell.
 Result<RedisAddress> parse_redis_url(const std::string& url);
 bool is_redis_url(const std::string& url);
+
+/// The URL of a Unix socket, whose path may have any letters. `query`: what comes after the '?'.
+std::string redis_socket_url(const std::string& path, const std::string& query);
+
+/// The secrets in what --store names, as they stand there and decoded; none in a URL without a password.
+std::vector<std::string> secrets_of(const std::string& url);
 
 }  // namespace dc::store

@@ -48,10 +48,15 @@ TEST(RedisAddress, SaysWhatIsWrongWithoutThePassword) {
   const std::vector<std::pair<std::string, std::string>> wrong{
       {"redis://:s3cret@", "the host is missing"},
       {"redis://:s3cret@host:", "the port is missing"},
-      {"redis://:s3cret@host:99999", "'99999' is not a port"},
-      {"redis://:s3cret@host:0", "'0' is not a port"},
+      {"redis://:s3cret@host:99999", "a port from 1 to 65535"},
+      {"redis://:s3cret@host:0", "a port from 1 to 65535"},
+      {"redis://user:s3cret", "a port from 1 to 65535"},  // the host is forgotten
+      {"redis://:s3/s3cret@host", "the host is missing"},
+      {"redis://:s3?s3cret@host", "the host is missing"},
+      {"redis+unix:///redis.sock?password=a&s3cret", "may stand"},
+      {"redis+unix:///redis.sock?password=a%@s3cret", "a percent sign"},
       {"redis://:s3cret%@host", "a percent sign in the password"},
-      {"redis://:s3cret@host/name", "'name' is not the number of a database"},
+      {"redis://:s3cret@host/name", "is not its number"},
       {"redis://:s3cret@[::1]x", "after ']'"},
       {"redis://host?password=s3cret&insecure=1", "may stand"},
       {"redis+unix://run/redis.sock?password=s3cret", "the whole path"},
@@ -62,6 +67,20 @@ TEST(RedisAddress, SaysWhatIsWrongWithoutThePassword) {
     EXPECT_THAT(problem(address), HasSubstr(what));
     EXPECT_THAT(problem(address), Not(HasSubstr("s3cret")));
   }
+}
+
+TEST(RedisAddress, TellsItsSecretsAsTheyStandThereAndDecoded) {
+  using testing::ElementsAre;
+  using testing::IsEmpty;
+  EXPECT_THAT(secrets_of("redis://me:a%40b@host:7000/3?prefix=x"), ElementsAre("a%40b", "a@b"));
+  EXPECT_THAT(secrets_of("redis+unix:///run/redis.sock?db=2&password=pw"), ElementsAre("pw"));
+  for (const char* url : {"", "sqlite", "sqlite:///data/head.db", "redis://host", "redis://me@host", "none"})
+    EXPECT_THAT(secrets_of(url), IsEmpty()) << url;
+}
+
+TEST(RedisAddress, OfASocketMayHaveAnyPath) {
+  const std::string path = "/a%b/c?d";
+  EXPECT_EQ(parse_redis_url(redis_socket_url(path, "prefix=p")).value().unix_path, path);
 }
 
 }  // namespace

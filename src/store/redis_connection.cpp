@@ -14,7 +14,9 @@ namespace {
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
 
 Result<std::unique_ptr<ByteStream>> dial(const RedisAddress& address, const DialTls& dial_tls) {
-  if (!address.unix_path.empty()) return dial_unix(address.unix_path, limits::store_call_timeout);
+  if (!address.unix_path.empty()) {
+    return dial_unix(address.unix_path, limits::store_call_timeout, address.of_same_user);
+  }
   if (!address.tls) return dial_tcp(address.host, address.port, limits::store_call_timeout);
   return dial_tls({.host = address.host,
                    .port = address.port,

@@ -21,7 +21,10 @@ namespace dc::store {
 class RedisServer {
  public:
   /// `settings`: lines of its configuration, beside those for a Unix socket and an append-only file.
-  explicit RedisServer(std::string settings = "") : settings_(std::move(settings)) { start(); }
+  explicit RedisServer(std::string settings = "", std::string with_password = "")
+      : password(std::move(with_password)), settings_(std::move(settings)) {
+    start();
+  }
   ~RedisServer() {
     thaw();
     kill();

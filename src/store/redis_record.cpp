@@ -60,6 +60,11 @@ std::vector<std::string> encode_record(std::uint64_t first, const std::vector<Ha
   return {"n", number, "k", count, "c", std::move(sum), "d", std::move(data)};
 }
 
+std::optional<std::string> first_entry_of(std::string_view data) {
+  const std::optional<HashedEntry> entry = take_entry(data);
+  return entry ? std::optional<std::string>(entry->bytes) : std::nullopt;
+}
+
 std::optional<RedisRecord> decode_record(const RedisReply& element) {
   constexpr std::size_t fields_count = 8;
   if (element.size() != 2 || element[1].size() != fields_count) return std::nullopt;

@@ -27,6 +27,9 @@ struct RedisRecord {
 /// The fields of XADD: number of the first entry, count, checksum, data.
 std::vector<std::string> encode_record(std::uint64_t first, const std::vector<HashedEntry>& entries);
 
+/// The bytes of the first entry in the last of those fields; none: it is damaged.
+std::optional<std::string> first_entry_of(std::string_view data);
+
 /// From an element of the answer to XRANGE; none: it is damaged.
 std::optional<RedisRecord> decode_record(const RedisReply& element);
 

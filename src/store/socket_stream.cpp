@@ -54,8 +54,9 @@ Result<std::unique_ptr<ByteStream>> dial_tcp(const std::string& host, std::uint1
   return std::make_unique<SocketStream>(std::move(socket), timeout);
 }
 
-Result<std::unique_ptr<ByteStream>> dial_unix(const std::string& path, Duration timeout) {
+Result<std::unique_ptr<ByteStream>> dial_unix(const std::string& path, Duration timeout, bool of_same_user) {
   BOOST_OUTCOME_TRY(socket, BlockingSocket::connect_unix(path, timeout));
+  if (of_same_user && !socket.of_same_user()) return fail(ErrorCode::rejected, "another user's program listens there");
   return std::make_unique<SocketStream>(std::move(socket), timeout);
 }
 

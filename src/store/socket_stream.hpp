@@ -9,6 +9,7 @@
 namespace dc::store {
 
 Result<std::unique_ptr<ByteStream>> dial_tcp(const std::string& host, std::uint16_t port, Duration timeout);
-Result<std::unique_ptr<ByteStream>> dial_unix(const std::string& path, Duration timeout);
+/// `of_same_user`: a listener of another user is refused (`rejected`) before anything is sent.
+Result<std::unique_ptr<ByteStream>> dial_unix(const std::string& path, Duration timeout, bool of_same_user = false);
 
 }  // namespace dc::store

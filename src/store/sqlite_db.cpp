@@ -1,10 +1,14 @@
 // See sqlite_db.hpp.
 #include "store/sqlite_db.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstring>
+
+#include "core/fd.hpp"
 
 namespace dc::store {
 namespace {
@@ -95,11 +99,26 @@ std::string_view SqliteStatement::bytes(int column) {
 }
 
 Result<std::unique_ptr<SqliteDb>> SqliteDb::open(const std::string& path) {
+  {
+    // SQLite would make it with the umask. A failure is SQLite's to tell. Closed before SQLite opens it, whose locks it
+    // would take along.
+    const Fd born(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    // One that is there already, a copy for instance, may be wider.
+    struct stat file {};
+    if (born.get() >= 0 && ::fstat(born.get(), &file) == 0 && (file.st_mode & 077) != 0) ::fchmod(born.get(), 0600);
+  }
+  return open_with(path, SQLITE_OPEN_READWRITE);
+}
+
+Result<std::unique_ptr<SqliteDb>> SqliteDb::open_to_read(const std::string& path) {
+  return open_with(path, SQLITE_OPEN_READONLY);
+}
+
+Result<std::unique_ptr<SqliteDb>> SqliteDb::open_with(const std::string& path, int flags) {
   auto opened = std::make_unique<SqliteDb>();
   opened->path_ = path;
   sqlite3* db = nullptr;
-  constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-  const int code = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   opened->db_.reset(db);
   if (code != SQLITE_OK) return opened->error(code);
   sqlite3_busy_timeout(db, busy_timeout_ms);

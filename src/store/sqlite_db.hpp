@@ -58,8 +58,10 @@ class SqliteStatement {
 
 class SqliteDb {
  public:
-  /// Makes the file when it is missing.
+  /// Makes the file when it is missing: born with mode 0600, as those that SQLite makes beside it.
   static Result<std::unique_ptr<SqliteDb>> open(const std::string& path);
+  /// Of a file that is there; nothing is changed.
+  static Result<std::unique_ptr<SqliteDb>> open_to_read(const std::string& path);
 
   Result<void> execute(const std::string& sql);
   /// The single number that `sql` gives.
@@ -72,6 +74,7 @@ class SqliteDb {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
+  static Result<std::unique_ptr<SqliteDb>> open_with(const std::string& path, int flags);
   struct Close {
     void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
   };

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <filesystem>
 
 #include "core/limits.hpp"
 #include "store/checksum.hpp"
@@ -119,9 +118,6 @@ Result<void> SqliteStore::check_version() {
 Result<void> SqliteStore::open() {
   BOOST_OUTCOME_TRY(opened, SqliteDb::open(options_.path));
   db_ = std::move(opened);
-  std::error_code ignored;
-  std::filesystem::permissions(options_.path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
-                               ignored);
   // auto_vacuum must come before the first table. FULL also for setting up: a term is never given out again.
   BOOST_OUTCOME_TRYV(
       db_->execute(fmt::format("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; "

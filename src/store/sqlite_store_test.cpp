@@ -2,12 +2,16 @@
 #include "store/sqlite_store.hpp"
 
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <fstream>
 
+#include "core/fd.hpp"
 #include "store/store_fixture.hpp"
 
 namespace dc::store {
@@ -61,10 +65,29 @@ TEST_F(Sqlite, ContentsGoWithTheirLastEntry) {
   EXPECT_EQ(number("SELECT count(*) FROM contents"), 0);
 }
 
-TEST_F(Sqlite, IsOnlyForItsOwner) {
+TEST_F(Sqlite, IsBornOnlyForItsOwner) {
+  const mode_t before = ::umask(0);
+  const Fd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  const std::filesystem::path directory = std::filesystem::path(path_).parent_path();
+  ASSERT_GE(::inotify_add_watch(watch.get(), directory.c_str(), IN_CREATE | IN_ATTRIB), 0);
   const auto store = open();
-  EXPECT_EQ(std::filesystem::status(path_).permissions(),
-            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  ::umask(before);
+  int files = 0;
+  for (const auto& file : std::filesystem::directory_iterator(directory)) {
+    EXPECT_EQ(file.status().permissions(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
+        << file.path();
+    ++files;
+  }
+  EXPECT_GE(files, 3);  // the file, the log beside it, the lock
+  alignas(inotify_event) std::array<char, 4096> events{};
+  const ssize_t size = ::read(watch.get(), events.data(), events.size());
+  for (ssize_t at = 0; at < size;) {
+    const auto* event = reinterpret_cast<const inotify_event*>(events.data() + at);
+    const bool narrowed = event->len > 0 && event->name == std::string("head.db") && (event->mask & IN_ATTRIB) != 0;
+    EXPECT_FALSE(narrowed);
+    at += static_cast<ssize_t>(sizeof *event + event->len);
+  }
 }
 
 TEST_F(Sqlite, ShrinksWhenTheLogDoes) {

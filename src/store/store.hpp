@@ -110,6 +110,7 @@ struct StoreOptions {
   /// (redis_address.hpp); "none": named pools are refused.
   std::string url;
   std::string password = {};  ///< for a Redis whose URL has none
+  bool of_same_user = false;  ///< of a Redis behind a Unix socket: nothing is sent to a listener of another user
   std::string default_path;   ///< of the SQLite file
   Durability durability = Durability::always;
   ContentHash content_hash;  ///< must be set

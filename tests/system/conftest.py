@@ -168,6 +168,19 @@ class Cluster:
         return found
 
 
+def bare_environment(cluster: Cluster, **changed: str) -> dict[str, str]:
+    """Return that of the head's home, without a store and a password but those given."""
+    own = cluster.environment("head")
+    for name in ("DISTRIBUTED_COMPUTING_STORE", "DISTRIBUTED_COMPUTING_PASSWORD", "CREDENTIALS_DIRECTORY"):
+        own.pop(name, None)
+    return {**own, **changed}
+
+
+def state_dir(cluster: Cluster) -> Path:
+    """Return the state directory of the head's home."""
+    return cluster.root / "head" / "state"
+
+
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A cluster that is started by the test and ended after it; no process and no socket may be left."""
