@@ -16,7 +16,7 @@ Result<std::string> ask_status(const HeadAccess& access) {
   errand.emplace(access, wire::Role::viewer, wire::StatusRequest{}, [&](net::Session&, wire::Message& message) {
     auto* reply = std::get_if<wire::StatusReply>(&message);
     if (!reply) return;
-    json = std::move(reply->json);
+    json = std::string(reply->json.view());
     errand->done();
   });
   BOOST_OUTCOME_TRYV(errand->run());

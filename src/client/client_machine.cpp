@@ -110,7 +110,8 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
 
 void ClientMachine::session_closed(const std::string& why) {
   session_ = false;
-  acks_.clear();  // ResumePool says the same; a named pool's are found again in received_
+  state_.workers = 0;  // a new head has to say how many there are before more is submitted for them
+  acks_.clear();       // ResumePool says the same; a named pool's are found again in received_
   if (link_ == Link::over) return;
   link_ = Link::away;
   leave_sent_ = false;
@@ -283,7 +284,7 @@ void ClientMachine::submit_waiting() {
     SubmittedJob& job = next.job;
     const std::size_t size = job.arguments.size();
     const bool room = sent_.size() < limits::submit_window_jobs && sent_bytes_ + size <= limits::submit_window_bytes;
-    if (!room && sent_.size() >= std::max<std::size_t>(state_.workers, 1)) break;
+    if (!room && sent_.size() >= std::clamp<std::size_t>(state_.workers, 1, limits::submit_jobs_max)) break;
     if (size > payload_bytes_max_) {
       deliver(next.stream, job.sequence, {{}, too_large_error("a job's argument", size, payload_bytes_max_)});
       waiting_.pop_front();
@@ -306,7 +307,7 @@ void ClientMachine::submit_waiting() {
 
 Effects ClientMachine::take_effects(TimePoint now) {
   if (link_ == Link::ready) {
-    if (!acks_.empty()) send(wire::AckOutcomes{config_.pool, std::exchange(acks_, {})});
+    send_acks();
     submit_waiting();
     if (earlier_.reading) ask_for_earlier();
     if (leaving_) leave_if_all_accepted();

@@ -158,6 +158,10 @@ class ClientMachine {
   /// No answer of the head is awaited for the closing.
   [[nodiscard]] bool closed_at_head() const { return link_ == Link::over && !close_pending_; }
   [[nodiscard]] bool named() const { return !config_.name.empty(); }
+  /// Jobs and updates that the head has neither accepted nor refused.
+  [[nodiscard]] std::uint64_t unsettled() const {
+    return waiting_.size() + sent_.size() + (last_update() - updates_accepted_);
+  }
 
  private:
   enum class Link { away, opening, asking, reopening, ready, over };
@@ -176,6 +180,8 @@ class ClientMachine {
     std::uint32_t credit = 0;   ///< it may still send so many
     std::uint32_t in_hand = 0;  ///< so many are here, and the user has not done with them
     std::uint64_t lost = 0;     ///< so many will never come, and the user has not been told
+    /// Of NamedPoolKnown, so far: that are not here and will come; those among them that were here before.
+    std::uint64_t to_come = 0, again = 0;
   };
 
   void on(const wire::PoolOpened&);
@@ -212,6 +218,8 @@ class ClientMachine {
   void resume_named();
   void end_accepted_after(JobSequence last_kept, const ErrorInfo& error);
   void count_earlier(const std::vector<JobSequence>& intervals);
+  void settle_earlier();
+  void send_acks();
   [[nodiscard]] ErrorInfo lost_error() const;
   void ask_for_earlier();
   void leave_if_all_accepted();

@@ -238,7 +238,9 @@ class FakeHead {
     ++closed;
     session.send(wire::PoolClosed{message.pool});
   }
-  void on(net::Session& session, wire::StatusRequest&&) { session.send(wire::StatusReply{"{\"pid\": 1}"}); }
+  void on(net::Session& session, wire::StatusRequest&&) {
+    session.send(wire::StatusReply{Payload(std::string("{\"pid\": 1}"))});
+  }
 
   /// Whether the jobs go on as those of any pool.
   bool take_named(wire::SubmitJobs& message) {

@@ -105,6 +105,26 @@ TEST_F(NamedClientTest, LeavingWaitsUntilTheJobsAreAccepted) {
   EXPECT_EQ(head.left, 1U);
 }
 
+/// One that comes back again and again, and takes nothing.
+TEST_F(NamedClientTest, LeavingEndsThoughTheHeadComesAndGoes) {
+  head.accepts = false;
+  ClientOptions options = head.client_options();
+  options.name = "sweep";
+  options.leave_patience = 10s;
+  options.leave_progress_patience = 500ms;
+  options.on_notice = [this](const std::string& text) { notices.add(text); };
+  const auto client = PoolClient::start(std::move(options));
+  EXPECT_TRUE(client->wait_open(long_enough).value());
+  const auto stream = stream_of(*client);
+  stream->submit(number(1)).value();
+  wait_for(head.submitted, 1);
+  client->begin_detach();
+  const auto deadline = std::chrono::steady_clock::now() + long_enough;
+  while (!client->wait_detached(50ms) && std::chrono::steady_clock::now() < deadline) head.break_connection();
+  EXPECT_TRUE(client->wait_detached(0ms));
+  EXPECT_EQ(head.left, 0U);
+}
+
 TEST_F(NamedClientTest, ClosingCutsTheWaitingShortAndTellsWhatMayBeMissing) {
   head.accepts = false;
   const auto client = open();

@@ -70,11 +70,22 @@ void ClientMachine::resume_named() {
   for (const auto& [sequence, done] : received_) received.push_back(sequence);
   std::sort(received.begin(), received.end());
   link_ = Link::asking;
-  send(wire::ResumeNamedPool{config_.pool, first_own_, outstanding(), std::move(received)});
+  earlier_.to_come = earlier_.again = 0;
+  auto next = received.begin();
+  for (bool more = true; more;) {
+    const auto left = static_cast<std::size_t>(received.end() - next);
+    const auto part = next + static_cast<std::ptrdiff_t>(std::min(left, limits::sequences_per_message));
+    more = part != received.end();
+    send(wire::ResumeNamedPool{
+        config_.pool, first_own_, more ? std::vector<JobSequence>{} : outstanding(), {next, part}, more});
+    next = part;
+  }
 }
 
 void ClientMachine::on(const wire::NamedPoolKnown& message) {
   if (link_ != Link::asking) return;
+  count_earlier(message.earlier);
+  if (message.more) return;
   end_accepted_after(message.last_sequence, lost_error());
   on(wire::UpdateAccepted{config_.pool, message.updates});
   send_updates_after(message.updates);
@@ -84,7 +95,7 @@ void ClientMachine::on(const wire::NamedPoolKnown& message) {
     if (done) acks_.push_back(sequence);
   }
   std::sort(acks_.begin(), acks_.end());
-  count_earlier(message.earlier);
+  settle_earlier();
   if (earlier_.credit > 0) send(wire::WantOutcomes{config_.pool, earlier_.credit, earlier_.in_order});
   become_ready();
 }
@@ -112,17 +123,20 @@ void ClientMachine::end_accepted_after(JobSequence last_kept, const ErrorInfo& e
   }
 }
 
-/// Which numbers are lost is not known here, only how many.
 void ClientMachine::count_earlier(const std::vector<JobSequence>& intervals) {
-  std::uint64_t to_come = 0, again = 0;
   for (std::size_t i = 0; i + 1 < intervals.size(); i += 2) {
     for (JobSequence sequence = intervals[i]; sequence <= intervals[i + 1] && sequence < first_own_; ++sequence) {
       if (received_.contains(sequence)) continue;
-      ++to_come;
-      again += confirmed_.contains(sequence) ? 1 : 0;
+      ++earlier_.to_come;
+      earlier_.again += confirmed_.contains(sequence) ? 1 : 0;
     }
   }
-  const std::uint64_t expected = earlier_.unasked + earlier_.credit, fresh = to_come - again;
+}
+
+/// Which numbers are lost is not known here, only how many.
+void ClientMachine::settle_earlier() {
+  const std::uint64_t to_come = earlier_.to_come;
+  const std::uint64_t expected = earlier_.unasked + earlier_.credit, fresh = to_come - earlier_.again;
   earlier_.lost += expected - std::min(expected, fresh);
   earlier_.credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(earlier_.credit, to_come));
   earlier_.unasked = to_come - earlier_.credit;
@@ -163,6 +177,17 @@ void ClientMachine::drop_stream_of_named(StreamId stream) {
 }
 
 // --- Outcomes ---------------------------------------------------------------------------------------------------
+
+/// Of any pool; those of a named one may be millions at once.
+void ClientMachine::send_acks() {
+  std::vector<JobSequence> acks = std::exchange(acks_, {});
+  while (acks.size() > limits::sequences_per_message) {
+    const auto from = acks.end() - static_cast<std::ptrdiff_t>(limits::sequences_per_message);
+    send(wire::AckOutcomes{config_.pool, {from, acks.end()}});
+    acks.erase(from, acks.end());
+  }
+  if (!acks.empty()) send(wire::AckOutcomes{config_.pool, std::move(acks)});
+}
 
 /// One that comes again after a break is dropped: the user has it, or its acknowledgement is on its way, or was lost.
 void ClientMachine::finish_named(JobSequence sequence, Outcome outcome) {

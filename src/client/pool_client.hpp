@@ -49,6 +49,8 @@ struct ClientOptions {
   /// Executable that the nodes run (C++ pools), read when needed; its hash is put into `pool`. Empty: none.
   std::string program_path;
   Duration connect_timeout = 10s;
+  Duration leave_patience = limits::leave_patience;                    ///< shorter in tests
+  Duration leave_progress_patience = limits::leave_progress_patience;  ///< shorter in tests
   /// Called on the background thread.
   std::function<void(const std::string& text)> on_notice;
   std::function<void(const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines)> on_output;
@@ -139,7 +141,8 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
 
   /// Named pools: begins to leave. The pool goes on; what is in the user's hands counts as done with. It is left when
   /// the head has accepted or refused every job and update. That is not awaited for more than limits::leave_patience
-  /// while the head is away; what may be missing then is told as a notice.
+  /// while the head is away, and limits::leave_progress_patience while it takes nothing; what may be missing then is
+  /// told as a notice.
   void begin_detach();
   /// True when it is left; false at the timeout. After that close() joins the thread.
   bool wait_detached(Duration timeout);

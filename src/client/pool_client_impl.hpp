@@ -113,6 +113,10 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   Duration close_timeout{};
   std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer;
   TimePoint tick_at = never;
+  // While leaving: until when it is waited, since when there is no session, since when the head has taken nothing, and
+  // what was left then.
+  TimePoint leave_at = never, away_since = never, stuck_since{};
+  std::uint64_t unsettled = 0;
 
   std::mutex join_mutex;
   std::thread thread;

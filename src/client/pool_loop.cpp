@@ -171,12 +171,20 @@ void PoolClient::Impl::flush() {
   schedule_tick();
 }
 
-/// Who leaves does not wait for ever for a head that is away.
+/// Who leaves does not wait for ever: neither for a head that is away, nor for one that comes and goes, or is there,
+/// and takes nothing.
 void PoolClient::Impl::watch_leaving() {
   if (machine->closed_at_head()) return begin_shut_down();
-  if (session) return leave_timer.reset();
-  if (leave_timer) return;
-  leave_timer = loop.call_at(net::EventLoop::now() + limits::leave_patience, [this] {
+  const TimePoint now = net::EventLoop::now();
+  if (stuck_since == TimePoint{} || machine->unsettled() < unsettled) stuck_since = now;
+  unsettled = machine->unsettled();
+  if (session) away_since = never;
+  if (!session && away_since == never) away_since = now;
+  TimePoint until = stuck_since + options.leave_progress_patience;
+  if (away_since != never) until = std::min(until, away_since + options.leave_patience);
+  if (until == leave_at && leave_timer) return;
+  leave_at = until;
+  leave_timer = loop.call_at(until, [this] {
     machine->abandon(closed_info("the head at " + head_name + " does not answer"));
     flush();
   });

@@ -36,7 +36,7 @@ Result<std::string> head_status(const std::string& address, std::uint16_t port, 
     for (wire::Message& message : messages) {
       auto* reply = std::get_if<wire::StatusReply>(&message);
       if (!reply) continue;
-      answer = std::move(reply->json);
+      answer = std::string(reply->json.view());
       loop.stop();
     }
   };

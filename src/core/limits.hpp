@@ -35,8 +35,19 @@ inline constexpr std::size_t batch_bytes_max = std::size_t{1} << 20;
 /// No frame may be larger; a peer that announces one is cut off.
 inline constexpr std::size_t frame_bytes_max = std::size_t{4} << 20;
 static_assert(batch_bytes_max + inline_payload_max < frame_bytes_max && chunk_bytes < frame_bytes_max);
+/// A message that is longer than a batch (the report of a node with thousands of busy workers) travels in parts of
+/// chunk_bytes, and no message is longer than this.
+inline constexpr std::size_t message_bytes_max = std::size_t{256} << 20;
 /// Elements of one array in a message.
 inline constexpr std::size_t array_size_max = std::size_t{1} << 20;
+/// Lists of jobs that may have any length are cut into messages of so many.
+inline constexpr std::size_t sequences_per_message = std::size_t{64} << 10;
+static_assert(sequences_per_message * 16 <= batch_bytes_max && sequences_per_message <= array_size_max);
+/// So many bytes (beside outcomes, which have limits of their own) may wait to be read by a client or viewer. One that
+/// asks on and does not read is cut off.
+inline constexpr std::size_t unread_bytes_max = std::size_t{64} << 20;
+/// So many requests for the head's state may wait for the answer before them.
+inline constexpr std::uint32_t status_requests_max = 16;
 /// Default limit of one payload (a job's arguments, a result, an update, a class with its init data).
 inline constexpr std::uint64_t payload_bytes_max_default = std::uint64_t{16} << 30;
 
@@ -93,18 +104,35 @@ inline constexpr std::uint32_t earlier_outcomes_open = 512;
 /// A client that is killed gets those again.
 inline constexpr std::size_t acknowledge_jobs = 64;
 inline constexpr auto acknowledge_delay = 10ms;
-/// A client that wants to leave waits so long for a head that does not answer.
+/// A client that wants to leave waits so long for a head that is away, and so long in all while the head takes nothing
+/// of what it still has to take.
 inline constexpr auto leave_patience = 5s;
+inline constexpr auto leave_progress_patience = store_patience + leave_patience;
 
 // --- Flow -------------------------------------------------------------------------------------------------------
 /// A client has at most this many jobs and payload bytes of a pool submitted and not yet answered, but always one
 /// job for each worker.
 inline constexpr std::size_t submit_window_jobs = 16384;
 inline constexpr std::size_t submit_window_bytes = std::size_t{256} << 20;
+/// "One job for each worker" ends here, and a client that submits more than it may is cut off.
+inline constexpr std::size_t submit_jobs_max = std::size_t{64} << 10;
 /// imap and imap_unordered read the caller's iterator at most this far ahead of what was consumed, but always
 /// one job for each worker.
 inline constexpr std::size_t imap_window_jobs = 2048;
 inline constexpr std::size_t imap_window_bytes = std::size_t{64} << 20;
+
+/// Results of a pool that are under way to its client: so many bytes, shared by the nodes that have the pool, but no
+/// less than the second figure for each. Larger results than a node's share have turns: so many bytes of them, but
+/// always two. The nodes keep the rest, for a client that reads slowly must not fill the head.
+inline constexpr std::uint64_t result_window_bytes = std::uint64_t{64} << 20;
+inline constexpr std::uint64_t result_window_min = std::uint64_t{128} << 10;
+inline constexpr std::uint64_t result_turns_bytes = std::uint64_t{192} << 20;
+/// What a result counts beside its bytes.
+inline constexpr std::uint64_t result_overhead_bytes = 256;
+static_assert(result_window_min >= inline_payload_max + result_overhead_bytes);
+/// A node that keeps so many bytes or results of a pool runs no more of its jobs before half of them are delivered.
+inline constexpr std::uint64_t kept_results_bytes_max = std::uint64_t{256} << 20;
+inline constexpr std::size_t kept_results_max = std::size_t{64} << 10;
 
 // --- Prefetch ---------------------------------------------------------------------------------------------------
 /// Only jobs with a mean run time below this are handed over before the worker is idle.

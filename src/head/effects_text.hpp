@@ -52,6 +52,8 @@ inline std::string text_of(const Effect& effect) {
     return fmt::format("journal {:x} {}: removed", remove->pool.value, remove->ticket);
   if (const auto* compact = std::get_if<JournalCompact>(&effect))
     return fmt::format("journal {:x}: shortened", compact->pool.value);
+  if (const auto* program = std::get_if<HashProgram>(&effect))
+    return fmt::format("hash {} of {}", program->hash, program->session.value);
   return "log: " + std::get<Log>(effect).text;
 }
 

@@ -86,7 +86,7 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
     pool.peer = peer;
     pool.options = std::move(message.options);
     pool.spec = message.spec.size() > limits::inline_payload_max ? message.spec : message.spec.compact();
-    pool.resumed = message.resumed;
+    pool.resumed = pool.resuming = message.resumed;
   } else if (pool.client.value != peer.id || pool.named) {
     return refuse(session, "OpenPool of another client's pool", out);
   }
@@ -95,7 +95,7 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
   if (pool.opened) {
     out.emplace_back(Send{session, wire::PoolOpened{message.pool}});
   } else if (!hash.empty() && !programs_.contains(hash)) {
-    out.emplace_back(Send{session, wire::NeedProgram{hash}});
+    ask_for_program(session, hash, out);
   } else {
     open_pool(message.pool, pool, now, out);
   }
@@ -110,22 +110,6 @@ void HeadMachine::open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& o
   tell(scheduler::PoolOpened{id, pool.options, pool.resumed}, now, out);
 }
 
-void HeadMachine::on(SessionId, wire::Program&& message, TimePoint now, Effects& out) {
-  std::vector<PoolId> waiting;
-  for (const auto& [id, pool] : pools_) {
-    const bool waits = !pool.opened && !pool.keeping && !(pool.named && pool.named->broken);
-    if (waits && pool.options.program_hash == message.hash) waiting.push_back(id);
-  }
-  if (waiting.empty()) return;  // two clients were asked for the same one
-  const bool large = message.program.size() > limits::inline_payload_max;
-  programs_[message.hash] = large ? std::move(message.program) : message.program.compact();
-  for (auto& [id, node] : nodes_) {
-    if (node.wanted.erase(message.hash) > 0)
-      send_to_node(id, wire::Program{message.hash, programs_.at(message.hash)}, wire::control_lane, out);
-  }
-  for (const PoolId id : waiting) open_pool(id, pools_.at(id), now, out);
-}
-
 void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out) {
   const auto found = pools_.find(message.pool);
   const PeerInfo& peer = sessions_.at(session).peer;
@@ -135,18 +119,36 @@ void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint no
     out.emplace_back(Send{session, wire::PoolKnown{message.pool, false, 0, {}}});
     return;
   }
+  if (found->second.session == session) return refuse(session, "a second ResumePool", out);
   move_pool(found->second, session, out);
+  found->second.resuming = true;
   tell(scheduler::ClientReturned{message.pool, std::move(message.outstanding)}, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::PoolResumed&& message, TimePoint now, Effects& out) {
-  if (!own_pool(session, message.pool, message.name, out)) return;
+  PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (!pool) return;
+  pool->resuming = false;
   tell(scheduler::PoolResumed{message.pool}, now, out);
 }
 
+/// A client keeps the window of limits::submit_window_jobs by itself, and our memory relies on it.
+std::string HeadMachine::over_window(PoolInfo& pool, scheduler::Load load, const wire::SubmitJobs& message) {
+  load.jobs += message.jobs.size();
+  for (const SubmittedJob& job : message.jobs) load.argument_bytes += job.arguments.size();
+  if (pool.resuming) pool.most_workers = std::max(pool.most_workers, load.jobs);  // what it had at an earlier head
+  const bool few = load.jobs <= std::max<std::uint64_t>(limits::submit_window_jobs, pool.most_workers);
+  const bool small = load.argument_bytes <= limits::submit_window_bytes || load.jobs <= pool.most_workers;
+  if (few && small && load.jobs <= limits::submit_jobs_max) return {};
+  return fmt::format("SubmitJobs beyond the window of a client: {} jobs with {} bytes are open", load.jobs,
+                     load.argument_bytes);
+}
+
 void HeadMachine::on(SessionId session, wire::SubmitJobs&& message, TimePoint now, Effects& out) {
-  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  PoolInfo* pool = own_pool(session, message.pool, message.name, out);
   if (!pool) return;
+  const scheduler::Load load = pool->named ? pool->named->unaccepted : scheduler_.load(message.pool);
+  if (const std::string wrong = over_window(*pool, load, message); !wrong.empty()) return refuse(session, wrong, out);
   if (pool->named) return take_jobs(message.pool, *pool->named, std::move(message.jobs), out);
   tell(scheduler::JobsSubmitted{message.pool, std::move(message.jobs)}, now, out);
 }
@@ -205,6 +207,7 @@ void HeadMachine::forget_pool(PoolId id) {
   if (const auto session = sessions_.find(found->second.session); session != sessions_.end())
     session->second.past.insert(id);
   const std::string hash = found->second.options.program_hash;
+  flow_.close(id);
   pools_.erase(found);
   const bool used = std::any_of(pools_.begin(), pools_.end(),
                                 [&](const auto& pool) { return pool.second.options.program_hash == hash; });

@@ -46,6 +46,11 @@ void HeadMachine::flush_batches(Effects& out) {
   flush_run(out);
   flush_values(out);
   for (auto& [key, attempts] : acks_) {
+    while (attempts.size() > limits::sequences_per_message) {
+      const auto from = attempts.end() - static_cast<std::ptrdiff_t>(limits::sequences_per_message);
+      send_to_node(key.first, wire::AckResults{key.second, {from, attempts.end()}}, wire::control_lane, out);
+      attempts.erase(from, attempts.end());
+    }
     send_to_node(key.first, wire::AckResults{key.second, std::move(attempts)}, wire::control_lane, out);
   }
   acks_.clear();
@@ -70,14 +75,32 @@ void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
     send_to_node(command.node, wire::Program{hash, programs_.at(hash)}, lane, out);
   }
   send_to_node(command.node, wire::OpenPoolHere{command.pool, pool.options, pool.spec}, lane, out);
+  ResultFlow::Says says;
+  flow_.add(command.pool, command.node, says);
+  tell_nodes(std::move(says), out);
 }
 
 void HeadMachine::carry_out(scheduler::ClosePoolOnNode& command, Effects& out) {
   send_to_node(command.node, wire::ClosePoolHere{command.pool}, command.pool.value, out);
+  ResultFlow::Says says;
+  flow_.remove(command.pool, command.node, says);
+  tell_nodes(std::move(says), out);
 }
 
 void HeadMachine::carry_out(scheduler::ActivatePoolOnNode& command, Effects& out) {
   send_to_node(command.node, wire::ActivatePool{command.pool}, command.pool.value, out);
+  ResultFlow::Says says;
+  flow_.add(command.pool, command.node, says);
+  tell_nodes(std::move(says), out);
+}
+
+/// Behind the pool's class, of which a node must have heard first.
+void HeadMachine::tell_nodes(ResultFlow::Says&& says, Effects& out) {
+  for (const ResultFlow::Say& say : says) {
+    wire::ResultWindow window{say.pool, say.window, {}};
+    if (say.turn) window.turn.push_back(*say.turn);
+    send_to_node(say.node, std::move(window), say.pool.value, out);
+  }
 }
 
 void HeadMachine::carry_out(scheduler::SendUpdate& command, Effects& out) {
@@ -118,8 +141,11 @@ void HeadMachine::carry_out(scheduler::Recall& command, Effects& out) {
   send_to_node(command.node, wire::RecallJobs{command.worker, command.count}, command.worker.value, out);
 }
 
-void HeadMachine::carry_out(scheduler::AckResult& command, Effects&) {
+void HeadMachine::carry_out(scheduler::AckResult& command, Effects& out) {
   acks_[{command.node, command.pool}].push_back(command.attempt);
+  ResultFlow::Says says;
+  flow_.acknowledged(command.pool, command.node, command.attempt, says);
+  if (!says.empty()) tell_nodes(std::move(says), out);
 }
 
 // --- To clients -------------------------------------------------------------------------------------------------
@@ -191,6 +217,8 @@ void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
 void HeadMachine::carry_out(scheduler::PoolChanged& command, Effects& out) {
   if (!scheduler_.has_pool(command.pool)) return;
   const scheduler::PoolStatus status = scheduler_.pool_status(command.pool);
+  PoolInfo& pool = pools_.at(command.pool);
+  pool.most_workers = std::max<std::uint64_t>(pool.most_workers, status.workers_ready);
   send_to_client(command.pool,
                  wire::PoolState{command.pool, status.workers_ready, status.workers_starting, status.nodes,
                                  status.slots_total, status.slots_eligible},

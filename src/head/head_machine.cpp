@@ -16,7 +16,7 @@ static_assert(node_memory >= limits::node_silent_after);
 }  // namespace
 
 HeadMachine::HeadMachine(HeadFacts facts, TimePoint now)
-    : facts_(std::move(facts)), start_(now), scheduler_(facts_.epoch, now), last_flush_(now) {}
+    : facts_(std::move(facts)), start_(now), scheduler_(facts_.epoch, now), flow_(facts_.results), last_flush_(now) {}
 
 void HeadMachine::flush(TimePoint now, Effects& out) {
   if (next_expiry_ <= now) expire(now, out);
@@ -113,7 +113,7 @@ void HeadMachine::session_opened(SessionId session, PeerInfo peer, TimePoint now
     node.peer = peer;
   }
   if (peer.role == wire::Role::client) close_older_sessions(peer.id, now, out);
-  sessions_[session] = {std::move(peer), false, false, {}};
+  sessions_[session] = {std::move(peer), false, false, {}, {}, false, 0};
 }
 
 /// What is still under way in an older session of the client is of the past, even if its end was not seen: a late
@@ -158,6 +158,9 @@ void HeadMachine::node_lost_session(NodeId id, bool for_good, TimePoint now, Eff
   NodeInfo& node = nodes_.at(id);
   node.session = {};
   node.reported = false;
+  ResultFlow::Says says;
+  flow_.remove(id, says);
+  tell_nodes(std::move(says), out);
   if (for_good) {
     forget_node(id);
     return tell(scheduler::NodeGone{id}, now, out);
@@ -195,7 +198,7 @@ template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
   constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
   constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::WantOutcomes::type;
-  constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::SlotsChanged::type) ||
+  constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::ResultsFull::type) ||
                            Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
   const wire::Role role = session.peer.role;
   if (of_all || (of_client && role == wire::Role::client)) return {};
@@ -251,8 +254,23 @@ void HeadMachine::refuse(SessionId session, std::string_view what, Effects& out)
   out.emplace_back(CloseSession{session, fmt::format("you broke the protocol ({})", what)});
 }
 
+/// One answer is under way at a time: who asks and does not read gets no more of our memory.
 void HeadMachine::on(SessionId session, wire::StatusRequest&&, TimePoint now, Effects& out) {
-  out.emplace_back(Send{session, wire::StatusReply{status_json(now)}});
+  Session& asking = sessions_.at(session);
+  if (!std::exchange(asking.answering, true)) {
+    out.emplace_back(Send{session, wire::StatusReply{Payload(status_json(now))}});
+  } else if (++asking.asks > limits::status_requests_max) {
+    refuse(session, "StatusRequest again and again, without reading the answers", out);
+  }
+}
+
+void HeadMachine::answered(SessionId session, TimePoint now, Effects& out) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return;
+  found->second.answering = false;
+  if (found->second.asks == 0 || found->second.refused) return;
+  --found->second.asks;
+  on(session, wire::StatusRequest{}, now, out);
 }
 
 }  // namespace dc::head

@@ -20,6 +20,7 @@
 #include "core/ids.hpp"
 #include "head/journal.hpp"
 #include "head/named_pool.hpp"
+#include "head/result_flow.hpp"
 #include "scheduler/scheduler.hpp"
 #include "wire/messages.hpp"
 
@@ -64,7 +65,13 @@ struct JournalRemove {
 struct JournalCompact {
   PoolId pool;
 };
-using Effect = std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact>;
+/// A client sent the program of this name: program_hashed() says what it is.
+struct HashProgram {
+  SessionId session;
+  std::string hash;
+  Payload program;
+};
+using Effect = std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact, HashProgram>;
 using Effects = std::vector<Effect>;
 
 /// What the head knows of itself, for `status`.
@@ -73,9 +80,10 @@ struct HeadFacts {
   std::uint32_t pid{};
   std::uint16_t port{};
   std::string host;
-  std::string address;     ///< where it listens
-  bool has_store = false;  ///< named pools can be kept
-  std::string store = {};  ///< where, for people
+  std::string address;              ///< where it listens
+  bool has_store = false;           ///< named pools can be kept
+  std::string store = {};           ///< where, for people
+  ResultFlow::Limits results = {};  ///< smaller in tests
 };
 
 /// Call any number of the event functions, then flush() once per loop turn. All append to `out`.
@@ -88,6 +96,10 @@ class HeadMachine {
   void on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out);
   /// What became of entries that it wanted in the journal.
   void journaled(const std::vector<store::JournalThread::Done>& done, TimePoint now, Effects& out);
+  /// The latest StatusReply to this session has been written.
+  void answered(SessionId session, TimePoint now, Effects& out);
+  /// Answer to HashProgram; `hash` is that of its content.
+  void program_hashed(HashProgram&& asked, const std::string& hash, TimePoint now, Effects& out);
   /// A named pool that an earlier head kept; before any session opens.
   void restore(PoolId id, JournalState&& state, TimePoint now, Effects& out);
   void flush(TimePoint now, Effects& out);
@@ -113,6 +125,9 @@ class HeadMachine {
     bool refused = false;     ///< it broke the rules and is being closed: nothing of it is heard any more
     bool complained = false;  ///< a message for a pool that is not its own was logged: once is enough
     std::set<PoolId> past;    ///< pools that it had: messages for them may come late
+    std::set<std::string> programs_asked = {};  ///< that it was asked for and has not sent
+    bool answering = false;                     ///< a StatusReply is on its way
+    std::uint32_t asks = 0;                     ///< StatusRequests behind it
   };
   struct NodeInfo {
     SessionId session;
@@ -141,6 +156,8 @@ class HeadMachine {
     PeerInfo peer;
     std::unique_ptr<NamedPool> named;  ///< null: it ends with its client
     bool keeping = false;              ///< named, and its first entry is on its way to the journal
+    bool resuming = false;             ///< its client sends again what this head lacks
+    std::uint64_t most_workers = 1;    ///< that its client was told, or as many jobs as it may have had before
   };
 
   [[nodiscard]] std::string contradiction(NodeId node, const wire::NodeState& report) const;
@@ -166,6 +183,8 @@ class HeadMachine {
   void on(SessionId session, wire::WorkerExited&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::JobsDone&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::JobFailed&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::JobsParked&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::ResultsFull&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::JobsRecalled&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::UpdatesApplied&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::NodeLeaving&& message, TimePoint now, Effects& out);
@@ -242,6 +261,7 @@ class HeadMachine {
   void remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
 
   void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);
+  void ask_for_program(SessionId session, const std::string& hash, Effects& out);
   void open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void close_pool(PoolId id, TimePoint now, Effects& out);
   void forget_pool(PoolId id);
@@ -265,6 +285,8 @@ class HeadMachine {
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;
   std::string place_name(WorkerId worker) const;
   wire::Lane lane_of_pool(WorkerId worker) const;
+  void tell_nodes(ResultFlow::Says&& says, Effects& out);
+  [[nodiscard]] static std::string over_window(PoolInfo& pool, scheduler::Load load, const wire::SubmitJobs& message);
   void flush_run(Effects& out);
   void flush_values(Effects& out);
   void flush_batches(Effects& out);
@@ -279,6 +301,7 @@ class HeadMachine {
   std::map<PoolId, PoolInfo> pools_;
   std::map<std::string, Payload> programs_;
   std::unordered_map<WorkerId, Place> places_;
+  ResultFlow flow_;
   // Named pools.
   std::map<PoolId, PoolId> ids_on_nodes_;  ///< those that have another id there
   std::map<PoolId, PoolId> ids_of_pools_;  ///< and back, as long as the scheduler knows them

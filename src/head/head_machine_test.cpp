@@ -16,7 +16,8 @@ TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
   EXPECT_EQ(hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
             (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
                    "2: OpenPoolHere [10 " + options + " <spec>] in lane a",
-                   "2: StartWorker [330712481793 10 0 0 []] in lane a", "1: PoolState [10 0 1 1 1 1]"}));
+                   "2: ResultWindow [10 67108864 []] in lane a", "2: StartWorker [330712481793 10 0 0 []] in lane a",
+                   "1: PoolState [10 0 1 1 1 1]"}));
   EXPECT_EQ(hear(node, wire::WorkerReady{WorkerId{330712481793}, 99}), (Lines{"1: PoolState [10 1 0 1 1 1]"}));
 }
 
@@ -154,7 +155,44 @@ TEST_F(Story, AProgramIsAskedForOnceAndSentBeforeItsPool) {
   hear(client, wire::ClosePool{pool});
   hear(second, wire::ClosePool{PoolId{11}});
   EXPECT_THAT(hear(node, wire::NeedProgram{options.program_hash}), IsEmpty()) << "kept for a pool only";
-  EXPECT_THAT(hear(client, wire::Program{options.program_hash, bytes("ELF")}), IsEmpty());
+}
+
+TEST_F(Story, AProgramIsBelievedOnlyWhenItIsWhatItsNameSays) {
+  PoolOptions options;
+  options.language = Language::cpp;
+  options.program_hash = std::string(64, 'a');
+  constexpr SessionId honest{5};
+  join(honest, wire::Role::client, 101);
+  hear(client, wire::OpenPool{pool, options, false, {}});
+  hear(honest, wire::OpenPool{PoolId{11}, options, false, {}});
+  EXPECT_THAT(told<wire::NeedProgram>(honest), SizeIs(1)) << "nobody waits for another one's upload";
+  EXPECT_EQ(hear(client, wire::Program{options.program_hash, bytes("rubbish")}),
+            (Lines{"log: here (pid 4711) at unix broke the protocol (Program that is not the one with the hash " +
+                       options.program_hash + "): session closed",
+                   "1: closed (you broke the protocol (Program that is not the one with the hash " +
+                       options.program_hash + "))"}));
+  hear(honest, wire::Program{options.program_hash, bytes("ELF")});
+  EXPECT_THAT(told<wire::PoolOpened>(honest), SizeIs(1));
+  EXPECT_THAT(told<wire::OpenPoolHere>(node), SizeIs(1));
+  EXPECT_EQ(hear(honest, wire::Program{options.program_hash, bytes("ELF")}).back(),
+            "5: closed (you broke the protocol (Program that it was not asked for))");
+}
+
+TEST_F(Story, AProgramWhoseClientHasGoneMeanwhileIsNotKept) {
+  PoolOptions options;
+  options.language = Language::cpp;
+  options.program_hash = std::string(64, 'a');
+  hear(client, wire::OpenPool{pool, options, false, {}});
+  effects.clear();
+  std::vector<wire::Message> messages;
+  messages.emplace_back(wire::Program{options.program_hash, bytes("ELF")});
+  messages.emplace_back(wire::ClosePool{pool});
+  machine.on_messages(client, std::move(messages), now, effects);
+  HashProgram asked = std::get<HashProgram>(effects.front());
+  EXPECT_EQ(asked.hash, options.program_hash);
+  lose(client);
+  machine.program_hashed(std::move(asked), "another", now, effects);  // and nobody is left to blame
+  EXPECT_EQ(machine.what_is_left(), "");
 }
 
 TEST_F(Story, AProgramIsNotSentToANodeThatHasIt) {
@@ -224,7 +262,7 @@ TEST_F(Story, TheStatusIsJson) {
   now += 90s;
   join(SessionId{3}, wire::Role::viewer, 0);
   hear(SessionId{3}, wire::StatusRequest{});
-  const auto json = nlohmann::json::parse(told<wire::StatusReply>(SessionId{3}).at(0).json);
+  const auto json = nlohmann::json::parse(told<wire::StatusReply>(SessionId{3}).at(0).json.view());
   EXPECT_EQ(json, nlohmann::json::parse(R"({
     "head": {"pid": 1, "host": "head", "address": "127.0.0.1", "port": 8899, "version": "0.1.0", "epoch": 77,
              "store": null, "store_trouble": null, "uptime_s": 90.0},
@@ -242,8 +280,9 @@ TEST_F(Story, TheStatusIsJson) {
 TEST_F(Story, TheStatusSaysWhyTheStoreTakesNothing) {
   join(SessionId{3}, wire::Role::viewer, 0);
   const auto trouble = [&] {
+    machine.answered(SessionId{3}, now, effects);
     hear(SessionId{3}, wire::StatusRequest{});
-    return nlohmann::json::parse(told<wire::StatusReply>(SessionId{3}).at(0).json)["head"]["store_trouble"];
+    return nlohmann::json::parse(told<wire::StatusReply>(SessionId{3}).at(0).json.view())["head"]["store_trouble"];
   };
   machine.store_trouble("the disk is full");
   EXPECT_EQ(trouble(), "the disk is full");

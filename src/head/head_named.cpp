@@ -121,7 +121,7 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
   pool.named->first_ticket = last_ticket_ + 1;
   const std::string& hash = pool.options.program_hash;
   if (!hash.empty() && !programs_.contains(hash)) {
-    out.emplace_back(Send{session, wire::NeedProgram{hash}});
+    ask_for_program(session, hash, out);
   } else {
     open_pool(message.pool, pool, now, out);
   }
@@ -234,10 +234,13 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   NamedPool& named = *pool.named;
   if (pool.client.value != 0 && pool.client.value != peer.id)
     return fail(ErrorKind::pool_closed, taken_over(named, pool.peer));
+  const bool goes_on = pool.session == session;
+  if (goes_on && !named.resuming) return refuse(session, "a second ResumeNamedPool", out);
   move_pool(pool, session, out);
   pool.client = ClientId{peer.id};
   named.next = {};
-  named.attach(message.first_own);
+  if (!goes_on) named.attach(message.first_own);
+  named.resuming = message.more;
   wire::AcksKept kept{message.pool, {}};
   for (const JobSequence sequence : message.received) {
     const auto record = named.records.find(sequence);
@@ -248,15 +251,25 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
       kept.sequences.push_back(sequence);
     }
   }
-  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}, named.taken.highest(), named.earlier()};
+  if (!kept.sequences.empty()) out.emplace_back(Send{session, std::move(kept)});
+  if (message.more) return;
+  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}, named.taken.highest(), {}};
+  const std::vector<JobSequence> earlier = named.earlier();
+  auto next = earlier.begin();
+  for (; static_cast<std::size_t>(earlier.end() - next) > limits::sequences_per_message;) {
+    const auto part = next + static_cast<std::ptrdiff_t>(limits::sequences_per_message);
+    out.emplace_back(Send{session, wire::NamedPoolKnown{message.pool, 0, {}, 0, {next, part}, true}});
+    next = part;
+  }
+  known.earlier.assign(next, earlier.end());
   wire::JobsAccepted accepted{message.pool, {}};
   for (const JobSequence sequence : message.unaccepted) {
     if (!named.taken.contains(sequence)) known.missing.push_back(sequence);
     if (named.records.contains(sequence)) accepted.sequences.push_back(sequence);
   }
+  pool.most_workers = std::max<std::uint64_t>(pool.most_workers, named.unaccepted.jobs + known.missing.size());
   out.emplace_back(Send{session, std::move(known)});
   if (!accepted.sequences.empty()) out.emplace_back(Send{session, std::move(accepted)});
-  if (!kept.sequences.empty()) out.emplace_back(Send{session, std::move(kept)});
   for (auto& [sequence, record] : named.records) {
     if (sequence >= named.first_own && record.durable && !record.sent) deliver(message.pool, sequence, record, out);
   }

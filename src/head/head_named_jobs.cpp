@@ -24,6 +24,10 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
     for (const SubmittedJob& job : jobs) refused.sequences.push_back(job.sequence);
     return send_to_client(id, std::move(refused), wire::control_lane, out);
   }
+  const auto count = [&](const SubmittedJob& job) {
+    ++named.unaccepted.jobs;
+    named.unaccepted.argument_bytes += job.arguments.size();
+  };
   const auto keep = [&](std::vector<SubmittedJob>&& some) {
     JobsTaken entry{std::move(some)};
     const store::Ticket ticket = ++last_ticket_;
@@ -36,6 +40,7 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
   std::vector<SubmittedJob> small;
   for (SubmittedJob& job : jobs) {
     if (job.after_update > named.updates) {
+      count(job);
       named.early.push_back(std::move(job));
       continue;
     }
@@ -44,6 +49,7 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
       if (named.records.contains(job.sequence)) again.sequences.push_back(job.sequence);
       continue;
     }
+    count(job);
     if (mutation::accept_unstored) again.sequences.push_back(job.sequence);
     if (job.arguments.size() <= limits::inline_payload_max) {
       small.push_back(std::move(job));
@@ -60,6 +66,7 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
 void HeadMachine::jobs_are_taken(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now,
                                  Effects& out) {
   wire::JobsAccepted accepted{id, {}};
+  named.settled(jobs);
   for (const SubmittedJob& job : jobs) {
     named.records.try_emplace(named.records.end(), job.sequence);
     accepted.sequences.push_back(job.sequence);
@@ -103,6 +110,7 @@ void HeadMachine::jobs_are_refused(PoolId id, NamedPool& named, const std::vecto
       id,
       {},
       error_of(ErrorKind::not_stored, fmt::format("a job of pool {} was not accepted: {}", named.quoted(), why))};
+  named.settled(jobs);
   for (const SubmittedJob& job : jobs) {
     if (!mutation::keep_refused_numbers) named.taken.remove(job.sequence);
     refused.sequences.push_back(job.sequence);
@@ -118,6 +126,7 @@ void HeadMachine::take_update(PoolId id, NamedPool& named, wire::AddUpdate&& mes
   pending.number = message.number;
   pending.payload = message.payload.compact();
   append(std::move(pending), UpdateCame{message.number, message.payload}, false, out);
+  named.settled(named.early);
   if (!named.early.empty()) take_jobs(id, named, std::exchange(named.early, {}), out);
 }
 

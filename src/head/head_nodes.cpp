@@ -106,6 +106,22 @@ void HeadMachine::on(SessionId session, wire::JobFailed&& message, TimePoint now
   tell(std::move(event), now, out);
 }
 
+void HeadMachine::on(SessionId session, wire::JobsParked&& message, TimePoint now, Effects& out) {
+  const NodeId node = node_of(session);
+  scheduler::ResultsParked event{node, message.worker, message.pool, {}};
+  for (const wire::ParkedItem& item : message.items) event.attempts.push_back(item.attempt);
+  tell(std::move(event), now, out);
+  ResultFlow::Says says;
+  for (const wire::ParkedItem& item : message.items) {
+    if (item.bytes > 0) flow_.ask(message.pool, node, item.attempt, item.bytes, says);
+  }
+  tell_nodes(std::move(says), out);
+}
+
+void HeadMachine::on(SessionId session, wire::ResultsFull&& message, TimePoint now, Effects& out) {
+  tell(scheduler::ResultsFull{node_of(session), message.pool, message.full}, now, out);
+}
+
 void HeadMachine::on(SessionId session, wire::JobsRecalled&& message, TimePoint now, Effects& out) {
   tell(scheduler::JobsRecalled{node_of(session), message.worker, std::move(message.attempts)}, now, out);
 }

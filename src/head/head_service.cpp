@@ -7,11 +7,13 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <nlohmann/json.hpp>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "core/side_thread.hpp"
 #include "head/head_machine.hpp"
 #include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
@@ -215,6 +217,7 @@ class HeadService {
     machine_.flush(net::EventLoop::now(), effects_);
     for (Effect& effect : effects_) std::visit([this](auto& body) { carry_out(body); }, effect);
     effects_.clear();
+    cut_off_deaf();
     const TimePoint next = machine_.next_deadline();
     if (next == timer_at_ && timer_) return;
     timer_at_ = next;
@@ -229,7 +232,34 @@ class HeadService {
     if (found == sessions_.end()) return;
     const bool output = std::holds_alternative<wire::OutputLines>(send.message);
     if (output && found->second->queued_bytes() > output_queue_bytes_max) return;
-    found->second->send(std::move(send.message), send.lane);
+    net::Session& session = *found->second;
+    const bool answer = std::holds_alternative<wire::StatusReply>(send.message);
+    session.send(std::move(send.message), send.lane);
+    if (answer) session.when_written([this, id = send.session] { answered(id); });
+    if (session.queued_talk() > limits::unread_bytes_max && session.peer().role != wire::Role::node)
+      deaf_.insert(send.session);
+  }
+
+  void answered(SessionId id) {
+    if (!is_head()) return;
+    machine_.answered(id, net::EventLoop::now(), effects_);
+    schedule_flush();
+  }
+
+  /// Who asks on and on and does not read what is answered.
+  void cut_off_deaf() {
+    for (const SessionId id : std::exchange(deaf_, {})) {
+      const auto found = sessions_.find(id);
+      if (found == sessions_.end()) continue;
+      const net::Peer& peer = found->second->peer();
+      log::warning("{} (pid {}) at {} does not read: {} MiB wait for it, session closed", peer.host, peer.pid,
+                   peer.address, limits::unread_bytes_max >> 20);
+      net::Session* session = found->second;
+      sessions_.erase(found);
+      session->close("you do not read what you are sent");
+      machine_.session_closed(id, net::EventLoop::now(), effects_);
+      schedule_flush();
+    }
   }
   void carry_out(CloseSession& close) {
     if (const auto found = sessions_.find(close.session); found != sessions_.end()) found->second->close(close.reason);
@@ -239,6 +269,16 @@ class HeadService {
   }
   void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.pool.value); }
   void carry_out(JournalCompact& compact) { journal_->compact(compact.pool.value); }
+  void carry_out(HashProgram& program) {
+    side_.run([this, asked = std::make_shared<HashProgram>(std::move(program))] {
+      std::string hash = net::content_hash(asked->program.bytes());
+      loop_.post([this, asked, hash = std::move(hash)] {
+        if (!is_head()) return;  // its sessions are gone
+        machine_.program_hashed(std::move(*asked), hash, net::EventLoop::now(), effects_);
+        schedule_flush();
+      });
+    });
+  }
   void carry_out(Log& entry) { log::info("{}", entry.text); }
 
   void child_ended() {
@@ -268,6 +308,7 @@ class HeadService {
   std::unique_ptr<net::Timer> timer_;
   TimePoint timer_at_ = never;
   std::map<SessionId, net::Session*> sessions_;
+  std::set<SessionId> deaf_;  ///< clients and viewers for whom too much waits
   Effects effects_;
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
   std::vector<SessionId> lost_;  ///< broken off by hold_back(); the machine has not heard of it
@@ -275,6 +316,7 @@ class HeadService {
   bool flush_scheduled_ = false;
   bool stopping_ = false;
   int exit_code_ = exit_fine;
+  SideThread side_;  ///< hashes programs; last: it uses what is above
 };
 
 }  // namespace

@@ -116,7 +116,7 @@ TEST_F(Story, ANodeThatBreaksOffAndComesBackGoesOnWithItsJob) {
   const WorkerReport report{worker, pool, 0, true, 99, 0, {first_attempt}};
   EXPECT_EQ(hear(again, wire::NodeState{{{0, "cpu", 0}}, {{pool, 0, {}}}, {report}, {}}),
             (Lines{"log: node there (pid 4711) has joined with 1 slot", "9: ActivatePool [10] in lane a",
-                   "1: PoolState [10 1 0 1 1 1]"}));
+                   "9: ResultWindow [10 67108864 []] in lane a", "1: PoolState [10 1 0 1 1 1]"}));
   hear(again, wire::JobsDone{worker, pool, {{first_attempt, 5, bytes("v")}}});
   EXPECT_THAT(told<wire::JobValues>(client), SizeIs(1));
 }

@@ -5,10 +5,12 @@ namespace dc::head {
 
 void NamedPool::attach(JobSequence first) {
   first_own = first;
+  resuming = false;
   credit = 0;
   in_order = false;
   cursor = 0;
   ready.clear();
+  settled(early);
   early.clear();
   for (auto& [sequence, record] : records) {
     record.sent = false;

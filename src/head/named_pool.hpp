@@ -15,6 +15,7 @@
 
 #include "core/job.hpp"
 #include "head/journal.hpp"
+#include "scheduler/scheduler.hpp"
 
 namespace dc::head {
 
@@ -59,9 +60,11 @@ struct NamedPool {
   std::uint64_t delivered_since_compaction = 0;
 
   // The client that is there now.
+  scheduler::Load unaccepted;       ///< jobs that it has sent, and that are neither accepted nor refused
   SessionId next;                   ///< it has the pool as soon as what its forerunner sent is in the journal
   std::vector<SubmittedJob> early;  ///< that came before an update that they must not run without
   JobSequence first_own = 1;        ///< its jobs begin here
+  bool resuming = false;            ///< it is back, and says in several messages what it has
   std::uint64_t credit = 0;         ///< outcomes of earlier jobs that it may be sent
   bool in_order = false;            ///< it wants those in the order of submission
   JobSequence cursor = 0;           ///< in order: all before this were sent
@@ -73,6 +76,10 @@ struct NamedPool {
   }
   /// A client takes its place: nothing was sent to it, its jobs begin at `first`.
   void attach(JobSequence first);
+  void settled(const std::vector<SubmittedJob>& jobs) {
+    unaccepted.jobs -= jobs.size();
+    for (const SubmittedJob& job : jobs) unaccepted.argument_bytes -= job.arguments.size();
+  }
   /// The next outcome of an earlier job that may be sent now; records.end() if none may.
   std::map<JobSequence, Record>::iterator next_earlier();
   /// Numbers of the earlier jobs whose outcome nobody has: first, last, first, last, ...

@@ -1,29 +1,59 @@
 // Hashes and random numbers, from OpenSSL.
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/check.hpp"
+#include "core/fd.hpp"
 #include "net/session.hpp"
 
 namespace dc::net {
+namespace {
+
+std::string hex(std::span<const unsigned char> digest) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * digest.size());
+  for (const unsigned char byte : digest) {
+    text.push_back(digits[byte >> 4]);
+    text.push_back(digits[byte & 15]);
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string content_hash(std::span<const std::byte> bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   DC_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1);
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * size);
-  for (unsigned int i = 0; i < size; ++i) {
-    text.push_back(digits[digest[i] >> 4]);
-    text.push_back(digits[digest[i] & 15]);
+  return hex({digest.data(), size});
+}
+
+std::string content_hash_of_file(const std::string& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.get() < 0) return {};
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  DC_CHECK(context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1);
+  std::vector<unsigned char> buffer(std::size_t{1} << 20);
+  ssize_t size = 0;
+  while ((size = ::read(file.get(), buffer.data(), buffer.size())) != 0) {
+    if (size < 0 && errno != EINTR) return {};
+    if (size > 0) DC_CHECK(EVP_DigestUpdate(context.get(), buffer.data(), static_cast<std::size_t>(size)) == 1);
   }
-  return text;
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int length = 0;
+  DC_CHECK(EVP_DigestFinal_ex(context.get(), digest.data(), &length) == 1);
+  return hex({digest.data(), length});
 }
 
 std::uint64_t pool_id(std::string_view name) {

@@ -44,6 +44,10 @@ class Session {
   virtual void send(wire::Message message, wire::Lane lane = wire::control_lane) = 0;
   /// Bytes queued and not yet written to the socket.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// Those of them that wire::FrameWriter::queued_talk() counts.
+  [[nodiscard]] virtual std::size_t queued_talk() const = 0;
+  /// Called once, from the loop, when all that is queued has been handed to the socket. The latest call counts.
+  virtual void when_written(Callback done) = 0;
   /// Writes what is queued (for at most one second), then closes; on_close follows.
   virtual void close(std::string reason) = 0;
 };
@@ -152,6 +156,8 @@ std::string host_name();
 
 /// SHA-256 of the bytes in hexadecimal.
 std::string content_hash(std::span<const std::byte> bytes);
+/// The same of a file, read to its end; empty if it cannot be read.
+std::string content_hash_of_file(const std::string& path);
 
 /// The id of the pool with this name: the first eight bytes (big endian) of its SHA-256.
 std::uint64_t pool_id(std::string_view name);

@@ -43,6 +43,7 @@ void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
             self->writing_bytes_ = 0;
             if (self->state_ == State::closing) self->expect_progress();
             self->schedule_flush();
+            if (self->writer_.empty() && self->when_written_) std::exchange(self->when_written_, {})();
           },
       .on_closed =
           [weak](const Error& why) {

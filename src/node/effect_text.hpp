@@ -59,6 +59,13 @@ struct MessageText {
   std::string operator()(const wire::JobFailed& m) const {
     return fmt::format("JobFailed {} {}: {}", m.worker.value, text_of(m.attempt), m.error.message);
   }
+  std::string operator()(const wire::JobsParked& m) const {
+    std::string text = fmt::format("JobsParked {}", m.worker.value);
+    for (const auto& item : m.items)
+      text += fmt::format(" {}{}", text_of(item.attempt), item.bytes > 0 ? fmt::format("({})", item.bytes) : "");
+    return text;
+  }
+  std::string operator()(const wire::ResultsFull& m) const { return m.full ? "ResultsFull" : "ResultsFull no more"; }
   std::string operator()(const wire::JobsRecalled& m) const {
     return fmt::format("JobsRecalled {} {}", m.worker.value, text_of(m.attempts));
   }
@@ -107,6 +114,7 @@ struct EffectText {
     return fmt::format("SIG{} to {}", ::sigabbrev_np(e.signal), e.worker.value);
   }
   std::string operator()(const StoreProgram& e) const { return "store " + e.hash; }
+  std::string operator()(const CheckProgram& e) const { return "check " + e.hash; }
   std::string operator()(const LookAtDevices&) const { return "look at devices"; }
   std::string operator()(const Left&) const { return "left"; }
 };
@@ -145,7 +153,8 @@ class NodeWorld {
   }
   void connect() { machine.session_opened(now, effects); }
   void open_pool(PoolOptions options = {}) {
-    head(wire::OpenPoolHere{pool, std::move(options), Payload::copy("spec")});
+    head(wire::OpenPoolHere{pool, std::move(options), Payload::copy("spec")},
+         wire::ResultWindow{pool, limits::result_window_bytes, {}});
   }
   void start(WorkerId id, std::uint32_t slot = 0, UpdateNumber skip = 0) {
     head(wire::StartWorker{id, pool, slot, skip});

@@ -60,10 +60,9 @@ void NodeMachine::session_opened(TimePoint, Effects& out) {
   for (auto& [id, pool] : pools_) {
     pool.active = false;
     pool.exits.clear();  // what is not in this report, the node does not have
-    wire::HeldPool held{id, pool.last_update(), {}};
-    for (const auto& [sequence, kept] : pool.kept) held.finished.push_back({sequence, kept.token});
-    std::sort(held.finished.begin(), held.finished.end());
-    state.pools.push_back(std::move(held));
+    pool.full_said = false;
+    pool.results.session_over();
+    state.pools.push_back({id, pool.last_update(), pool.results.attempts()});
   }
   for (auto& [id, worker] : workers_) {
     worker.done = {};  // kept, and sent again when the head asks
@@ -75,7 +74,7 @@ void NodeMachine::session_opened(TimePoint, Effects& out) {
   if (leaving_) to_head(wire::NodeLeaving{"leaving"}, wire::control_lane, out);
   for (const auto& [id, worker] : workers_) {
     const Pool* pool = find_pool(worker.pool);
-    if (worker.phase == Phase::waits_for_program && pool) ask_for_program(pool->options.program_hash, out);
+    if (worker.phase == Phase::waits_for_program && pool) get_program(pool->options.program_hash, out);
   }
 }
 
@@ -90,7 +89,7 @@ void NodeMachine::on_messages(std::vector<wire::Message>&& messages, TimePoint n
 // --- Pools ------------------------------------------------------------------------------------------------------
 
 void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
-  Pool& pool = pools_[message.pool];
+  Pool& pool = pools_.try_emplace(message.pool, facts_.results).first->second;
   pool.options = std::move(message.options);
   pool.spec = for_keeping(std::move(message.spec));
   activate(message.pool, pool, out);
@@ -111,19 +110,18 @@ void NodeMachine::on(wire::ActivatePool&& message, TimePoint, Effects& out) {
   if (Pool* pool = find_pool(message.pool)) activate(message.pool, *pool, out);
 }
 
-/// The head has the pool's jobs again: everything that it may have missed is sent, the oldest job first.
+/// The head has the pool's jobs again: everything that it may have missed is sent, the oldest job first, as far as
+/// there is room.
 void NodeMachine::activate(PoolId id, Pool& pool, Effects& out) {
   if (std::exchange(pool.active, true)) return;
-  std::vector<JobSequence> sequences;
-  for (const auto& [sequence, kept] : pool.kept) sequences.push_back(sequence);
-  std::sort(sequences.begin(), sequences.end());
   std::map<WorkerId, Batch> batches;
-  for (const JobSequence sequence : sequences) {
-    const Kept& kept = pool.kept.at(sequence);
-    report_result(batches[kept.worker], id, {sequence, kept.token}, kept, out);
+  for (const Attempt& attempt : pool.results.attempts()) {
+    Kept& kept = pool.results.at(attempt.sequence);
+    report_or_park(batches[kept.worker], id, pool, attempt.sequence, kept, out);
   }
   for (auto& [worker, batch] : batches) send_batch(batch, out);
   send_exits(pool, out);
+  say_full(id, pool, out);
 }
 
 void NodeMachine::send_exits(Pool& pool, Effects& out) {
@@ -162,19 +160,30 @@ void NodeMachine::forget_updates(PoolId id, Pool& pool) {
   for (; pool.first_update < needed_after; ++pool.first_update) pool.updates.pop_front();
 }
 
-void NodeMachine::on(wire::AckResults&& message, TimePoint, Effects&) {
+void NodeMachine::on(wire::AckResults&& message, TimePoint, Effects& out) {
   Pool* pool = find_pool(message.pool);
   if (!pool) return;
-  for (const Attempt& attempt : message.attempts) {
-    const auto kept = pool->kept.find(attempt.sequence);
-    if (kept != pool->kept.end() && kept->second.token == attempt.token) pool->kept.erase(kept);
-  }
+  for (const Attempt& attempt : message.attempts) pool->results.acknowledge(attempt);
+  report_parked(message.pool, *pool, out);
+}
+
+void NodeMachine::on(wire::ResultWindow&& message, TimePoint, Effects& out) {
+  Pool* pool = find_pool(message.pool);
+  if (!pool) return;
+  pool->results.window(message.bytes);
+  for (const Attempt& attempt : message.turn) pool->results.turn(attempt);
+  report_parked(message.pool, *pool, out);
 }
 
 // --- Programs ---------------------------------------------------------------------------------------------------
 
-void NodeMachine::ask_for_program(const std::string& hash, Effects& out) {
-  if (programs_asked_.insert(hash).second) to_head(wire::NeedProgram{hash}, wire::control_lane, out);
+/// From the cache, where it is looked at before its first use in this life, else from the head.
+void NodeMachine::get_program(const std::string& hash, Effects& out) {
+  if (facts_.programs.contains(hash)) {
+    if (programs_in_check_.insert(hash).second) out.emplace_back(CheckProgram{hash});
+  } else if (programs_asked_.insert(hash).second) {
+    to_head(wire::NeedProgram{hash}, wire::control_lane, out);
+  }
 }
 
 void NodeMachine::on(wire::Program&& message, TimePoint, Effects& out) {
@@ -185,7 +194,10 @@ void NodeMachine::on(wire::Program&& message, TimePoint, Effects& out) {
 
 void NodeMachine::program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out) {
   programs_asked_.erase(hash);
-  if (error.empty()) facts_.programs.insert(hash);
+  if (error.empty()) {
+    facts_.programs.insert(hash);
+    programs_sound_.insert(hash);
+  }
   std::vector<WorkerId> failed;
   for (auto& [id, worker] : workers_) {
     const Pool* pool = find_pool(worker.pool);
@@ -206,8 +218,23 @@ void NodeMachine::program_missing(WorkerId id, TimePoint now, Effects& out) {
     if (worker) worker_exited(id, {{}, {}, {}, "its pool was closed"}, out);
     return;
   }
-  facts_.programs.erase(pool->options.program_hash);
+  programs_sound_.erase(pool->options.program_hash);  // another node may have stored it anew: a look will tell
   spawn_if_possible(*worker, *pool, now, out);
+}
+
+void NodeMachine::program_checked(const std::string& hash, bool sound, TimePoint now, Effects& out) {
+  programs_in_check_.erase(hash);
+  if (sound) {
+    programs_sound_.insert(hash);
+  } else {
+    facts_.programs.erase(hash);
+    programs_sound_.erase(hash);
+  }
+  for (auto& [id, worker] : workers_) {
+    const Pool* pool = find_pool(worker.pool);
+    if (worker.phase == Phase::waits_for_program && !worker.cause && pool && pool->options.program_hash == hash)
+      spawn_if_possible(worker, *pool, now, out);
+  }
 }
 
 // --- Jobs of the head -------------------------------------------------------------------------------------------
@@ -265,9 +292,13 @@ void NodeMachine::leave(const std::string& reason, TimePoint deadline, Effects& 
 
 /// Jobs are finished first, then their results get a moment to be acknowledged, then the workers end, then the node.
 void NodeMachine::go_on_leaving(TimePoint now, Effects& out) {
-  bool running = false, unacknowledged = false;
+  bool running = false, unacknowledged = false;  // who has results that had no room so far is not done either
   for (const auto& [id, worker] : workers_) running |= !worker.given.empty() || !worker.waiting.empty();
-  for (const auto& [id, pool] : pools_) unacknowledged |= connected_ && pool.active && !pool.kept.empty();
+  for (const auto& [id, pool] : pools_) {
+    if (!connected_ || !pool.active) continue;
+    running |= pool.results.any_parked();
+    unacknowledged |= !pool.results.empty();
+  }
   if (running && now < leave_deadline_) return wake_at(leave_deadline_);
   if (unacknowledged && now < leave_deadline_) {
     settle_deadline_ = std::min({settle_deadline_, now + settle_time, leave_deadline_});

@@ -17,6 +17,7 @@
 #include "core/job.hpp"
 #include "gpu/device.hpp"
 #include "node/device_book.hpp"
+#include "node/kept_results.hpp"
 #include "node/worker_exit.hpp"
 #include "wire/claims.hpp"
 #include "wire/messages.hpp"
@@ -48,11 +49,16 @@ struct StoreProgram {
   std::string hash;
   Payload program;
 };
+/// The cache has a program of this name from an earlier life: is it what the name says?
+struct CheckProgram {
+  std::string hash;
+};
 /// Something is awaited of a device: devices_seen() should be called soon.
 struct LookAtDevices {};
 /// The node has left in order: say goodbye and end.
 struct Left {};
-using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, LookAtDevices, Left>;
+using Effect =
+    std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, CheckProgram, LookAtDevices, Left>;
 using Effects = std::vector<Effect>;
 
 struct NodeFacts {
@@ -60,6 +66,7 @@ struct NodeFacts {
   std::vector<SlotInfo> slots;
   std::set<std::string> programs;         ///< hashes of the executables in the cache
   std::vector<gpu::Device> devices = {};  ///< that the slots name, as they are before any worker
+  KeptResults::Limits results = {};       ///< of each pool; smaller in tests
 };
 
 /// Call any number of the event functions, then flush() once per loop turn. All append to `out`.
@@ -74,7 +81,7 @@ class NodeMachine {
 
   // Workers. `claims` lives until worker_exited returns.
   void worker_spawned(WorkerId worker, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out);
-  /// The executable of the worker's pool is no longer in the cache.
+  /// The executable of the worker's pool is no longer in the cache, or not as it was.
   void program_missing(WorkerId worker, TimePoint now, Effects& out);
   void on_worker_messages(WorkerId worker, std::vector<wire::FromWorker>&& messages, TimePoint now, Effects& out);
   /// It closed its end of the channel: it is about to end, or will never answer again.
@@ -86,6 +93,9 @@ class NodeMachine {
   void worker_printed(WorkerId worker, std::vector<std::string> lines, Effects& out);
   /// Answer to StoreProgram; `error` is a sentence, or empty.
   void program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out);
+
+  /// Answer to CheckProgram. One that is not sound is not in the cache any more.
+  void program_checked(const std::string& hash, bool sound, TimePoint now, Effects& out);
 
   /// A look at the devices.
   void devices_seen(const gpu::Inventory& inventory, TimePoint now, Effects& out);
@@ -99,19 +109,16 @@ class NodeMachine {
   [[nodiscard]] TimePoint next_deadline() const { return next_deadline_; }
 
  private:
-  struct Kept {
-    Token token;
-    WorkerId worker;
-    std::uint32_t run_time_us{};
-    Outcome outcome;
-  };
+  using Kept = KeptResults::Kept;
   struct Pool {
+    explicit Pool(KeptResults::Limits limits) : results(limits) {}
     PoolOptions options;
     Payload spec;
     UpdateNumber first_update = 0;  ///< updates up to this one are not in the log
     std::deque<Payload> updates;
-    std::unordered_map<JobSequence, Kept> kept;  ///< results until the head acknowledges them
-    bool active = true;                          ///< the head knows the pool in this session
+    KeptResults results;     ///< until the head acknowledges them
+    bool full_said = false;  ///< in this session: no more of its jobs are wanted
+    bool active = true;      ///< the head knows the pool in this session
     /// Workers that ended while it was not: told behind the results, or the head would run finished jobs again.
     std::vector<wire::WorkerExited> exits;
     [[nodiscard]] UpdateNumber last_update() const { return first_update + updates.size(); }
@@ -120,10 +127,11 @@ class NodeMachine {
     Attempt attempt;
     std::uint64_t index{};
   };
-  /// Results of one turn.
+  /// Results of one turn, and those that must wait.
   struct Batch {
     wire::JobsDone message;
     std::size_t bytes = 0;
+    wire::JobsParked parked;
   };
   enum class Phase { waits_for_program, waits_for_device, spawning, constructing, ready };
   struct Worker {
@@ -159,6 +167,7 @@ class NodeMachine {
   void on(wire::RunJobs&& message, TimePoint now, Effects& out);
   void on(wire::RecallJobs&& message, TimePoint now, Effects& out);
   void on(wire::AckResults&& message, TimePoint now, Effects& out);
+  void on(wire::ResultWindow&& message, TimePoint now, Effects& out);
   void on(wire::Program&& message, TimePoint now, Effects& out);
   template <class Other>
   void on(Other&&, TimePoint, Effects&) {}
@@ -172,7 +181,7 @@ class NodeMachine {
   Pool* find_pool(PoolId id);
   Worker* find_worker(WorkerId id);
   WorkerReport report_of(const Worker& worker) const;
-  void ask_for_program(const std::string& hash, Effects& out);
+  void get_program(const std::string& hash, Effects& out);
   void spawn_if_possible(Worker& worker, const Pool& pool, TimePoint now, Effects& out);
   void spawn(Worker& worker, const Pool& pool, Effects& out);
   void send_updates(Worker& worker, const Pool& pool, Effects& out);
@@ -180,7 +189,11 @@ class NodeMachine {
   void pump(Worker& worker, Effects& out);
   std::optional<Attempt> take_given(Worker& worker, std::uint64_t index);
   void finished(Worker& worker, std::uint64_t index, std::uint32_t run_time_us, Outcome outcome, Effects& out);
+  void report_or_park(Batch& batch, PoolId id, Pool& pool, JobSequence sequence, Kept& kept, Effects& out);
   void report_result(Batch& batch, PoolId pool, const Attempt& attempt, const Kept& kept, Effects& out);
+  void report_parked(PoolId id, Pool& pool, Effects& out);
+  void say_full(PoolId id, Pool& pool, Effects& out);
+  static void park(Batch& batch, PoolId pool, JobSequence sequence, const Kept& kept);
   void send_batch(Batch& batch, Effects& out);
   void send_reports(Worker& worker, Effects& out);
   void activate(PoolId id, Pool& pool, Effects& out);
@@ -205,6 +218,7 @@ class NodeMachine {
   std::map<PoolId, Pool> pools_;
   Workers workers_;
   std::set<std::string> programs_asked_;
+  std::set<std::string> programs_sound_, programs_in_check_;  ///< of facts_.programs: stored or checked in this life
   std::set<WorkerId> stopped_early_;  ///< StopWorker overtook their StartWorker, which travels behind the pool's class
   bool leaving_ = false, left_ = false;
   TimePoint leave_deadline_ = never, settle_deadline_ = never;

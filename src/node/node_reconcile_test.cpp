@@ -250,7 +250,36 @@ TEST(NodeMachine, AMissingProgramIsAskedForOnceAndAgainAfterAReconnection) {
   world.machine.program_stored("f00d", "", world.now, world.effects);
   EXPECT_EQ(world.turn(), (Lines{"spawn 1 on slot 0", "spawn 2 on slot 1"}));
   world.machine.program_missing(w1, world.now, world.effects);  // someone emptied the cache
+  EXPECT_EQ(world.turn(), (Lines{"check f00d"}));
+  world.machine.program_checked("f00d", false, world.now, world.effects);
   EXPECT_EQ(world.turn(), (Lines{"NeedProgram f00d"}));
+}
+
+TEST(NodeMachine, AProgramOfAnEarlierLifeIsLookedAtBeforeItsFirstUse) {
+  NodeWorld world({"here", {{0, "cpu", 0}, {1, "cpu", 0}}, {"f00d", "beef"}});
+  PoolOptions options;
+  options.language = Language::cpp;
+  options.program_hash = "f00d";
+  world.connect();
+  world.open_pool(options);
+  world.start(w1, 0);
+  world.start(w2, 1);
+  EXPECT_EQ(world.turn(), (Lines{"NodeState programs [\"beef\", \"f00d\"]", "check f00d"}));
+  world.machine.session_closed();
+  world.connect();
+  EXPECT_EQ(world.turn().size(), 1U) << "the report; nothing is fetched for nothing";
+  world.machine.program_checked("f00d", true, world.now, world.effects);
+  EXPECT_EQ(world.turn(), (Lines{"spawn 1 on slot 0", "spawn 2 on slot 1"}));
+
+  options.program_hash = "beef";
+  world.head(wire::OpenPoolHere{PoolId{8}, options, {}}, wire::StartWorker{WorkerId{3}, PoolId{8}, 0, 0});
+  EXPECT_EQ(world.turn(), (Lines{"check beef"}));
+  world.machine.program_checked("beef", false, world.now, world.effects);
+  EXPECT_EQ(world.turn(), (Lines{"NeedProgram beef"})) << "it was damaged";
+  world.head(wire::Program{"beef", Payload::copy("elf")});
+  EXPECT_EQ(world.turn(), (Lines{"store beef"}));
+  world.machine.program_stored("beef", "", world.now, world.effects);
+  EXPECT_EQ(world.turn(), (Lines{"spawn 3 on slot 0"}));
 }
 
 TEST(NodeMachine, AProgramThatCannotBeStoredIsAnInitErrorAndIsAskedForAgainLater) {

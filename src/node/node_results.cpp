@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/mutation.hpp"
 #include "node/node_machine.hpp"
 
 namespace dc::node {
@@ -69,9 +70,45 @@ void NodeMachine::finished(Worker& worker, std::uint64_t index, std::uint32_t ru
   const auto attempt = take_given(worker, index);
   Pool* pool = find_pool(worker.pool);
   if (!attempt || !pool) return;
-  Kept& kept = pool->kept[attempt->sequence];
-  kept = {attempt->token, worker.id, run_time_us, std::move(outcome)};
-  if (connected_ && pool->active) report_result(worker.done, worker.pool, *attempt, kept, out);
+  Kept& kept = pool->results.add(attempt->sequence, {attempt->token, worker.id, run_time_us, std::move(outcome)});
+  if (!connected_ || !pool->active) return;
+  report_or_park(worker.done, worker.pool, *pool, attempt->sequence, kept, out);
+  say_full(worker.pool, *pool, out);
+}
+
+/// Within the pool's window at once; else the head hears only that it is there, so that the worker is free.
+void NodeMachine::report_or_park(Batch& batch, PoolId id, Pool& pool, JobSequence sequence, Kept& kept, Effects& out) {
+  if (pool.results.offer(sequence, kept)) return report_result(batch, id, {sequence, kept.token}, kept, out);
+  park(batch, id, sequence, kept);
+}
+
+void NodeMachine::park(Batch& batch, PoolId pool, JobSequence sequence, const Kept& kept) {
+  batch.parked.worker = kept.worker;
+  batch.parked.pool = pool;
+  batch.parked.items.push_back({{sequence, kept.token}, kept.large ? kept.cost : 0});
+}
+
+/// There may be room again.
+void NodeMachine::report_parked(PoolId id, Pool& pool, Effects& out) {
+  if (connected_ && pool.active && pool.results.any_parked()) {
+    std::map<WorkerId, Batch> batches;
+    while (const auto sequence = pool.results.next()) {
+      const Kept& kept = pool.results.at(*sequence);
+      report_result(batches[kept.worker], id, {*sequence, kept.token}, kept, out);
+    }
+    for (const JobSequence sequence : pool.results.new_asks()) {
+      const Kept& kept = pool.results.at(sequence);
+      park(batches[kept.worker], id, sequence, kept);
+    }
+    for (auto& [worker, batch] : batches) send_batch(batch, out);
+  }
+  say_full(id, pool, out);
+}
+
+void NodeMachine::say_full(PoolId id, Pool& pool, Effects& out) {
+  if (!connected_ || !pool.active || pool.results.full(pool.full_said) == pool.full_said) return;
+  pool.full_said = !pool.full_said;
+  to_head(wire::ResultsFull{id, pool.full_said}, wire::control_lane, out);
 }
 
 /// Values gather in the batch; errors and large values travel alone.
@@ -92,14 +129,21 @@ void NodeMachine::report_result(Batch& batch, PoolId pool, const Attempt& attemp
   batch.message.pool = pool;
   batch.message.items.push_back(std::move(item));
   batch.bytes += outcome.payload.size() + item_overhead_bytes;
-  if (batch.bytes >= limits::batch_bytes_max) send_batch(batch, out);  // a message must fit into a frame
+  if (batch.bytes < limits::batch_bytes_max) return;  // a message must fit into a frame
+  const wire::Lane lane = batch.message.worker.value;
+  to_head(std::exchange(batch.message, {}), lane, out);
+  batch.bytes = 0;
 }
 
 void NodeMachine::send_batch(Batch& batch, Effects& out) {
-  if (batch.message.items.empty()) return;
-  const wire::Lane lane = batch.message.worker.value;
-  to_head(std::move(batch.message), lane, out);
-  batch = {};
+  if (!batch.message.items.empty()) {
+    const wire::Lane lane = batch.message.worker.value;
+    to_head(std::exchange(batch.message, {}), lane, out);
+    batch.bytes = 0;
+  }
+  if (batch.parked.items.empty() || mutation::park_silently) return;
+  const wire::Lane lane = batch.parked.worker.value;
+  to_head(std::exchange(batch.parked, {}), lane, out);
 }
 
 /// What the worker did in this turn.

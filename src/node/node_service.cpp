@@ -7,13 +7,13 @@
 #include <csignal>
 #include <map>
 #include <memory>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "core/held_signals.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "core/side_thread.hpp"
 #include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
@@ -162,12 +162,23 @@ class NodeService {
     if (const auto link = links_.find(effect.worker); link != links_.end()) link->second->signal_group(effect.signal);
   }
 
-  /// On a thread of its own: a slow disk must not cost us the session.
+  /// Beside the loop: a slow disk must not cost us the session.
   void carry_out(StoreProgram& effect) {
-    storing_.emplace_back([this, hash = std::move(effect.hash), program = std::move(effect.program)] {
+    side_.run([this, hash = std::move(effect.hash), program = std::move(effect.program)] {
       std::string problem = cache_.store(hash, program);
       loop_.post([this, hash, problem = std::move(problem)] {
         machine_.program_stored(hash, problem, now(), effects_);
+        schedule_flush();
+      });
+    });
+  }
+
+  void carry_out(CheckProgram& effect) {
+    side_.run([this, hash = std::move(effect.hash)] {
+      const bool sound = cache_.check(hash);
+      loop_.post([this, hash, sound] {
+        if (!sound) log::warning("program {} in {} was damaged or gone: it is fetched again", hash, cache_.path(""));
+        machine_.program_checked(hash, sound, now(), effects_);
         schedule_flush();
       });
     });
@@ -328,7 +339,7 @@ class NodeService {
   Effects effects_;
   bool flush_scheduled_ = false, stopping_ = false, outage_said_ = false;
   int exit_code_ = exit_left;
-  std::vector<std::jthread> storing_;  ///< last: they use what is above
+  SideThread side_;  ///< last: it uses what is above
 };
 
 }  // namespace

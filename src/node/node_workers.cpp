@@ -51,9 +51,9 @@ void NodeMachine::on(wire::StartWorker&& message, TimePoint now, Effects& out) {
 
 void NodeMachine::spawn_if_possible(Worker& worker, const Pool& pool, TimePoint now, Effects& out) {
   const std::string& hash = pool.options.program_hash;
-  if (!hash.empty() && !facts_.programs.contains(hash)) {
+  if (!hash.empty() && !programs_sound_.contains(hash)) {
     worker.phase = Phase::waits_for_program;
-    return ask_for_program(hash, out);
+    return get_program(hash, out);
   }
   if (devices_.blocked(worker.devices, now)) {
     worker.phase = Phase::waits_for_device;

@@ -69,6 +69,8 @@ std::string write_file(const std::string& path, const Payload& program) {
     if (written > 0) done += static_cast<std::size_t>(written);
   }
   if (problem.empty() && ::fchmod(fd, 0500) != 0) problem = std::strerror(errno);
+  // Before it has its name: after a power failure a name must not stand for less than the whole.
+  if (problem.empty() && ::fsync(fd) != 0) problem = std::strerror(errno);
   if (::close(fd) != 0 && problem.empty()) problem = std::strerror(errno);
   return problem;
 }
@@ -99,12 +101,36 @@ std::set<std::string> ProgramCache::list() const {
 
 bool ProgramCache::use(const std::string& hash) const {
   const std::string file = path(hash);
-  if (!is_hash(hash) || ::access(file.c_str(), X_OK) != 0) return false;
+  struct stat now {};
+  if (!is_hash(hash) || ::access(file.c_str(), X_OK) != 0 || ::stat(file.c_str(), &now) != 0) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto sound = sound_.find(hash);
+    if (sound == sound_.end() || sound->second != Mark{now.st_ino, now.st_size}) return false;
+  }
   ::utimensat(AT_FDCWD, file.c_str(), nullptr, 0);
   return true;
 }
 
-std::string ProgramCache::store(const std::string& hash, const Payload& program) const {
+void ProgramCache::remember(const std::string& hash) {
+  struct stat now {};
+  if (::stat(path(hash).c_str(), &now) != 0) return;
+  const std::lock_guard lock(mutex_);
+  sound_[hash] = {now.st_ino, now.st_size};
+}
+
+bool ProgramCache::check(const std::string& hash) {
+  if (!is_hash(hash)) return false;
+  const std::string file = path(hash);
+  if (::access(file.c_str(), X_OK) == 0 && net::content_hash_of_file(file) == hash) {
+    remember(hash);
+    return true;
+  }
+  ::unlink(file.c_str());
+  return false;
+}
+
+std::string ProgramCache::store(const std::string& hash, const Payload& program) {
   if (!is_hash(hash) || net::content_hash(program.bytes()) != hash) {
     return "the program arrived damaged (its content does not match its hash)";
   }
@@ -116,6 +142,7 @@ std::string ProgramCache::store(const std::string& hash, const Payload& program)
         "directory elsewhere",
         dir_, problem);
   }
+  remember(hash);
   remove_oldest();
   return {};
 }
@@ -126,6 +153,10 @@ std::string ProgramCache::write(const std::string& hash, const Payload& program)
   std::string problem = write_file(temporary, program);
   if (problem.empty() && ::rename(temporary.c_str(), path(hash).c_str()) != 0) problem = std::strerror(errno);
   if (!problem.empty()) ::unlink(temporary.c_str());
+  if (const int dir = ::open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); dir >= 0) {
+    ::fsync(dir);  // the name itself; without it the program would only be fetched again
+    ::close(dir);
+  }
   return problem;
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 
 #include "net/session.hpp"
@@ -41,7 +42,7 @@ class ProgramCacheBounds : public testing::Test {
 };
 
 TEST_F(ProgramCacheBounds, AStoredProgramIsListedAndExecutable) {
-  const ProgramCache cache((dir_ / "programs").string());
+  ProgramCache cache((dir_ / "programs").string());
   EXPECT_EQ(cache.list(), std::set<std::string>{});
   const Payload elf = program();
   EXPECT_FALSE(cache.use(hash(elf)));
@@ -55,8 +56,36 @@ TEST_F(ProgramCacheBounds, AStoredProgramIsListedAndExecutable) {
   EXPECT_EQ(cache.store(hash(elf), elf), "") << "two nodes may store it at once";
 }
 
+/// One that a power failure has cut or emptied, or whose bytes were changed.
+TEST_F(ProgramCacheBounds, ADamagedProgramIsFoundAtItsFirstUseAndRemoved) {
+  const Payload elf = program(std::string(100'000, 'x'));
+  const std::string name = hash(elf);
+  const auto damaged = [&](const std::function<void(const std::string& path)>& damage) {
+    EXPECT_EQ(ProgramCache(dir_.string()).store(name, elf), "");
+    ProgramCache later(dir_.string());
+    fs::permissions(later.path(name), fs::perms::owner_all);
+    damage(later.path(name));
+    EXPECT_FALSE(later.use(name)) << "nothing of an earlier life is executed unchecked";
+    EXPECT_FALSE(later.check(name));
+    EXPECT_EQ(later.list(), std::set<std::string>{});
+    EXPECT_EQ(later.store(name, elf), "") << "and fetched again";
+    EXPECT_TRUE(later.use(name));
+  };
+  damaged([](const std::string& path) { fs::resize_file(path, 0); });
+  damaged([](const std::string& path) { fs::resize_file(path, 5000); });
+  damaged([](const std::string& path) { std::fstream(path, std::ios::in | std::ios::out).seekp(500).put('y'); });
+  damaged([](const std::string& path) { fs::permissions(path, fs::perms::owner_read); });
+  damaged([](const std::string& path) { fs::remove(path); });
+  ProgramCache sound(dir_.string());
+  EXPECT_TRUE(sound.check(name));
+  EXPECT_TRUE(sound.use(name));
+  fs::permissions(sound.path(name), fs::perms::owner_all);
+  fs::resize_file(sound.path(name), 5000);
+  EXPECT_FALSE(sound.use(name)) << "while the node lives";
+}
+
 TEST_F(ProgramCacheBounds, DamagedContentAndOddNamesAreRefused) {
-  const ProgramCache cache(dir_.string());
+  ProgramCache cache(dir_.string());
   EXPECT_NE(cache.store(std::string(64, 'a'), program()).find("damaged"), std::string::npos);
   EXPECT_NE(cache.store("../../evil", program()).find("damaged"), std::string::npos);
   EXPECT_FALSE(cache.use("../../../bin/sh"));
@@ -64,7 +93,7 @@ TEST_F(ProgramCacheBounds, DamagedContentAndOddNamesAreRefused) {
 }
 
 TEST_F(ProgramCacheBounds, AProgramForAnotherMachineNamesBothArchitectures) {
-  const ProgramCache cache(dir_.string());
+  ProgramCache cache(dir_.string());
   std::string foreign(program().view());
   Elf64_Ehdr header{};
   std::memcpy(&header, foreign.data(), sizeof header);
@@ -79,7 +108,7 @@ TEST_F(ProgramCacheBounds, AProgramForAnotherMachineNamesBothArchitectures) {
 }
 
 TEST_F(ProgramCacheBounds, TheProgramsThatWereNotUsedForLongestGo) {
-  const ProgramCache cache(dir_.string());
+  ProgramCache cache(dir_.string());
   std::vector<std::string> hashes;
   for (int i = 0; i < 16; ++i) {
     const Payload elf = program(fmt::format("{}", i));
@@ -99,7 +128,7 @@ TEST_F(ProgramCacheBounds, TheProgramsThatWereNotUsedForLongestGo) {
 
 TEST_F(ProgramCacheBounds, ADirectoryThatCannotBeWrittenIsNamed) {
   std::ofstream(dir_ / "file") << "in the way";
-  const ProgramCache cache((dir_ / "file" / "programs").string());
+  ProgramCache cache((dir_ / "file" / "programs").string());
   const Payload elf = program();
   EXPECT_NE(cache.store(hash(elf), elf).find((dir_ / "file").string()), std::string::npos);
 }
@@ -110,7 +139,7 @@ TEST_F(ProgramCacheBounds, AWriteThatFailsIsTheReasonGivenAndLeavesNothingBehind
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const rlimit small{64 << 10, before.rlim_max};
-  const ProgramCache cache((dir_ / "programs").string());
+  ProgramCache cache((dir_ / "programs").string());
   const Payload elf = program(std::string(1 << 20, 'x'));
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
   const std::string problem = cache.store(hash(elf), elf);

@@ -130,6 +130,21 @@ struct JobFinished {
   Outcome outcome;
 };
 
+/// These attempts have ended, and their results wait at the node for room on the way to the client: the worker is free.
+struct ResultsParked {
+  NodeId node;
+  WorkerId worker;
+  PoolId pool;
+  std::vector<Attempt> attempts;
+};
+
+/// The node keeps as many results of the pool as it may, or has room again.
+struct ResultsFull {
+  NodeId node;
+  PoolId pool;
+  bool full = false;
+};
+
 /// Answer to Recall: these were handed over and will not be started. May be empty.
 struct JobsRecalled {
   NodeId node;

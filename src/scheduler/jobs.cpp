@@ -26,6 +26,7 @@ void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
   job.attempts = pool.attempts_before;
   job.after_update = submitted.after_update;
   job.arguments = std::move(submitted.arguments);
+  pool.argument_bytes += job.arguments.size();
   if (const auto claim = pool.claims.find(job.sequence); claim != pool.claims.end()) {
     job.state = JobState::assigned;
     job.token = claim->second.attempt.token;
@@ -67,6 +68,7 @@ void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId no
   DC_CHECK(job.state == JobState::assigned);
   job.state = JobState::done;
   job.outcome = std::make_unique<Outcome>(std::move(outcome));
+  pool.argument_bytes -= job.arguments.size();
   job.arguments = {};
   job.worker = {};
   job.node = node;
@@ -89,6 +91,7 @@ void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
       }
       break;
   }
+  pool.argument_bytes -= job.arguments.size();
   pool.jobs.erase(job.sequence);
 }
 
@@ -202,6 +205,37 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   }
   if (mutation::acknowledge_early) out.emplace_back(AckResult{event.node, event.pool, event.attempt});
   state.finish(*pool, *job, std::move(event.outcome), event.node, out);
+}
+
+void Scheduler::on(const ResultsParked& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Pool* pool = state.find_pool(event.pool);
+  Worker* worker = state.find_worker(event.worker);
+  if (!pool || (worker && worker->node->id != event.node)) return;
+  for (const Attempt& attempt : event.attempts) {
+    Job* job = State::current(*pool, attempt);
+    if (job && job->node == event.node) job->worker = {};  // as one whose result is on its way
+    if (worker) state.release(*worker, attempt, now, out);
+  }
+}
+
+void Scheduler::on(const ResultsFull& event, TimePoint now, Commands& out) {
+  State& state = *state_;
+  state.thaw(now);
+  Node* node = state.find_node(event.node);
+  Pool* pool = state.find_pool(event.pool);
+  if (!node || !pool || !node->pools.contains(event.pool)) return;
+  node->pools.at(event.pool).full = event.full;
+  for (auto& slot : node->slots) {
+    Worker* worker = slot->worker.get();
+    if (!worker || worker->pool != pool) continue;
+    worker->full = event.full;
+    if (!event.full && worker->ready) state.became_hungry(*worker);
+    if (!event.full || worker->held.empty() || worker->recalling || worker->stopping) continue;
+    worker->recalling = true;  // what is not started may run elsewhere, and the slot may serve another pool
+    out.emplace_back(Recall{node->id, worker->id, static_cast<std::uint32_t>(worker->held.size())});
+  }
 }
 
 void Scheduler::on(const OutcomesAcknowledged& event, TimePoint now, Commands& out) {

@@ -102,6 +102,7 @@ void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, 
   worker->pid = report.pid;
   worker->updates_applied = std::max(worker->updates_applied, report.updates_applied);
   worker->recalling = false;
+  worker->full = false;  // it says so again
   worker->last_progress = now;
   worker->idle_since = now;
   worker->held.clear();

@@ -61,6 +61,10 @@ struct Status {
   std::vector<PoolStatus> pools;
 };
 
+struct Load {
+  std::uint64_t jobs = 0, argument_bytes = 0;
+};
+
 /// Where a job is, for tests and the simulator.
 struct JobView {
   enum class State : std::uint8_t { queued, assigned, done } state{};
@@ -96,6 +100,8 @@ class Scheduler {
   void on(const WorkerReady& event, TimePoint now, Commands& out);
   void on(WorkerExited event, TimePoint now, Commands& out);
   void on(JobFinished event, TimePoint now, Commands& out);
+  void on(const ResultsParked& event, TimePoint now, Commands& out);
+  void on(const ResultsFull& event, TimePoint now, Commands& out);
   void on(const JobsRecalled& event, TimePoint now, Commands& out);
   void on(const UpdatesApplied& event, TimePoint now, Commands& out);
 
@@ -106,6 +112,8 @@ class Scheduler {
   [[nodiscard]] TimePoint next_deadline() const;
 
   [[nodiscard]] bool has_pool(PoolId pool) const;
+  /// What its client has submitted and not acknowledged, and the bytes of the arguments that are still kept of it.
+  [[nodiscard]] Load load(PoolId pool) const;
   /// The pool must exist.
   [[nodiscard]] PoolStatus pool_status(PoolId pool) const;
   [[nodiscard]] Status status() const;

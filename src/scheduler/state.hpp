@@ -58,6 +58,7 @@ struct Worker {
   bool stopping = false;   ///< StopWorker was sent, WorkerExited is awaited
   bool recalling = false;  ///< a Recall is unanswered
   bool hungry = false;     ///< stands in pool->hungry
+  bool full = false;       ///< its node keeps as many results of the pool as it may: no more jobs
   std::uint32_t pid{};
   std::deque<Held> held;
   std::size_t held_bytes = 0;
@@ -88,6 +89,7 @@ struct NodePool {
   UpdateNumber updates{};         ///< 1..updates were sent to it
   std::vector<Attempt> finished;  ///< reported results of a pool that this head does not know yet
   TimePoint forget_at = never;    ///< pool unknown: close it then
+  bool full = false;              ///< of results: its workers there get no jobs
 };
 
 struct Node {
@@ -116,6 +118,7 @@ struct Pool {
   std::unordered_map<JobSequence, Job> jobs;
   std::deque<JobSequence> queue;  ///< entries of jobs that are no longer queued are skipped
   std::uint64_t queued = 0, assigned = 0, done = 0, rerun = 0;
+  std::uint64_t argument_bytes = 0;  ///< of those queued and assigned
   std::unordered_map<JobSequence, Claimed> claims;
   std::vector<Worker*> workers;
   std::vector<Worker*> hungry;  ///< ready workers that hold fewer jobs than they could

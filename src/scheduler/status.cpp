@@ -18,6 +18,11 @@ TimePoint Scheduler::next_deadline() const {
   return state_->sharing_dirty && state_->pools.size() <= 64 ? TimePoint{} : state_->wake;
 }
 
+Load Scheduler::load(PoolId id) const {
+  const auto pool = state_->pools.find(id);
+  return pool == state_->pools.end() ? Load{} : Load{pool->second->jobs.size(), pool->second->argument_bytes};
+}
+
 bool Scheduler::has_pool(PoolId pool) const { return state_->find_pool(pool) != nullptr; }
 
 PoolStatus Scheduler::pool_status(PoolId id) const {

@@ -11,7 +11,8 @@
 namespace dc::scheduler {
 
 bool Scheduler::State::usable(const Worker& worker) {
-  return worker.ready && !worker.leaving && !worker.stopping && worker.node->connected && !worker.node->leaving;
+  return worker.ready && !worker.leaving && !worker.stopping && !worker.full && worker.node->connected &&
+         !worker.node->leaving;
 }
 
 /// The first slot is the worker's own.
@@ -41,6 +42,7 @@ Worker& Scheduler::State::start_worker(const std::vector<Slot*>& slots, Pool& po
   const WorkerId id{(std::uint64_t{epoch} << 32) | next_worker++};
   Worker& worker = add_worker(slots, id, pool.id, &pool);
   worker.ours = true;
+  worker.full = slot.node->pools.at(pool.id).full;
   worker.updates_applied = pool.updates;  // true as soon as it is ready: the history comes first
   const UpdateNumber skip = pool.options.keep_updates_history ? 0 : pool.updates;
   StartWorker start{slot.node->id, id, pool.id, slot.info.slot, skip, {}};

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -56,6 +57,16 @@ void decode_message(const msgpack::object& object, std::variant<Alternatives...>
   const bool known =
       ((type == Alternatives::type && (body.convert(out.template emplace<Alternatives>()), true)) || ...);
   if (!known) throw std::runtime_error("unknown message type " + std::to_string(type));
+}
+
+/// Whether a receiver takes the arrays in these messages.
+inline bool all_arrays_fit(std::string_view text) {
+  struct Walk : msgpack::null_visitor {
+    bool fit = true;
+    bool start_array(std::uint32_t elements) { return fit &= elements <= limits::array_size_max; }
+  } walk;
+  std::size_t offset = 0;
+  return msgpack::parse(text.data(), text.size(), offset, walk) && walk.fit;
 }
 
 /// Reads MessagePack objects one after the other out of a buffer, without copying strings and binaries.

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string_view>
+#include <utility>
 
 #include "core/check.hpp"
 #include "wire/codec.hpp"
@@ -15,7 +17,10 @@
 namespace dc::wire {
 namespace {
 
-enum class FrameKind : char { batch = 0, begin = 1, chunk = 2 };
+enum class FrameKind : char { batch = 0, begin = 1, chunk = 2, part = 3 };
+
+/// Their index is one byte.
+constexpr std::size_t external_payloads_max = 255;
 
 Error broken(std::string what) { return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what)); }
 
@@ -54,42 +59,77 @@ const char* name_of(const Message& message) {
 // --- Writer -----------------------------------------------------------------------------------------------------
 
 void FrameWriter::push(Message message, Lane lane) {
+  const bool outcome = std::holds_alternative<JobValues>(message) || std::holds_alternative<JobError>(message);
   // Nearly always the message is small and its lane is free: encode it where it will be sent from.
   const bool lane_busy = lane != control_lane && !lanes_.empty() && lanes_.contains(lane);
   std::vector<Payload> external;
   if (!lane_busy) {
-    const std::size_t before = batch_.size();
-    if (batch_.empty()) batch_.push_back(static_cast<char>(FrameKind::batch));
-    const std::size_t start = batch_.size();
-    encode(message, batch_, external);
-    if (external.empty()) {
-      queued_bytes_ += batch_.size() - before;
-      if (batch_.size() >= limits::batch_bytes_max) close_batch();
+    std::string& batch = batch_.frame;
+    const std::size_t before = batch.size();
+    if (batch.empty()) batch.push_back(static_cast<char>(FrameKind::batch));
+    const std::size_t start = batch.size();
+    encode(message, batch, external);
+    const std::size_t size = batch.size() - start;
+    const std::size_t talk = outcome ? 0 : size;
+    if (external.empty() && size <= limits::batch_bytes_max) {
+      queued_bytes_ += batch.size() - before;
+      queued_talk_ += talk;
+      batch_.talk += talk;
+      if (batch.size() >= limits::batch_bytes_max) close_batch();
       return;
     }
-    std::string text = batch_.substr(start);
-    batch_.resize(before);
-    queue(std::move(text), std::move(external), lane);
-    return;
+    std::string text = batch.substr(start);
+    batch.resize(before);
+    if (!external.empty()) return queue(std::move(text), std::move(external), talk, lane);
+    queued_talk_ += talk;
+    return cut(text, talk);
   }
   std::string text;
   encode(message, text, external);
-  queue(std::move(text), std::move(external), lane);
+  const std::size_t talk = outcome ? 0 : text.size();
+  queue(std::move(text), std::move(external), talk, lane);
 }
 
 void FrameWriter::close_batch() {
-  full_batches_.push_back(std::move(batch_));
-  batch_.clear();
+  if (!batch_.frame.empty()) ready_.push_back(std::exchange(batch_, {}));
 }
 
-void FrameWriter::queue(std::string text, std::vector<Payload> external, Lane lane) {
+/// The message becomes parts behind the batches so far.
+void FrameWriter::cut(std::string_view text, std::size_t talk) {
+  // A longer array than may be makes the text long enough to come here.
+  static_assert(limits::array_size_max >= limits::batch_bytes_max);
+  DC_CHECK(text.size() <= limits::message_bytes_max && all_arrays_fit(text));
+  close_batch();
+  while (!text.empty()) {
+    const std::string_view piece = text.substr(0, limits::chunk_bytes);
+    text.remove_prefix(piece.size());
+    Ready part;
+    part.frame.push_back(static_cast<char>(FrameKind::part));
+    part.talk = std::min(talk, piece.size());
+    talk -= part.talk;
+    StringSink sink{part.frame};
+    msgpack::packer<StringSink> packer(sink);
+    packer.pack_array(2);
+    packer.pack(text.empty());
+    packer.pack_bin(static_cast<std::uint32_t>(piece.size()));
+    packer.pack_bin_body(piece.data(), static_cast<std::uint32_t>(piece.size()));
+    queued_bytes_ += part.frame.size();
+    ready_.push_back(std::move(part));
+  }
+}
+
+void FrameWriter::queue(std::string text, std::vector<Payload> external, std::size_t talk, Lane lane) {
   Waiting waiting;
   queued_bytes_ += text.size();
+  queued_talk_ += talk;
   if (external.empty()) {
     waiting.small = std::move(text);
+    waiting.talk = talk;
   } else {
+    DC_CHECK(external.size() <= external_payloads_max && text.size() <= limits::batch_bytes_max);
     waiting.large = std::make_unique<Stream>();
     waiting.large->number = next_stream_++;
+    waiting.large->talk = talk;
     std::vector<std::uint64_t> sizes;
     for (const Payload& payload : external) {
       sizes.push_back(payload.size());
@@ -114,18 +154,20 @@ void FrameWriter::queue(std::string text, std::vector<Payload> external, Lane la
   queue.waiting.push_back(std::move(waiting));
 }
 
-bool FrameWriter::empty() const { return batch_.empty() && full_batches_.empty() && lanes_.empty(); }
+bool FrameWriter::empty() const { return batch_.frame.empty() && ready_.empty() && lanes_.empty(); }
 
 Frame FrameWriter::next() {
   DC_CHECK(!empty());
-  const bool have_batch = !batch_.empty() || !full_batches_.empty();
+  const bool have_batch = !batch_.frame.empty() || !ready_.empty();
   const bool take_chunk = !lanes_.empty() && (!have_batch || chunk_next_);
   chunk_next_ = !take_chunk;
   if (take_chunk) return next_chunk();
-  if (full_batches_.empty()) close_batch();
-  Frame frame{std::move(full_batches_.front()), {}};
-  full_batches_.pop_front();
+  if (ready_.empty()) close_batch();
+  Frame frame{std::move(ready_.front().frame), {}};
+  DC_CHECK(frame.head.size() <= limits::frame_bytes_max);
   queued_bytes_ -= frame.head.size();
+  queued_talk_ -= ready_.front().talk;
+  ready_.pop_front();
   return frame;
 }
 
@@ -145,6 +187,7 @@ Frame FrameWriter::next_chunk() {
     frame.head = std::move(stream.begin);
     stream.begin.clear();
     queued_bytes_ -= frame.head.size();
+    queued_talk_ -= stream.talk;
     return frame;
   }
   const Payload& payload = stream.external.front();
@@ -166,17 +209,27 @@ Frame FrameWriter::next_chunk() {
   return frame;
 }
 
+/// What waited in a lane, and is counted as queued.
+void FrameWriter::join_batch(const std::string& text, std::size_t talk) {
+  if (text.size() > limits::batch_bytes_max) {
+    queued_bytes_ -= text.size();
+    return cut(text, talk);
+  }
+  if (batch_.frame.empty()) {
+    batch_.frame.push_back(static_cast<char>(FrameKind::batch));
+    ++queued_bytes_;
+  }
+  batch_.frame += text;
+  batch_.talk += talk;
+  if (batch_.frame.size() >= limits::batch_bytes_max) close_batch();
+}
+
 void FrameWriter::finish_stream(std::map<Lane, LaneQueue>::iterator lane) {
   auto& waiting = lane->second.waiting;
   waiting.pop_front();
   // Small messages that waited behind the large one go on; the next large one takes its place.
   while (!waiting.empty() && !waiting.front().large) {
-    if (batch_.empty()) {
-      batch_.push_back(static_cast<char>(FrameKind::batch));
-      ++queued_bytes_;
-    }
-    batch_ += waiting.front().small;
-    if (batch_.size() >= limits::batch_bytes_max) close_batch();
+    join_batch(waiting.front().small, waiting.front().talk);
     waiting.pop_front();
   }
   if (!waiting.empty()) return;
@@ -236,6 +289,7 @@ Result<void> FrameReader::read(std::span<const std::byte> bytes, std::shared_ptr
   try {
     switch (kind) {
       case FrameKind::batch: {
+        if (!parts_.empty()) return broken("a batch among the parts of a message");
         static const std::vector<Payload> none;
         const Scoped<DecodeScope> scope(DecodeScope{std::move(frame), &none});
         ObjectReader reader(reinterpret_cast<const char*>(rest.data()), rest.size());
@@ -246,6 +300,8 @@ Result<void> FrameReader::read(std::span<const std::byte> bytes, std::shared_ptr
         return read_begin(rest, std::move(frame), out);
       case FrameKind::chunk:
         return read_chunk(rest, std::move(frame), out);
+      case FrameKind::part:
+        return read_part(rest, out);
     }
     return broken(fmt::format("frame kind {}", static_cast<int>(bytes[0])));
   } catch (const std::exception& error) {
@@ -263,7 +319,7 @@ Result<void> FrameReader::read_begin(std::span<const std::byte> bytes, std::shar
   const auto* fields = object.via.array.ptr;
   const auto number = fields[0].as<std::uint64_t>();
   const auto sizes = fields[1].as<std::vector<std::uint64_t>>();
-  if (fields[2].type != msgpack::type::BIN || sizes.empty() || sizes.size() > 255)
+  if (fields[2].type != msgpack::type::BIN || sizes.empty() || sizes.size() > external_payloads_max)
     return broken("a malformed begin frame");
   if (streams_.size() >= options_.streams_max || streams_.contains(number)) return broken("too many streams");
   auto stream = std::make_shared<Stream>();
@@ -312,6 +368,27 @@ Result<void> FrameReader::read_chunk(std::span<const std::byte> bytes, std::shar
   streams_.erase(found);
   if (!message) return message.error();
   out.push_back(std::move(message.value()));
+  return boost::outcome_v2::success();
+}
+
+/// Memory is taken for what has arrived, not for what is announced.
+Result<void> FrameReader::read_part(std::span<const std::byte> bytes, std::vector<Message>& out) {
+  ObjectReader reader(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const msgpack::object& object = reader.next();
+  if (object.type != msgpack::type::ARRAY || object.via.array.size != 2 ||
+      object.via.array.ptr[1].type != msgpack::type::BIN || !reader.at_end()) {
+    return broken("a malformed part frame");
+  }
+  const bool last = object.via.array.ptr[0].as<bool>();
+  const auto& piece = object.via.array.ptr[1].via.bin;
+  if (piece.size == 0 || parts_.size() + piece.size > options_.message_bytes_max) {
+    return broken(fmt::format("a message of more than {} bytes", options_.message_bytes_max));
+  }
+  parts_.append(piece.ptr, piece.size);
+  if (!last) return boost::outcome_v2::success();
+  const auto whole = std::make_shared<const std::string>(std::exchange(parts_, {}));
+  BOOST_OUTCOME_TRY(message, decode(bytes_of(whole->data(), whole->size()), whole, {}));
+  out.push_back(std::move(message));
   return boost::outcome_v2::success();
 }
 

@@ -166,8 +166,9 @@ struct OpenNamedPool {
 };
 /// The client of a named pool is back after a broken connection. `first_own`: its jobs begin with this number.
 /// `unaccepted`: jobs that it sent and that were neither accepted nor refused. `received`: outcomes that it has and
-/// whose acknowledgement was not confirmed; all others that are not delivered come again. Its credit (WantOutcomes)
-/// begins at 0 again. Answer: NamedPoolKnown | PoolFailed.
+/// whose acknowledgement was not confirmed; all others that are not delivered come again. `more`: so many that another
+/// one follows, with the next of them; the last one is answered. Its credit (WantOutcomes) begins at 0 again. Answer:
+/// NamedPoolKnown | PoolFailed.
 struct ResumeNamedPool {
   static constexpr std::uint8_t type = 20;
   static constexpr const char* name = "ResumeNamedPool";
@@ -175,7 +176,8 @@ struct ResumeNamedPool {
   JobSequence first_own{};
   std::vector<JobSequence> unaccepted;
   std::vector<JobSequence> received;
-  MSGPACK_DEFINE(pool, first_own, unaccepted, received)
+  bool more = false;
+  MSGPACK_DEFINE(pool, first_own, unaccepted, received, more)
 };
 /// The client leaves the named pool, which goes on. Answer: PoolLeft.
 struct LeavePool {
@@ -323,7 +325,8 @@ struct NamedPoolOpened {
 };
 /// Answer to ResumeNamedPool: send the updates after `updates` and the `missing` jobs. No job after `last_sequence` is
 /// in the journal; `earlier` are those before first_own whose outcome nobody has, as first, last, first, last, ... What
-/// the client misses there was accepted, and is lost with the journal's last entries.
+/// the client misses there was accepted, and is lost with the journal's last entries. `more`: another one follows with
+/// the next of `earlier`; all else stands in the last one.
 struct NamedPoolKnown {
   static constexpr std::uint8_t type = 44;
   static constexpr const char* name = "NamedPoolKnown";
@@ -332,7 +335,8 @@ struct NamedPoolKnown {
   std::vector<JobSequence> missing;
   JobSequence last_sequence{};
   std::vector<JobSequence> earlier;
-  MSGPACK_DEFINE(pool, updates, missing, last_sequence, earlier)
+  bool more = false;
+  MSGPACK_DEFINE(pool, updates, missing, last_sequence, earlier, more)
 };
 /// These jobs of a named pool are in the journal: the client need not keep them. An outcome never comes before this.
 struct JobsAccepted {
@@ -458,6 +462,31 @@ struct SlotsChanged {
   MSGPACK_DEFINE(slots)
 };
 
+struct ParkedItem {
+  Attempt attempt;
+  std::uint64_t bytes{};  ///< larger than the window: it asks for its turn; 0: it waits for room
+  MSGPACK_DEFINE(attempt, bytes)
+};
+/// These attempts have ended, and the worker has done with them. Their results wait at the node until the pool's window
+/// (ResultWindow) has room for them, or for their turn.
+struct JobsParked {
+  static constexpr std::uint8_t type = 59;
+  static constexpr const char* name = "JobsParked";
+  WorkerId worker;
+  PoolId pool;
+  std::vector<ParkedItem> items;
+  MSGPACK_DEFINE(worker, pool, items)
+};
+/// Sent when it changes: the node keeps as many results of the pool as it may. It is given no more jobs of it, and
+/// those that are not started are recalled, until some are delivered.
+struct ResultsFull {
+  static constexpr std::uint8_t type = 60;
+  static constexpr const char* name = "ResultsFull";
+  PoolId pool;
+  bool full = false;
+  MSGPACK_DEFINE(pool, full)
+};
+
 // --- Head -> node -----------------------------------------------------------------------------------------------
 
 /// For a C++ pool whose hash is not among the node's programs, Program is sent first.
@@ -534,9 +563,21 @@ struct AckResults {
   MSGPACK_DEFINE(pool, attempts)
 };
 
+/// Results of the pool of so many bytes in all (core/result_cost.hpp) may be under way from this node: sent, and not
+/// acknowledged by AckResults. Before the first one it is limits::result_window_min. `turn`: and beside them this one,
+/// which was larger than the window; none or one.
+struct ResultWindow {
+  static constexpr std::uint8_t type = 79;
+  static constexpr const char* name = "ResultWindow";
+  PoolId pool;
+  std::uint64_t bytes{};
+  std::vector<Attempt> turn;
+  MSGPACK_DEFINE(pool, bytes, turn)
+};
+
 // --- Viewer -----------------------------------------------------------------------------------------------------
 
-/// V -> H. Answer: StatusReply.
+/// V -> H. Answer: StatusReply, when the answer before it has been written: one is under way at a time.
 struct StatusRequest {
   static constexpr std::uint8_t type = 90;
   static constexpr const char* name = "StatusRequest";
@@ -546,7 +587,7 @@ struct StatusRequest {
 struct StatusReply {
   static constexpr std::uint8_t type = 91;
   static constexpr const char* name = "StatusReply";
-  std::string json;  ///< as documented for `distributed-computing status --json`
+  Payload json;  ///< as documented for `distributed-computing status --json`
   MSGPACK_DEFINE(json)
 };
 
@@ -557,9 +598,9 @@ using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // hands
                              UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
                              NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,       //
                              NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
-                             UpdatesApplied, NodeLeaving, SlotsChanged,                                       //
+                             UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,              //
                              OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N
-                             RunJobs, RecallJobs, AckResults,                                                 //
+                             RunJobs, RecallJobs, AckResults, ResultWindow,                                   //
                              StatusRequest, StatusReply>;                                                     // viewer
 
 /// Messages in one lane arrive in order; a large one delays only those behind it in its lane. Lane 0 is for messages

@@ -28,6 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   options.payload_bytes_max = payload_max;
   options.assembly_bytes_max = assembly_max;
   options.streams_max = 8;
+  options.message_bytes_max = payload_max;
   options.allocate = [&living](std::uint64_t bytes) { return counted(bytes, living); };
   wire::FrameReader reader(options);
   fuzz::Input input(data, size);

@@ -44,6 +44,11 @@ class Scene {
 
  private:
   void carry_out(const head::Effect& effect) {
+    if (const auto* asked = std::get_if<head::HashProgram>(&effect)) {
+      machine_.program_hashed(head::HashProgram(*asked), asked->program.empty() ? "another" : asked->hash, now_,
+                              effects_);
+      return;
+    }
     if (const auto* text = std::get_if<head::Log>(&effect); text && text->text.empty())
       fuzz::broken("an empty line in the log");
     const auto* closing = std::get_if<head::CloseSession>(&effect);

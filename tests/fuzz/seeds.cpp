@@ -85,7 +85,7 @@ std::vector<wire::Message> all_messages() {
       wire::RecallJobs{first_worker, 1},
       wire::AckResults{pool, {attempt}},
       wire::StatusRequest{},
-      wire::StatusReply{"{}"},
+      wire::StatusReply{Payload(std::string("{}"))},
   };
   if (all.size() != std::variant_size_v<wire::Message>) fuzz::broken("every message has a seed");
   return all;

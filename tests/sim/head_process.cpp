@@ -37,7 +37,9 @@ void HeadProcess::start() {
   started_at_ = world_.now();
   const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
-  machine_.emplace(head::HeadFacts{epoch, 1, 8899, "head", "head", true}, world_.now());
+  head::HeadFacts facts{epoch, 1, 8899, "head", "head", true};
+  if (plan_.result_window > 0) facts.results = {plan_.result_window, plan_.result_window / 8, 2 * plan_.result_window};
+  machine_.emplace(std::move(facts), world_.now());
   away_.clear();
   slots_.clear();
   for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
@@ -212,6 +214,13 @@ void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std:
   connection->close(Side::head, true);
   std::erase_if(holders_, [&](const auto& holder) { return holder.second == effect.session; });
   run_after(1us, [this, connection] { closed(connection); });
+}
+
+void HeadProcess::carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
+  run_after(world_.chance.skewed(100us, 100ms), [this, asked = std::make_shared<head::HashProgram>(effect)] {
+    machine_->program_hashed(std::move(*asked), asked->hash, world_.now(), effects_);
+    schedule_flush();
+  });
 }
 
 /// Workers are dear: slots must not change hands again and again before anything has run. Short bursts of short jobs

@@ -47,6 +47,7 @@ class HeadProcess : public Endpoint {
   void carry_out(head::JournalCompact& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
     journal_.shorten(effect.pool);
   }
+  void carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&);
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void restore();
   void hear(const ConnectionPtr& connection, wire::Message&& message);

@@ -11,7 +11,9 @@ NodeProcess::NodeProcess(World& world, Ledger& ledger, Network& network, const P
 
 void NodeProcess::start() {
   id_ = world_.chance.id();
-  machine_.emplace(node::NodeFacts{facts_.host, facts_.slots, programs_});
+  node::NodeFacts facts{facts_.host, facts_.slots, programs_};
+  if (plan_.result_window > 0) facts.results = {plan_.result_window / 8, 2 * plan_.result_window, 20};
+  machine_.emplace(std::move(facts));
   effects_.clear();
   flush_scheduled_ = leaving_ = reported_ = false;
   armed_for_ = never;
@@ -193,6 +195,15 @@ void NodeProcess::carry_out(node::StoreProgram& effect) {
   run_after(world_.chance.skewed(100us, 200ms), [this, hash = effect.hash] {
     programs_.insert(hash);
     machine_->program_stored(hash, "", world_.now(), effects_);
+    schedule_flush();
+  });
+}
+
+/// A file of an earlier life may be damaged.
+void NodeProcess::carry_out(node::CheckProgram& effect) {
+  run_after(world_.chance.skewed(100us, 200ms), [this, hash = effect.hash] {
+    if (world_.chance.percent(plan_.faults.program_lost)) programs_.erase(hash);
+    machine_->program_checked(hash, programs_.contains(hash), world_.now(), effects_);
     schedule_flush();
   });
 }

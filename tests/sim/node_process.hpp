@@ -54,6 +54,7 @@ class NodeProcess : public Peer {
   void carry_out(node::ToWorker& effect);
   void carry_out(node::SignalWorker& effect);
   void carry_out(node::StoreProgram& effect);
+  void carry_out(node::CheckProgram& effect);
   static void carry_out(node::LookAtDevices&) {}  // the simulator changes slots itself
   void carry_out(node::Left& effect);
 

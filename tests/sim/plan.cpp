@@ -192,6 +192,7 @@ void trouble_store(Chance& chance, Plan& plan) {
 /// No faults, and more work for every pool than there are slots, of jobs that are all equally long.
 void make_quiet(Chance& chance, Plan& plan) {
   plan.quiet = true;
+  plan.result_window = 0;
   plan.faults = {};
   plan.faults_end = 10s;
   const Duration job = chance.between(100ms, 400ms);
@@ -235,6 +236,7 @@ Plan make_plan(Chance& chance) {
   plan.write_max = chance.percent(50) ? chance.skewed(100us, 30ms) : chance.skewed(1ms, 2s);
   if (chance.percent(20)) plan.written_twice = chance.between(1, 50);
   if (chance.percent(40)) plan.shortened = chance.between(1, 30);
+  if (chance.percent(50)) plan.result_window = std::uint64_t{300} << chance.below(9);
   const std::uint64_t pools = chance.percent(40) ? 1 : chance.between(2, 5);
   for (std::uint64_t i = 0; i < pools; ++i) {
     PoolPlan& pool = plan.pools.emplace_back();
@@ -272,6 +274,7 @@ std::string Plan::text() const {
                    : "");
   }
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
+  if (result_window > 0) text += fmt::format("plan: {} bytes of a pool's results may be under way\n", result_window);
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);
   return text;
 }

@@ -47,6 +47,17 @@ class Recorder(WorkerInterface):
         self.updates.append(value)
 
 
+class Maker(WorkerInterface):
+    """Returns as many bytes as it is asked for, which begin with the job's number; writes down each that it made."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+
+    def run(self, number, size):
+        (self.directory / f"made{number}-{os.getpid()}-{time.monotonic_ns()}").touch()
+        return number.to_bytes(8, "little") + bytes(max(0, size - 8))
+
+
 class Hostile(WorkerInterface):
     """Does what jobs must not do."""
 

@@ -1,0 +1,86 @@
+// Windows and turns: bounded in bytes, fair among nodes, and said only when something changes.
+#include "head/result_flow.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace dc::head {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr PoolId pool{10};
+constexpr NodeId a{1}, b{2}, c{3};
+
+class ResultFlowTest : public testing::Test {
+ protected:
+  ResultFlow::Says said() { return std::exchange(says, {}); }
+  static Attempt job(JobSequence sequence) { return {sequence, {77, 1}}; }
+  ResultFlow flow{{.window = 800, .window_min = 100, .turns = 5000}};
+  ResultFlow::Says says;
+};
+
+TEST_F(ResultFlowTest, NodesShareThePoolsWindow) {
+  flow.add(pool, a, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 800, {}}));
+  flow.add(pool, b, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, {}}, ResultFlow::Say{b, pool, 400, {}}));
+  flow.add(pool, c, says);
+  EXPECT_THAT(said(), SizeIs(3));
+  flow.add(pool, NodeId{4}, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{NodeId{4}, pool, 200, {}})) << "the others need not be told";
+  flow.add(pool, a, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 200, {}})) << "it is back, and does not know";
+  flow.remove(NodeId{4}, says);
+  flow.remove(pool, c, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, {}}, ResultFlow::Say{b, pool, 400, {}}));
+  for (std::uint64_t node = 5; node < 105; ++node) flow.add(pool, NodeId{node}, says);
+  EXPECT_EQ(said().back().window, 100U) << "and no less";
+}
+
+TEST_F(ResultFlowTest, LargeResultsHaveTurnsThatGoRoundTheNodes) {
+  flow.add(pool, a, says);
+  flow.add(pool, b, says);
+  said();
+  for (JobSequence i = 1; i <= 4; ++i) flow.ask(pool, a, job(i), 2000, says);
+  flow.ask(pool, b, job(9), 2000, says);
+  flow.ask(pool, a, job(1), 2000, says);  // said again, changes nothing
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, job(1)}, ResultFlow::Say{a, pool, 400, job(2)}));
+  flow.acknowledged(pool, a, job(7), says);  // a small one
+  EXPECT_THAT(said(), IsEmpty());
+  flow.acknowledged(pool, a, job(1), says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{b, pool, 400, job(9)}));
+  flow.acknowledged(pool, a, job(3), says);  // it was not wanted any more
+  flow.acknowledged(pool, a, job(2), says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, job(4)}));
+}
+
+TEST_F(ResultFlowTest, TwoTurnsAreOutHoweverLargeTheyAre) {
+  flow.add(pool, a, says);
+  said();
+  for (JobSequence i = 1; i <= 3; ++i) flow.ask(pool, a, job(i), 1'000'000, says);
+  EXPECT_THAT(said(), SizeIs(2));
+  flow.acknowledged(pool, a, job(2), says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 800, job(3)}));
+}
+
+TEST_F(ResultFlowTest, ANodeThatIsGoneGivesItsTurnsBack) {
+  flow.add(pool, a, says);
+  flow.add(pool, b, says);
+  for (JobSequence i = 1; i <= 4; ++i) flow.ask(pool, a, job(i), 3000, says);
+  said();
+  flow.ask(pool, b, job(9), 3000, says);
+  EXPECT_THAT(said(), IsEmpty());
+  flow.remove(a, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{b, pool, 800, {}}, ResultFlow::Say{b, pool, 800, job(9)}));
+  flow.ask(pool, a, job(1), 3000, says);  // late
+  flow.close(pool);
+  flow.acknowledged(pool, b, job(9), says);
+  flow.remove(b, says);
+  EXPECT_THAT(said(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace dc::head
