@@ -18,6 +18,7 @@
 #include "client/pool_client.hpp"
 #include "client_payload.hpp"
 #include "client_waiting.hpp"
+#include "core/text.hpp"
 #include "net/head_address.hpp"
 
 namespace nb = nanobind;
@@ -114,13 +115,19 @@ class Callable {
   std::shared_ptr<PyObject> function_;
 };
 
+/// The name of a class may hold any characters.
+std::string label_of(nb::handle name) {
+  const auto encoded = nb::cast<nb::bytes>(name.attr("encode")("utf-8", "backslashreplace"));
+  return dc::shortened({encoded.c_str(), encoded.size()}, dc::limits::label_bytes_max);
+}
+
 dc::PoolOptions pool_options(nb::dict given) {
   dc::PoolOptions options;
   options.language = dc::Language::python;
   for (auto [key, value] : given) {
     const auto name = nb::cast<std::string>(key);
     if (name == "label")
-      options.label = nb::cast<std::string>(value);
+      options.label = label_of(value);
     else if (name == "python_version")
       options.python_version = nb::cast<std::string>(value);
     else if (name == "weight")
@@ -212,12 +219,13 @@ class PyClient {
         HUGE_VAL, [&](Duration slice) { return client_->wait_accepted(number, slice); }, is_true);
     return number;
   }
+  /// None at the timeout, an empty tuple, or (0, payload of the exception, error) of what was raised first.
   nb::object wait_applied(dc::UpdateNumber number, double timeout) {
     const auto wait = [&](Duration slice) { return client_->wait_applied(number, slice); };
     if (!wait_in_slices(timeout, wait, is_true)) return nb::none();
-    nb::list failures;
-    for (const std::string& failure : client_->update_failures(number)) failures.append(text(failure));
-    return failures;
+    auto failure = client_->update_failure(number);
+    if (!failure) return nb::make_tuple();
+    return tuple_of({0, std::move(*failure)});
   }
 
   void want_workers(std::uint32_t count) { value_or_raise(client_->want_workers(count)); }

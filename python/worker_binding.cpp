@@ -39,8 +39,9 @@ PyType_Slot buffer_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(buffer_g
 
 nb::object to_python(const Payload& payload) {
   if (payload.size() < bytes_object_max) return nb::bytes(payload.data(), payload.size());
-  if (payload.memory_file() >= 0) return nb::cast(Buffer{payload});
-  return nb::cast(Buffer{payload.compact()});
+  // A large one is alone in its memory; a small one would keep the whole packet that it came in.
+  const bool alone = payload.size() > dc::limits::inline_payload_max;
+  return nb::cast(Buffer{alone ? payload : payload.compact()});
 }
 
 std::size_t aligned(std::size_t offset) { return (offset + alignment - 1) / alignment * alignment; }
@@ -50,7 +51,10 @@ Payload from_python(nb::handle value) {
   if (PyBytes_Check(value.ptr())) {
     const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()));
     const auto bytes = std::as_bytes(std::span(PyBytes_AS_STRING(value.ptr()), size));
-    return size <= dc::limits::inline_payload_max ? Payload::copy(bytes) : dc::wire::memory_file_of(bytes);
+    if (size <= dc::limits::inline_payload_max) return Payload::copy(bytes);
+    const dc::wire::Assembly target = dc::wire::make_assembly(size);
+    dc::wire::write(target, 0, bytes);
+    return target.payload;
   }
   struct Part {
     Py_buffer view{};
@@ -75,13 +79,34 @@ Payload from_python(nb::handle value) {
   const auto append = [&head](std::uint64_t number) { head.append(reinterpret_cast<const char*>(&number), 8); };
   append(parts.size());
   for (const Part& part : parts) append(static_cast<std::uint64_t>(part.view.len));
-  Payload file = dc::wire::make_memory_file(size);
-  dc::wire::write_memory_file(file, 0, std::as_bytes(std::span(head)));
+  const dc::wire::Assembly target = dc::wire::make_assembly(size);
+  dc::wire::write(target, 0, std::as_bytes(std::span(head)));
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto part_size = static_cast<std::size_t>(parts[i].view.len);
-    dc::wire::write_memory_file(file, offsets[i], {static_cast<const std::byte*>(parts[i].view.buf), part_size});
+    dc::wire::write(target, offsets[i], {static_cast<const std::byte*>(parts[i].view.buf), part_size});
   }
-  return file;
+  return target.payload;
+}
+
+/// Any text of Python as UTF-8: what has no place there (file names of other bytes) looks as Python prints it.
+std::string text_of(nb::handle value) {
+  PyObject* bytes = PyUnicode_AsEncodedString(value.ptr(), "utf-8", "backslashreplace");
+  if (!bytes) {
+    PyErr_Clear();
+    return "(a text that cannot be encoded)";
+  }
+  const nb::object owner = nb::steal(bytes);
+  return {PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes))};
+}
+
+/// What the exception says, which may itself raise.
+std::string text_of(const nb::python_error& error) {
+  PyObject* text = PyObject_Str(error.value().ptr());
+  if (!text) {
+    PyErr_Clear();
+    return "an exception whose text cannot be shown";
+  }
+  return text_of(nb::steal(text));
 }
 
 /// The Python object `Runner` of worker_main.py behind the runtime's interface.
@@ -95,34 +120,29 @@ class PythonRunner final : public dc::worker::JobRunner {
     update_.reset();
   }
 
-  Outcome run(Payload arguments) override {
+  Outcome run(Payload arguments) override { return call(run_, arguments); }
+  Outcome update(Payload payload) override { return call(update_, payload); }
+
+ private:
+  Outcome call(const nb::object& method, const Payload& argument) const {
     const nb::gil_scoped_acquire locked;
     try {
-      nb::object result = run_(to_python(arguments));
+      nb::object result = method(to_python(argument));
       nb::object error = result[1];
       Outcome outcome;
       outcome.payload = from_python(nb::object(result[0]));
       if (!error.is_none()) {
-        outcome.error = error_of(static_cast<ErrorKind>(nb::cast<int>(error[0])), nb::cast<std::string>(error[1]));
-        outcome.error->traceback = nb::cast<std::string>(error[2]);
-        outcome.error->type_name = nb::cast<std::string>(error[3]);
+        outcome.error = error_of(static_cast<ErrorKind>(nb::cast<int>(error[0])), text_of(nb::object(error[1])));
+        outcome.error->traceback = text_of(nb::object(error[2]));
+        outcome.error->type_name = text_of(nb::object(error[3]));
       }
       return outcome;
+    } catch (const nb::python_error& error) {
+      return {{}, error_of(ErrorKind::serialization, text_of(error))};
     } catch (const std::exception& error) {
       return {{}, error_of(ErrorKind::serialization, error.what())};
     }
   }
-
-  std::string update(Payload payload) override {
-    const nb::gil_scoped_acquire locked;
-    try {
-      return nb::cast<std::string>(update_(to_python(payload)));
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-  }
-
- private:
   ErrorInfo error_of(ErrorKind kind, std::string message) const {
     ErrorInfo info;
     info.kind = kind;
@@ -150,12 +170,10 @@ int run(const nb::object& build) {
       nb::object runner = build(to_python(begin.spec), begin.options.label, begin.options.python_version, begin.slot);
       return std::make_unique<PythonRunner>(std::move(runner), begin.host, begin.slot);
     } catch (nb::python_error& error) {
-      info.message = error.what();
+      info.message = text_of(error);
       if (error.matches(construction_error)) {
         nb::object args = error.value().attr("args");
-        const auto field = [&](std::size_t i) {
-          return i < nb::len(args) ? nb::cast<std::string>(nb::object(args[i])) : "";
-        };
+        const auto field = [&](std::size_t i) { return i < nb::len(args) ? text_of(nb::object(args[i])) : ""; };
         info.message = field(0);
         info.traceback = field(1);
         info.type_name = field(2);

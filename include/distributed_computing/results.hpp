@@ -118,7 +118,7 @@ class Results {
       if (!exhausted_ && !slow_items_ && ahead() <= window_ / 2) feed();
       if (std::optional<detail::RawOutcome> outcome = next_outcome()) {
         ++yielded_;
-        if (options_.bounded) bytes_ -= outcome->size;
+        if (options_.bounded) bytes_ -= outcome->bytes();
         make_current(*outcome);
         return true;
       }
@@ -217,9 +217,9 @@ class Results {
     in_flight_ -= outcomes.size();
     for (detail::RawOutcome& outcome : outcomes) {
       const auto place = place_.find(outcome.sequence);
-      if (options_.bounded) bytes_ += outcome.size;
+      if (options_.bounded) bytes_ += outcome.bytes();
       bytes_ -= place->second.size;
-      mean_result_bytes_ = (mean_result_bytes_ * 7 + outcome.size) / 8;
+      mean_result_bytes_ = (mean_result_bytes_ * 7 + outcome.bytes()) / 8;
       if (options_.ordered)
         early_.emplace(place->second.index, std::move(outcome));
       else

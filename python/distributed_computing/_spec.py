@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
 from typing import Any
@@ -41,7 +42,7 @@ def make_spec(worker_class: type, args: tuple[Any, ...], kwargs: dict[str, Any])
         # Pickled apart from the rest, so that a class that cannot be imported gives a message of its own.
         "init": [pickle.PickleBuffer(part) for part in parts],
         # Where this program finds its modules: of use on machines that share its files.
-        "path": [entry for entry in sys.path if entry],
+        "path": [os.path.abspath(entry) for entry in sys.path if entry],
         "main": getattr(sys.modules.get("__main__"), "__file__", None),
     }
     spec = dumps(outer)

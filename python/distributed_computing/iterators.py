@@ -31,6 +31,11 @@ def payload_size(payload: bytes | list[Any]) -> int:
     return sum(memoryview(part).nbytes for part in payload)
 
 
+def text_size(error: tuple[Any, ...]) -> int:
+    """Return about how many bytes the texts of an outcome's error take: message and traceback."""
+    return len(error[1]) + len(error[2])
+
+
 def pickled_item(item: Any, where: str) -> bytes | list[Any]:
     """Return an item's (args, kwargs) as a payload. Raises TypeError naming the item when that is impossible."""
     call = ((item,), {}) if type(item) in (int, float, str, bytes) else item_arguments(item, where)
@@ -165,6 +170,8 @@ class ResultIterator:
         self._yielded += 1
         if self._bounded:
             self._bytes -= len(outcome[1])
+            if outcome[2] is not None:
+                self._bytes -= text_size(outcome[2])
         return outcome
 
     def _ahead(self) -> int:
@@ -241,6 +248,8 @@ class ResultIterator:
         for outcome in outcomes:
             arguments_bytes += pop(outcome[0])
             results_bytes += len(outcome[1])
+            if outcome[2] is not None:
+                results_bytes += text_size(outcome[2])
         self._bytes -= arguments_bytes
         if self._bounded:
             self._bytes += results_bytes

@@ -16,7 +16,7 @@ from distributed_computing._items import arguments
 from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
 from distributed_computing._payload import dumps_call
 from distributed_computing._spec import make_spec
-from distributed_computing.errors import JobError, PoolClosed, SerializationError
+from distributed_computing.errors import PoolClosed, SerializationError, from_outcome
 from distributed_computing.iterators import ResultIterator
 
 DEFAULT_PORT = 8899
@@ -273,7 +273,8 @@ class Pool:
 
         Raises:
             TimeoutError: not applied everywhere in time.
-            JobError: with `wait`, when handle_update raised on a worker.
+            JobError, SerializationError: with `wait`, when handle_update raised, or the update could not be unpickled there.
+            WorkerDied: with `wait`, when a worker ended in it. A worker that takes its place applies all updates again.
         """
         call = arguments(data, "the update")
         try:
@@ -284,11 +285,12 @@ class Pool:
         number = self._client.update(payload if isinstance(payload, list) else [payload])
         if not wait:
             return
-        failures = self._client.wait_applied(number, _FOREVER if timeout is None else timeout)
-        if failures is None:
+        failure = self._client.wait_applied(number, _FOREVER if timeout is None else timeout)
+        if failure is None:
             raise TimeoutError(f"update {number} was not applied by every worker within {timeout} s")
-        if failures:
-            raise JobError(failures[0])
+        if failure:
+            _, exception, error = failure
+            raise from_outcome(error, exception)
 
     # --- Workers ------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The Python side of a worker process: ``python -m distributed_computing.worker_main``, started by a node.
+"""The Python side of a worker process, which a node starts (``src/node/python_worker.cpp``).
 
 Builds the user's class from the pool's spec, then runs jobs and updates as the native runtime asks for them. Imports as
 little as possible: this process belongs to the user's class.
@@ -7,6 +7,7 @@ little as possible: this process belongs to the user's class.
 from __future__ import annotations
 
 import inspect
+import os
 import pickle
 import signal
 import socket
@@ -22,38 +23,65 @@ from distributed_computing._payload import dumps, loads
 JOB_ERROR, WORKER_INIT_ERROR, SERIALIZATION = 0, 3, 6
 
 
+Failure = tuple[int, str, str, str]  # kind, message, traceback, name of the type
+
+
+def type_name(value: Any) -> str:
+    """Return the name of the value's type."""
+    try:
+        return str(type(value).__name__)
+    except BaseException:  # a metaclass may do anything
+        return "object"
+
+
 def describe(error: BaseException) -> str:
-    """Return ``Type: text`` as the last line of a traceback shows it."""
-    return "".join(traceback.format_exception_only(type(error), error)).strip()
+    """Return ``Type: text`` as the last line of a traceback shows it. Never raises, whatever the exception does."""
+    try:
+        return "".join(traceback.format_exception_only(type(error), error)).strip()
+    except BaseException as second:
+        return f"{type_name(error)}: (its text cannot be shown: {type_name(second)})"
 
 
 def user_traceback(error: BaseException) -> str:
-    """Return the traceback without the frames of this file."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    """Return the traceback without the frames of this file. Never raises."""
+    try:
+        frames = error.__traceback__
+        while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+            frames = frames.tb_next
+        return "".join(traceback.format_exception(type(error), error, frames))
+    except BaseException as second:
+        return f"(the traceback cannot be shown: {type_name(second)})"
 
 
-def pickled_exception(error: BaseException) -> bytes:
-    """Return the exception as a pickle that is known to load again, or nothing."""
+def pickled_exception(error: BaseException) -> bytes | list[Any]:
+    """Return the exception as a pickle that is known to load again, or nothing. Never raises."""
     for drop_context in (False, True):
         try:
             if drop_context:
                 error.__cause__ = error.__context__ = None
             error.__traceback__ = None
-            text = dumps(error)
-            if isinstance(text, bytes) and isinstance(loads(text), BaseException):
-                return text
-        except Exception:
+            parts = dumps(error)
+            text, buffers = (parts, []) if isinstance(parts, bytes) else (parts[0], parts[1:])
+            if isinstance(pickle.loads(text, buffers=buffers), BaseException):
+                return parts
+        except BaseException:
             continue
     return b""
 
 
-def failure(kind: int, message: str, error: BaseException) -> tuple[Any, tuple[int, str, str, str]]:
-    """Return what the runtime expects of a job that failed: the pickled exception and (kind, message, traceback, type)."""
-    trace, name = user_traceback(error), type(error).__name__
+def failure(kind: int, message: str, error: BaseException) -> tuple[Any, Failure]:
+    """Return what the runtime expects of a job that failed: the pickled exception and the failure. Texts may have any
+    length and any characters: the runtime sees to that."""
+    trace, name = user_traceback(error), type_name(error)
     return pickled_exception(error), (kind, message, trace, name)
+
+
+def safe_repr(value: Any) -> str:
+    """Return `repr(value)`, or its type where that raises."""
+    try:
+        return repr(value)
+    except BaseException:
+        return f"<{type_name(value)}>"
 
 
 def takes_no_self(function: Callable[..., Any]) -> bool:
@@ -76,7 +104,7 @@ class Runner:
         self.run = function if takes_no_self(function) else instance.run
         self.handle_update = getattr(instance, "handle_update", None)
 
-    def run_job(self, arguments: Any) -> tuple[Any, tuple[int, str, str, str] | None]:
+    def run_job(self, arguments: Any) -> tuple[Any, Failure | None]:
         """Run one job; return (payload of the value, None) or (pickled exception or b"", error)."""
         try:
             args, kwargs = loads(arguments)
@@ -85,25 +113,30 @@ class Runner:
         try:
             value = self.run(*args, **kwargs)
         except SystemExit as error:
-            return failure(JOB_ERROR, f"SystemExit: run called sys.exit({error.code!r})", error)
+            return failure(JOB_ERROR, f"SystemExit: run called sys.exit({safe_repr(error.code)})", error)
         except BaseException as error:
             return failure(JOB_ERROR, describe(error), error)
         try:
             return dumps(value), None
         except BaseException as error:
-            text = f"the result of run ({type(value).__name__}) cannot be pickled: {describe(error)}"
+            text = f"the result of run ({type_name(value)}) cannot be pickled: {describe(error)}"
             return failure(SERIALIZATION, text, error)
 
-    def update(self, payload: Any) -> str:
-        """Apply one update; return the traceback when it raised, else an empty string."""
+    def update(self, payload: Any) -> tuple[Any, Failure | None]:
+        """Apply one update; return (b"", None), or like run_job what it raised."""
         try:
             args, kwargs = loads(payload)
+        except BaseException as error:
+            return failure(SERIALIZATION, f"the update cannot be unpickled here: {describe(error)}", error)
+        try:
             if self.handle_update is None:
                 raise TypeError("the worker class has no handle_update method")
             self.handle_update(*args, **kwargs)
+        except SystemExit as error:
+            return failure(JOB_ERROR, f"SystemExit: handle_update called sys.exit({safe_repr(error.code)})", error)
         except BaseException as error:
-            return user_traceback(error)
-        return ""
+            return failure(JOB_ERROR, describe(error), error)
+        return b"", None
 
 
 def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
@@ -114,19 +147,20 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
             f"this node's workers run Python {here} ({sys.executable}), the pool was made by Python {python_version}: "
             f"start the node with --python and an interpreter of version {python_version}"
         )
-    outer = loads(spec)
-    if outer["main"]:
-        sys.argv = [outer["main"]]
     try:
-        if outer["path"] is not None:
-            sys.path[:] = sys.path + [entry for entry in outer["path"] if entry not in sys.path]
+        outer = loads(spec)
+        if outer["main"]:
+            sys.argv = [outer["main"]]
+        # What is not absolute would be looked for in the directory that the node was started in.
+        theirs = [entry for entry in outer["path"] or [] if isinstance(entry, str) and os.path.isabs(entry)]
+        sys.path[:] = sys.path + [entry for entry in theirs if entry not in sys.path]
         worker_class = pickle.loads(outer["class"])
     except BaseException as error:
         raise _worker.ConstructionError(
             f"the worker class {label} cannot be imported on {socket.gethostname()}: {describe(error)}. Install its "
             "module on this machine, or define the class in the script that makes the pool",
             user_traceback(error),
-            type(error).__name__,
+            type_name(error),
         ) from None
     try:
         args, kwargs = pickle.loads(outer["init"][0], buffers=outer["init"][1:])
@@ -135,7 +169,7 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
         raise _worker.ConstructionError(
             f"the constructor of {label} raised on {socket.gethostname()} slot {slot}: {describe(error)}",
             user_traceback(error),
-            type(error).__name__,
+            type_name(error),
         ) from None
 
 
@@ -147,10 +181,3 @@ def main() -> int:
     code = _worker.run(build)
     sys.stdout.flush()
     return code
-
-
-if __name__ == "__main__":
-    # Classes that were pickled by reference must find this module under one name only.
-    from distributed_computing import worker_main
-
-    sys.exit(worker_main.main())

@@ -33,6 +33,14 @@ std::string find_python() {
   return paths::on_path("python3");
 }
 
+std::string python_of(const std::string& given) {
+  if (given.empty()) return find_python();
+  const std::string found = given.find('/') == std::string::npos ? paths::on_path(given) : std::string();
+  std::error_code ignored;
+  // Not canonical(): a virtual environment is known by the path of its link.
+  return found.empty() ? std::filesystem::absolute(given, ignored).string() : found;
+}
+
 unsigned usable_cores() {
   cpu_set_t cores;
   if (::sched_getaffinity(0, sizeof cores, &cores) != 0) return 1;

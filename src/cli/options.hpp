@@ -16,6 +16,8 @@ std::string address_check(const std::string& text);
 
 /// The interpreter for Python workers: beside this executable, else python3 on PATH, else empty.
 std::string find_python();
+/// What --python names as an absolute path: a file, or a command on PATH. Not given: find_python().
+std::string python_of(const std::string& given);
 
 /// Cores that this process may use.
 unsigned usable_cores();

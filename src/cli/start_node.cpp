@@ -215,7 +215,7 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.fingerprint = arguments.fingerprint;
   options.secret.password = password;
   options.kept_from_workers = secrets_for_workers(arguments.store, password);
-  options.python = arguments.python.empty() ? find_python() : arguments.python;
+  options.python = python_of(arguments.python);
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
   log::set_up("node");
   auto devices = node::Devices::find(selection_of(arguments), usable_cores());

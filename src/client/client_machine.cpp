@@ -189,7 +189,7 @@ void ClientMachine::on(const wire::UpdateApplied& message) {
 }
 
 void ClientMachine::on(wire::UpdateFailed&& message) {
-  effects_.reports.emplace_back(UpdateRaised{message.number, std::move(message.error)});
+  effects_.reports.emplace_back(UpdateRaised{message.number, {message.exception.compact(), std::move(message.error)}});
 }
 
 void ClientMachine::on(wire::PoolFailed&& message) {

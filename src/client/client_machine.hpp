@@ -81,7 +81,7 @@ struct UpdatesDone {
 };
 struct UpdateRaised {
   UpdateNumber number{};
-  std::string error;
+  Outcome outcome;  ///< with an error
   bool operator==(const UpdateRaised&) const = default;
 };
 struct CountsChanged {

@@ -269,7 +269,9 @@ TEST(ClientMachine, UpdatesAreReportedAsTheyGetOn) {
   client.open();
   client.machine.update(1, Payload::copy("u"));
   client.machine.receive(wire::UpdateAccepted{pool, 1});
-  client.machine.receive(wire::UpdateFailed{pool, 1, "host slot 0: KeyError"});
+  ErrorInfo error;
+  error.message = "host slot 0: KeyError";
+  client.machine.receive(wire::UpdateFailed{pool, 1, error, {}});
   client.machine.receive(wire::UpdateApplied{pool, 1});
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("accepted 1", "raised 1: host slot 0: KeyError", "applied 1"));

@@ -228,7 +228,11 @@ class FakeHead {
   }
   void on(net::Session& session, wire::AddUpdate&& message) {
     session.send(wire::UpdateAccepted{message.pool, message.number});
-    if (!update_error.empty()) session.send(wire::UpdateFailed{message.pool, message.number, update_error});
+    if (!update_error.empty()) {
+      ErrorInfo error;
+      error.message = update_error;
+      session.send(wire::UpdateFailed{message.pool, message.number, std::move(error), {}});
+    }
     session.send(wire::UpdateApplied{message.pool, message.number});
   }
   void on(net::Session& session, wire::WantWorkers&& message) {

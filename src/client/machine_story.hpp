@@ -65,7 +65,9 @@ inline std::string line(const Report& report) {
     std::string operator()(const PoolIsOver& r) { return "over: " + r.error.message; }
     std::string operator()(const UpdatesAccepted& r) { return "accepted " + std::to_string(r.number); }
     std::string operator()(const UpdatesDone& r) { return "applied " + std::to_string(r.number); }
-    std::string operator()(const UpdateRaised& r) { return "raised " + std::to_string(r.number) + ": " + r.error; }
+    std::string operator()(const UpdateRaised& r) {
+      return "raised " + std::to_string(r.number) + ": " + r.outcome.error->message;
+    }
     std::string operator()(const CountsChanged& r) { return "workers " + std::to_string(r.state.workers); }
     std::string operator()(const Note& r) { return r.text; }
     std::string operator()(const OutputSeen& r) { return r.lines.host + "| " + r.lines.lines.at(0); }

@@ -204,11 +204,11 @@ Outcomes<bool> PoolClient::wait_applied(UpdateNumber number, Duration timeout) {
   return impl_->wait(timeout, [&] { return impl_->applied >= number; });
 }
 
-std::vector<std::string> PoolClient::update_failures(UpdateNumber number) {
+std::optional<Outcome> PoolClient::update_failure(UpdateNumber number) {
   if (impl_->in_forked_child()) return {};
   const std::lock_guard lock(impl_->mutex);
   const auto found = impl_->raised.find(number);
-  return found == impl_->raised.end() ? std::vector<std::string>{} : found->second;
+  return found == impl_->raised.end() ? std::nullopt : std::optional(found->second);
 }
 
 Outcomes<bool> PoolClient::want_workers(std::uint32_t count) {

@@ -121,8 +121,9 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
   Outcomes<bool> wait_accepted(UpdateNumber number, Duration timeout);
   /// Waits until every present worker has applied the update; false at the timeout.
   Outcomes<bool> wait_applied(UpdateNumber number, Duration timeout);
-  /// What handle_update raised for this update so far.
-  std::vector<std::string> update_failures(UpdateNumber number);
+  /// What handle_update raised first for this update, or how a worker ended in it, with the exception where it could be
+  /// brought over; of the latest updates that failed.
+  std::optional<Outcome> update_failure(UpdateNumber number);
 
   Outcomes<bool> want_workers(std::uint32_t count);
   struct Counts {

@@ -94,7 +94,7 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   std::optional<Failure> failure;
   UpdateNumber accepted = 0;
   UpdateNumber applied = 0;
-  std::map<UpdateNumber, std::vector<std::string>> raised;
+  std::map<UpdateNumber, Outcome> raised;  ///< the first error of each of the latest ones that failed
   wire::PoolState state;
   std::uint64_t state_version = 0;
   std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;

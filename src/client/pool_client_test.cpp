@@ -182,7 +182,7 @@ TEST_F(PoolClientTest, UpdatesAreAcceptedAndApplied) {
   const auto client = open();
   EXPECT_EQ(client->update(Payload::copy("u")).value(), 1U);
   EXPECT_TRUE(client->wait_applied(1, long_enough).value());
-  EXPECT_THAT(client->update_failures(1), IsEmpty());
+  EXPECT_EQ(client->update_failure(1), std::nullopt);
   EXPECT_FALSE(client->wait_applied(2, Duration::zero()).value());
 }
 
@@ -191,8 +191,8 @@ TEST_F(PoolClientTest, WhatHandleUpdateRaisedIsToldAndKept) {
   const auto client = open();
   const UpdateNumber update = client->update(Payload::copy("u")).value();
   EXPECT_TRUE(client->wait_applied(update, long_enough).value());
-  EXPECT_THAT(client->update_failures(update), ElementsAre("host slot 0: KeyError"));
-  EXPECT_THAT(notices.wait_for(1), ElementsAre("handle_update failed: host slot 0: KeyError"));
+  EXPECT_EQ(client->update_failure(update)->error->message, "host slot 0: KeyError");
+  EXPECT_THAT(notices.wait_for(1), ElementsAre("an update failed: host slot 0: KeyError"));
 }
 
 TEST_F(PoolClientTest, CountsChangeAndWorkersCanBeWaitedFor) {

@@ -15,7 +15,6 @@ namespace {
 /// After the Goodbye the socket has this long to take what is queued.
 constexpr auto goodbye_time = 300ms;
 constexpr std::size_t raised_updates_max = 256;
-constexpr std::size_t raised_texts_max = 64;
 
 ErrorInfo closed_info(std::string message) {
   ErrorInfo info;
@@ -241,8 +240,7 @@ void PoolClient::Impl::report(const Report& report) {
     if (const auto* now = std::get_if<UpdatesAccepted>(&report)) accepted = now->number;
     if (const auto* now = std::get_if<UpdatesDone>(&report)) applied = now->number;
     if (const auto* error = std::get_if<UpdateRaised>(&report)) {
-      auto& texts = raised[error->number];
-      if (texts.size() < raised_texts_max) texts.push_back(error->error);
+      raised.try_emplace(error->number, error->outcome);
       if (raised.size() > raised_updates_max) raised.erase(raised.begin());
     }
     if (const auto* now = std::get_if<CountsChanged>(&report)) {
@@ -251,7 +249,10 @@ void PoolClient::Impl::report(const Report& report) {
     }
   }
   changed.notify_all();
-  if (const auto* error = std::get_if<UpdateRaised>(&report)) note("handle_update failed: " + error->error);
+  if (const auto* raised_by = std::get_if<UpdateRaised>(&report)) {
+    const ErrorInfo& error = *raised_by->outcome.error;
+    note("an update failed: " + error.message + (error.traceback.empty() ? "" : "\n" + error.traceback));
+  }
 }
 
 void PoolClient::Impl::note(const std::string& text) {

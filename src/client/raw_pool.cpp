@@ -8,6 +8,7 @@
 
 #include "client/pool_client.hpp"
 #include "core/device_wish.hpp"
+#include "core/text.hpp"
 #include "distributed_computing/detail/raw_pool.hpp"
 #include "distributed_computing/detail/worker_entry.hpp"
 #include "distributed_computing/errors.hpp"
@@ -99,7 +100,10 @@ T value_or_raise(client::Outcomes<T>&& result) {
 RawOutcome raw(client::Completed&& completed) {
   const Payload payload = std::move(completed.outcome.payload);
   RawOutcome outcome{completed.sequence, payload.owner(), payload.data(), payload.size(), nullptr};
-  if (completed.outcome.error) outcome.error = exception_of(*completed.outcome.error);
+  if (const auto& error = completed.outcome.error) {
+    outcome.error = exception_of(*error);
+    outcome.text_bytes = error->message.size() + error->traceback.size();
+  }
   return outcome;
 }
 
@@ -205,8 +209,7 @@ class ClientPool final : public RawPool {
     if (number == 0) return;
     if (!value_or_raise(client_->wait_applied(number, timeout)))
       throw TimeoutError("the update was not applied by every worker in time");
-    const auto failures = client_->update_failures(number);
-    if (!failures.empty()) throw JobError(failures.front());
+    if (const auto failure = client_->update_failure(number)) std::rethrow_exception(exception_of(*failure->error));
   }
   std::uint32_t workers() override { return value_or_raise(client_->counts()).state.workers; }
   std::uint32_t nodes() override { return value_or_raise(client_->counts()).state.nodes; }
@@ -283,7 +286,7 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   if (spec) options.spec = Payload(std::move(*spec));
   options.program_path = "/proc/self/exe";
   options.pool.language = Language::cpp;
-  options.pool.label = label;
+  options.pool.label = shortened(label, limits::label_bytes_max);
   options.pool.weight = settings.weight;
   options.pool.job_timeout = settings.job_timeout;
   options.pool.init_timeout = settings.init_timeout;

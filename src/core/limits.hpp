@@ -169,8 +169,24 @@ inline constexpr std::uint32_t init_attempts_max = 3;
 inline constexpr auto init_backoff_first = 1s;
 inline constexpr std::size_t output_line_bytes_max = std::size_t{8} << 10;  ///< longer lines are cut into pieces
 inline constexpr std::size_t output_tail_lines = 20;                        ///< kept for WorkerDied
-inline constexpr std::size_t packet_bytes_max = std::size_t{96} << 10;      ///< one packet between node and worker
-static_assert(inline_payload_max < packet_bytes_max);
+/// A packet between node and worker is closed at the first of these; one message makes it no larger than the second,
+/// which the smallest usual socket buffer (net.core.wmem_max: 208 KiB, doubled) takes.
+inline constexpr std::size_t packet_fill_bytes = std::size_t{96} << 10;
+inline constexpr std::size_t packet_bytes_max = std::size_t{224} << 10;
+static_assert(inline_payload_max < packet_fill_bytes);
+/// Every text of an error that travels: what is longer is cut in the middle. An error has four of them.
+inline constexpr std::size_t error_text_bytes_max = std::size_t{32} << 10;
+inline constexpr std::size_t error_bytes_max = 4 * error_text_bytes_max + 64;
+static_assert(error_bytes_max + inline_payload_max + 128 <= packet_bytes_max);
+static_assert(batch_bytes_max + error_bytes_max + inline_payload_max < frame_bytes_max);
+inline constexpr std::size_t label_bytes_max = 1024;  ///< a class's name, for people
+/// Errors of updates that a node keeps whole for one worker while the head is away; of the others the message alone.
+inline constexpr std::size_t update_errors_whole = 64;
+inline constexpr std::size_t update_error_bytes = 1024;
+/// Descriptors and mappings are few on some machines (ulimit -n, vm.max_map_count), and the user's code wants them too:
+/// payloads take one in so many, two for a large one. Those beyond are in ordinary memory.
+inline constexpr std::size_t payload_share_of_descriptors = 4;
+inline constexpr std::size_t payload_share_of_mappings = 4;
 /// Memory files of payloads from this size on are used again. A process keeps so many bytes of them at most.
 inline constexpr std::size_t used_file_bytes_min = std::size_t{1} << 20;
 inline constexpr std::size_t used_files_bytes_max = std::size_t{32} << 20;
@@ -188,5 +204,7 @@ inline constexpr auto look_again_after = 200ms;    ///< while something is await
 inline constexpr auto small_change_pause = 10s;
 /// A worker's death is reported after a look at its device, or after this.
 inline constexpr auto look_at_death_patience = 150ms;
+/// A worker that others ended by SIGTERM ended with its node, if the node is told to leave no later than this.
+inline constexpr auto terminated_with_us = 250ms;
 
 }  // namespace dc::limits

@@ -118,6 +118,7 @@ std::string on_path(const std::string& program) {
   std::stringstream folders(environment("PATH"));
   for (std::string folder; std::getline(folders, folder, ':');) {
     const fs::path file = fs::path(folder) / program;
+    if (!file.is_absolute()) continue;  // an empty entry means the working directory, which may be anybody's
     if (::access(file.c_str(), X_OK) == 0) return file;
   }
   return {};

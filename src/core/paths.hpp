@@ -21,7 +21,7 @@ std::string cache_dir();
 /// full, owned by someone else), or an empty string.
 std::string make_private_dir(const std::string& dir);
 
-/// The first executable of this name in the folders of PATH; empty when there is none.
+/// The first executable of this name in the folders of PATH, relative ones left out; empty when there is none.
 std::string on_path(const std::string& program);
 
 /// Unix socket of the head on this machine that serves `port`.

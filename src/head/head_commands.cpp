@@ -192,17 +192,16 @@ void HeadMachine::carry_out(scheduler::UpdateAppliedEverywhere& command, Effects
   send_to_client(command.pool, wire::UpdateApplied{command.pool, command.number}, wire::control_lane, out);
 }
 
-std::string HeadMachine::place_name(WorkerId worker) const {
-  const auto place = places_.find(worker);
-  if (place == places_.end()) return "a worker that is gone";
-  const auto node = nodes_.find(place->second.node);
-  return fmt::format("slot {} of {}", place->second.slot, node == nodes_.end() ? "?" : node->second.peer.host);
-}
-
 void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
-  const std::string text = fmt::format("handle_update raised for update {} on {}:\n{}", command.number,
-                                       place_name(command.worker), command.error);
-  send_to_client(command.pool, wire::UpdateFailed{command.pool, command.number, text}, wire::control_lane, out);
+  Outcome& outcome = command.outcome;
+  if (outcome.error->kind == ErrorKind::worker_died)
+    out.emplace_back(Log{fmt::format("pool {:x}: {}", command.pool.value, outcome.error->message)});
+  // The exception is small: it need not leave the lane in which UpdateApplied comes behind it.
+  const bool small = outcome.payload.size() <= limits::inline_payload_max;
+  send_to_client(command.pool,
+                 wire::UpdateFailed{command.pool, command.number, std::move(*outcome.error),
+                                    small ? std::move(outcome.payload) : Payload{}},
+                 wire::control_lane, out);
 }
 
 void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {

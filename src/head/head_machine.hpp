@@ -283,7 +283,6 @@ class HeadMachine {
   PoolInfo* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
   NodeId node_of(SessionId session) const;
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;
-  std::string place_name(WorkerId worker) const;
   wire::Lane lane_of_pool(WorkerId worker) const;
   void tell_nodes(ResultFlow::Says&& says, Effects& out);
   [[nodiscard]] static std::string over_window(PoolInfo& pool, scheduler::Load load, const wire::SubmitJobs& message);

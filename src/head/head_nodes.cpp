@@ -83,7 +83,7 @@ void HeadMachine::on(SessionId session, wire::WorkerReady&& message, TimePoint n
 
 void HeadMachine::on(SessionId session, wire::WorkerExited&& message, TimePoint now, Effects& out) {
   tell(scheduler::WorkerExited{node_of(session), message.worker, message.cause, std::move(message.error),
-                               std::move(message.running), std::move(message.unstarted)},
+                               std::move(message.running), std::move(message.unstarted), message.updating},
        now, out);
   places_.erase(message.worker);
 }
@@ -127,7 +127,9 @@ void HeadMachine::on(SessionId session, wire::JobsRecalled&& message, TimePoint 
 }
 
 void HeadMachine::on(SessionId session, wire::UpdatesApplied&& message, TimePoint now, Effects& out) {
-  tell(scheduler::UpdatesApplied{node_of(session), message.worker, message.number, std::move(message.error)}, now, out);
+  scheduler::UpdatesApplied event{node_of(session), message.worker, message.number, {}};
+  if (message.failed) event.outcome = {std::move(message.exception), std::move(message.error)};
+  tell(std::move(event), now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::NodeLeaving&& message, TimePoint now, Effects& out) {

@@ -55,6 +55,7 @@ void become_worker(const ChildPlan& plan) {
   place_descriptors(plan);
   if (plan.open_files) ::setrlimit(RLIMIT_NOFILE, plan.open_files);
   if (plan.cpus) ::sched_setaffinity(0, sizeof *plan.cpus, plan.cpus);
+  if (plan.directory && ::chdir(plan.directory) != 0) ::_exit(127);
   reset_signals();
   // A program that was written a moment ago is "busy" while another child, forked meanwhile, still holds the
   // descriptor.

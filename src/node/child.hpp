@@ -16,6 +16,7 @@ struct ChildPlan {
   pid_t parent;
   const rlimit* open_files;  ///< or nullptr
   const cpu_set_t* cpus;     ///< or nullptr
+  const char* directory;     ///< or nullptr
 };
 
 /// Runs in the child, with all signals blocked. Makes only async-signal-safe calls.

@@ -70,7 +70,7 @@ struct MessageText {
     return fmt::format("JobsRecalled {} {}", m.worker.value, text_of(m.attempts));
   }
   std::string operator()(const wire::UpdatesApplied& m) const {
-    return fmt::format("UpdatesApplied {} {}{}{}", m.worker.value, m.number, m.error.empty() ? "" : ": ", m.error);
+    return fmt::format("UpdatesApplied {} {}{}{}", m.worker.value, m.number, m.failed ? ": " : "", m.error.message);
   }
   std::string operator()(const wire::OutputLines& m) const { return fmt::format("OutputLines {} {}", m.slot, m.lines); }
   std::string operator()(const wire::SlotsChanged& m) const {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/mutation.hpp"
+#include "core/text.hpp"
 
 namespace dc::node {
 namespace {
@@ -91,6 +92,9 @@ void NodeMachine::on_messages(std::vector<wire::Message>&& messages, TimePoint n
 void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
   Pool& pool = pools_.try_emplace(message.pool, facts_.results).first->second;
   pool.options = std::move(message.options);
+  // They go on to workers, whose channel has no room for texts of any length.
+  for (std::string* text : {&pool.options.label, &pool.options.python_version, &pool.options.program_hash})
+    if (text->size() > limits::label_bytes_max) *text = shortened(*text, limits::label_bytes_max);
   pool.spec = for_keeping(std::move(message.spec));
   activate(message.pool, pool, out);
 }

@@ -100,6 +100,11 @@ class NodeMachine {
   /// A look at the devices.
   void devices_seen(const gpu::Inventory& inventory, TimePoint now, Effects& out);
   [[nodiscard]] const DeviceBook& devices() const { return devices_; }
+  /// Whether the worker was asked to end, or is not known.
+  [[nodiscard]] bool ends(WorkerId worker) const {
+    const auto found = workers_.find(worker);
+    return found == workers_.end() || found->second.cause.has_value();
+  }
 
   /// The node shall end: what runs is finished first, until `deadline`.
   void leave(const std::string& reason, TimePoint deadline, Effects& out);

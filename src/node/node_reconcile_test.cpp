@@ -8,6 +8,12 @@
 namespace dc::node {
 namespace {
 
+wire::UpdateDone update_raised(UpdateNumber number) {
+  wire::UpdateDone done{number, true, {}, {}};
+  done.error.message = "KeyError";
+  return done;
+}
+
 TEST(NodeMachine, AWorkerIsSpawnedConstructedAndRunsJobsInOrder) {
   NodeWorld world;
   world.connect();
@@ -45,7 +51,7 @@ TEST(NodeMachine, AJobWaitsForItsUpdateAndHoldsUpThoseBehindIt) {
   EXPECT_EQ(world.turn(), (Lines{"to 1: Job #0 a1"}));
   world.head(world.update(1));
   EXPECT_EQ(world.turn(), (Lines{"to 1: Update 1 u1", "to 1: Job #1 a2", "to 1: Job #2 a3"}));
-  world.worker(w1, wire::UpdateDone{1, ""});
+  world.worker(w1, wire::UpdateDone{1});
   EXPECT_EQ(world.turn(), (Lines{"UpdatesApplied 1 1"}));
 }
 
@@ -67,7 +73,7 @@ TEST(NodeMachine, OnlyTheLatestAppliedUpdateOfATurnIsReportedButEveryError) {
   world.ready(w1);
   world.head(world.update(1), world.update(2), world.update(3));
   world.turn();
-  world.worker(w1, wire::UpdateDone{1, ""}, wire::UpdateDone{2, "KeyError"}, wire::UpdateDone{3, ""});
+  world.worker(w1, wire::UpdateDone{1}, update_raised(2), wire::UpdateDone{3});
   EXPECT_EQ(world.turn(), (Lines{"UpdatesApplied 1 2: KeyError", "UpdatesApplied 1 3"}));
 }
 
@@ -224,7 +230,7 @@ TEST(NodeMachine, WhatAnOldSessionWasToHearOfUpdatesIsNotLost) {
   world.head(world.update(1));
   world.turn();
   world.machine.session_closed();
-  world.worker(w1, wire::UpdateDone{1, "KeyError"});
+  world.worker(w1, update_raised(1));
   EXPECT_EQ(world.turn(), Lines{});
   world.connect();
   EXPECT_EQ(world.turn(),

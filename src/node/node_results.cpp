@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/mutation.hpp"
+#include "core/text.hpp"
 #include "node/node_machine.hpp"
 
 namespace dc::node {
@@ -49,9 +50,14 @@ void NodeMachine::on_worker(Worker& worker, wire::WorkerError&& message, Effects
 void NodeMachine::on_worker(Worker& worker, wire::UpdateDone&& message, Effects&) {
   worker.updates_applied = std::max(worker.updates_applied, message.number);
   worker.update_report = true;
-  if (!message.error.empty()) {
-    worker.update_errors.push_back({worker.id, message.number, std::move(message.error)});
+  if (!message.failed) return;
+  if (worker.update_errors.size() >= limits::update_errors_whole) {
+    message.error.message = shortened(message.error.message, limits::update_error_bytes);
+    message.error.traceback.clear();
+    message.exception = {};
   }
+  worker.update_errors.push_back(
+      {worker.id, message.number, true, std::move(message.error), message.exception.compact()});
 }
 
 /// The job with this index leaves the worker's hands. Nothing, if it had been taken back.
@@ -153,7 +159,7 @@ void NodeMachine::send_reports(Worker& worker, Effects& out) {
   for (wire::UpdatesApplied& error : worker.update_errors) to_head(std::move(error), worker.id.value, out);
   worker.update_errors.clear();
   if (std::exchange(worker.update_report, false)) {
-    to_head(wire::UpdatesApplied{worker.id, worker.updates_applied, {}}, worker.id.value, out);
+    to_head(wire::UpdatesApplied{worker.id, worker.updates_applied}, worker.id.value, out);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
 #include "node/program_cache.hpp"
+#include "node/python_worker.hpp"
 #include "node/worker_link.hpp"
 
 namespace dc::node {
@@ -27,11 +29,18 @@ constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
 constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
 constexpr auto silence_check = std::chrono::seconds(5);
 
+std::string working_directory() {
+  std::error_code error;
+  const auto directory = std::filesystem::current_path(error);
+  return error ? python_start_directory : directory.string();  // it was removed
+}
+
 class NodeService {
  public:
   NodeService(NodeOptions options, std::unique_ptr<Devices> devices)
       : options_(std::move(options)),
         host_(net::host_name()),
+        directory_(working_directory()),
         devices_(std::move(devices)),
         cache_(paths::cache_dir() + "/programs"),
         machine_(facts()),
@@ -155,7 +164,7 @@ class NodeService {
     const auto link = links_.find(effect.worker);
     if (link == links_.end()) return;
     if (!link->second->has_unsent()) to_send_.push_back(effect.worker);
-    link->second->queue(effect.message);
+    link->second->queue(std::move(effect.message));
   }
 
   void carry_out(SignalWorker& effect) {
@@ -210,7 +219,8 @@ class NodeService {
     } else if (options_.python.empty()) {
       return refuse("the node found no Python interpreter: start it with --python and the path of one");
     } else {
-      spawn.command = {options_.python, "-m", "distributed_computing.worker_main"};
+      spawn.command = python_worker_command(options_.python, directory_);
+      spawn.directory = python_start_directory;
     }
     auto process = WorkerProcess::spawn(spawn);
     if (!process) return refuse(process.error().message);
@@ -246,11 +256,14 @@ class NodeService {
     handler.on_end = [this, id](ProcessEnd end) {
       end.out_of_memory = oom_.advanced() && end.signal == SIGKILL;
       end.at = now();
-      if (!devices_->watched()) return bury(id, end);
+      // Who stops a whole service (systemd, Slurm) sends SIGTERM to node and workers, in any order.
+      const bool ask_why = end.signal == SIGTERM && !stopping_ && !machine_.ends(id);
+      if (!devices_->watched() && !ask_why) return bury(id, end);
       // What the driver says of it may come a moment later.
+      const TimePoint latest = end.at + (ask_why ? limits::terminated_with_us : limits::look_at_death_patience);
       const auto timer = [this, id] { bury_dead(id); };
-      dead_[id] = {end, loop_.call_at(end.at + limits::look_at_death_patience, timer)};
-      devices_->look();
+      dead_[id] = {end, ask_why ? latest : end.at, loop_.call_at(latest, timer)};
+      if (devices_->watched()) devices_->look();
     };
     return handler;
   }
@@ -275,7 +288,7 @@ class NodeService {
     machine_.devices_seen(inventory, now(), effects_);
     std::vector<WorkerId> looked_at;
     for (const auto& [id, dead] : dead_) {
-      if (dead.end.at <= inventory.taken_at) looked_at.push_back(id);
+      if (dead.earliest <= inventory.taken_at) looked_at.push_back(id);
     }
     for (const WorkerId id : looked_at) bury_dead(id);
     schedule_flush();
@@ -314,11 +327,12 @@ class NodeService {
   /// A worker whose end is reported after the next look at its device.
   struct Dead {
     ProcessEnd end;
+    TimePoint earliest;
     std::unique_ptr<net::Timer> timer;
   };
 
   NodeOptions options_;
-  std::string host_;
+  std::string host_, directory_;
   std::unique_ptr<Devices> devices_;
   ProgramCache cache_;
   net::EventLoop loop_;

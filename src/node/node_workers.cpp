@@ -223,6 +223,11 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
   Worker* worker = find_worker(id);
   if (!worker) return;
   send_reports(*worker, out);
+  if (leaving_ && end.signal == SIGTERM && !worker->cause) {
+    // Whoever told the node to leave told its workers too: no fault of a job.
+    worker->cause = ExitCause::drained;
+    worker->cause_text = "its node is leaving";
+  }
   wire::WorkerExited message;
   message.worker = id;
   // The job that ran is the latest one that was started. Those before it were finished too, but their answers died with
@@ -236,12 +241,15 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
   std::reverse(message.unstarted.begin(), message.unstarted.end());
   for (const wire::RunItem& item : worker->waiting) message.unstarted.push_back(item.attempt);
 
+  if (worker->claims && worker->claims->update_started_at_ns.load() != 0)
+    message.updating = worker->claims->update_number.load();
   const bool constructed = worker->phase == Phase::ready;
   const ExitCause by_itself = end.out_of_memory ? ExitCause::out_of_memory : ExitCause::died;
   message.cause = worker->cause.value_or(constructed ? by_itself : ExitCause::init_failed);
-  message.error = describe_end({facts_.host, worker->slot, worker->pid, message.cause, worker->cause_text, constructed,
-                                !message.running.empty(), devices_.scene_of_death(worker->devices, worker->pid)},
-                               end);
+  message.error =
+      describe_end({facts_.host, worker->slot, worker->pid, message.cause, worker->cause_text, constructed,
+                    !message.running.empty(), message.updating, devices_.scene_of_death(worker->devices, worker->pid)},
+                   end);
   if (message.cause == ExitCause::init_failed && worker->init_error) {
     worker->init_error->exit_status = message.error.exit_status;
     if (worker->init_error->traceback.empty()) worker->init_error->traceback = std::move(message.error.traceback);

@@ -228,6 +228,32 @@ TEST(NodeWorkers, AWorkerThatClosedItsChannelAndLivesOnIsEnded) {
                    "by signal 15 (SIGTERM) between jobs: it had closed its channel to the node"}));
 }
 
+TEST(NodeWorkers, AWorkerThatEndsInAnUpdateSaysInWhich) {
+  NodeWorld world;
+  world.ready(w1);
+  world.claims.at(w1)->update_number = 7;
+  world.claims.at(w1)->update_started_at_ns = 1;
+  world.exits(w1, segfault);
+  const Lines lines = world.turn();
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_NE(lines[0].find("(SIGSEGV) while it applied update 7"), std::string::npos) << lines[0];
+}
+
+TEST(NodeWorkers, ASigtermOfOthersWhileTheNodeLeavesIsNoFaultOfTheJob) {
+  NodeWorld world;
+  world.ready(w1);
+  world.head(NodeWorld::jobs(w1, 1, 1));
+  world.start_job(w1, 0);
+  world.turn();
+  EXPECT_FALSE(world.machine.ends(w1));
+  world.machine.leave("asked to", world.now + 60s, world.effects);
+  world.exits(w1, terminated);
+  EXPECT_EQ(world.turn(), (Lines{"NodeLeaving",
+                                 "WorkerExited 1 drained running [1.1] unstarted []: the worker on here slot 0 (pid "
+                                 "4001) was killed by signal 15 (SIGTERM) while it ran the job: its node is leaving",
+                                 "left"}));
+}
+
 TEST(NodeWorkers, AWorkerThatBreaksTheProtocolIsKilled) {
   NodeWorld world;
   world.ready(w1);

@@ -80,9 +80,10 @@ ErrorInfo describe_end(const ExitScene& scene, const ProcessEnd& end) {
     if (!scene.cause_text.empty()) error.message += ": " + scene.cause_text;
     return error;
   }
-  const char* doing = scene.ran_a_job     ? "while it ran the job"
-                      : scene.constructed ? "between jobs"
-                                          : "while it constructed the class";
+  const std::string doing = scene.updating != 0 ? fmt::format("while it applied update {}", scene.updating)
+                            : scene.ran_a_job   ? "while it ran the job"
+                            : scene.constructed ? "between jobs"
+                                                : "while it constructed the class";
   error.message = fmt::format("the worker on {} slot {} (pid {}) {} {}", scene.host, scene.slot, scene.pid,
                               how_it_ended(end), doing);
   std::string why = scene.cause_text.empty() && !scene.constructed ? advice(end.last_output) : scene.cause_text;

@@ -30,7 +30,8 @@ struct ExitScene {
   std::string cause_text;  ///< why the node ended it; may be empty
   bool constructed = false;
   bool ran_a_job = false;
-  std::string device = {};  ///< its GPUs, what it held there, and what their driver reported
+  UpdateNumber updating = 0;  ///< the update in whose handle_update it ended; 0: none
+  std::string device = {};    ///< its GPUs, what it held there, and what their driver reported
 };
 
 /// The message is complete: who, where, how, why, and what to do where that is known.

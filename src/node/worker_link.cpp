@@ -15,12 +15,14 @@ namespace {
 // Per turn and worker, so that a chatty one does not keep the loop from the others.
 constexpr int packets_per_turn = 16;
 constexpr int output_reads_per_turn = 4;
+/// So many packets are put together before the worker has taken them.
+constexpr std::size_t packets_ahead_max = 16;
 constexpr std::size_t output_buffer_bytes = std::size_t{64} << 10;
 
 }  // namespace
 
 WorkerLink::WorkerLink(net::EventLoop& loop, std::unique_ptr<WorkerProcess> process, Handler handler)
-    : process_(std::move(process)), handler_(std::move(handler)) {
+    : process_(std::move(process)), handler_(std::move(handler)), reader_(process_->socket()) {
   socket_watch_ = loop.watch(
       process_->socket(), [this] { read_socket(); }, [this] { send(); });
   output_watch_ = loop.watch(process_->output(), [this] { read_output(); });
@@ -29,8 +31,13 @@ WorkerLink::WorkerLink(net::EventLoop& loop, std::unique_ptr<WorkerProcess> proc
 
 // --- To the worker ----------------------------------------------------------------------------------------------
 
-void WorkerLink::queue(const wire::ToWorker& message) {
+void WorkerLink::queue(wire::ToWorker&& message) {
   if (!usable_) return;
+  if (backlog_.empty() && filling_.size() + outgoing_.size() < packets_ahead_max) return encode(message);
+  backlog_.push_back(std::move(message));
+}
+
+void WorkerLink::encode(const wire::ToWorker& message) {
   if (const auto* update = std::get_if<wire::WorkerUpdate>(&message)) filling_update_ = update->number;
   try {
     wire::append(filling_, message);
@@ -39,12 +46,21 @@ void WorkerLink::queue(const wire::ToWorker& message) {
   }
 }
 
-void WorkerLink::send() {
+/// False when there is nothing more to send.
+bool WorkerLink::fill() {
+  while (usable_ && !backlog_.empty() && filling_.size() + outgoing_.size() < packets_ahead_max) {
+    encode(backlog_.front());
+    backlog_.pop_front();
+  }
   for (wire::Packet& packet : filling_) outgoing_.push_back({std::move(packet), 0});
   if (!filling_.empty()) outgoing_.back().update = filling_update_;
   filling_.clear();
+  return !outgoing_.empty();
+}
+
+void WorkerLink::send() {
   try {
-    while (usable_ && !outgoing_.empty()) {
+    while (fill() && usable_) {
       const auto result = wire::send_packet(process_->socket(), outgoing_.front().packet, false);
       if (result == wire::SocketResult::would_block) break;
       if (result == wire::SocketResult::closed) usable_ = false;  // read_socket or its end tells the rest
@@ -55,7 +71,10 @@ void WorkerLink::send() {
   } catch (const std::exception& error) {
     broken(error.what());
   }
-  if (!usable_) outgoing_.clear();
+  if (!usable_) {
+    outgoing_.clear();
+    backlog_.clear();
+  }
   const bool blocked = !outgoing_.empty();
   if (std::exchange(blocked_, blocked) != blocked) socket_watch_->want_write(blocked);
 }
@@ -74,7 +93,7 @@ wire::SocketResult WorkerLink::receive(int packets) {
   std::string problem;
   try {
     for (int i = 0; i < packets && result == wire::SocketResult::done; ++i) {
-      result = wire::receive_packet(process_->socket(), false, messages);
+      result = reader_.receive(false, messages);
     }
   } catch (const std::exception& error) {
     problem = error.what();

@@ -29,9 +29,9 @@ class WorkerLink {
   WorkerLink(net::EventLoop& loop, std::unique_ptr<WorkerProcess> process, Handler handler);
 
   /// Messages of one turn share packets: send() at its end.
-  void queue(const wire::ToWorker& message);
+  void queue(wire::ToWorker&& message);
   void send();
-  [[nodiscard]] bool has_unsent() const { return !filling_.empty(); }
+  [[nodiscard]] bool has_unsent() const { return !filling_.empty() || !backlog_.empty(); }
   void signal_group(int signal) const { process_->signal_group(signal); }
   [[nodiscard]] const WorkerProcess& process() const { return *process_; }
 
@@ -40,6 +40,8 @@ class WorkerLink {
     wire::Packet packet;
     UpdateNumber update = 0;  ///< the latest update in this packet and those before it
   };
+  void encode(const wire::ToWorker& message);
+  bool fill();
   void read_socket();
   void read_output();
   bool read_lines(int reads, std::vector<std::string>& lines);
@@ -49,9 +51,11 @@ class WorkerLink {
 
   std::unique_ptr<WorkerProcess> process_;
   Handler handler_;
+  wire::PacketReader<wire::FromWorker> reader_;
   std::vector<wire::Packet> filling_;
   UpdateNumber filling_update_ = 0;
   std::deque<Outgoing> outgoing_;
+  std::deque<wire::ToWorker> backlog_;  ///< not encoded yet: a long history would be there once for each worker
   OutputLines lines_;
   bool usable_ = true;  ///< the socket
   bool blocked_ = false;

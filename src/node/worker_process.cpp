@@ -19,7 +19,9 @@
 #include <string_view>
 #include <utility>
 
+#include "core/text.hpp"
 #include "node/child.hpp"
+#include "node/python_worker.hpp"
 
 extern char** environ;
 
@@ -39,7 +41,8 @@ std::vector<std::string> clean_environment(const SpawnOptions& options) {
     const std::string_view name = name_of(text);
     const bool replaced = std::any_of(options.environment.begin(), options.environment.end(),
                                       [&](const std::string& added) { return name_of(added) == name; });
-    if (!replaced && !holds_secret(text, options.secrets)) result.emplace_back(text);
+    if (replaced || holds_secret(text, options.secrets)) continue;
+    if (std::string kept = without_relative_entries(text); !kept.empty()) result.push_back(std::move(kept));
   }
   result.insert(result.end(), options.environment.begin(), options.environment.end());
   return result;
@@ -52,7 +55,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return result;
 }
 
-Error refused(const char* what) { return fail(ErrorCode::io, fmt::format("{} ({})", what, std::strerror(errno))); }
+Error refused(const char* what) { return fail(ErrorCode::io, fmt::format("{} ({})", what, errno_text(errno))); }
 
 struct Channels {
   Fd socket, worker_socket, output, worker_output, report, worker_report, null, page;
@@ -150,7 +153,8 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
                        environment_pointers.data(),
                        ::getpid(),
                        options.open_files ? &*options.open_files : nullptr,
-                       options.cpus.empty() ? nullptr : &cpus};
+                       options.cpus.empty() ? nullptr : &cpus,
+                       options.directory.empty() ? nullptr : options.directory.c_str()};
   const pid_t pid = fork_worker(plan);
   if (pid < 0) return refused("no process can be made for it");
   process->pid_ = pid;

@@ -23,6 +23,7 @@ struct SpawnOptions {
   std::vector<std::string> environment;  ///< added to the cleaned environment of the node, "NAME=value"
   std::vector<std::string> secrets;      ///< see holds_secret(): such variables are not passed on
   std::vector<std::uint32_t> cpus;       ///< that it runs on; empty: those of the node
+  std::string directory;                 ///< that it starts in; empty: the node's
   std::optional<rlimit> open_files;      ///< the limit that the worker shall have, when the node has raised its own
 };
 

@@ -105,12 +105,11 @@ struct UpdateAppliedEverywhere {
   UpdateNumber number{};
   bool operator==(const UpdateAppliedEverywhere&) const = default;
 };
-/// handle_update raised on a worker; the worker goes on.
+/// handle_update raised on a worker, which goes on, or ended it: `outcome` has the error.
 struct UpdateFailed {
   PoolId pool;
-  WorkerId worker;
   UpdateNumber number{};
-  std::string error;
+  Outcome outcome;
   bool operator==(const UpdateFailed&) const = default;
 };
 /// The pool is over (WorkerInitError, NoSuitableDevice): every outstanding job ends with this error; the scheduler has

@@ -118,6 +118,7 @@ struct WorkerExited {
   ErrorInfo error;               ///< complete text for the user, were this the last attempt
   std::vector<Attempt> running;  ///< none or one
   std::vector<Attempt> unstarted;
+  UpdateNumber updating = 0;  ///< the update in whose handle_update it ended; 0: none
 };
 
 /// An attempt ended with a value or with an error of kind job_error/serialization/too_large.
@@ -152,12 +153,12 @@ struct JobsRecalled {
   std::vector<Attempt> attempts;
 };
 
-/// The worker has applied every update up to `number`. `error` is not empty when handle_update raised on `number`.
+/// The worker has applied every update up to `number`. `outcome` has an error when handle_update raised on `number`.
 struct UpdatesApplied {
   NodeId node;
   WorkerId worker;
   UpdateNumber number{};
-  std::string error;
+  Outcome outcome = {};
 };
 
 }  // namespace dc::scheduler

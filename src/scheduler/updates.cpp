@@ -94,9 +94,7 @@ void Scheduler::on(const UpdatesApplied& event, TimePoint now, Commands& out) {
   worker->updates_applied = std::max(worker->updates_applied, event.number);
   worker->pool->applied_dirty = true;
   state.touch(*worker->pool);
-  if (!event.error.empty()) {
-    out.emplace_back(UpdateFailed{worker->pool->id, event.worker, event.number, event.error});
-  }
+  if (event.outcome.error) out.emplace_back(UpdateFailed{worker->pool->id, event.number, event.outcome});
 }
 
 }  // namespace dc::scheduler

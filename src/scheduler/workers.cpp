@@ -235,7 +235,11 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
   const bool was_stopping = worker->stopping;
   state.remove_worker(*worker);
   if (!pool) return;
-  if (blamed && !was_stopping && event.running.empty()) out.emplace_back(Notice{pool->id, event.error.message});
+  // Whoever waits for the update shall not take it for applied because its worker is gone.
+  if (event.updating != 0 && (blamed || event.cause == ExitCause::init_failed))
+    out.emplace_back(UpdateFailed{pool->id, event.updating, {{}, event.error}});
+  else if (blamed && !was_stopping && event.running.empty())
+    out.emplace_back(Notice{pool->id, event.error.message});
   if (!mutation::keep_dead_workers_jobs) state.requeue(*pool, std::move(again));
   if (event.cause == ExitCause::init_failed && !was_stopping) state.construction_failed(slot, *pool, event, now, out);
 }

@@ -18,6 +18,7 @@
 #include "core/job.hpp"
 #include "core/limits.hpp"
 #include "core/payload.hpp"
+#include "core/text.hpp"
 
 namespace dc::wire {
 
@@ -164,6 +165,31 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
       out.pack_array(std::tuple_size_v<decltype(members)>);
       std::apply([&](const auto&... member) { (out.pack(member), ...); }, members);
       return out;
+    }
+  };
+
+  /// Every error that leaves a process comes by here, also those for the journal: its texts, which may be the user's
+  /// and of any length, become short enough for every packet and frame.
+  template <>
+  struct pack<dc::ErrorInfo> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const dc::ErrorInfo& error) const {
+      const auto members = dc::wire::fields(error);
+      out.pack_array(std::tuple_size_v<decltype(members)>);
+      std::apply([&](const auto&... member) { (pack_member(out, member), ...); }, members);
+      return out;
+    }
+
+   private:
+    template <class Stream, class Member>
+    static void pack_member(packer<Stream>& out, const Member& member) {
+      if constexpr (std::is_same_v<Member, std::string>) {
+        if (member.size() > dc::limits::error_text_bytes_max) {
+          out.pack(dc::shortened(member, dc::limits::error_text_bytes_max));
+          return;
+        }
+      }
+      out.pack(member);
     }
   };
 

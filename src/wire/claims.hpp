@@ -21,6 +21,8 @@ struct Claims {
   std::atomic<std::uint64_t> started_at_ns;
   /// CLOCK_MONOTONIC nanoseconds at which the update that is being applied was started; 0: none is.
   std::atomic<std::uint64_t> update_started_at_ns;
+  /// Which update that is; written by the worker before the time.
+  std::atomic<std::uint64_t> update_number;
   /// Number of the latest update that the node has sent. A worker that sees a larger number than it has applied
   /// reads its socket before its next job, so that updates pass the jobs that wait in front of them.
   std::atomic<std::uint64_t> update_sent;

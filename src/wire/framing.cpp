@@ -4,15 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <new>
 #include <string_view>
 #include <utility>
 
 #include "core/check.hpp"
 #include "wire/codec.hpp"
-#include "wire/memory_file.hpp"
 
 namespace dc::wire {
 namespace {
@@ -240,30 +237,26 @@ void FrameWriter::finish_stream(std::map<Lane, LaneQueue>::iterator lane) {
 // --- Reader -----------------------------------------------------------------------------------------------------
 
 Result<Assembly> allocate_on_heap(std::uint64_t bytes) {
-  void* memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  if (!memory) return fail(ErrorCode::too_large, fmt::format("no memory for a payload of {} bytes", bytes));
-  std::shared_ptr<void> owner(memory, std::free);
-  const std::span<std::byte> span(static_cast<std::byte*>(memory), bytes);
-  return Assembly{span, Payload(std::move(owner), span)};
+  try {
+    return heap_assembly(bytes);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::too_large, fmt::format("no memory for a payload of {} bytes", bytes));
+  }
 }
 
 Result<Assembly> allocate_memory_file(std::uint64_t bytes) {
   try {
-    return Assembly{{}, make_memory_file(bytes)};
-  } catch (const std::exception& error) {
-    return fail(ErrorCode::too_large, error.what());
+    return make_assembly(bytes);
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::too_large, fmt::format("no memory for a payload of {} bytes", bytes));
   }
 }
 
 namespace {
 
 Result<void> put(const Assembly& target, std::size_t offset, std::span<const std::byte> bytes) {
-  if (target.payload.memory_file() < 0) {
-    std::memcpy(target.memory.data() + offset, bytes.data(), bytes.size());
-    return boost::outcome_v2::success();
-  }
   try {
-    write_memory_file(target.payload, offset, bytes);
+    write(target, offset, bytes);
   } catch (const std::exception& error) {
     return fail(ErrorCode::too_large, error.what());
   }

@@ -24,6 +24,7 @@
 
 #include "core/payload.hpp"
 #include "core/result.hpp"
+#include "wire/memory_file.hpp"
 #include "wire/messages.hpp"
 
 namespace dc::wire {
@@ -98,16 +99,10 @@ class FrameWriter {
   bool chunk_next_ = false;
 };
 
-/// Where a large payload is put together: the payload that it becomes, and the writable memory behind it (empty for a
-/// memory file, which is written to).
-struct Assembly {
-  std::span<std::byte> memory;
-  Payload payload;
-};
 using AllocatePayload = std::function<Result<Assembly>(std::uint64_t bytes)>;
 /// Anonymous memory of the process.
 Result<Assembly> allocate_on_heap(std::uint64_t bytes);
-/// A memory file, which can go on to other processes by its descriptor.
+/// A memory file, which can go on to other processes by its descriptor; anonymous memory where those have become few.
 Result<Assembly> allocate_memory_file(std::uint64_t bytes);
 
 /// Incoming side of a session.

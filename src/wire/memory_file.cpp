@@ -6,10 +6,15 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,6 +31,42 @@ namespace {
 
 [[noreturn]] void fail_with_errno(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
+std::atomic<std::size_t> mappings_alive{0}, files_alive{0};
+
+/// Counts itself for as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<std::size_t>& counter) : counter_(&counter) {
+    counter_->fetch_add(1, std::memory_order_relaxed);
+  }
+  Counted(Counted&& other) noexcept : counter_(std::exchange(other.counter_, nullptr)) {}
+  Counted& operator=(Counted&& other) noexcept {
+    std::swap(counter_, other.counter_);
+    return *this;
+  }
+  ~Counted() {
+    if (counter_) counter_->fetch_sub(1, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::size_t>* counter_;
+};
+
+bool mappings_are_plenty() {
+  static const std::size_t allowed = [] {
+    std::size_t all = 65530;  // the kernel's own choice
+    std::ifstream("/proc/sys/vm/max_map_count") >> all;
+    return all / limits::payload_share_of_mappings;
+  }();
+  return mappings_alive.load(std::memory_order_relaxed) < allowed;
+}
+
+bool descriptors_are_plenty() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return true;
+  return files_alive.load(std::memory_order_relaxed) < limit.rlim_cur / limits::payload_share_of_descriptors;
+}
+
 /// A private mapping of a whole file.
 class Mapping {
  public:
@@ -33,10 +74,12 @@ class Mapping {
       : bytes_(bytes), memory_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd.get(), 0)) {
     if (memory_ == MAP_FAILED) fail_with_errno("mapping a payload");
   }
-  Mapping(Mapping&& other) noexcept : bytes_(other.bytes_), memory_(std::exchange(other.memory_, MAP_FAILED)) {}
+  Mapping(Mapping&& other) noexcept
+      : bytes_(other.bytes_), memory_(std::exchange(other.memory_, MAP_FAILED)), counted_(std::move(other.counted_)) {}
   Mapping& operator=(Mapping&& other) noexcept {
     std::swap(bytes_, other.bytes_);
     std::swap(memory_, other.memory_);
+    std::swap(counted_, other.counted_);
     return *this;
   }
   ~Mapping() {
@@ -47,12 +90,14 @@ class Mapping {
  private:
   std::size_t bytes_;
   void* memory_;
+  Counted counted_{mappings_alive};
 };
 
 /// A file as its maker has it.
 struct File {
   Fd fd;
   Mapping mapping;
+  Counted counted{files_alive};
 };
 
 File make_file(std::size_t bytes) {
@@ -154,8 +199,47 @@ Payload map_memory_file(int received) {
   if (::fstat(fd.get(), &status) != 0 || status.st_size <= 0) {
     throw std::runtime_error("a payload's memory file has no size");
   }
-  Mapping mapping(fd, static_cast<std::size_t>(status.st_size));
-  return payload_of({std::move(fd), std::move(mapping)});
+  const auto bytes = static_cast<std::size_t>(status.st_size);
+  if (mappings_are_plenty()) {
+    try {
+      // The descriptor goes, the mapping stays, and with it the lock that says so.
+      const auto owner = std::make_shared<Mapping>(fd, bytes);
+      return Payload(owner, owner->bytes());
+    } catch (const std::system_error& error) {
+      if (error.code().value() != ENOMEM) throw;  // the user's own mappings have used them up
+    }
+  }
+  const Assembly copy = heap_assembly(bytes);
+  for (std::size_t done = 0; done < bytes;) {
+    const ssize_t size = ::pread(fd.get(), copy.memory.data() + done, bytes - done, static_cast<off_t>(done));
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) fail_with_errno("reading a payload from its memory file");
+    done += static_cast<std::size_t>(size);
+  }
+  return copy.payload;
+}
+
+Assembly heap_assembly(std::size_t bytes) {
+  constexpr std::size_t alignment = 64;  // of the parts in a payload of Python's
+  void* memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (!memory) throw std::bad_alloc();
+  std::shared_ptr<void> owner(memory, std::free);
+  const std::span<std::byte> span(static_cast<std::byte*>(memory), bytes);
+  return {span, Payload(std::move(owner), span)};
+}
+
+Assembly make_assembly(std::size_t bytes) {
+  if (!descriptors_are_plenty() || !mappings_are_plenty()) return heap_assembly(bytes);
+  try {
+    return {{}, make_memory_file(bytes)};
+  } catch (const std::system_error&) {  // others have used them up, of this process or of the system
+    return heap_assembly(bytes);
+  }
+}
+
+void write(const Assembly& target, std::size_t offset, std::span<const std::byte> bytes) {
+  if (target.payload.memory_file() >= 0) return write_memory_file(target.payload, offset, bytes);
+  if (!bytes.empty()) std::memcpy(target.memory.data() + offset, bytes.data(), bytes.size());
 }
 
 }  // namespace dc::wire

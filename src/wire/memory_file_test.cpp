@@ -4,10 +4,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -89,6 +93,45 @@ TEST(MemoryFile, NoMoreThanTheLimitAreKept) {
     kept += static_cast<int>(std::count(numbers.begin(), numbers.end(), number_of(file)));
   }
   EXPECT_EQ(kept, 4);
+}
+
+std::size_t mappings_of_this_process() {
+  std::ifstream maps("/proc/self/maps");
+  return static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(maps), {}, '\n'));
+}
+
+TEST(MemoryFile, ThoseThatAreKeptLeaveMappingsForOthers) {
+  std::size_t all = 0;
+  std::ifstream("/proc/sys/vm/max_map_count") >> all;
+  if (all > 100'000) GTEST_SKIP() << "this system allows " << all << " mappings: not to be used up in a test";
+  const Payload sent = memory_file_of(std::as_bytes(std::span("kept")));
+  std::vector<Payload> kept;
+  for (std::size_t i = 0; i < all / 2; ++i) kept.push_back(receive(sent));
+  EXPECT_LT(mappings_of_this_process(), all / 2);
+  EXPECT_EQ(kept.front(), sent);
+  EXPECT_EQ(kept.back(), sent);
+  EXPECT_EQ(kept.back().memory_file(), -1);
+}
+
+TEST(MemoryFile, ThereIsOrdinaryMemoryBeyondTheShareOfDescriptors) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit few{64, 64};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    std::vector<Assembly> all;
+    int files = 0;
+    for (int i = 0; i < 200; ++i) {
+      all.push_back(make_assembly(limits::inline_payload_max + 1));
+      write(all.back(), 5, std::as_bytes(std::span("text")));
+      files += all.back().payload.memory_file() >= 0 ? 1 : 0;
+      if (all.back().payload.view().substr(5, 4) != "text") ::_exit(99);
+    }
+    ::_exit(files);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_LE(WEXITSTATUS(status), 16);
+  EXPECT_GE(WEXITSTATUS(status), 8);
 }
 
 TEST(MemoryFile, SmallAndHugeOnesAreNotKept) {

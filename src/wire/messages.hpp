@@ -263,8 +263,9 @@ struct UpdateFailed {
   static constexpr const char* name = "UpdateFailed";
   PoolId pool;
   UpdateNumber number{};
-  std::string error;  ///< names host and slot, holds the remote traceback
-  MSGPACK_DEFINE(pool, number, error)
+  ErrorInfo error;    ///< what handle_update raised, or how the worker ended in it
+  Payload exception;  ///< pickled, or empty
+  MSGPACK_DEFINE(pool, number, error, exception)
 };
 /// The pool is over; every outstanding job ends with this error.
 struct PoolFailed {
@@ -404,7 +405,8 @@ struct WorkerExited {
   ErrorInfo error;
   std::vector<Attempt> running;  ///< started and not finished: none or one
   std::vector<Attempt> unstarted;
-  MSGPACK_DEFINE(worker, cause, error, running, unstarted)
+  UpdateNumber updating{};  ///< the update in whose handle_update it ended; 0: none
+  MSGPACK_DEFINE(worker, cause, error, running, unstarted, updating)
 };
 struct FinishedItem {
   Attempt attempt;
@@ -444,8 +446,10 @@ struct UpdatesApplied {
   static constexpr const char* name = "UpdatesApplied";
   WorkerId worker;
   UpdateNumber number{};
-  std::string error;
-  MSGPACK_DEFINE(worker, number, error)
+  bool failed = false;  ///< handle_update raised on this one: `error` tells what
+  ErrorInfo error = {};
+  Payload exception = {};  ///< pickled and small, or empty
+  MSGPACK_DEFINE(worker, number, failed, error, exception)
 };
 /// No new jobs, please: the node finishes what runs and then says Goodbye.
 struct NodeLeaving {

@@ -1,7 +1,6 @@
-// What a node and its worker say to each other over their socket pair (SOCK_SEQPACKET). One packet holds MessagePack
-// messages one after the other, each the array [type, [field, ...]] as in messages.hpp; payloads larger than
-// limits::inline_payload_max are memory files whose descriptors travel with the packet (SCM_RIGHTS), numbered in the
-// order in which the packet's messages name them. See packet.hpp for the codec and claims.hpp for the shared page.
+// What a node and its worker say to each other over their socket pair (SOCK_SEQPACKET): MessagePack messages, each the
+// array [type, [field, ...]] as in messages.hpp. See packet.hpp for the packets that carry them and their payloads, and
+// claims.hpp for the shared page.
 #pragma once
 
 #include <cstdint>
@@ -84,8 +83,10 @@ struct WorkerError {
 struct UpdateDone {
   static constexpr std::uint8_t type = 24;
   UpdateNumber number{};
-  std::string error;  ///< traceback when handle_update raised, else empty
-  MSGPACK_DEFINE(number, error)
+  bool failed = false;  ///< handle_update raised: `error` tells what
+  ErrorInfo error = {};
+  Payload exception = {};  ///< pickled and small, or empty
+  MSGPACK_DEFINE(number, failed, error, exception)
 };
 
 using ToWorker = std::variant<Begin, WorkerJob, WorkerUpdate, HistoryEnd, Stop>;

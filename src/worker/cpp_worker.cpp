@@ -25,6 +25,12 @@ std::string type_name_of(const std::exception& error) {
   return result;
 }
 
+/// what() of a class of the user's may be null.
+const char* text_of(const std::exception& error) {
+  const char* text = error.what();
+  return text ? text : "";
+}
+
 class CppRunner final : public worker::JobRunner {
  public:
   CppRunner(std::unique_ptr<WorkerObject> object, std::string host, std::uint32_t slot)
@@ -36,20 +42,22 @@ class CppRunner final : public worker::JobRunner {
     } catch (const BadArguments& error) {
       return failed(ErrorKind::serialization, error.what(), "msgpack::type_error");
     } catch (const std::exception& error) {
-      return failed(ErrorKind::job_error, error.what(), type_name_of(error));
+      return failed(ErrorKind::job_error, text_of(error), type_name_of(error));
     } catch (...) {
       return failed(ErrorKind::job_error, "run threw something that is no std::exception", "");
     }
   }
 
-  std::string update(Payload payload) override {
+  Outcome update(Payload payload) override {
     try {
       object_->update(payload.view());
       return {};
+    } catch (const BadArguments& error) {
+      return failed(ErrorKind::serialization, error.what(), "msgpack::type_error");
     } catch (const std::exception& error) {
-      return fmt::format("{}: {}", type_name_of(error), error.what());
+      return failed(ErrorKind::job_error, text_of(error), type_name_of(error));
     } catch (...) {
-      return "handle_update threw something that is no std::exception";
+      return failed(ErrorKind::job_error, "handle_update threw something that is no std::exception", "");
     }
   }
 
@@ -90,7 +98,11 @@ std::unique_ptr<worker::JobRunner> construct(const wire::Begin& begin) {
   } catch (const std::exception& error) {
     info.type_name = type_name_of(error);
     info.message = fmt::format("the constructor of {} failed on {} slot {}: {}: {}", begin.options.label, begin.host,
-                               begin.slot, info.type_name, error.what());
+                               begin.slot, info.type_name, text_of(error));
+    throw worker::ConstructionError(info);
+  } catch (...) {
+    info.message = fmt::format("the constructor of {} on {} slot {} threw something that is no std::exception",
+                               begin.options.label, begin.host, begin.slot);
     throw worker::ConstructionError(info);
   }
 }

@@ -3,6 +3,9 @@
 
 #include <unistd.h>
 
+#include <cstdio>
+#include <exception>
+
 namespace dc::worker {
 namespace {
 
@@ -25,7 +28,7 @@ Outbox::~Outbox() {
 void Outbox::append(const wire::FromWorker& message) {
   const std::lock_guard lock(mutex_);
   wire::append(packets_, message);
-  if (packets_.size() > 1 || packets_.back().text.size() > flush_bytes || !packets_.back().files.empty()) send_locked();
+  if (packets_.size() > 1 || packets_.back().text.size() > flush_bytes || !packets_.back().large.empty()) send_locked();
 }
 
 void Outbox::flush() {
@@ -43,7 +46,7 @@ void Outbox::flush_soon() {
 }
 
 void Outbox::send_locked() {
-  for (const wire::Packet& packet : packets_) {
+  for (wire::Packet& packet : packets_) {
     if (wire::send_packet(socket_, packet, true) == wire::SocketResult::closed) ::_exit(1);
   }
   packets_.clear();
@@ -54,7 +57,13 @@ void Outbox::flush_in_background() {
   while (!stop_) {
     wake_.wait(lock, [this] { return armed_ || stop_; });
     wake_.wait_for(lock, flush_delay, [this] { return stop_; });
-    send_locked();
+    try {
+      send_locked();
+    } catch (const std::exception& error) {
+      // The user's code has closed the channel, or put something else in its place: no result can be told any more.
+      std::fprintf(stderr, "distributed-computing worker: %s\n", error.what());
+      ::_exit(1);
+    }
     armed_ = false;
   }
 }

@@ -34,7 +34,6 @@ class Outbox {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<wire::Packet> packets_;
-  std::size_t bytes_ = 0;
   bool armed_ = false;  ///< the background thread will flush
   bool stop_ = false;
   std::thread flusher_;

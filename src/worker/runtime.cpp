@@ -2,6 +2,7 @@
 #include "worker/runtime.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/limits.hpp"
 #include "wire/claims.hpp"
 #include "wire/packet.hpp"
 #include "worker/outbox.hpp"
@@ -62,9 +64,12 @@ class Runtime {
     if (!construct_object()) return 1;
     while (true) {
       // An update passes the jobs that were handed over before it.
-      while (claims_.update_sent.load(std::memory_order_acquire) > updates_received_) receive();
+      // Each is applied as it comes: a long history need not be in memory at once.
       if (!updates_.empty()) {
         apply_update();
+      } else if (claims_.update_sent.load(std::memory_order_acquire) > updates_received_) {
+        outbox_.flush_soon();
+        receive();
       } else if (history_end_) {
         history_end_ = false;
         outbox_.append(wire::WorkerConstructed{});
@@ -91,7 +96,7 @@ class Runtime {
       ErrorInfo info;
       info.kind = ErrorKind::worker_init_error;
       info.message = error.what();
-      outbox_.append(wire::ConstructionFailed{info});
+      outbox_.append(wire::ConstructionFailed{std::move(info)});
     }
     begin_.reset();
     outbox_.flush();
@@ -100,7 +105,7 @@ class Runtime {
 
   void receive() {
     std::vector<wire::ToWorker> messages;
-    if (wire::receive_packet(wire::worker_socket_fd, true, messages) == wire::SocketResult::closed) end_with_group();
+    if (reader_.receive(true, messages) == wire::SocketResult::closed) end_with_group();
     for (wire::ToWorker& message : messages) {
       std::visit([this](auto&& body) { take(std::move(body)); }, std::move(message));
     }
@@ -118,10 +123,22 @@ class Runtime {
     wire::WorkerUpdate update = std::move(updates_.front());
     updates_.pop_front();
     outbox_.flush_soon();  // results must not wait for handle_update: the node would still count their jobs' time
-    claims_.update_started_at_ns.store(nanoseconds(Clock::now()), std::memory_order_relaxed);
-    std::string error = runner_->update(std::move(update.payload));
-    claims_.update_started_at_ns.store(0, std::memory_order_relaxed);
-    outbox_.append(wire::UpdateDone{update.number, std::move(error)});
+    claims_.update_number.store(update.number, std::memory_order_relaxed);
+    claims_.update_started_at_ns.store(nanoseconds(Clock::now()), std::memory_order_release);
+    Outcome outcome = runner_->update(std::move(update.payload));
+    claims_.update_started_at_ns.store(0, std::memory_order_release);
+    outbox_.append(outcome.error ? update_failed(update.number, std::move(outcome)) : wire::UpdateDone{update.number});
+  }
+
+  static wire::UpdateDone update_failed(UpdateNumber number, Outcome outcome) {
+    ErrorInfo& error = *outcome.error;
+    error.message = fmt::format("handle_update raised for update {} on {} slot {}: {}", number, error.host, error.slot,
+                                error.message);
+    if (outcome.payload.size() > limits::inline_payload_max) {
+      error.message += fmt::format(" (the exception itself, {} bytes pickled, was left out)", outcome.payload.size());
+      outcome.payload = {};
+    }
+    return {number, true, std::move(error), std::move(outcome.payload)};
   }
 
   void run_job() {
@@ -134,6 +151,7 @@ class Runtime {
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
     const auto run_time =
         static_cast<std::uint32_t>(std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
+    if (outcome.payload.size() > limits::payload_bytes_max_default) outcome = too_large(outcome.payload.size());
     if (outcome.error) {
       outbox_.append(wire::WorkerError{job.index, run_time, std::move(*outcome.error), std::move(outcome.payload)});
     } else {
@@ -141,9 +159,19 @@ class Runtime {
     }
   }
 
+  static Outcome too_large(std::size_t bytes) {
+    ErrorInfo error;
+    error.kind = ErrorKind::too_large;
+    error.message =
+        fmt::format("what run returned or raised has {} bytes, over the limit of {} bytes (payload_bytes_max)", bytes,
+                    limits::payload_bytes_max_default);
+    return {{}, std::move(error)};
+  }
+
   const Construct& construct_;
   wire::Claims& claims_;
   Outbox outbox_;
+  wire::PacketReader<wire::ToWorker> reader_{wire::worker_socket_fd};
   std::unique_ptr<wire::Begin> begin_;
   std::unique_ptr<JobRunner> runner_;
   std::deque<wire::WorkerJob> jobs_;

@@ -18,8 +18,8 @@ class JobRunner {
   virtual ~JobRunner() = default;
   /// Runs one job. Never throws: an error of the job is in the outcome.
   virtual Outcome run(Payload arguments) = 0;
-  /// Applies one update. Returns the traceback when the user's code raised, else an empty string.
-  virtual std::string update(Payload payload) = 0;
+  /// Applies one update. Never throws: what the user's code raised is in the outcome.
+  virtual Outcome update(Payload payload) = 0;
 };
 
 /// The constructor raised.

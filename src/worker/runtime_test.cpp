@@ -13,8 +13,13 @@
 #include <array>
 #include <chrono>
 #include <deque>
+#include <msgpack.hpp>
+#include <optional>
+#include <sstream>
 #include <thread>
 
+#include "core/limits.hpp"
+#include "distributed_computing/detail/worker_entry.hpp"
 #include "wire/claims.hpp"
 #include "wire/packet.hpp"
 
@@ -36,7 +41,13 @@ class TextRunner final : public JobRunner {
     }
     return {Payload(text + updates_), {}};
   }
-  std::string update(Payload payload) override {
+  Outcome update(Payload payload) override {
+    if (payload.view() == "bad") {
+      ErrorInfo error;
+      error.message = "KeyError: 'bad'";
+      error.host = "here";
+      return {Payload(std::string(limits::inline_payload_max + 1, 'e')), error};
+    }
     updates_ += "+" + std::string(payload.view());
     return {};
   }
@@ -62,19 +73,24 @@ class RuntimeTest : public testing::Test {
       ::dup2(claims, wire::worker_claims_fd);
       ::close(socket);
       if (sockets[0] != wire::worker_socket_fd && sockets[0] != wire::worker_claims_fd) ::close(sockets[0]);
-      const int code = run_worker([](const wire::Begin& begin) -> std::unique_ptr<JobRunner> {
-        if (begin.spec.view() == "broken") {
-          ErrorInfo error;
-          error.message = "cannot be built";
-          throw ConstructionError(error);
-        }
-        return std::make_unique<TextRunner>();
-      });
-      ::_exit(code);
+      serve();
     }
     socket_ = sockets[0];
+    reader_.emplace(socket_);
     ::close(sockets[1]);
     ::close(page);
+  }
+  /// The child's part.
+  virtual void serve() {
+    const int code = run_worker([](const wire::Begin& begin) -> std::unique_ptr<JobRunner> {
+      if (begin.spec.view() == "broken") {
+        ErrorInfo error;
+        error.message = "cannot be built";
+        throw ConstructionError(error);
+      }
+      return std::make_unique<TextRunner>();
+    });
+    ::_exit(code);
   }
   void TearDown() override {
     ::close(socket_);
@@ -86,7 +102,7 @@ class RuntimeTest : public testing::Test {
   void send(std::vector<wire::ToWorker> messages) {
     std::vector<wire::Packet> packets;
     for (const auto& message : messages) wire::append(packets, message);
-    for (const auto& packet : packets) ASSERT_EQ(wire::send_packet(socket_, packet, true), wire::SocketResult::done);
+    for (auto& packet : packets) ASSERT_EQ(wire::send_packet(socket_, packet, true), wire::SocketResult::done);
   }
   void begin(const char* spec = "fine") {
     wire::Begin message;
@@ -100,8 +116,7 @@ class RuntimeTest : public testing::Test {
       pollfd ready{socket_, POLLIN, 0};
       if (::poll(&ready, 1, 5000) != 1) throw std::runtime_error("no answer");
       std::vector<wire::FromWorker> messages;
-      if (wire::receive_packet(socket_, true, messages) == wire::SocketResult::closed)
-        throw std::runtime_error("closed");
+      if (reader_->receive(true, messages) == wire::SocketResult::closed) throw std::runtime_error("closed");
       for (auto& message : messages) received_.push_back(std::move(message));
     }
     wire::FromWorker message = std::move(received_.front());
@@ -111,6 +126,7 @@ class RuntimeTest : public testing::Test {
   std::string next_value() { return std::string(std::get<wire::WorkerValue>(next()).value.view()); }
 
   int socket_ = -1;
+  std::optional<wire::PacketReader<wire::FromWorker>> reader_;
   pid_t child_ = -1;
   wire::Claims* claims_ = nullptr;
   std::deque<wire::FromWorker> received_;
@@ -147,6 +163,32 @@ TEST_F(RuntimeTest, AnUpdatePassesJobsThatWait) {
   EXPECT_EQ(next_value(), "slow");
   EXPECT_EQ(std::get<wire::UpdateDone>(next()).number, 1U);
   EXPECT_EQ(next_value(), "after+news");
+}
+
+TEST_F(RuntimeTest, AnUpdateThatRaisedIsATypedErrorAndTheWorkerGoesOn) {
+  begin();
+  next();
+  send({wire::WorkerUpdate{1, Payload::copy(std::string_view("bad"))},
+        wire::WorkerUpdate{2, Payload::copy(std::string_view("good"))}, job(0, "x")});
+  const auto done = std::get<wire::UpdateDone>(next());
+  EXPECT_TRUE(done.failed);
+  EXPECT_EQ(done.error.message,
+            "handle_update raised for update 1 on here slot 0: KeyError: 'bad' (the exception itself, 65537 bytes "
+            "pickled, was left out)");
+  EXPECT_TRUE(done.exception.empty());
+  EXPECT_FALSE(std::get<wire::UpdateDone>(next()).failed);
+  EXPECT_EQ(next_value(), "x+good");
+}
+
+/// With a history of which the node has not sent all.
+TEST_F(RuntimeTest, UpdatesAreAppliedAsTheyCome) {
+  claims_->update_sent.store(2);
+  send({wire::Begin{}, wire::WorkerUpdate{1, Payload::copy(std::string_view("a"))}});
+  EXPECT_EQ(std::get<wire::UpdateDone>(next()).number, 1U);
+  send({wire::WorkerUpdate{2, Payload::copy(std::string_view("b"))}, wire::HistoryEnd{}, job(0, "x")});
+  EXPECT_EQ(std::get<wire::UpdateDone>(next()).number, 2U);
+  EXPECT_TRUE(std::holds_alternative<wire::WorkerConstructed>(next()));
+  EXPECT_EQ(next_value(), "x+a+b");
 }
 
 TEST_F(RuntimeTest, AResultDoesNotWaitForTheLongJobBehindIt) {
@@ -186,6 +228,71 @@ TEST_F(RuntimeTest, StopEndsInOrder) {
   int status = 0;
   ASSERT_EQ(::waitpid(child_, &status, 0), child_);
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// --- Classes in C++ -----------------------------------------------------------------------------------------------
+
+/// What `what()` gives may be of any length and any bytes.
+class OddObject final : public detail::WorkerObject {
+ public:
+  std::string run(std::string_view what) override {
+    if (what == "long") throw std::runtime_error("begin" + std::string(10 << 20, '\xfe') + "end");
+    if (what == "number") throw 42;
+    return std::string(what);
+  }
+  void update(std::string_view what) override { run(what); }
+};
+const bool odd_registered =
+    detail::register_worker("Odd", [](const msgpack::object& arguments) -> std::unique_ptr<detail::WorkerObject> {
+      const auto how = arguments.as<std::string>();
+      if (how == "number") throw 42;
+      if (how == "long") throw std::runtime_error(std::string(10 << 20, 'x'));
+      return std::make_unique<OddObject>();
+    });
+
+class CppWorkerTest : public RuntimeTest {
+ protected:
+  void serve() override { detail::worker_main(); }
+  void begin_with(const std::string& how) {
+    std::ostringstream spec;
+    msgpack::pack(spec, std::make_tuple(std::string("Odd"), how));
+    wire::Begin message;
+    message.options.label = "Odd";
+    message.host = "here";
+    message.spec = Payload(spec.str());
+    send({message, wire::HistoryEnd{}});
+  }
+};
+
+TEST_F(CppWorkerTest, WhateverIsThrownIsAnErrorOfTheJobOrUpdate) {
+  ASSERT_TRUE(odd_registered);
+  begin_with("fine");
+  EXPECT_TRUE(std::holds_alternative<wire::WorkerConstructed>(next()));
+  send({job(0, "long"), job(1, "number"), job(2, "fine")});
+  const auto error = std::get<wire::WorkerError>(next()).error;
+  EXPECT_TRUE(error.message.starts_with("std::runtime_error: begin")) << error.message.substr(0, 100);
+  EXPECT_TRUE(error.message.ends_with("end"));
+  EXPECT_LE(error.message.size(), limits::error_text_bytes_max);
+  EXPECT_EQ(std::get<wire::WorkerError>(next()).error.message, "run threw something that is no std::exception");
+  EXPECT_EQ(next_value(), "fine");
+  send({wire::WorkerUpdate{1, Payload::copy(std::string_view("long"))},
+        wire::WorkerUpdate{2, Payload::copy(std::string_view("number"))}, job(3, "still there")});
+  EXPECT_EQ(std::get<wire::UpdateDone>(next()).error.type_name, "std::runtime_error");
+  EXPECT_EQ(
+      std::get<wire::UpdateDone>(next()).error.message,
+      "handle_update raised for update 2 on here slot 0: handle_update threw something that is no std::exception");
+  EXPECT_EQ(next_value(), "still there");
+}
+
+TEST_F(CppWorkerTest, AConstructorThatThrowsANumber) {
+  begin_with("number");
+  EXPECT_EQ(std::get<wire::ConstructionFailed>(next()).error.message,
+            "the constructor of Odd on here slot 0 threw something that is no std::exception");
+}
+
+TEST_F(CppWorkerTest, AConstructorThatSaysMuch) {
+  begin_with("long");
+  EXPECT_LE(std::get<wire::ConstructionFailed>(next()).error.message.size(), limits::error_text_bytes_max);
 }
 
 }  // namespace

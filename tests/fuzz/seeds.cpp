@@ -58,7 +58,7 @@ std::vector<wire::Message> all_messages() {
       wire::JobError{pool, 1, error, small},
       wire::UpdateAccepted{pool, 1},
       wire::UpdateApplied{pool, 1},
-      wire::UpdateFailed{pool, 1, "no"},
+      wire::UpdateFailed{pool, 1, error, small},
       wire::PoolFailed{pool, error},
       wire::PoolClosed{pool},
       wire::PoolState{pool, 1, 1, 1, 1, 1},
@@ -73,7 +73,7 @@ std::vector<wire::Message> all_messages() {
       wire::JobsDone{first_worker, pool, {{attempt, 100, small}}},
       wire::JobFailed{first_worker, pool, attempt, 100, error, small},
       wire::JobsRecalled{first_worker, {{2, {77, 1}}}},
-      wire::UpdatesApplied{first_worker, 1, ""},
+      wire::UpdatesApplied{first_worker, 1, true, error, small},
       wire::NodeLeaving{"asked to"},
       wire::OpenPoolHere{pool, options, small},
       wire::ClosePoolHere{pool},
@@ -140,13 +140,18 @@ void write_worker_socket() {
   write("worker_socket", "value", constructed + packet_of(FromWorker(WorkerValue{0, 5, small}), '\xf0'));
   write("worker_socket", "error", constructed + packet_of(FromWorker(WorkerError{0, 5, error, small})));
   write("worker_socket", "failed", packet_of(FromWorker(ConstructionFailed{error})) + "\xef");
-  write("worker_socket", "update", constructed + packet_of(FromWorker(UpdateDone{1, "no"})));
+  write("worker_socket", "update", constructed + packet_of(FromWorker(UpdateDone{1, true, error, small})));
   write("worker_socket", "begin", packet_of(ToWorker(Begin{{}, "host", 0, small})));
   write("worker_socket", "job", packet_of(ToWorker(WorkerJob{0, small})));
   write("worker_socket", "worker_update", packet_of(ToWorker(WorkerUpdate{1, small})));
   write("worker_socket", "stop", packet_of(ToWorker(HistoryEnd{})) + packet_of(ToWorker(Stop{})));
   const Payload large(std::string(limits::inline_payload_max + 1, 'x'));
-  write("worker_socket", "large", constructed + packet_of(FromWorker(WorkerValue{0, 5, large}), '\1'));
+  const std::string announced = packet_of(FromWorker(WorkerValue{0, 5, large}));
+  write("worker_socket", "large", constructed + announced + '\1' + fuzz::piece_of("\2"));
+  const std::string pieces(limits::inline_payload_max / 2, '\3');
+  write("worker_socket", "pieces",
+        constructed + announced + '\0' + fuzz::piece_of(pieces) + '\0' + fuzz::piece_of(pieces) + '\0' +
+            fuzz::piece_of("\3xxx"));
 }
 
 void write_head_machine(const std::vector<wire::Message>& all) {

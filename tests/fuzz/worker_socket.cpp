@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 
 #include "input.hpp"
@@ -87,14 +88,36 @@ struct SocketPair {
   int ends[2];
 };
 
+/// One side's way to the other. What it says travels byte for byte, with or without a descriptor.
 template <class T>
-std::vector<T> carry(std::string_view bytes, std::size_t files, const Payload& file) {
-  const SocketPair pair;
-  wire::send_packet(pair.ends[0], {std::string(bytes), std::vector<Payload>(files, file)}, false);
-  std::vector<T> messages;
-  wire::receive_packet(pair.ends[1], false, messages);
-  return messages;
-}
+class Channel {
+ public:
+  std::vector<T> carry(std::string_view bytes, std::size_t files, const Payload& file) {
+    iovec data{const_cast<char*>(bytes.data()), bytes.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> control{};
+    msghdr header{};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    if (files > 0) {
+      header.msg_control = control.data();
+      header.msg_controllen = CMSG_SPACE(files * sizeof(int));
+      cmsghdr* message = CMSG_FIRSTHDR(&header);
+      message->cmsg_level = SOL_SOCKET;
+      message->cmsg_type = SCM_RIGHTS;
+      message->cmsg_len = CMSG_LEN(files * sizeof(int));
+      for (std::size_t i = 0; i < files; ++i) reinterpret_cast<int*>(CMSG_DATA(message))[i] = file.memory_file();
+    }
+    ::sendmsg(pair_.ends[0], &header, MSG_DONTWAIT);
+    std::vector<T> messages;
+    while (reader_.receive(false, messages) == wire::SocketResult::done) {
+    }
+    return messages;
+  }
+
+ private:
+  SocketPair pair_;
+  wire::PacketReader<T> reader_{pair_.ends[1]};
+};
 
 }  // namespace
 
@@ -102,6 +125,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const Payload file = wire::make_memory_file(limits::inline_payload_max + 1);
   fuzz::Input input(data, size);
   Scene scene;
+  Channel<wire::ToWorker> to_worker;
+  Channel<wire::FromWorker> from_worker;
   bool usable = true;
   while (!input.empty()) {
     const std::uint8_t choice = input.byte();
@@ -110,11 +135,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view bytes = input.piece();
     if (bytes.empty()) continue;
     try {
-      carry<wire::ToWorker>(bytes, choice % 3, file);
+      to_worker.carry(bytes, choice % 3, file);
     } catch (const std::exception&) {  // the worker ends
     }
     try {
-      if (usable) scene.say(carry<wire::FromWorker>(bytes, choice % 3, file));
+      if (usable) scene.say(from_worker.carry(bytes, choice % 3, file));
     } catch (const std::exception& error) {  // as WorkerLink does
       scene.complain(error.what());
       usable = false;

@@ -116,7 +116,9 @@ void WorkerProcess::begin_update() {
     activity_ = Activity::nothing;
     applied_ = number;
     world_.note("worker", "{} has applied update {}", name_of_worker(facts.id), number);
-    append(wire::UpdateDone{number, conduct_.update_raises ? "handle_update raised" : ""});
+    ErrorInfo error;
+    if (conduct_.update_raises) error.message = "handle_update raised";
+    append(wire::UpdateDone{number, conduct_.update_raises, error, {}});
     go_on();
   });
 }

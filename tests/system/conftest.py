@@ -90,18 +90,22 @@ class Cluster:
         port: int | None = None,
         in_group: Callable[[int], None] | None = None,
         inside: str | None = None,
+        cwd: Path | None = None,
+        environment: dict[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start one start_node process; its output goes to NAME.log. `port`: another way to the head. `in_group` is called
-        in the new process, with its pid, before start_node runs there. `inside`: a network namespace for it."""
+        in the new process, with its pid, before start_node runs there. `inside`: a network namespace for it. `cwd`: its
+        working directory. `environment`: what it has beside the usual."""
         enter = ["ip", "netns", "exec", inside] if inside else []
         with open(self.root / f"{name}.log", "ab") as log:
             process = subprocess.Popen(
                 [*enter, str(BIN / "start_node"), "-p", str(port or self.port), *arguments],
-                env=self.environment(name),
+                env={**self.environment(name), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 preexec_fn=in_group and (lambda: in_group(os.getpid())),
+                cwd=cwd,
             )
         self.processes[name] = process
         return process
@@ -116,11 +120,17 @@ class Cluster:
         return process
 
     def node(
-        self, name: str = "node", workers: int = 2, *arguments: str, port: int | None = None, inside: str | None = None
+        self,
+        name: str = "node",
+        workers: int = 2,
+        *arguments: str,
+        port: int | None = None,
+        inside: str | None = None,
+        **how: Any,
     ) -> subprocess.Popen[bytes]:
         """Start a node and wait until the head knows it."""
         where = ["-a", self.address] if self.address != "localhost" else []
-        process = self.start(name, "--workers", str(workers), *where, *arguments, port=port, inside=inside)
+        process = self.start(name, "--workers", str(workers), *where, *arguments, port=port, inside=inside, **how)
         wait_until(lambda: any(n["pid"] == process.pid for n in self.nodes()), f"{name} has joined")
         return process
 

@@ -279,7 +279,8 @@ def test_an_update_that_hangs_has_its_worker_replaced(cluster, pool_arguments, t
     cluster.node(workers=1)
     with Pool(HangsInUpdate, None, *pool_arguments, update_timeout=0.5) as pool:
         pool.wait_for_workers(1, 30)
-        pool.update_workers(str(tmp_path / "flag"), wait=True, timeout=30)
+        with pytest.raises(WorkerDied, match="while it applied update 1: handle_update ran longer than update_timeout"):
+            pool.update_workers(str(tmp_path / "flag"), wait=True, timeout=30)
         assert pool.submit().result(30) == "fine"
     assert "handle_update ran longer than update_timeout (0.5 s)" in capfd.readouterr().err
 

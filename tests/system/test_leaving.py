@@ -1,5 +1,6 @@
 """Leaving in order: drains, second signals, closed terminals, parents that die. Nothing is lost and nothing is left."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,22 @@ def test_a_drain_that_takes_too_long_hands_the_jobs_back(cluster, pool_arguments
         cluster.node("other", 1)
         assert next(results)[0] == 0, "run again elsewhere, and the job is not to blame"
         assert runs(notes, 0) == 2
+
+
+@pytest.mark.parametrize("first", ["worker", "node"])
+def test_a_sigterm_for_all_processes_of_a_node_charges_no_job(cluster, pool_arguments, notes, first):
+    """As systemd does it (KillMode=control-group), and Slurm: in any order."""
+    cluster.head()
+    leaving = cluster.node("leaving", 1)
+    with Pool(Recorder, {"args": [str(notes)]}, *pool_arguments, max_retries=1) as pool:
+        results = pool.imap(items(1, 2))
+        wait_until(lambda: runs(notes, 0) == 1, "the job runs")
+        worker = cluster.worker_pids()[0]
+        for pid in (worker, leaving.pid) if first == "worker" else (leaving.pid, worker):
+            os.kill(pid, signal.SIGTERM)
+        assert leaving.wait(20) == 0
+        cluster.node("other", 1)
+        assert next(results)[0] == 0, "run again elsewhere, and the job is not to blame"
 
 
 def test_a_second_signal_ends_a_drain_at_once(cluster, pool_arguments, notes, measured):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -127,6 +128,19 @@ class Hostile(WorkerInterface):
             Path(path).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return "second time"
+
+
+class Imports(WorkerInterface):
+    """Tells what it can import."""
+
+    def run(self, what, *args):
+        return getattr(self, what)(*args)
+
+    def state(self):
+        return list(sys.path), os.getcwd(), sorted(os.environ)
+
+    def imports(self, name):
+        return importlib.import_module(name).__file__
 
 
 class HangsInUpdate(WorkerInterface):

@@ -21,6 +21,8 @@ struct RawOutcome {
   const char* data = nullptr;
   std::size_t size = 0;
   std::exception_ptr error;
+  std::size_t text_bytes = 0;  ///< of the error
+  [[nodiscard]] std::size_t bytes() const { return size + text_bytes; }
 };
 
 /// A consumer of outcomes. All members throw PoolClosed and the other exceptions of errors.hpp.
