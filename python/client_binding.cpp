@@ -18,6 +18,7 @@
 #include "client/pool_client.hpp"
 #include "client_payload.hpp"
 #include "client_waiting.hpp"
+#include "core/output.hpp"
 #include "core/text.hpp"
 #include "net/head_address.hpp"
 
@@ -82,38 +83,33 @@ class PyStream {
 
 // --- The pool ---------------------------------------------------------------------------------------------------
 
-/// A Python function that the background thread may call and let go of.
-class Callable {
- public:
-  explicit Callable(nb::object function)
-      : function_(function.release().ptr(), [](PyObject* object) {
-          if (!Py_IsInitialized()) return;
-          const nb::gil_scoped_acquire locked;
-          Py_DECREF(object);
-        }) {}
+/// What clients have to say, on its way to the thread that shows it: a client's loop waits neither for the
+/// interpreter's lock nor for whoever reads sys.stderr. Never destroyed, for that thread may outlive the module.
+dc::OutputQueue*& shown() {
+  static auto* queue = new dc::OutputQueue;
+  return queue;
+}
 
-  template <class... Args>
-  void operator()(const Args&... args) const {
-    if (!Py_IsInitialized()) return;
-    const nb::gil_scoped_acquire locked;
-    try {
-      nb::borrow<nb::object>(function_.get())(object(args)...);
-    } catch (nb::python_error& error) {
-      error.restore();
-      PyErr_WriteUnraisable(function_.get());
-    }
+/// The next lines to show; an empty text after end_shown().
+nb::str take_shown() {
+  dc::OutputQueue::Batch batch;
+  {
+    const Unlocked unlocked;
+    batch = shown()->take(std::chrono::hours(1));
   }
+  return text(batch.text);
+}
 
- private:
-  static nb::object object(const std::string& value) { return text(value); }
-  static nb::object object(std::uint32_t value) { return nb::int_(value); }
-  static nb::object object(const std::vector<std::string>& lines) {
-    nb::list list;
-    for (const std::string& line : lines) list.append(text(line));
-    return list;
-  }
-  std::shared_ptr<PyObject> function_;
-};
+void show(const std::string& prefix, const std::vector<std::string>& lines) {
+  std::string all;
+  for (const std::string& line : lines) all += prefix + line + "\n";
+  shown()->push_expendable(std::move(all), lines.size());
+}
+
+bool shown_drained() {
+  const nb::gil_scoped_release unlocked;
+  return shown()->drained();
+}
 
 /// The name of a class may hold any characters.
 std::string label_of(nb::handle name) {
@@ -169,8 +165,8 @@ std::set<std::weak_ptr<dc::client::PoolClient>, std::owner_less<>>& clients() {
 class PyClient {
  public:
   PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
-           double connect_timeout, const std::string& fingerprint, nb::object on_notice, nb::object on_output,
-           const std::string& name, bool attach_only, bool steal) {
+           double connect_timeout, const std::string& fingerprint, bool show_output, const std::string& name,
+           bool attach_only, bool steal) {
     if (const auto heads = dc::net::head_addresses(address, port); !heads)
       throw nb::value_error(heads.error().message.c_str());
     dc::client::ClientOptions given;
@@ -184,14 +180,18 @@ class PyClient {
     given.pool = pool_options(std::move(options));
     given.spec = payload_of(spec);
     given.connect_timeout = duration_of(connect_timeout);
-    if (!on_notice.is_none()) given.on_notice = Callable(std::move(on_notice));
-    if (!on_output.is_none()) given.on_output = Callable(std::move(on_output));
+    given.on_notice = [](const std::string& notice) { shown()->push("distributed-computing: " + notice + "\n"); };
+    if (show_output) {
+      given.on_output = [](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
+        show("[" + host + "/" + std::to_string(slot) + "] ", lines);
+      };
+    }
     client_ = dc::client::PoolClient::start(std::move(given));
     std::erase_if(clients(), [](const auto& one) { return one.expired(); });
     clients().insert(client_);
   }
   ~PyClient() {
-    const Unlocked unlocked;  // closing waits for the background thread, which may call Python
+    const Unlocked unlocked;  // closing waits for the background thread
     client_.reset();
   }
   PyClient(const PyClient&) = delete;
@@ -298,6 +298,11 @@ void end_all() {
       // Ctrl-C: the program does not wait any longer.
     }
   }
+  try {
+    nb::module_::import_("distributed_computing._output").attr("finish")();
+  } catch (nb::python_error&) {
+    // Ctrl-C: what is left is not shown.
+  }
   ending = true;
   const auto deadline = std::chrono::steady_clock::now() + ending_patience;
   while (Unlocked::count > 0 && std::chrono::steady_clock::now() < deadline) {
@@ -327,10 +332,10 @@ NB_MODULE(_client, module) {
       .def("close", &PyStream::close);
   nb::class_<PyClient>(module, "PoolClient")
       .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, const std::string&,
-                    nb::object, nb::object, const std::string&, bool, bool>(),
+                    bool, const std::string&, bool, bool>(),
            nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
-           nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("on_notice").none(), nb::arg("on_output").none(),
-           nb::arg("name") = "", nb::arg("attach_only") = false, nb::arg("steal") = false)
+           nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("show_output"), nb::arg("name") = "",
+           nb::arg("attach_only") = false, nb::arg("steal") = false)
       .def("wait_open", &PyClient::wait_open, nb::arg("timeout"))
       .def("opened", &PyClient::opened)
       .def("open_stream", &PyClient::open_stream)
@@ -343,6 +348,11 @@ NB_MODULE(_client, module) {
       .def("status", &PyClient::status)
       .def("close", &PyClient::close)
       .def("end", &PyClient::end);
+  module.def("show", [](const std::string& lines) { shown()->push(lines); });
+  module.def("take_shown", &take_shown);
+  module.def("shown_drained", &shown_drained);
+  module.def("end_shown", [] { shown()->end(); });
+  module.def("new_shown", [] { shown() = new dc::OutputQueue; });  // in a forked child: what is queued is the parent's
   module.def("status", &status, nb::arg("address"), nb::arg("port"), nb::arg("password"));
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(&end_all));
 }

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,38 @@ def run_dir() -> Path:
     """Return the directory of sockets, locks and pid files."""
     if moved := os.environ.get("DISTRIBUTED_COMPUTING_HOME"):
         return Path(moved).absolute() / "run"
-    if (base := os.environ.get("XDG_RUNTIME_DIR", "")).startswith("/"):
+    if (base := os.environ.get("XDG_RUNTIME_DIR", "")).startswith("/") and _is_ours(base):
         return Path(base) / "distributed-computing"
-    return Path(f"/tmp/distributed-computing-{os.getuid()}")
+    common = f"/tmp/distributed-computing-{os.geteuid()}"
+    if not os.path.lexists(common) or _is_ours(common):
+        return Path(common)
+    return state_dir() / f"run-{_machine_key()}"
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and os.access(path, os.W_OK | os.X_OK)
+
+
+def _machine_key() -> str:
+    """Return the name of this machine since it was started, or of this container."""
+    try:
+        key = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    except OSError:
+        key = os.uname().nodename
+    try:
+        return f"{key}-{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return key
+
+
+def nodes() -> list[dict[str, Any]]:
+    """Return what the nodes of this user that run on this machine say of themselves."""
+    files = {*run_dir().glob("node*.json"), *(state_dir() / "nodes").glob(f"{_machine_key()}-node*.json")}
+    return [found for file in files if (found := owner(file)) is not None]
 
 
 def state_dir() -> Path:

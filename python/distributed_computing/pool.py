@@ -121,7 +121,7 @@ class Pool:
             (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
             spec=make_spec(worker_class, args, kwargs),
-            on_output=_output.show_output if show_output else None,
+            show_output=bool(show_output),
             name="" if name is None else checked_name(name),
             steal=bool(steal),
         )
@@ -162,7 +162,7 @@ class Pool:
             (server_address, server_port, password, fingerprint, connect_timeout),
             options={"python_version": _options.python_version()},
             spec=[b""],
-            on_output=_output.show_output,
+            show_output=True,
             name=checked_name(name),
             attach_only=True,
             steal=bool(steal),
@@ -177,13 +177,13 @@ class Pool:
         self._lock = threading.Lock()
         self._futures: Futures | None = None
         self._earlier: Any = None
+        _output.begin()
         self._client = _client.PoolClient(
             address=address,
             port=_options.count("server_port", port, 1, 65535),
             password=_options.password_bytes(password),
             connect_timeout=float(timeout),
             fingerprint=_options.fingerprint(fingerprint),
-            on_notice=_output.show_notice,
             **options,
         )
         try:
@@ -358,6 +358,7 @@ class Pool:
         finally:
             if getattr(self, "_futures", None) is not None:
                 self._futures.join()
+            _output.flush()
 
     def __enter__(self) -> Pool:
         self._check_open()

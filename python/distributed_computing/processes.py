@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import shutil
 import signal
@@ -74,8 +73,7 @@ class _Process:
             self.output.append(line)
             del self.output[:-50]
             if not self._quiet or _of_pools_elsewhere(line):
-                with contextlib.suppress(Exception):
-                    sys.stderr.write(line)
+                _output.show(line)
 
     def wait_until(self, ready: Callable[[], bool], what: str) -> bool:
         """Wait until `ready`; return False when the process ended peacefully before. Raise when it failed."""
@@ -166,6 +164,8 @@ def start_node(
     workers: int | None = None,
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
+    head_timeout: int | None = None,
+    name: str | None = None,
     fingerprint: str | Sequence[str] | None = None,
     gpus: str | Sequence[int | str] | None = None,
     max_gpus: int | None = None,
@@ -184,6 +184,10 @@ def start_node(
         workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
         drain_timeout: seconds that running jobs may go on after SIGTERM.
+        head_timeout: seconds after which the node leaves when its head has ended in order and no other has come; None:
+            never, or in a job of a batch system (Slurm, PBS, LSF) 120.
+        name: of this node beside others on this machine; None: the one without a name, or in a job of a batch system the
+            one of this program's place in it.
         fingerprint: of the head's key, as the head shows it; None: the key that was seen first at this address.
         gpus: the GPUs to use: indices as nvidia-smi counts, "0:1" for a MIG instance, UUIDs; an empty list: none; None:
             all that the environment lets this program see (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES).
@@ -202,12 +206,19 @@ def start_node(
     """
     devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
     key = checked_fingerprint(fingerprint) or None
-    own = {"workers": workers, "python": python, "drain_timeout": drain_timeout, "fingerprint": key}
+    own = {
+        "workers": workers,
+        "python": python,
+        "drain_timeout": drain_timeout,
+        "head_timeout": head_timeout,
+        "name": name,
+        "if_none": True,
+        "fingerprint": key,
+    }
     arguments = ["-a", addresses("address", address), "-p", str(port), *_options({**own, **devices})]
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
-    node_file = _paths.run_dir() / "node.json"
-    process.wait_until(lambda: (_paths.owner(node_file) or {}).get("pid") == pid, "the node")
+    process.wait_until(lambda: any(node.get("pid") == pid for node in _paths.nodes()), "the node")
     return process.functions(violent_exit)
 
 
@@ -318,7 +329,7 @@ def is_server_running() -> bool:
 
 def is_client_running() -> bool:
     """Return whether a node is running on this machine (for this user)."""
-    return _paths.owner(_paths.run_dir() / "node.json") is not None
+    return bool(_paths.nodes())
 
 
 def start_redis(password: str, port: int = REDIS_PORT) -> subprocess.Popen[bytes] | None:

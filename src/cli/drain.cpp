@@ -2,6 +2,7 @@
 #include "cli/drain.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/types.h>
 
 #include <cerrno>
@@ -9,9 +10,11 @@
 #include <cstdio>
 #include <cstring>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "cli/options.hpp"
-#include "core/lock_file.hpp"
+#include "core/node_lock.hpp"
 #include "core/paths.hpp"
 #include "head/head_service.hpp"
 
@@ -31,22 +34,32 @@ void say(const std::string& text) {
   std::fflush(stdout);
 }
 
+std::string none_runs(const std::string& name) {
+  std::vector<std::string> others;
+  for (std::string& other : NodeLock::running())
+    others.push_back(other.empty() ? "one without a name" : std::move(other));
+  if (others.empty()) return "No node is running on this machine.\n";
+  return fmt::format("No node {} is running on this machine, but there {} {}: say which with --name.\n",
+                     name.empty() ? "without a name" : "named " + name, others.size() == 1 ? "is" : "are",
+                     fmt::join(others, ", "));
+}
+
 }  // namespace
 
-int drain(std::optional<std::chrono::seconds> patience) {
+int drain(const std::string& name, std::optional<std::chrono::seconds> patience) {
   using Clock = std::chrono::steady_clock;
   // Its lock shows that it runs: the pid of a dead one may be somebody else's by now.
-  const auto owner = LockFile::read_owner(paths::node_file());
-  if (!owner) return say("No node is running on this machine.\n"), head::exit_fine;
+  const auto owner = NodeLock::owner(name);
+  if (!owner) return say(none_runs(name)), head::exit_fine;
   const pid_t pid = owner_pid(*owner);
-  if (pid <= 0) return complain(fmt::format("{} does not name the node that holds it", paths::node_file()));
+  if (pid <= 0) return complain(fmt::format("{} does not name the node that holds it", paths::node_lock(name)));
   if (::kill(pid, SIGTERM) != 0 && errno != ESRCH)
     return complain(fmt::format("the node (pid {}) cannot be signalled ({})", pid, std::strerror(errno)));
   say(fmt::format("The node (pid {}) finishes its jobs and leaves ", pid));
   const auto start = Clock::now();
   auto next_dot = start + dot_interval;
   bool patient = patience.has_value();
-  while (LockFile::read_owner(paths::node_file()) == owner) {
+  while (NodeLock::owner(name) == owner) {
     std::this_thread::sleep_for(look_interval);
     const auto now = Clock::now();
     if (now >= next_dot) {
@@ -55,7 +68,7 @@ int drain(std::optional<std::chrono::seconds> patience) {
     }
     if (patient && now - start >= *patience) {
       say(fmt::format("\nIt has not finished within {} s: its jobs run elsewhere ", patience->count()));
-      ::kill(pid, SIGTERM);
+      ::kill(pid, SIGINT);  // which is more, however soon it comes after the other
       patient = false;
     }
   }

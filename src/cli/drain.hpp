@@ -3,11 +3,12 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 
 namespace dc::cli {
 
-/// Sends SIGTERM to the node that holds the lock on paths::node_file() and waits until it is gone; with `patience` a
-/// second signal ends it at once after that time. No node: says so. Returns the exit code.
-int drain(std::optional<std::chrono::seconds> patience);
+/// Sends SIGTERM to the node of this name and waits until it is gone; with `patience` a second signal ends it at once
+/// after that time. No such node: says so, and which others there are. Returns the exit code.
+int drain(const std::string& name, std::optional<std::chrono::seconds> patience);
 
 }  // namespace dc::cli

@@ -16,6 +16,8 @@
 #include <ctime>
 #include <utility>
 
+#include "core/output.hpp"
+
 namespace dc::cli {
 namespace {
 
@@ -46,6 +48,7 @@ NodeChild::NodeChild(const std::function<int()>& run) {
     const bool go = may_start(pipe[0]);
     ::close(pipe[0]);
     const int code = go ? run() : EXIT_FAILURE;
+    output::flush();
     std::fflush(nullptr);
     std::_Exit(code);
   }

@@ -7,24 +7,29 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
+#include "cli/allocation.hpp"
 #include "cli/drain.hpp"
+#include "cli/init.hpp"
 #include "cli/node_child.hpp"
 #include "cli/options.hpp"
 #include "cli/secrets.hpp"
 #include "cli/stdin_end.hpp"
 #include "core/held_signals.hpp"
-#include "core/lock_file.hpp"
 #include "core/log.hpp"
+#include "core/node_lock.hpp"
+#include "core/output.hpp"
 #include "core/paths.hpp"
+#include "core/periodic.hpp"
 #include "core/version.hpp"
 #include "gpu/masks.hpp"
 #include "head/head_service.hpp"
+#include "net/free_port.hpp"
 #include "net/session.hpp"
 #include "node/node_service.hpp"
 #include "store/redis_address.hpp"
@@ -46,6 +51,8 @@ struct Arguments {
   std::uint32_t workers_per_gpu = 1;
   bool no_affinity = false;
   std::optional<unsigned> drain_timeout;
+  std::string name, head_timeout;
+  bool if_none = false;
 };
 
 constexpr std::uint32_t workers_max = 4096, workers_per_gpu_max = 64;
@@ -67,8 +74,11 @@ Examples:
                                              two workers on each of two GPUs
   start_node --drain                         the node of this machine finishes its jobs and leaves
 
-A machine has one node: a second start says so and exits with 0. Ctrl-C leaves at once (jobs run elsewhere), SIGTERM
-lets running jobs finish first, a second signal ends that too. A head that ends takes the node beside it with it.
+A machine has one node: a second start says so and exits with 0. In a job of a batch system (Slurm, PBS, LSF) each
+process of the job has one of its own, and --name makes others; where that one is there already, a second start exits
+with 6, or with --if-none with 0. Ctrl-C leaves at once (jobs run elsewhere), SIGTERM lets running jobs finish first, a
+second signal more than 2 s later ends that too. A head that ends takes the node beside it with it. The first process of
+a container buries what others leave behind.
 
 A node has a slot for each GPU (NVIDIA's and AMD's; each instance of one that MIG has cut), or for each core where there is
 no GPU. CUDA_VISIBLE_DEVICES and ROCR_VISIBLE_DEVICES of its environment are honoured; a worker sees its own GPU alone.
@@ -91,20 +101,22 @@ Environment:
   CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES
                                    the GPUs that a node may use, as CUDA and ROCm read them
 
-Files, below $DISTRIBUTED_COMPUTING_HOME/run, else $XDG_RUNTIME_DIR/distributed-computing, else
-/tmp/distributed-computing-<uid>:
+Files, below $DISTRIBUTED_COMPUTING_HOME/run, else $XDG_RUNTIME_DIR/distributed-computing where that is yours, else
+/tmp/distributed-computing-<uid>; they come back when somebody removes them:
   head-8899.sock, head-8899.json   the head's socket for this machine; its pid, port and address
-  node.json                        pid of the node of this machine, and the head that it serves
+  node.json, node-NAME.json        pid of the node of this machine, and the head that it serves
 and below $DISTRIBUTED_COMPUTING_HOME/state, else $XDG_STATE_HOME/distributed-computing, else
 ~/.local/state/distributed-computing:
   head-key.pem                     the key by which this machine's head is known; made at its first start
   known_heads                      the keys of heads that were joined from here
+  nodes/                           the locks of the nodes, for each machine that has this directory
   head-8899.db                     named pools of the head, unless --store says otherwise
   head-8899.password               the password that was made for it, where no terminal could show it
   redis-6379, head-8899-redis      data and sockets of the Redis servers that Python's functions start
 
 Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
-4 the port is in use or a head already runs on it, 5 another head has the store)";
+4 the port is in use or a head already runs on it, 5 another head has the store,
+6 a node of this name, or of this place in the batch job, runs already)";
 
 std::string gpu_list_check(const std::string& text) { return gpu::problem_of_list(text); }
 
@@ -124,6 +136,19 @@ void declare_devices(CLI::App& app, Arguments& arguments) {
                "Workers may run on all cores, not only on those near their GPU");
 }
 
+void declare_node(CLI::App& app, Arguments& arguments) {
+  app.add_option(
+         "--name", arguments.name,
+         "Name of this node beside others on this machine; also for --drain (default: none; in a job of a batch "
+         "system: of the process's place in it)")
+      ->check(name_check);
+  app.add_flag("--if-none", arguments.if_none, "When this node runs already, that is fine: exit code 0");
+  app.add_option("--head-timeout", arguments.head_timeout,
+                 "Seconds after which the node leaves when its head has ended in order and no other has come, or never "
+                 "(default: never; in a job of a batch system: 120)")
+      ->check(head_timeout_check);
+}
+
 void declare(CLI::App& app, Arguments& arguments) {
   app.footer(footer);
   app.set_version_flag("--version", std::string("start_node ") + version);
@@ -136,13 +161,16 @@ void declare(CLI::App& app, Arguments& arguments) {
                  "The head's address; several, HOST1,HOST2[:PORT], where a standby may take over")
       ->capture_default_str()
       ->check(address_check);
-  app.add_option("-p,--port", arguments.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
+  app.add_option("-p,--port", arguments.port, "The head's port; with --head, 0: any that is free, which is shown")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 65535));
   app.add_option(
          "--workers", arguments.workers,
          "Slots of this node, over its GPUs in turns (default: one per GPU, else one per core; with --head, 0 = "
          "no node)")
       ->check(CLI::Range(0U, workers_max));
   declare_devices(app, arguments);
+  declare_node(app, arguments);
   app.add_option("--python", arguments.python, "Interpreter of Python workers (default: the one beside start_node)");
   app.add_option("--bind", arguments.bind,
                  "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
@@ -174,15 +202,22 @@ void declare(CLI::App& app, Arguments& arguments) {
 }
 
 int complain(int code, const std::string& text) {
-  fmt::print(stderr, "start_node: {}\n", text);
+  output::to_stderr(fmt::format("start_node: {}\n", text));
   return code;
 }
 
-int say_node_runs(const std::string& owner) {
+/// A second start, of the node of this name. Without a name, and outside of a batch job, that is as good as the first.
+int say_node_runs(const Arguments& arguments, const std::string& owner) {
   const pid_t pid = owner_pid(owner);
-  fmt::print("A node is already running on this machine{}.\n", pid > 0 ? fmt::format(" (pid {})", pid) : "");
-  std::fflush(stdout);
-  return head::exit_fine;
+  const std::string who = pid > 0 ? fmt::format(" (pid {})", pid) : "";
+  if (arguments.name.empty() || arguments.if_none) {
+    output::to_stdout(fmt::format("A node is already running on this machine{}.\n", who));
+    return head::exit_fine;
+  }
+  return complain(head::exit_node_runs,
+                  fmt::format("a node named {} is already running on this machine{}: give this one another --name, or "
+                              "say --if-none where one is enough",
+                              arguments.name, who));
 }
 
 gpu::Selection selection_of(const Arguments& arguments) {
@@ -206,9 +241,9 @@ std::vector<std::string> secrets_for_workers(const std::string& store, const std
 /// Runs the node in this process, unless one runs on this machine already.
 int run_node_here(const Arguments& arguments, const std::string& password) {
   hold_signals();
-  auto taken = LockFile::take(paths::node_file());
+  auto taken = NodeLock::take(arguments.name);
   if (!taken.problem.empty()) return complain(head::exit_error, taken.problem);
-  if (!taken.owner.empty()) return say_node_runs(taken.owner);
+  if (!taken.owner.empty()) return say_node_runs(arguments, taken.owner);
   node::NodeOptions options;
   options.address = arguments.address;
   options.port = arguments.port;
@@ -217,12 +252,16 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.kept_from_workers = secrets_for_workers(arguments.store, password);
   options.python = python_of(arguments.python);
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
+  options.head_timeout = head_timeout(arguments.head_timeout);
   log::set_up("node");
   auto devices = node::Devices::find(selection_of(arguments), usable_cores());
   if (!devices) return complain(head::exit_usage, devices.error().message);
-  const nlohmann::json json{{"pid", ::getpid()}, {"address", options.address}, {"port", options.port}};
+  const nlohmann::json json{
+      {"pid", ::getpid()}, {"address", options.address}, {"port", options.port}, {"name", arguments.name}};
   if (const std::string problem = taken.lock.write(json.dump()); !problem.empty())
     return complain(head::exit_error, problem);
+  const Periodic keeper(limits::files_look_interval,
+                        [lock = std::make_shared<NodeLock>(std::move(taken.lock))] { lock->look(); });
   return node::run_node(std::move(options), std::move(devices.value()));
 }
 
@@ -244,23 +283,24 @@ std::string shown_address(const std::vector<std::string>& addresses) {
 void print_banner(const Arguments& arguments, const std::string& fingerprint, const std::string& store,
                   const Password& password) {
   const std::string stars(90, '*');
-  fmt::print("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}--fingerprint {}\n{}\n\n", stars,
-             arguments.port, shown_address(arguments.bind), password_option(password, ::isatty(STDOUT_FILENO) != 0),
-             fingerprint, stars);
-  fmt::print("Named pools are kept in {}.\n", store);
-  if (loopback_only(arguments.bind)) {
-    fmt::print("This head listens on this machine only (--bind).\n");
-  } else if (const std::string weakness = weakness_of(password.text); !weakness.empty()) {
-    fmt::print(stderr, "start_node: warning: {}\n", weakness);
-  }
-  std::fflush(stdout);
+  const std::string option = password_option(password, ::isatty(STDOUT_FILENO) != 0);
+  std::string banner =
+      fmt::format("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}--fingerprint {}\n{}\n\n", stars,
+                  arguments.port, shown_address(arguments.bind), option, fingerprint, stars);
+  banner += fmt::format("Named pools are kept in {}.\n", store);
+  const bool here_only = loopback_only(arguments.bind);
+  if (here_only) banner += "This head listens on this machine only (--bind).\n";
+  output::to_stdout(std::move(banner));
+  const std::string weakness = here_only ? "" : weakness_of(password.text);
+  if (!weakness.empty()) output::to_stderr(fmt::format("start_node: warning: {}\n", weakness));
 }
 
 /// The node of this machine beside the head, in a process of its own.
 int run_node_child(Arguments arguments, const std::string& password) {
-  if (const auto owner = LockFile::read_owner(paths::node_file())) {
-    say_node_runs(*owner);
-    fmt::print("The head runs without a node of its own.\n");
+  arguments.if_none = true;
+  if (const auto owner = NodeLock::owner(arguments.name)) {
+    say_node_runs(arguments, *owner);
+    output::to_stdout("The head runs without a node of its own.\n");
     return head::exit_fine;
   }
   arguments.address = "localhost";
@@ -268,7 +308,25 @@ int run_node_child(Arguments arguments, const std::string& password) {
   return run_node_here(arguments, password);
 }
 
-int run_head_here(const Arguments& arguments, Password password) {
+/// A port for a head that may have any, and a store of its own for one of a batch job: the next run of the same job
+/// finds its pools there, and no other job is in the way.
+Result<std::optional<net::FreePort>> choose_port(Arguments& arguments) {
+  if (arguments.port != 0) return std::nullopt;
+  BOOST_OUTCOME_TRY(port, net::FreePort::find(arguments.bind));
+  arguments.port = port.port();
+  if (const auto batch = allocation(); batch && arguments.store.empty())
+    arguments.store = fmt::format("sqlite://{}/head-{}.db", paths::state_dir(), batch->job);
+  return std::optional(std::move(port));
+}
+
+int run_head_here(Arguments arguments, Password password) {
+  auto reserved = choose_port(arguments);
+  if (!reserved) return complain(head::exit_error, reserved.error().message);
+  if (password.from == Password::From::nowhere) {
+    auto made = made_password(paths::head_password(arguments.port), ::isatty(STDOUT_FILENO) != 0);
+    if (!made) return complain(head::exit_error, made.error().message);
+    password = std::move(made.value());
+  }
   std::optional<NodeChild> child;
   if (arguments.workers != 0) {
     child.emplace([&] { return run_node_child(arguments, password.text); });
@@ -303,6 +361,7 @@ int run_head_here(const Arguments& arguments, Password password) {
 }  // namespace
 
 int start_node(int argc, char** argv) {
+  open_standard_descriptors();
   Arguments arguments;
   CLI::App app("Starts a head, or joins this machine to one as a node whose workers run the jobs of pools.",
                "start_node");
@@ -318,25 +377,28 @@ int start_node(int argc, char** argv) {
   hide_secrets(argc, argv);
   auto password = read_password(arguments.password);
   auto store = read_store(std::move(arguments.store));
+  if (const auto batch = allocation(); batch && arguments.name.empty()) arguments.name = batch->node;
   if (arguments.verbose) ::setenv("DISTRIBUTED_COMPUTING_LOG", "debug", 1);
   if (arguments.drain) {
     std::optional<std::chrono::seconds> patience;
     if (arguments.drain_timeout) patience = std::chrono::seconds(*arguments.drain_timeout);
-    return drain(patience);
+    return drain(arguments.name, patience);
   }
   if (!password) return complain(head::exit_usage, password.error().message);
   if (!store) return complain(head::exit_usage, store.error().message);
   arguments.store = std::move(store.value());
+  const auto wipe_here = [&] {
+    wipe(password.value().text);
+    wipe(arguments.store);
+  };
+  if (const auto code = stay_as_init(wipe_here)) return *code;
+  if (!arguments.head && arguments.port == 0)
+    return complain(head::exit_usage, "-p 0 makes sense only with --head: name the port of the head");
   if (!arguments.head && arguments.standby) return complain(head::exit_usage, "--standby makes sense only with --head");
-  const bool missing = password.value().from == Password::From::nowhere;
-  if (arguments.head) {
-    if (missing) password = made_password(paths::head_password(arguments.port), ::isatty(STDOUT_FILENO) != 0);
-    if (!password) return complain(head::exit_error, password.error().message);
-    return run_head_here(arguments, std::move(password.value()));
-  }
+  if (arguments.head) return run_head_here(std::move(arguments), std::move(password.value()));
   if (arguments.workers == 0) return complain(head::exit_usage, "--workers 0 makes sense only with --head");
-  if (missing) {
-    if (const auto owner = LockFile::read_owner(paths::node_file())) return say_node_runs(*owner);
+  if (password.value().from == Password::From::nowhere) {
+    if (const auto owner = NodeLock::owner(arguments.name)) return say_node_runs(arguments, *owner);
     password.value().text = ask_password();
   }
   if (password.value().text.empty()) {

@@ -1,6 +1,8 @@
 // The C++ interface's compiled part: PoolClient behind detail::RawPool, failures as exceptions.
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <chrono>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -8,6 +10,7 @@
 
 #include "client/pool_client.hpp"
 #include "core/device_wish.hpp"
+#include "core/output.hpp"
 #include "core/text.hpp"
 #include "distributed_computing/detail/raw_pool.hpp"
 #include "distributed_computing/detail/worker_entry.hpp"
@@ -302,11 +305,11 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   options.pool.retry_exceptions = settings.retry_exceptions;
   options.pool.forward_output = settings.show_output;
   options.on_notice = [](const std::string& text) {
-    std::fprintf(stderr, "distributed-computing: %s\n", text.c_str());
+    output::to_stderr(fmt::format("distributed-computing: {}\n", text));
   };
   if (settings.show_output) {
     options.on_output = [](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
-      for (const std::string& line : lines) std::fprintf(stderr, "[%s/%u] %s\n", host.c_str(), slot, line.c_str());
+      output::show_lines(STDERR_FILENO, fmt::format("[{}/{}] ", host, slot), lines);
     };
   }
   return std::make_shared<ClientPool>(std::move(options));

@@ -1,14 +1,8 @@
 // A bug stops the process: CHECK is on in production too.
 #pragma once
 
-#include <cstdio>
-#include <cstdlib>
-
 namespace dc::detail {
-[[noreturn]] inline void check_failed(const char* condition, const char* file, int line) {
-  std::fprintf(stderr, "distributed-computing: bug: CHECK(%s) failed at %s:%d\n", condition, file, line);
-  std::abort();
-}
+[[noreturn]] void check_failed(const char* condition, const char* file, int line);
 }  // namespace dc::detail
 
 #define DC_CHECK(condition) \

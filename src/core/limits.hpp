@@ -191,6 +191,19 @@ inline constexpr std::size_t payload_share_of_mappings = 4;
 inline constexpr std::size_t used_file_bytes_min = std::size_t{1} << 20;
 inline constexpr std::size_t used_files_bytes_max = std::size_t{32} << 20;
 
+// --- Output and this machine --------------------------------------------------------------------------------------
+/// Lines that nobody reads (stdout, stderr, a program's own stream) wait in so much memory; what workers print in half.
+inline constexpr std::size_t unread_output_bytes_max = std::size_t{8} << 20;
+/// Who ends waits for a reader that takes nothing, and for one that takes little, no longer than this.
+inline constexpr auto output_stalled_after = 500ms;
+inline constexpr auto output_flush_max = 3s;
+/// Signals that come within this time are one: batch systems and service managers send theirs twice.
+inline constexpr auto signals_are_one = 2s;
+/// Lock files and the head's socket are looked at this often, and put back where a cleaner has removed them.
+inline constexpr auto files_look_interval = 2s;
+/// In a job of a batch system a node leaves so long after its head has ended in order.
+inline constexpr auto batch_head_timeout = 120s;
+
 // --- Watching devices -------------------------------------------------------------------------------------------
 /// A node that starts waits this long for the first answer of its GPU drivers, which may have to wake every card.
 inline constexpr auto first_look_patience = 15s;

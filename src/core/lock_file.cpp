@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <utility>
 
@@ -17,6 +18,8 @@
 
 namespace dc {
 namespace {
+
+constexpr time_t touch_after_s = 3600;
 
 std::string read_all(int fd) {
   std::array<char, 4096> text{};
@@ -26,17 +29,19 @@ std::string read_all(int fd) {
 
 }  // namespace
 
-LockFile::LockFile(LockFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)) {}
+LockFile::LockFile(LockFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), path_(std::move(other.path_)), content_(std::move(other.content_)) {}
 
 LockFile& LockFile::operator=(LockFile&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(path_, other.path_);
+  std::swap(content_, other.content_);
   return *this;
 }
 
 LockFile::~LockFile() {
   if (fd_ < 0) return;
-  ::unlink(path_.c_str());
+  if (stands_at(path_)) ::unlink(path_.c_str());  // and not what another process has put there since
   ::close(fd_);
 }
 
@@ -59,22 +64,24 @@ LockFile::Taken LockFile::take(const std::string& path) {
     }
     // Somebody who only looks (read_owner) holds the lock for a moment.
     int attempts = 5;
-    while (::flock(fd, LOCK_EX | LOCK_NB) != 0 && --attempts > 0) ::usleep(10'000);
-    if (attempts == 0) {
+    bool locked = false;
+    while (!(locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0) && errno == EWOULDBLOCK && --attempts > 0) ::usleep(10'000);
+    if (!locked && attempts > 0) {
+      taken.problem = fmt::format("cannot lock {} ({})", path, std::strerror(errno));
+      ::close(fd);
+      return taken;
+    }
+    if (!locked) {
       taken.owner = read_all(fd);
       if (taken.owner.empty()) taken.owner = "{}";
       ::close(fd);
       return taken;
     }
+    taken.lock.fd_ = fd;
+    taken.lock.path_ = path;
     // The owner before us may have removed the file between our open and our lock.
-    struct stat ours {
-    }, there{};
-    if (::fstat(fd, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino) {
-      taken.lock.fd_ = fd;
-      taken.lock.path_ = path;
-      return taken;
-    }
-    ::close(fd);
+    if (taken.lock.stands_at(path)) return taken;
+    taken.lock = LockFile();
   }
 }
 
@@ -88,7 +95,27 @@ std::optional<std::string> LockFile::read_owner(const std::string& path) {
   return content;
 }
 
+bool LockFile::stands_at(const std::string& path) const {
+  struct stat ours {
+  }, there{};
+  return ::fstat(fd_, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
+         ours.st_dev == there.st_dev;
+}
+
+bool LockFile::keep_at(const std::string& path) {
+  if (stands_at(path)) {
+    struct stat ours {};
+    if (::fstat(fd_, &ours) == 0 && ::time(nullptr) - ours.st_mtime > touch_after_s) ::futimens(fd_, nullptr);
+    return true;
+  }
+  Taken again = take(path);
+  if (!again.lock.held() || !again.lock.write(content_).empty()) return false;
+  *this = std::move(again.lock);
+  return true;
+}
+
 std::string LockFile::write(const std::string& content) {
+  content_ = content;
   if (::ftruncate(fd_, 0) == 0 &&
       ::pwrite(fd_, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size())) {
     return {};

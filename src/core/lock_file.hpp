@@ -8,7 +8,8 @@
 
 namespace dc {
 
-/// Holds an exclusive flock on a file; the file is removed at the end. The lock ends with the process, however it ends.
+/// Holds an exclusive flock on a file; the file is removed at the end, if it is still this one. The lock ends with the
+/// process, however it ends.
 class LockFile {
  public:
   LockFile() = default;
@@ -24,13 +25,19 @@ class LockFile {
 
   /// Replaces the content. Returns a sentence about what is wrong (disk full), or an empty string.
   std::string write(const std::string& content);
+  /// Puts the file back, with its content and locked, where a cleaner has removed it or the path is a new one; keeps
+  /// one that stands there young, for those who remove by age. False when another process has it now, or it cannot be
+  /// made.
+  bool keep_at(const std::string& path);
   [[nodiscard]] bool held() const { return fd_ >= 0; }
   /// The lock of this object is another process's business now (after fork).
   void leave_to_parent();
 
  private:
+  [[nodiscard]] bool stands_at(const std::string& path) const;
+
   int fd_ = -1;
-  std::string path_;
+  std::string path_, content_;
 };
 
 struct LockFile::Taken {

@@ -1,13 +1,18 @@
 // Log lines through spdlog; see log.hpp.
 #include "core/log.hpp"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <string>
+
+#include "core/output.hpp"
 
 namespace dc::log {
 namespace {
@@ -27,10 +32,19 @@ Level level_from_environment(Level otherwise) {
   return otherwise;
 }
 
+/// Hands lines to the thread that writes them: whoever logs never waits for a reader of stderr.
+class Sink final : public spdlog::sinks::base_sink<std::mutex> {
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    output::to_stderr(std::string(line.data(), line.size()));
+  }
+  void flush_() override {}
+};
+
 std::shared_ptr<spdlog::logger> make(std::string_view role) {
   // Not registered with spdlog: the process may be someone else's and use spdlog itself.
-  auto logger =
-      std::make_shared<spdlog::logger>("distributed-computing", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("distributed-computing", std::make_shared<Sink>());
   logger->set_pattern(fmt::format("%Y-%m-%d %H:%M:%S.%e {} %l: %v", role));
   return logger;
 }
@@ -45,13 +59,38 @@ std::shared_ptr<spdlog::logger>& logger() {
   return instance;
 }
 
+// Last words still come out, when somebody reads them.
+
+void before_abort(int signal) {
+  output::flush();
+  ::raise(signal);  // by SA_RESETHAND this is the end
+}
+
+[[noreturn]] void terminated() {
+  std::string why = "without an exception";
+  try {
+    if (const auto error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::exception& error) {
+    why = error.what();
+  } catch (...) {
+    why = "by an exception of an unknown type";
+  }
+  output::to_stderr(fmt::format("distributed-computing: bug: terminated: {}\n", why));
+  output::flush();
+  std::abort();
+}
+
 }  // namespace
 
 void set_up(std::string_view role, Level level) {
   auto named = make(role);
   named->set_level(to_spdlog(level_from_environment(level)));
-  named->flush_on(spdlog::level::debug);
   logger() = std::move(named);
+  std::set_terminate(terminated);
+  struct sigaction action {};
+  action.sa_handler = before_abort;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGABRT, &action, nullptr);
 }
 
 bool enabled(Level level) { return logger()->should_log(to_spdlog(level)); }

@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <system_error>
 
@@ -67,6 +69,18 @@ std::string cannot_make(const std::string& dir, int error) {
                      std::strerror(error));
 }
 
+/// Whether this user can have a directory of its own there: it is one of ours, or below one.
+bool is_ours(const std::string& dir) {
+  struct stat status {};
+  return lstat(dir.c_str(), &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
+         access(dir.c_str(), W_OK | X_OK) == 0;
+}
+
+bool is_absent(const std::string& path) {
+  struct stat status {};
+  return lstat(path.c_str(), &status) != 0 && errno == ENOENT;
+}
+
 /// What is wrong with an existing directory, or an empty string. Whoever else may write in it could replace our
 /// sockets and keys.
 std::string check_private(const std::string& dir) {
@@ -81,8 +95,9 @@ std::string check_private(const std::string& dir) {
   if (target.st_mode & (S_IWGRP | S_IWOTH)) {
     return fmt::format("others may write in the directory {}: run 'chmod 700 {}'", dir, dir);
   }
-  // Made by somebody with a wider umask. A directory that the user named for something else is left as it is.
-  if ((target.st_mode & 077) != 0 && is_own(dir)) chmod(dir.c_str(), 0700);
+  // Sockets and locks are for nobody else's eyes: what was made by hand, or with a wider umask, becomes as we make it. A
+  // directory that the user named for something else is left as it is.
+  if ((target.st_mode & 077) != 0 && is_own(dir) && chmod(dir.c_str(), 0700) != 0) return cannot_make(dir, errno);
   if (access(dir.c_str(), W_OK | X_OK) != 0) {
     return fmt::format("the directory {} is not writable ({})", dir, std::strerror(errno));
   }
@@ -93,8 +108,25 @@ std::string check_private(const std::string& dir) {
 
 std::string run_dir() {
   if (const fs::path moved = moved_home(); !moved.empty()) return moved / "run";
-  if (const std::string base = xdg_base("XDG_RUNTIME_DIR"); !base.empty()) return fs::path(base) / folder;
-  return fmt::format("/tmp/{}-{}", folder, geteuid());
+  // A batch job has the variable of the machine where it was submitted, a shell after sudo that of somebody else.
+  if (const std::string base = xdg_base("XDG_RUNTIME_DIR"); is_ours(base)) return fs::path(base) / folder;
+  const std::string common = fmt::format("/tmp/{}-{}", folder, geteuid());
+  if (is_absent(common) || is_ours(common)) return common;
+  return fmt::format("{}/run-{}", state_dir(), machine_key());  // somebody else has taken that name
+}
+
+std::string machine_key() {
+  std::string key;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> key;
+  std::erase(key, '-');
+  if (key.empty()) {  // no such file in this container
+    std::array<char, 256> host{};
+    gethostname(host.data(), host.size() - 1);
+    key = host.data();
+  }
+  struct stat space {};
+  if (stat("/proc/self/ns/pid", &space) == 0) key += fmt::format("-{}", space.st_ino);
+  return key;
 }
 
 std::string state_dir() { return in_home("state", "XDG_STATE_HOME", ".local/state"); }
@@ -140,6 +172,12 @@ std::string head_password(std::uint16_t port) { return fmt::format("{}/head-{}.p
 
 std::string known_heads() { return state_dir() + "/known_heads"; }
 
-std::string node_file() { return run_dir() + "/node.json"; }
+std::string node_file(const std::string& name) {
+  return fmt::format("{}/node{}{}.json", run_dir(), name.empty() ? "" : "-", name);
+}
+
+std::string node_lock(const std::string& name) {
+  return fmt::format("{}/nodes/{}-node{}{}.json", state_dir(), machine_key(), name.empty() ? "" : "-", name);
+}
 
 }  // namespace dc::paths

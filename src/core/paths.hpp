@@ -8,7 +8,8 @@
 namespace dc::paths {
 
 // With DISTRIBUTED_COMPUTING_HOME set: $HOME_VAR/{run,state,cache}. Otherwise:
-//   run:   $XDG_RUNTIME_DIR/distributed-computing, else /tmp/distributed-computing-<uid>
+//   run:   $XDG_RUNTIME_DIR/distributed-computing where that variable names a directory of this user, else
+//          /tmp/distributed-computing-<uid>; else, where somebody else has that, a directory below `state`
 //   state: $XDG_STATE_HOME/distributed-computing, else ~/.local/state/distributed-computing
 //   cache: $XDG_CACHE_HOME/distributed-computing, else ~/.cache/distributed-computing
 
@@ -17,8 +18,12 @@ std::string run_dir();
 std::string state_dir();
 std::string cache_dir();
 
-/// Creates the directory and its parents with mode 0700. Returns a sentence about what is wrong (not writable, disk
-/// full, owned by someone else), or an empty string.
+/// Names this machine since it was started; in a container, that container. For what stands in a directory that
+/// machines share.
+std::string machine_key();
+
+/// Creates the directory and its parents with mode 0700; an existing run directory of ours gets that mode. Returns a
+/// sentence about what is wrong (not writable, disk full, owned by someone else), or an empty string.
 std::string make_private_dir(const std::string& dir);
 
 /// The first executable of this name in the folders of PATH, relative ones left out; empty when there is none.
@@ -28,8 +33,11 @@ std::string on_path(const std::string& program);
 std::string head_socket(std::uint16_t port);
 /// JSON file beside it: {"pid", "port", "address"}; exists while a head runs. Its flock is held by the head.
 std::string head_file(std::uint16_t port);
-/// JSON file of the node of this machine: {"pid", "address", "port"}; its flock is held by the node.
-std::string node_file();
+/// JSON file of the node of this machine that has this name (empty: the one without): {"pid", "address", "port",
+/// "name"}; its flock is held by the node.
+std::string node_file(const std::string& name);
+/// The same in the state directory, which no cleaner empties at the end of a login.
+std::string node_lock(const std::string& name);
 
 /// The key of the heads of this user on this machine (PEM), kept over restarts.
 std::string head_key();

@@ -25,6 +25,7 @@ class Paths : public ::testing::Test {
   }
   void TearDown() override {
     unsetenv("DISTRIBUTED_COMPUTING_HOME");
+    unsetenv("XDG_RUNTIME_DIR");
     std::filesystem::remove_all(base_);
   }
   std::string base_;
@@ -33,15 +34,39 @@ class Paths : public ::testing::Test {
 TEST_F(Paths, FollowOneVariableElseXdgElseTheDefaults) {
   EXPECT_EQ(run_dir(), "/tmp/distributed-computing-" + std::to_string(geteuid()));
   EXPECT_THAT(state_dir(), ::testing::EndsWith("/.local/state/distributed-computing"));
-  setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+  setenv("XDG_RUNTIME_DIR", base_.c_str(), 1);
   setenv("XDG_CACHE_HOME", "not/absolute", 1);
-  EXPECT_EQ(head_socket(8899), "/run/user/7/distributed-computing/head-8899.sock");
+  EXPECT_EQ(head_socket(8899), base_ + "/distributed-computing/head-8899.sock");
   EXPECT_THAT(cache_dir(), ::testing::EndsWith("/.cache/distributed-computing"));
   setenv("DISTRIBUTED_COMPUTING_HOME", "/data/dc", 1);
   EXPECT_EQ(head_file(1), "/data/dc/run/head-1.json");
-  EXPECT_EQ(node_file(), "/data/dc/run/node.json");
+  EXPECT_EQ(node_file(""), "/data/dc/run/node.json");
+  EXPECT_EQ(node_lock("a"), "/data/dc/state/nodes/" + machine_key() + "-node-a.json");
   EXPECT_EQ(state_dir(), "/data/dc/state");
   EXPECT_EQ(cache_dir(), "/data/dc/cache");
+}
+
+TEST_F(Paths, ARunDirectoryThatIsNotOursIsNotTaken) {
+  const std::string common = "/tmp/distributed-computing-" + std::to_string(geteuid());
+  setenv("XDG_RUNTIME_DIR", "/run/user/123456789", 1);  // of the machine where the job was submitted
+  EXPECT_EQ(run_dir(), common);
+  if (geteuid() != 0) return;
+  const std::string theirs = base_ + "/theirs";
+  ASSERT_EQ(make_private_dir(theirs), "");
+  ASSERT_EQ(chown(theirs.c_str(), 12345, 12345), 0);
+  setenv("XDG_RUNTIME_DIR", theirs.c_str(), 1);
+  EXPECT_EQ(run_dir(), common);
+  std::filesystem::remove_all(theirs);
+}
+
+TEST_F(Paths, AnExistingRunDirectoryBecomesPrivate) {
+  setenv("DISTRIBUTED_COMPUTING_HOME", base_.c_str(), 1);
+  std::filesystem::create_directories(run_dir());
+  ASSERT_EQ(chmod(run_dir().c_str(), 0755), 0);
+  EXPECT_EQ(make_private_dir(run_dir()), "");
+  struct stat info {};
+  ASSERT_EQ(stat(run_dir().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
 }
 
 TEST_F(Paths, DirectoriesAreMadePrivate) {

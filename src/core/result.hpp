@@ -19,6 +19,7 @@ enum class ErrorCode {
   invalid,  ///< bad input from the user
   full,     ///< no room is left where it should be stored
   fenced,   ///< another head has taken over
+  left,     ///< the peer has ended in order, and said so
 };
 
 /// What went wrong, where, and what to do: `message` is a whole sentence for the user.

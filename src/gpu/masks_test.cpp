@@ -198,5 +198,16 @@ TEST(WorkerEnvironment, OfAmdCards) {
       << "AMD's are counted behind NVIDIA's";
 }
 
+TEST(Plan, SlurmsMaskForTheOtherVendorIsNoTrouble) {
+  Inventory nvidia;
+  nvidia.devices = {gpu(0, "GPU-a"), gpu(1, "GPU-b")};
+  const Masks slurm{"1", "1", std::nullopt};  // it sets them for all vendors alike
+  const Plan plan = plan_slots(nvidia, slurm, {}, 4).value();
+  EXPECT_THAT(plan.remarks, IsEmpty());
+  EXPECT_EQ(plan.slots.size(), 1U);
+  EXPECT_THAT(plan_slots(nvidia, {"7", "7", std::nullopt}, {}, 4).value().remarks, ElementsAre(HasSubstr("CUDA_")));
+  EXPECT_THAT(plan_slots({}, slurm, {}, 4).value().remarks, testing::Not(IsEmpty())) << "no driver: that is trouble";
+}
+
 }  // namespace
 }  // namespace dc::gpu

@@ -5,16 +5,18 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdio>
 #include <memory>
 #include <set>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
+#include "core/output.hpp"
 #include "core/paths.hpp"
 #include "core/side_thread.hpp"
 #include "head/head_machine.hpp"
+#include "head/kept_files.hpp"
 #include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
 
@@ -26,8 +28,9 @@ constexpr std::size_t output_queue_bytes_max = std::size_t{8} << 20;
 
 class HeadService {
  public:
-  HeadService(HeadOptions options, std::uint32_t epoch, TakenStore taken)
+  HeadService(HeadOptions options, std::uint32_t epoch, TakenStore taken, KeptFiles& files)
       : options_(std::move(options)),
+        files_(files),
         epoch_(epoch),
         term_(taken.term),
         store_name_(taken.store ? taken.store->description() : "nowhere (--store none)"),
@@ -38,15 +41,18 @@ class HeadService {
 
   int run() {
     if (const auto restored = restore(); !restored) {
-      fmt::print(stderr, "start_node: {}\n", restored.error().message);
+      output::to_stderr(fmt::format("start_node: {}\n", restored.error().message));
       return restored.error().code == ErrorCode::fenced ? exit_fenced : exit_error;
     }
     auto listener = net::listen(loop_, listen_options(), handler());
     if (!listener) {
-      fmt::print(stderr, "start_node: {}\n", listener.error().message);
+      output::to_stderr(fmt::format("start_node: {}\n", listener.error().message));
       return listener.error().code == ErrorCode::io ? exit_port_in_use : exit_error;
     }
     listener_ = std::move(listener.value());
+    files_.keep_socket(loop_, [this](net::LocalSocket socket) {
+      if (!stopping_) listener_->renew_socket(std::move(socket));
+    });
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
     if (options_.child_pidfd >= 0) child_ = loop_.watch(options_.child_pidfd, [this] { child_ended(); });
     if (store_) start_journal();
@@ -174,6 +180,7 @@ class HeadService {
         "and nothing more is heard from it. Start it again with --standby to have it stand by",
         store_name_);
     exit_code_ = exit_fenced;
+    files_.leave_socket();
     listener_->break_off();
     if (options_.on_stop) options_.on_stop();
     loop_.stop();
@@ -286,15 +293,21 @@ class HeadService {
     if (!stopping_ && options_.on_child_end) options_.on_child_end();
   }
 
-  /// The first signal: everybody is told. A second one: at once.
+  /// The first signal: everybody is told. A second one: at once; those that come together are one.
   void stop(int signal) {
+    const TimePoint now = net::EventLoop::now();
+    if (asked_at_ && now - *asked_at_ < limits::signals_are_one) return;
     if (std::exchange(stopping_, true)) return loop_.stop();
+    asked_at_ = now;
     log::info("signal {}: shutting down", signal);
+    files_.leave_socket();
     if (options_.on_stop) options_.on_stop();
     listener_->shut_down("the head is shutting down", [this] { loop_.stop(); });
   }
 
   HeadOptions options_;
+  KeptFiles& files_;
+  std::optional<TimePoint> asked_at_;  ///< to end, by a signal
   std::uint32_t epoch_;
   std::uint64_t term_;  ///< 0: no other head can take the store
   std::string store_name_;
@@ -325,7 +338,7 @@ int run_head(HeadOptions options) {
   log::set_up("head");
   std::signal(SIGPIPE, SIG_IGN);  // a closed terminal or pipe behind stdout and stderr is no reason to end
   const auto complain = [](ExitCode code, const std::string& text) {
-    fmt::print(stderr, "start_node: {}\n", text);
+    output::to_stderr(fmt::format("start_node: {}\n", text));
     return code;
   };
   auto taken = LockFile::take(paths::head_file(options.port));
@@ -340,6 +353,7 @@ int run_head(HeadOptions options) {
   }
   const nlohmann::json json{{"pid", ::getpid()}, {"port", options.port}, {"address", options.shown_address}};
   if (const std::string problem = taken.lock.write(json.dump()); !problem.empty()) return complain(exit_error, problem);
+  KeptFiles files(std::move(taken.lock), options.port);
   const auto epoch = static_cast<std::uint32_t>(net::random_id() | 1);
   if (const std::string problem = paths::make_private_dir(paths::state_dir()); !problem.empty())
     return complain(exit_error, problem);
@@ -352,7 +366,7 @@ int run_head(HeadOptions options) {
                     store.error().message);
   }
   if (store.value().stopped) return exit_fine;
-  return HeadService(std::move(options), epoch, std::move(store.value())).run();
+  return HeadService(std::move(options), epoch, std::move(store.value()), files).run();
 }
 
 }  // namespace dc::head

@@ -33,7 +33,8 @@ enum ExitCode : int {
   exit_usage = 2,
   exit_rejected = 3,
   exit_port_in_use = 4,
-  exit_fenced = 5
+  exit_fenced = 5,
+  exit_node_runs = 6,  ///< a node of this name is there already, and that is not what was meant
 };
 
 /// Runs until SIGTERM, SIGINT or SIGHUP. Returns an ExitCode; what was wrong is on stderr.

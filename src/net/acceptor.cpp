@@ -5,16 +5,11 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstring>
-#include <filesystem>
 #include <optional>
 #include <utility>
-
-#include "core/paths.hpp"
 
 namespace dc::net {
 namespace {
@@ -103,24 +98,6 @@ Listening try_listen(asio::io_context& context, const std::vector<std::string>& 
   return listening;
 }
 
-/// The address of a Unix socket, or nothing when the path does not fit.
-std::optional<sockaddr_un> unix_address(const std::string& path) {
-  sockaddr_un address{};
-  if (path.size() >= sizeof address.sun_path) return std::nullopt;
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
-
-bool somebody_answers(const sockaddr_un& address) {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return true;  // cannot know: leave the file alone
-  const int connected = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  const int error = errno;
-  ::close(fd);
-  return connected == 0 || error == EAGAIN;  // EAGAIN: its queue is full
-}
-
 }  // namespace
 
 std::string host_port(const std::string& address, std::uint16_t port) {
@@ -145,36 +122,8 @@ Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::v
   }
 }
 
-Result<Acceptor> listen_unix(asio::io_context& context, const std::string& path) {
-  const auto address = unix_address(path);
-  if (!address) {
-    return fail(ErrorCode::invalid, fmt::format("the path {} is too long for a socket: set DISTRIBUTED_COMPUTING_HOME "
-                                                "to a shorter directory",
-                                                path));
-  }
-  const std::string problem = paths::make_private_dir(std::filesystem::path(path).parent_path());
-  if (!problem.empty()) return fail(ErrorCode::io, problem);
-  Acceptor acceptor(context.get_executor());
-  ErrorNumber error;
-  acceptor.open(Protocol(AF_UNIX, 0), error);
-  if (!error) close_on_exec(acceptor.native_handle());
-  const Endpoint endpoint(&*address, sizeof *address);
-  if (!error) acceptor.bind(endpoint, error);
-  if (error == asio::error::address_in_use) {
-    if (somebody_answers(*address)) {
-      return fail(ErrorCode::io, fmt::format("a head already serves the socket {}: stop it, or choose another port "
-                                             "with --port",
-                                             path));
-    }
-    unlink(path.c_str());
-    error = {};
-    acceptor.bind(endpoint, error);
-  }
-  // Nobody can connect before listen(), so there is no moment with too wide a mode.
-  if (!error && chmod(path.c_str(), 0600) != 0) error.assign(errno, boost::system::system_category());
-  if (!error) acceptor.listen(backlog, error);
-  if (error) return fail(ErrorCode::io, fmt::format("cannot listen on the socket {} ({})", path, error.message()));
-  return acceptor;
+Acceptor acceptor_of(asio::io_context& context, LocalSocket& socket) {
+  return {context.get_executor(), Protocol(AF_UNIX, 0), socket.release_fd()};
 }
 
 bool same_user(int fd) {

@@ -7,6 +7,7 @@
 
 #include "core/result.hpp"
 #include "net/asio.hpp"
+#include "net/local_socket.hpp"
 
 namespace dc::net {
 
@@ -16,8 +17,8 @@ using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol, Exe
 Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::vector<std::string>& addresses,
                                          std::uint16_t& port);
 
-/// Listens on a Unix socket that only this user can open. A file that a dead head left behind is replaced.
-Result<Acceptor> listen_unix(asio::io_context& context, const std::string& path);
+/// Listens on the Unix socket, whose file stays with `socket`.
+Acceptor acceptor_of(asio::io_context& context, LocalSocket& socket);
 
 /// True when the process at the other end of the connected Unix socket runs as our own user.
 bool same_user(int fd);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/log.hpp"
+#include "net/aside.hpp"
 #include "net/connector_impl.hpp"
 #include "net/known_heads.hpp"
 
@@ -48,6 +49,27 @@ void ConnectorImpl::try_place(Place& place) {
 void ConnectorImpl::on_socket(Place& place, Result<Dialed> dialed) {
   if (!dialed) return failed(place, dialed.error());
   place.attempt->address = dialed.value().address;
+  place.attempt->dialed = std::move(dialed.value());
+  const bool key_matters = place.attempt->address != "unix" && options_.fingerprint.empty();
+  return key_matters && !options_.known_heads.empty() ? read_known_key(place) : open_channel(place);
+}
+
+/// On another thread, and one at a time: the file may stand on a disk that hangs. An attempt that finds it being read
+/// waits for that.
+void ConnectorImpl::read_known_key(Place& place) {
+  if (std::exchange(place.reading, true)) return;
+  aside(
+      loop_, [file = options_.known_heads, head = place.name] { return known_head(file, head); },
+      weakly([&place](ConnectorImpl& self, const std::optional<std::string>& known) {
+        place.reading = false;
+        place.known_key = known;
+        if (place.attempt && place.attempt->dialed) self.open_channel(place);
+      }));
+}
+
+void ConnectorImpl::open_channel(Place& place) {
+  Dialed dialed = std::move(*place.attempt->dialed);
+  place.attempt->dialed.reset();
   const bool local = place.attempt->address == "unix";
   ChannelOptions options{
       .handshake_deadline = options_.handshake_deadline,
@@ -57,8 +79,8 @@ void ConnectorImpl::on_socket(Place& place, Result<Dialed> dialed) {
       .on_http = {}};
   auto on_ready = in_attempt(
       place, [](ConnectorImpl& self, Place& from, Result<void> ready) { self.on_channel(from, std::move(ready)); });
-  place.attempt->channel = (local ? connect_channel : connect_tls_channel)(std::move(dialed.value().socket),
-                                                                           std::move(options), std::move(on_ready));
+  place.attempt->channel = (local ? connect_channel : connect_tls_channel)(std::move(dialed.socket), std::move(options),
+                                                                           std::move(on_ready));
 }
 
 /// Before the first byte of the password proof.
@@ -74,7 +96,7 @@ Result<void> ConnectorImpl::check_key(Place& place, const std::string& fingerpri
                             head, fingerprint, options_.fingerprint));
   }
   if (options_.known_heads.empty()) return boost::outcome_v2::success();
-  const auto known = known_head(options_.known_heads, head);
+  const std::optional<std::string>& known = place.known_key;
   if (!known || *known == fingerprint) return boost::outcome_v2::success();
   return fail(
       ErrorCode::rejected,
@@ -83,15 +105,22 @@ Result<void> ConnectorImpl::check_key(Place& place, const std::string& fingerpri
                   head, fingerprint, *known, head, options_.known_heads));
 }
 
-/// The first key that proves the password is the one to expect from now on.
+/// The first key that proves the password is the one to expect from now on. Nobody waits until it is written.
 void ConnectorImpl::remember_key(const Place& place) {
   const std::string& file = options_.known_heads;
   const std::string& fingerprint = place.attempt->fingerprint;
   if (fingerprint.empty() || !options_.fingerprint.empty() || file.empty()) return;
-  if (known_head(file, place.name)) return;
-  if (const auto kept = remember_head(file, place.name, fingerprint); !kept) {
-    log::warning("the key of the head at {} is not remembered: {}", place.name, kept.error().message);
-  }
+  if (place.known_key) return;
+  aside(
+      loop_,
+      [file, head = place.name, fingerprint] {
+        if (known_head(file, head)) return std::string();  // another process was quicker
+        const auto kept = remember_head(file, head, fingerprint);
+        return kept ? std::string() : kept.error().message;
+      },
+      [head = place.name](const std::string& problem) {
+        if (!problem.empty()) log::warning("the key of the head at {} is not remembered: {}", head, problem);
+      });
 }
 
 void ConnectorImpl::on_channel(Place& place, Result<void> ready) {

@@ -20,6 +20,7 @@ namespace dc::net {
 /// What one attempt has so far.
 struct Attempt {
   std::unique_ptr<Dialer> dialer;
+  std::optional<Dialed> dialed;  // waits for the key to expect
   std::shared_ptr<Channel> channel;
   std::optional<PeerHandshake> handshake;
   HandshakeWriter writer;
@@ -35,8 +36,10 @@ struct Place {
   std::size_t index = 0;  // among all
   std::optional<Attempt> attempt;
   std::uint64_t attempt_number = 0;
-  std::string problem;           // of its last attempt in this round, a whole sentence
-  std::uint64_t stale_term = 0;  // that was told in the log
+  std::string problem;                   // of its last attempt in this round, a whole sentence
+  std::uint64_t stale_term = 0;          // that was told in the log
+  std::optional<std::string> known_key;  // as the file of known heads said last
+  bool reading = false;                  // that file, on another thread
 };
 
 /// Behind a ConnectorHandle; held by shared_ptr because operations are under way when the handle goes.
@@ -55,6 +58,8 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   void next_place();
   void try_place(Place& place);
   void on_socket(Place& place, Result<Dialed> dialed);
+  void read_known_key(Place& place);
+  void open_channel(Place& place);
   Result<void> check_key(Place& place, const std::string& fingerprint);
   void on_channel(Place& place, Result<void> ready);
   void on_frame(Place& place, std::shared_ptr<const void> frame, std::span<const std::byte> bytes);

@@ -12,13 +12,13 @@
 
 #include "net/acceptor.hpp"
 #include "net/event_loop_impl.hpp"
+#include "net/lookup.hpp"
 #include "net/machine.hpp"
 
 namespace dc::net {
 namespace {
 
 using asio::ip::tcp;
-using Resolver = asio::ip::basic_resolver<tcp, Executor>;
 using Endpoint = asio::generic::stream_protocol::endpoint;
 
 bool is_socket(const std::string& path) {
@@ -51,11 +51,11 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
   }
 
  public:
-  DialerImpl(asio::io_context& context, DialTarget target, std::function<void(Result<Dialed>)> on_done)
-      : target_(std::move(target)),
+  DialerImpl(EventLoop& loop, DialTarget target, std::function<void(Result<Dialed>)> on_done)
+      : loop_(loop),
+        target_(std::move(target)),
         on_done_(std::move(on_done)),
-        resolver_(context.get_executor()),
-        socket_(context.get_executor()) {}
+        socket_(loop.impl().context.get_executor()) {}
 
   void start() {
     ErrorNumber not_a_number;
@@ -73,24 +73,27 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
 
   void cancel() {
     over_ = true;
-    resolver_.cancel();
+    lookup_.reset();
     ErrorNumber ignored;
     socket_.close(ignored);
   }
 
  private:
   void resolve() {
-    resolver_.async_resolve(
-        target_.address, std::to_string(target_.port), asio::ip::resolver_base::numeric_service,
-        then([](DialerImpl& self, ErrorNumber error, Resolver::results_type results) {
-          if (error || results.empty()) {
-            return self.done(
-                fail(ErrorCode::unreachable, fmt::format("cannot find the machine '{}' ({}): is the name right?",
-                                                         self.target_.address, lower_first(error.message()))));
-          }
-          for (const auto& entry : results) self.endpoints_.push_back(entry.endpoint());
-          self.connect_first();
-        }));
+    lookup_ = look_up(loop_, target_.address, [weak = weak_from_this()](const Found& found) {
+      const auto self = weak.lock();
+      if (!self || self->over_) return;
+      if (found.endpoints.empty()) {
+        return self->done(
+            fail(ErrorCode::unreachable, fmt::format("cannot find the machine '{}' ({}): is the name right?",
+                                                     self->target_.address, lower_first(found.problem))));
+      }
+      for (tcp::endpoint endpoint : found.endpoints) {
+        endpoint.port(self->target_.port);
+        self->endpoints_.push_back(endpoint);
+      }
+      self->connect_first();
+    });
   }
 
   void connect_first() {
@@ -137,9 +140,10 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
     std::exchange(on_done_, {})(std::move(result));
   }
 
+  EventLoop& loop_;
   DialTarget target_;
   std::function<void(Result<Dialed>)> on_done_;
-  Resolver resolver_;
+  std::shared_ptr<Lookup> lookup_;
   Socket socket_;
   std::vector<tcp::endpoint> endpoints_;
   std::size_t tried_ = 0;
@@ -159,7 +163,7 @@ class DialerHandle final : public Dialer {
 }  // namespace
 
 std::unique_ptr<Dialer> dial(EventLoop& loop, DialTarget target, std::function<void(Result<Dialed>)> on_done) {
-  auto impl = std::make_shared<DialerImpl>(loop.impl().context, std::move(target), std::move(on_done));
+  auto impl = std::make_shared<DialerImpl>(loop, std::move(target), std::move(on_done));
   impl->start();
   return std::make_unique<DialerHandle>(std::move(impl));
 }

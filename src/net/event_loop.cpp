@@ -151,9 +151,16 @@ void EventLoop::Impl::run_turn_end() {
   turn_end.swap(calls);  // keeps the memory for the next turn
 }
 
-EventLoop::EventLoop() : impl_(std::make_unique<Impl>()) {}
+EventLoop::EventLoop() : impl_(std::make_unique<Impl>()) {
+  impl_->gate = std::make_shared<Impl::Gate>();
+  impl_->gate->loop = this;
+}
 
 EventLoop::~EventLoop() {
+  {
+    const std::lock_guard lock(impl_->gate->mutex);
+    impl_->gate->loop = nullptr;
+  }
   // Callbacks may hold objects that refer to the loop: they go before it does.
   impl_->turn_end.clear();
   impl_->posted.clear();
@@ -178,6 +185,13 @@ void EventLoop::post(Callback call) {
     impl_->posted.push_back(std::move(call));
   }
   if (first) asio::post(impl_->context, [impl = impl_.get()] { impl->run_posted(); });
+}
+
+std::function<void(Callback)> EventLoop::poster() {
+  return [gate = impl_->gate](Callback call) {
+    const std::lock_guard lock(gate->mutex);
+    if (gate->loop) gate->loop->post(std::move(call));
+  };
 }
 
 // The turn end is a handler behind all that are ready now. From inside a handler Asio queues it without a lock or a

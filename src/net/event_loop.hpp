@@ -41,6 +41,9 @@ class EventLoop {
 
   /// From any thread: run `call` on the loop soon.
   void post(Callback call);
+  /// post() for threads that may outlive the loop: does nothing then. A call that is dropped is destroyed where it is,
+  /// so it must not own what belongs to the loop.
+  [[nodiscard]] std::function<void(Callback)> poster();
   /// Runs `call` once at the end of the present turn, after all callbacks that are ready now. For batching writes.
   void at_turn_end(Callback call);
 

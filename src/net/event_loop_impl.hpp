@@ -1,6 +1,7 @@
 // The insides of EventLoop, for the other files of net/.
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -14,6 +15,13 @@ struct EventLoop::Impl {
 
   std::mutex posted_mutex;
   std::vector<Callback> posted;  // from any thread; one wake-up for all that gather here
+
+  /// What the loop's posters hold.
+  struct Gate {
+    std::mutex mutex;
+    EventLoop* loop;  // nullptr: it is gone
+  };
+  std::shared_ptr<Gate> gate;
 
   std::vector<Callback> turn_end;
 

@@ -1,10 +1,6 @@
 // Accepts connections, walks each through its handshake, keeps the sessions that come of it.
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/crypto.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -65,6 +61,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   }
 
   Result<void> open();
+  void renew_socket(LocalSocket socket);
   void accept_more();
   void break_off();
   void shut_down(std::string message, Callback done);
@@ -112,7 +109,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   TlsIdentity identity_;
   ProofLimit limit_;
   std::vector<std::unique_ptr<Door>> doors_;
-  std::optional<std::pair<dev_t, ino_t>> socket_file_;
+  LocalSocket local_socket_;
   std::map<IncomingId, Incoming> incoming_;  // in the order of arrival
   IncomingId next_incoming_ = 1;
   std::map<SessionId, std::shared_ptr<SessionImpl>> sessions_;
@@ -122,6 +119,7 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   std::size_t rejections_unlogged_ = 0;
   Callback shut_down_done_;
   bool accept_failing_ = false;
+  bool closed_ = false;  // the doors, for good
   bool dead_ = false;
 };
 
@@ -135,11 +133,17 @@ Result<void> ListenerImpl::open() {
   for (Acceptor& acceptor : acceptors)
     doors_.push_back(std::make_unique<Door>(Door{std::move(acceptor), false, false}));
   if (options_.unix_path.empty()) return boost::outcome_v2::success();
-  BOOST_OUTCOME_TRY(acceptor, listen_unix(context, options_.unix_path));
-  doors_.push_back(std::make_unique<Door>(Door{std::move(acceptor), true, false}));
-  struct stat file {};
-  if (stat(options_.unix_path.c_str(), &file) == 0) socket_file_.emplace(file.st_dev, file.st_ino);
+  BOOST_OUTCOME_TRY(socket, LocalSocket::open(options_.unix_path));
+  doors_.push_back(std::make_unique<Door>(Door{acceptor_of(context, socket), true, false}));
+  local_socket_ = std::move(socket);
   return boost::outcome_v2::success();
+}
+
+void ListenerImpl::renew_socket(LocalSocket socket) {
+  const auto door = std::find_if(doors_.begin(), doors_.end(), [](const auto& one) { return one->local; });
+  if (closed_ || door == doors_.end()) return;
+  (*door)->acceptor = acceptor_of(loop_.impl().context, socket);
+  local_socket_ = std::move(socket);
 }
 
 // --- Accepting --------------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ void ListenerImpl::on_accept(Door& door, ErrorNumber error, Socket socket) {
     greet(std::move(socket), door.local);
     return accept_more();
   }
-  if (error == asio::error::operation_aborted) return;
+  if (error == asio::error::operation_aborted) return closed_ ? void() : accept_more();  // it has another socket now
   // Most likely out of descriptors: at once would be a busy loop.
   if (!accept_failing_) log::warning("cannot accept connections ({})", error.message());
   accept_failing_ = true;
@@ -356,13 +360,8 @@ void ListenerImpl::close_doors() {
   incoming_.clear();
   room_timer_.reset();
   retry_timer_.reset();
-  struct stat file {};
-  // Not the file of another head that has replaced ours.
-  if (socket_file_ && stat(options_.unix_path.c_str(), &file) == 0 &&
-      std::pair(file.st_dev, file.st_ino) == *socket_file_) {
-    unlink(options_.unix_path.c_str());
-  }
-  socket_file_.reset();
+  closed_ = true;
+  local_socket_.remove_file();
 }
 
 void ListenerImpl::destroy() {
@@ -377,6 +376,7 @@ class ListenerHandle final : public Listener {
   ~ListenerHandle() override { impl_->destroy(); }
   [[nodiscard]] std::uint16_t port() const override { return impl_->port(); }
   [[nodiscard]] std::string fingerprint() const override { return impl_->fingerprint(); }
+  void renew_socket(LocalSocket socket) override { impl_->renew_socket(std::move(socket)); }
   void break_off() override { impl_->break_off(); }
   void shut_down(std::string message, Callback done) override { impl_->shut_down(std::move(message), std::move(done)); }
 

@@ -14,6 +14,7 @@
 #include "core/ids.hpp"
 #include "core/result.hpp"
 #include "net/event_loop.hpp"
+#include "net/local_socket.hpp"
 #include "wire/framing.hpp"
 #include "wire/messages.hpp"
 
@@ -99,6 +100,8 @@ class Listener {
   [[nodiscard]] virtual std::uint16_t port() const = 0;
   /// Of the key for TLS, for --fingerprint; empty when there are no addresses.
   [[nodiscard]] virtual std::string fingerprint() const = 0;
+  /// Serves this Unix socket instead of the one that it had.
+  virtual void renew_socket(LocalSocket socket) = 0;
   /// Breaks off all sessions and handshakes at once: what is queued is not written, on_close is not called.
   virtual void break_off() = 0;
   /// Says Goodbye on all sessions, stops accepting, closes; then calls `done`.

@@ -111,7 +111,7 @@ void SessionImpl::on_frame(std::shared_ptr<const void> frame, std::span<const st
 
 void SessionImpl::finish(Error why) {
   if (state_ == State::over) return;
-  if (state_ == State::open && !goodbye_.empty()) why = fail(ErrorCode::unreachable, goodbye_);
+  if (state_ == State::open && !goodbye_.empty()) why = fail(ErrorCode::left, goodbye_);
   abort();
   const auto self = shared_from_this();
   events_.on_closed(*this, why);

@@ -23,7 +23,7 @@ struct FreeContext {
 };
 using Context = std::unique_ptr<SSL_CTX, FreeContext>;
 
-std::string openssl_says() {
+std::string reason_of_openssl() {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
   const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
@@ -46,7 +46,7 @@ Result<Context> make_context(const TlsTarget& target) {
     SSL_CTX_set_default_verify_paths(context.get());
   } else if (SSL_CTX_load_verify_locations(context.get(), target.ca_file.c_str(), nullptr) != 1) {
     return fail(ErrorCode::invalid,
-                fmt::format("cannot read certificates from {} ({})", target.ca_file, openssl_says()));
+                fmt::format("cannot read certificates from {} ({})", target.ca_file, reason_of_openssl()));
   }
   return context;
 }
@@ -105,7 +105,7 @@ class TlsStream : public ByteStream {
       } else if (error == SSL_ERROR_WANT_WRITE) {
         BOOST_OUTCOME_TRYV(socket_.wait_writable(timeout_));
       } else {
-        return fail(ErrorCode::unreachable, openssl_says());
+        return fail(ErrorCode::unreachable, reason_of_openssl());
       }
     }
   }

@@ -13,9 +13,9 @@
 
 #include "core/held_signals.hpp"
 #include "core/log.hpp"
+#include "core/output.hpp"
 #include "core/paths.hpp"
 #include "core/side_thread.hpp"
-#include "node/line_printer.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
 #include "node/program_cache.hpp"
@@ -83,6 +83,7 @@ class NodeService {
     handler.session.on_open = [this](net::Session& session) {
       log::info("joined the head at {} ({})", session.peer().head, session.peer().address);
       outage_said_ = false;
+      head_timer_.reset();
       machine_.session_opened(now(), effects_);
       schedule_flush();
     };
@@ -96,6 +97,8 @@ class NodeService {
       std::erase_if(effects_, [](const Effect& effect) { return std::holds_alternative<ToHead>(effect); });
       if (!stopping_ && !std::exchange(outage_said_, true))
         log::warning("lost the head: {}. Trying again.", why.message);
+      if (why.code == ErrorCode::left && options_.head_timeout)
+        head_timer_ = loop_.call_at(now() + *options_.head_timeout, [this] { leave_with_head(); });
       schedule_flush();
     };
     handler.on_retry = [this](const Error& error, int) {
@@ -240,7 +243,7 @@ class NodeService {
       schedule_flush();
     };
     handler.on_lines = [this, id, prefix = fmt::format("[{}/{}] ", host_, slot)](std::vector<std::string>&& lines) {
-      if (options_.prefix_output) printer_.print(prefix, lines);
+      if (options_.prefix_output) output::show_lines(STDOUT_FILENO, prefix, lines);
       machine_.worker_printed(id, std::move(lines), effects_);
       schedule_flush();
     };
@@ -311,16 +314,31 @@ class NodeService {
 
   // --- The end --------------------------------------------------------------------------------------------------
 
+  /// Batch systems and service managers send several signals at once: those are one. Ctrl-C among them still says that
+  /// jobs are not to be waited for.
   void stop(int signal) {
-    if (std::exchange(stopping_, true)) {
+    stopping_ = true;
+    if (!asked_at_) {
+      asked_at_ = now();
+    } else if (now() - *asked_at_ >= limits::signals_are_one) {
       log::warning("second signal: leaving at once");
       exit_code_ = exit_error;
       return loop_.stop();
+    } else if (signal != SIGINT) {
+      return;
     }
     const bool in_order = signal == SIGTERM;
     log::info("leaving{}", in_order ? fmt::format(": running jobs have {} s to finish", options_.drain_timeout.count())
                                     : "; running jobs go elsewhere");
     machine_.leave("the node was asked to leave", in_order ? now() + options_.drain_timeout : now(), effects_);
+    schedule_flush();
+  }
+
+  void leave_with_head() {
+    if (std::exchange(stopping_, true)) return;
+    log::info("the head has ended in order and no other has come within {} s: leaving too (--head-timeout)",
+              options_.head_timeout->count());
+    machine_.leave("its head has ended", now(), effects_);
     schedule_flush();
   }
 
@@ -337,7 +355,6 @@ class NodeService {
   ProgramCache cache_;
   net::EventLoop loop_;
   NodeMachine machine_;
-  LinePrinter printer_{STDOUT_FILENO};
   std::optional<rlimit> open_files_;
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
@@ -347,7 +364,8 @@ class NodeService {
   std::map<WorkerId, std::unique_ptr<WorkerLink>> links_;
   std::vector<std::unique_ptr<WorkerLink>> ended_links_;
   std::map<WorkerId, Dead> dead_;
-  std::unique_ptr<net::Timer> silence_timer_;
+  std::unique_ptr<net::Timer> silence_timer_, head_timer_;
+  std::optional<TimePoint> asked_at_;  ///< to end, by a signal
   std::vector<WorkerId> to_send_;
   std::map<std::uint32_t, std::size_t> lines_dropped_;  ///< by slot
   Effects effects_;

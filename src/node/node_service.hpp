@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,13 +22,15 @@ struct NodeOptions {
   std::vector<std::string> kept_from_workers;
   std::string python;                      ///< interpreter of Python workers; empty: none was found
   std::chrono::seconds drain_timeout{60};  ///< how long running jobs may go on after SIGTERM
-  bool prefix_output = true;               ///< show the workers' output on stdout, each line with host and slot
+  /// How long it waits for another head when its own has ended in order; nothing: for ever.
+  std::optional<std::chrono::seconds> head_timeout;
+  bool prefix_output = true;  ///< show the workers' output on stdout, each line with host and slot
 };
 
 /// Runs until it has left in order: 0; the head refused it: 3; anything else,
 /// such as a second signal: 1. SIGTERM: running jobs are finished first. SIGINT, SIGHUP: they are aborted and run
-/// elsewhere. A second signal: at once. To be called on the main thread; the caller holds the lock on
-/// paths::node_file(), and may hold_signals().
+/// elsewhere. A second signal, later than limits::signals_are_one after the first: at once. To be called on the main
+/// thread; the caller holds the NodeLock, and may hold_signals().
 int run_node(NodeOptions options, std::unique_ptr<Devices> devices);
 
 }  // namespace dc::node

@@ -140,6 +140,7 @@ void WorkerLink::end() {
   if (!lines.empty()) handler_.on_lines(std::move(lines));
   ProcessEnd ended;
   ended.last_output = lines_.tail();
+  ended.spawn_error = process_->exec_problem();
   if (end.signal != 0) {
     ended.signal = end.signal;
   } else {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,10 +27,7 @@ SpawnOptions shell(const std::string& script) {
 struct Child {
   explicit Child(const SpawnOptions& options) {
     auto process = WorkerProcess::spawn(options);
-    if (!process) {
-      spawn_error = process.error().message;
-      return;
-    }
+    EXPECT_TRUE(process) << (process ? "" : process.error().message);
     WorkerLink::Handler handler;
     handler.on_lines = [this](Lines&& printed) { lines.insert(lines.end(), printed.begin(), printed.end()); };
     handler.on_messages = [this](std::vector<wire::FromWorker>&& got) { messages += got.size(); };
@@ -55,7 +53,7 @@ struct Child {
   Lines lines;
   std::size_t messages = 0;
   int hang_ups = 0, ends = 0;
-  std::string broken, spawn_error;
+  std::string broken;
   ProcessEnd end;
 };
 
@@ -109,10 +107,25 @@ TEST(WorkerProcess, OnlyAWholeValueIsAVeryShortSecret) {
 TEST(WorkerProcess, AProgramThatCannotBeExecutedIsNamed) {
   SpawnOptions options;
   options.command = {"/no/such/python", "-m", "x"};
-  EXPECT_EQ(Child(options).spawn_error, "/no/such/python cannot be executed (No such file or directory)");
+  EXPECT_EQ(Child(options).until_end().end.spawn_error,
+            "/no/such/python cannot be executed (No such file or directory)");
   options.command = {"/etc/passwd"};
-  EXPECT_EQ(Child(options).spawn_error, "/etc/passwd cannot be executed (Permission denied)");
+  EXPECT_EQ(Child(options).until_end().end.spawn_error, "/etc/passwd cannot be executed (Permission denied)");
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a zombie is left";
+}
+
+TEST(WorkerProcess, AnExecThatTakesItsTimeHoldsNobodyUp) {
+  std::string path = std::filesystem::temp_directory_path() / "dc-busy-XXXXXX";
+  const int fd = ::mkstemp(path.data());  // busy for as long as somebody may write to it
+  ASSERT_EQ(::fchmod(fd, 0700), 0);
+  ASSERT_EQ(::write(fd, "#!/bin/sh\nexit 3\n", 17), 17);
+  SpawnOptions options;
+  options.command = {path};
+  Child run(options);
+  run.loop.post([&] { ::close(fd); });  // the loop turns while the child tries
+  EXPECT_EQ(run.until_end().end.exit_status, 3);
+  EXPECT_EQ(run.end.spawn_error, "");
+  ::unlink(path.c_str());
 }
 
 TEST(WorkerProcess, ItsEndIsTold) {

@@ -1,15 +1,8 @@
-// Lines out of a stream of bytes, in bounded memory; and printing them without ever waiting.
+// Lines out of a stream of bytes, in bounded memory.
 #include "node/output_lines.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <array>
-#include <csignal>
-
-#include "node/line_printer.hpp"
 
 namespace dc::node {
 namespace {
@@ -79,48 +72,6 @@ TEST(WorkerOutput, ACutTearsNoCharacterApart) {
   OutputLines output;
   const std::string start(limits::output_line_bytes_max - 1, 'x');
   EXPECT_EQ(feed(output, start + "\xc3\xbc!\n"), (Lines{start + " [line continues]", "\xc3\xbc!"}));
-}
-
-// --- Printing ---------------------------------------------------------------------------------------------------
-
-std::string read_all(int fd) {
-  std::string text;
-  std::array<char, 65536> buffer;
-  for (ssize_t size = 0; (size = ::read(fd, buffer.data(), buffer.size())) > 0;) text.append(buffer.data(), size);
-  return text;
-}
-
-TEST(LinePrinter, AFullPipeLosesLinesAndSaysHowMany) {
-  std::array<int, 2> pipe{};
-  ASSERT_EQ(::pipe(pipe.data()), 0);
-  ::fcntl(pipe[0], F_SETFL, O_NONBLOCK);
-  LinePrinter printer(pipe[1]);  // in blocking mode, as a shell hands it over
-  const Lines thousand(1000, std::string(99, 'x'));
-  printer.print("> ", thousand);
-  printer.print("> ", thousand);  // more than a pipe holds: must not wait
-  const std::string before = read_all(pipe[0]);
-  EXPECT_GE(before.size(), 60'000U);
-  printer.print("> ", {"after"});
-  const std::string after = read_all(pipe[0]);
-  std::size_t shown = 0;
-  for (const char c : before) shown += c == '\n' ? 1 : 0;
-  std::size_t late = 0;  // the rest of what was taken in part
-  for (std::size_t at = after.find('\n'); at < after.find("["); at = after.find('\n', at + 1)) ++late;
-  EXPECT_NE(after.find(fmt::format("[{} lines were not shown", 2000 - shown - late)), std::string::npos) << after;
-  EXPECT_EQ(after.substr(after.size() - 8), "> after\n");
-  ::close(pipe[0]);
-  ::close(pipe[1]);
-}
-
-TEST(LinePrinter, AReaderThatIsGoneDoesNoHarm) {
-  std::signal(SIGPIPE, SIG_IGN);
-  std::array<int, 2> pipe{};
-  ASSERT_EQ(::pipe(pipe.data()), 0);
-  ::close(pipe[0]);
-  LinePrinter printer(pipe[1]);
-  printer.print("> ", {"one"});
-  printer.print("> ", {"two"});
-  ::close(pipe[1]);
 }
 
 }  // namespace

@@ -74,7 +74,7 @@ Result<Channels> open_channels() {
   if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for its output");
   channels.output = Fd(pair[0]);
   channels.worker_output = Fd(pair[1]);
-  if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for it");
+  if (::pipe2(pair.data(), O_CLOEXEC | O_NONBLOCK) != 0) return refused("no pipe can be made for it");
   channels.report = Fd(pair[0]);
   channels.worker_report = Fd(pair[1]);
   channels.null = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -97,15 +97,6 @@ pid_t fork_worker(const ChildPlan& plan) {
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   errno = error;
   return pid;
-}
-
-/// Waits for the exec. Its errno, or 0.
-int read_report(int fd) {
-  int error = 0;
-  ssize_t size = -1;
-  while ((size = ::read(fd, &error, sizeof error)) < 0 && errno == EINTR) {
-  }
-  return size == sizeof error ? error : 0;
 }
 
 }  // namespace
@@ -159,15 +150,19 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
   if (pid < 0) return refused("no process can be made for it");
   process->pid_ = pid;
   ::setpgid(pid, pid);  // here and there: whoever comes first
-  channels.worker_report.reset();
-  if (const int error = read_report(channels.report.get())) {
-    return fail(ErrorCode::io, fmt::format("{} cannot be executed ({})", options.command[0], std::strerror(error)));
-  }
   process->pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (process->pidfd_.get() < 0) return refused("the system does not let the node watch it");
   process->socket_ = std::move(channels.socket);
   process->output_ = std::move(channels.output);
+  process->report_ = std::move(channels.report);
+  process->program_ = options.command[0];
   return process;
+}
+
+std::string WorkerProcess::exec_problem() const {
+  int error = 0;
+  if (::read(report_.get(), &error, sizeof error) != sizeof error) return {};
+  return fmt::format("{} cannot be executed ({})", program_, std::strerror(error));
 }
 
 void WorkerProcess::signal_group(int signal) const {

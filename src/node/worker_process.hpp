@@ -36,7 +36,7 @@ std::vector<std::string> withheld_variables(const std::vector<std::string>& secr
 
 class WorkerProcess {
  public:
-  /// Forks and executes. Fails with a sentence when the program cannot be executed.
+  /// Forks; the child executes the program, which nobody waits for: it may stand on a disk that hangs.
   static Result<std::unique_ptr<WorkerProcess>> spawn(const SpawnOptions& options);
   ~WorkerProcess();  ///< kills the whole process group
   WorkerProcess(const WorkerProcess&) = delete;
@@ -52,6 +52,8 @@ class WorkerProcess {
     int exit_status = -1;
     int signal = 0;
   };
+  /// Once it has ended: a sentence when the program could not be executed at all, else nothing.
+  [[nodiscard]] std::string exec_problem() const;
   /// To be called once the pidfd is readable. Kills whatever is left of the process group.
   End reap();
 
@@ -60,6 +62,8 @@ class WorkerProcess {
   pid_t pid_ = -1;
   bool reaped_ = false;
   Fd socket_, pidfd_, output_;
+  Fd report_;  ///< holds the errno of an exec that failed
+  std::string program_;
   wire::Claims* claims_ = nullptr;
 };
 

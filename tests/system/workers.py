@@ -120,6 +120,10 @@ class Hostile(WorkerInterface):
         sys.stdout.write(text * count)
         return len(text) * count
 
+    def leaves_orphans(self, count):
+        subprocess.run(["sh", "-c", f"for i in $(seq {count}); do (sleep 0.1 &); done"], check=True)
+        return count
+
     def environment(self):
         return dict(os.environ), sorted(os.listdir("/proc/self/fd"))
 
