@@ -51,13 +51,13 @@ struct PoolSettings {
   /// A pool with a name outlives this program, and any program goes on with it: see Pool::attach. Empty: the pool ends
   /// with this program.
   std::string name = {};
-  bool steal = false;                           ///< take the named pool from the program that has it
-  double weight = 1.0;                          ///< share of the slots beside other pools, relative to theirs
-  std::chrono::milliseconds job_timeout{0};     ///< a job may run so long; 0: no limit
+  bool steal = false;                        ///< take the named pool from the program that has it
+  double weight = 1.0;                       ///< share of the slots beside other pools, relative to theirs: 0.01 to 100
+  std::chrono::milliseconds job_timeout{0};  ///< a job may run so long; 0: no limit
   std::chrono::milliseconds init_timeout{0};    ///< the constructor may take so long; 0: no limit
   std::chrono::milliseconds update_timeout{0};  ///< handle_update may take so long; 0: no limit
   std::uint32_t max_retries = 3;                ///< workers that may die with a job until it ends in WorkerDied
-  std::uint32_t min_workers = 0;                ///< workers to keep even while there are no jobs
+  std::uint32_t min_workers = 0;  ///< workers to keep even while there are no jobs, as far as its fair share goes
   /// GPU memory that a worker needs, in MiB or as a text such as "12GB"; 0: any slot will do. Smaller GPUs are not
   /// used, nor one with less free.
   GpuMemory min_gpu_memory_required = 0;

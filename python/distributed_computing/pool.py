@@ -40,10 +40,10 @@ class Pool:
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
         min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
             ``"512MB"``. Smaller GPUs are not used, nor one on which less is free.
-        min_workers: workers to keep even while there are no jobs.
+        min_workers: workers to keep even while there are no jobs: as many as its fair share of what is there holds.
         device: what a worker needs: ``"gpu"``, ``"cpu"`` for a slot without a GPU, or ``"any"``.
         gpus_per_worker: so many different GPUs of one node make up a worker.
-        weight: share of the slots beside other pools, relative to theirs.
+        weight: share of the slots beside other pools, relative to theirs: 0.01 to 100.
         max_retries: how many workers may die with a job until it ends in WorkerDied.
         init_timeout: seconds that the constructor may take. None: no limit.
         update_timeout: seconds that one ``handle_update`` may take; its worker is replaced after that. None: no limit.
@@ -99,8 +99,8 @@ class Pool:
             raise TypeError(f"worker_class must be a class, not {worker_class!r}: give the class, not an instance")
         if not callable(getattr(worker_class, "run", None)):
             raise TypeError(f"worker_class {worker_class.__qualname__} has no method run: it is called for each job")
-        if not isinstance(weight, numbers.Real) or not 0 < weight < float("inf"):
-            raise ValueError(f"weight must be a number above 0, not {weight!r}")
+        if not isinstance(weight, numbers.Real) or not 0.01 <= weight <= 100:
+            raise ValueError(f"weight must be a number from 0.01 to 100, not {weight!r}")
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
         options = {
             "label": worker_class.__qualname__,

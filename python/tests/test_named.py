@@ -38,6 +38,12 @@ def test_steal_needs_a_name():
         Pool(Worker, None, "secret", server_port=1, steal=True)
 
 
+@pytest.mark.parametrize("weight", [0, 0.001, -1, 1e9, float("nan"), "1"])
+def test_a_weight_is_within_bounds(weight):
+    with pytest.raises(ValueError, match="weight must be a number from 0.01 to 100"):
+        Pool(Worker, None, "secret", server_port=1, weight=weight)
+
+
 def test_an_items_key_is_taken_off():
     assert split_key({"args": [1], "key": "a"}, "item 0") == ({"args": [1]}, "a")
     assert split_key({"args": [1]}, "item 0") == ({"args": [1]}, "")

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/process_name.hpp"
 #include "net/session.hpp"
 
 namespace dc::cli {
@@ -24,8 +25,9 @@ class PoolErrand {
  public:
   PoolErrand(const HeadAccess& access, const std::string& name, bool steal, Errand::OnMessage on_message)
       : pool_(PoolId{net::pool_id(name)}),
-        errand_(access, wire::Role::client, wire::OpenNamedPool{pool_, name, true, steal, {}, {}},
+        errand_(access, wire::Role::client, wire::OpenNamedPool{pool_, name, true, steal, {}, {}, process_name()},
                 [this, on_message = std::move(on_message)](net::Session& session, wire::Message& message) {
+                  if (const auto* held = std::get_if<wire::PoolHeld>(&message)) return wait(session, *held);
                   const auto* failed = std::get_if<wire::PoolFailed>(&message);
                   if (!failed) return on_message(session, message);
                   const bool missing = failed->error.kind == ErrorKind::pool_not_found;
@@ -34,10 +36,17 @@ class PoolErrand {
 
   [[nodiscard]] PoolId pool() const { return pool_; }
   void done() { errand_.done(); }
-  void fail_with(Error error) { errand_.fail_with(std::move(error)); }
   Result<void> run() { return errand_.run(); }
 
  private:
+  /// Its client is away and may come back.
+  static void wait(net::Session& session, const wire::PoolHeld& held) {
+    if (process_is_gone(held.process)) return session.send(wire::HolderGone{held.pool, held.holder});
+    fmt::print(stderr,
+               "the pool is in the hands of {} (pid {}), which has lost its connection to the head: waiting up to {} s "
+               "for it to come back (--steal does not wait)\n",
+               held.host, held.pid, (held.patience_ms + 999) / 1000);
+  }
   PoolId pool_;
   Errand errand_;
 };
@@ -46,19 +55,16 @@ class PoolErrand {
 class Writer {
  public:
   explicit Writer(std::string directory) : directory_(std::move(directory)) {}
-  std::uint64_t written = 0;
 
-  Result<void> value(const wire::ValueItem& item) {
-    ++written;
-    fmt::print("{} ok {}\n", item.sequence, item.value.size());
-    return file(item.sequence, "value", item.value.view());
-  }
-  Result<void> error(const wire::JobError& failed) {
-    ++written;
-    const std::string& message = failed.error.message;
-    fmt::print("{} error {}\n", failed.sequence, message.substr(0, message.find('\n')));
-    const std::string& trace = failed.error.traceback;
-    return file(failed.sequence, "error", message + (trace.empty() ? "\n" : "\n" + trace));
+  Result<void> write(const wire::SeenOutcome& seen) {
+    if (!seen.failed) {
+      fmt::print("{} ok {}\n", seen.sequence, seen.payload.size());
+      return file(seen.sequence, "value", seen.payload.view());
+    }
+    const std::string& message = seen.error.message;
+    fmt::print("{} error {}\n", seen.sequence, message.substr(0, message.find('\n')));
+    const std::string& trace = seen.error.traceback;
+    return file(seen.sequence, "error", message + (trace.empty() ? "\n" : "\n" + trace));
   }
 
  private:
@@ -141,26 +147,20 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
     if (problem) return fail(ErrorCode::io, fmt::format("{} cannot be made ({})", directory, problem.message()));
   }
   Writer writer(directory);
-  std::uint64_t awaited = 0;
-  std::optional<PoolErrand> errand;
-  const auto written = [&](const Result<void>& result) {
-    if (!result) errand->fail_with(result.error());
-    if (result && writer.written == awaited) errand->done();
-  };
-  errand.emplace(access, name, false, [&](net::Session& session, wire::Message& message) {
-    if (std::holds_alternative<wire::NamedPoolOpened>(message)) session.send(wire::StatusRequest{});
-    if (const auto* status = std::get_if<wire::StatusReply>(&message)) {
-      for (const json& pool : json::parse(named_pools(status->json))) {
-        if (pool["name"] == name) awaited = pool["to_take"].get<std::uint64_t>();
-      }
-      if (awaited == 0) return errand->done();
-      session.send(wire::WantOutcomes{errand->pool(), static_cast<std::uint32_t>(awaited), false});
-    }
-    if (const auto* values = std::get_if<wire::JobValues>(&message)) {
-      for (const wire::ValueItem& item : values->items) written(writer.value(item));
-    }
-    if (const auto* failed = std::get_if<wire::JobError>(&message)) written(writer.error(*failed));
-  });
+  const PoolId pool{net::pool_id(name)};
+  std::optional<Errand> errand;
+  errand.emplace(
+      access, wire::Role::viewer, wire::SeeOutcomes{pool, 0}, [&](net::Session& session, wire::Message& message) {
+        const auto* seen = std::get_if<wire::OutcomesSeen>(&message);
+        if (!seen) return;
+        if (!seen->known)
+          return errand->fail_with(fail(ErrorCode::not_found, fmt::format("the head has no pool named '{}'", name)));
+        for (const wire::SeenOutcome& outcome : seen->items) {
+          if (const auto written = writer.write(outcome); !written) return errand->fail_with(written.error());
+        }
+        if (!seen->more) return errand->done();
+        session.send(wire::SeeOutcomes{pool, seen->last});
+      });
   return errand->run();
 }
 

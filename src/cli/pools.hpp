@@ -17,8 +17,7 @@ Result<std::string> show_pool(const std::string& pools_json, const std::string& 
 
 /// Writes a line to stdout for each outcome that waits for a client: number, "ok" or "error", size in bytes or message.
 /// They wait on afterwards. `directory`, when not empty: values go to NUMBER.value there, as the worker made them
-/// (Python: pickled; C++: MessagePack), errors to NUMBER.error. `not_found` | `rejected` (another program has the
-/// pool) | `unreachable` | `io`.
+/// (Python: pickled; C++: MessagePack), errors to NUMBER.error. `not_found` | `unreachable` | `io`.
 Result<void> write_results(const HeadAccess& access, const std::string& name, const std::string& directory);
 
 /// Ends the pool for good: what runs is aborted, its jobs and outcomes are deleted. `steal`: even when a program has

@@ -111,7 +111,8 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
 void ClientMachine::session_closed(const std::string& why) {
   session_ = false;
   state_.workers = 0;  // a new head has to say how many there are before more is submitted for them
-  acks_.clear();       // ResumePool says the same; a named pool's are found again in received_
+  holder_.reset();
+  acks_.clear();  // ResumePool says the same; a named pool's are found again in received_
   if (link_ == Link::over) return;
   link_ = Link::away;
   leave_sent_ = false;
@@ -224,7 +225,7 @@ void ClientMachine::send(wire::Message message, wire::Lane lane) {
 void ClientMachine::send_open(bool resumed) {
   if (named()) {
     send(wire::OpenNamedPool{config_.pool, config_.name, config_.attach_only, config_.steal, config_.options,
-                             config_.spec},
+                             config_.spec, config_.process},
          pool_lane());
   } else {
     send(wire::OpenPool{config_.pool, config_.options, resumed, config_.spec}, pool_lane());
@@ -346,10 +347,11 @@ void ClientMachine::deliver(StreamId stream, JobSequence sequence, Outcome outco
 
 void ClientMachine::end(ErrorInfo error) {
   link_ = Link::over;
+  holder_.reset();
   over_ = std::move(error);
   if (leaving_) tell_unaccepted(*over_);
   for (const auto& [sequence, job] : sent_) accepted_.emplace(sequence, job.stream);
-  end_accepted_after(0, *over_);
+  end_accepted_after(0, over_);
   for (const NewJob& job : waiting_) deliver(job.stream, job.job.sequence, {{}, over_});
   received_.clear();
   sent_.clear();

@@ -95,6 +95,14 @@ struct Note {
 struct OutputSeen {
   wire::OutputLines lines;
 };
+
+/// The named pool is another client's, which is away and may come back: this one waits.
+struct Holder {
+  ClientId client;
+  std::string process;  ///< see core/process_name.hpp
+  std::string text;     ///< who it is, and how long it is waited for
+  bool operator==(const Holder&) const = default;
+};
 using Report =
     std::variant<PoolIsOpen, PoolIsOver, UpdatesAccepted, UpdatesDone, UpdateRaised, CountsChanged, Note, OutputSeen>;
 
@@ -120,6 +128,7 @@ class ClientMachine {
     std::string name;       ///< of a named pool; its id follows from it
     bool attach_only = false;
     bool steal = false;
+    std::string process = {};  ///< of this client, see core/process_name.hpp
   };
   explicit ClientMachine(Config config) : config_(std::move(config)) {}
 
@@ -139,6 +148,10 @@ class ClientMachine {
   void consumed(const std::vector<JobSequence>& sequences);
   /// Outcomes of earlier clients' jobs may come, to `earlier_stream`: as they are there, or in order of submission.
   void read_earlier(bool in_order);
+  /// For whom this client waits; null: for nobody.
+  [[nodiscard]] const Holder* holder() const { return holder_ ? &*holder_ : nullptr; }
+  /// That one's process is gone: it will not come back.
+  void holder_is_gone();
   /// Leaves the pool as soon as the head has accepted or refused all that was submitted.
   void leave();
   /// Ends this client's part of it at once, without a word to the head.
@@ -189,6 +202,7 @@ class ClientMachine {
   void on(const wire::PoolKnown& message);
   void on(wire::JobValues&& message);
   void on(wire::JobError&& message);
+  void on(wire::JobErrors&& message);
   void on(const wire::UpdateAccepted& message);
   void on(const wire::UpdateApplied& message);
   void on(wire::UpdateFailed&& message);
@@ -198,6 +212,7 @@ class ClientMachine {
   void on(wire::Notice&& message);
   void on(wire::OutputLines&& message);
   void on(wire::NamedPoolOpened&& message);
+  void on(wire::PoolHeld&& message);
   void on(const wire::NamedPoolKnown& message);
   void on(const wire::JobsAccepted& message);
   void on(wire::JobsRefused&& message);
@@ -216,7 +231,7 @@ class ClientMachine {
   std::optional<StreamId> take_sent(JobSequence sequence);
   void drop_stream_of_named(StreamId stream);
   void resume_named();
-  void end_accepted_after(JobSequence last_kept, const ErrorInfo& error);
+  void end_accepted_after(JobSequence last_kept, const SharedError& error);
   void count_earlier(const std::vector<JobSequence>& intervals);
   void settle_earlier();
   void send_acks();
@@ -243,7 +258,7 @@ class ClientMachine {
   bool in_outage_ = false;
   bool close_pending_ = false;
   std::uint64_t payload_bytes_max_ = limits::payload_bytes_max_default;
-  std::optional<ErrorInfo> over_;
+  SharedError over_;
 
   std::deque<NewJob> waiting_;                  ///< not sent so far, oldest first
   std::unordered_map<JobSequence, Sent> sent_;  ///< at the head, without an outcome; named: not accepted so far
@@ -256,6 +271,7 @@ class ClientMachine {
   std::uint32_t wanted_ = 0;
 
   // Of a named pool:
+  std::optional<Holder> holder_;
   JobSequence first_own_ = 0;
   std::unordered_map<JobSequence, StreamId> accepted_;  ///< own jobs in the journal, without an outcome
   /// Outcomes that are here and whose acknowledgement is not confirmed; true: the user has done with it.

@@ -25,6 +25,7 @@ void ClientMachine::on(wire::NamedPoolOpened&& message) {
     return end(std::move(*problem));
   }
   tell_differences(message.options);
+  holder_.reset();
   opened_once_ = true;
   first_own_ = message.last_sequence + 1;
   updates_before_ = updates_accepted_ = updates_applied_ = message.updates;
@@ -33,6 +34,20 @@ void ClientMachine::on(wire::NamedPoolOpened&& message) {
   effects_.reports.emplace_back(
       PoolIsOpen{message.last_sequence, message.updates, message.remaining, std::move(message.options.label)});
   become_ready();
+}
+
+void ClientMachine::on(wire::PoolHeld&& message) {
+  if (link_ != Link::opening) return;
+  const std::uint32_t seconds = (message.patience_ms + 999) / 1000;
+  holder_ = Holder{message.holder, std::move(message.process),
+                   quoted() + " is in the hands of " + message.host + " (pid " + std::to_string(message.pid) +
+                       "), which has lost its connection to the head: waiting up to " + std::to_string(seconds) +
+                       " s for it to come back, then this program takes the pool (steal takes it at once)"};
+}
+
+void ClientMachine::holder_is_gone() {
+  if (link_ == Link::opening && holder_) send(wire::HolderGone{config_.pool, holder_->client});
+  holder_.reset();
 }
 
 /// Why this program can do nothing with a pool of these options.
@@ -112,7 +127,7 @@ ErrorInfo ClientMachine::lost_error() const {
 }
 
 /// In order. What was accepted is not here any more to be sent again.
-void ClientMachine::end_accepted_after(JobSequence last_kept, const ErrorInfo& error) {
+void ClientMachine::end_accepted_after(JobSequence last_kept, const SharedError& error) {
   std::map<JobSequence, StreamId> ended;
   for (const auto& job : accepted_) {
     if (job.first > last_kept) ended.insert(job);
@@ -153,11 +168,12 @@ void ClientMachine::on(const wire::JobsAccepted& message) {
 
 void ClientMachine::on(wire::JobsRefused&& message) {
   std::size_t refused = 0;
+  const SharedError error = message.error;
   for (const JobSequence sequence : message.sequences) {
     const auto stream = take_sent(sequence);
     if (!stream) continue;
     ++refused;
-    deliver(*stream, sequence, {{}, message.error});
+    deliver(*stream, sequence, {{}, error});
   }
   if (leaving_ && refused > 0) {
     effects_.reports.emplace_back(Note{quoted() + " did not accept " + std::to_string(refused) +
@@ -189,6 +205,11 @@ void ClientMachine::send_acks() {
   if (!acks.empty()) send(wire::AckOutcomes{config_.pool, std::move(acks)});
 }
 
+void ClientMachine::on(wire::JobErrors&& message) {
+  const SharedError error = std::move(message.error);
+  for (const JobSequence sequence : message.sequences) finish(sequence, {{}, error});
+}
+
 /// One that comes again after a break is dropped: the user has it, or its acknowledgement is on its way, or was lost.
 void ClientMachine::finish_named(JobSequence sequence, Outcome outcome) {
   if (confirmed_.contains(sequence)) {
@@ -196,7 +217,10 @@ void ClientMachine::finish_named(JobSequence sequence, Outcome outcome) {
     received_[sequence] = true;
     return acks_.push_back(sequence);
   }
-  if (!received_.emplace(sequence, false).second) return;
+  if (const auto [known, is_new] = received_.emplace(sequence, false); !is_new) {
+    if (known->second) acks_.push_back(sequence);  // the head has lost it, and the user has done with it
+    return;
+  }
   if (sequence < first_own_) {
     if (earlier_.credit > 0) --earlier_.credit;
     ++earlier_.in_hand;

@@ -66,6 +66,7 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void give_up(Failure why);
   void begin_shut_down();
   void watch_leaving();
+  void watch_holder();
   void schedule_tick();
   net::Connector::Handler handlers();
 
@@ -111,7 +112,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   bool shutting_down = false;
   bool leaving = false;
   Duration close_timeout{};
-  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer;
+  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer, holder_timer;
+  std::string holder_told;  ///< what was said of the one that is waited for
   TimePoint tick_at = never;
   // While leaving: until when it is waited, since when there is no session, since when the head has taken nothing, and
   // what was left then.

@@ -6,6 +6,7 @@
 
 #include "client/pool_client_impl.hpp"
 #include "core/paths.hpp"
+#include "core/process_name.hpp"
 #include "net/head_address.hpp"
 
 namespace dc::client {
@@ -14,6 +15,8 @@ namespace {
 
 /// After the Goodbye the socket has this long to take what is queued.
 constexpr auto goodbye_time = 300ms;
+/// A program that waits for another one of this machine looks so often whether that is gone.
+constexpr auto holder_look_interval = 250ms;
 constexpr std::size_t raised_updates_max = 256;
 
 ErrorInfo closed_info(std::string message) {
@@ -40,6 +43,7 @@ void PoolClient::Impl::run() {
   tick_timer.reset();
   close_timer.reset();
   leave_timer.reset();
+  holder_timer.reset();
   connector.reset();
   {
     const std::lock_guard lock(mutex);
@@ -54,6 +58,7 @@ void PoolClient::Impl::start_connecting() {
   config.name = options.name;
   config.attach_only = options.attach_only;
   config.steal = options.steal;
+  if (!options.name.empty()) config.process = process_name();
   config.options = options.pool;
   config.spec = options.spec;
   config.head_name = head_name;
@@ -167,6 +172,7 @@ void PoolClient::Impl::flush() {
   const bool closing = close_timer != nullptr;
   if (closing && !shutting_down && (!session || machine->closed_at_head())) begin_shut_down();
   if (leaving && !shutting_down) watch_leaving();
+  watch_holder();
   schedule_tick();
 }
 
@@ -186,6 +192,22 @@ void PoolClient::Impl::watch_leaving() {
   leave_timer = loop.call_at(until, [this] {
     machine->abandon(closed_info("the head at " + head_name + " does not answer"));
     flush();
+  });
+}
+
+/// The named pool's client is away. Whether it has ended can be seen if it ran on this machine.
+void PoolClient::Impl::watch_holder() {
+  const Holder* holder = machine->holder();
+  if (!holder) return holder_timer.reset();
+  if (holder_timer) return;
+  if (process_is_gone(holder->process)) {
+    machine->holder_is_gone();
+    return loop.post([this] { flush(); });
+  }
+  if (holder->text != holder_told) note(holder_told = holder->text);
+  holder_timer = loop.call_at(net::EventLoop::now() + holder_look_interval, [this] {
+    holder_timer.reset();
+    watch_holder();
   });
 }
 

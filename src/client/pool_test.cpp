@@ -2,6 +2,7 @@
 #include "distributed_computing/distributed_computing.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <list>
 
 #include "client/fake_head.hpp"
@@ -213,6 +214,11 @@ TEST_F(PoolTest, WhatIsAskedOfDevicesIsCheckedBeforeAnythingIsSent) {
   wrong = settings();
   wrong.address = "head1,head2:70000";
   EXPECT_THROW(Pool<EchoOne>{wrong}, std::invalid_argument);
+  for (const double weight : {0.0, 1e9, std::numeric_limits<double>::quiet_NaN()}) {
+    wrong = settings();
+    wrong.weight = weight;
+    EXPECT_THROW(Pool<EchoOne>{wrong}, std::invalid_argument) << weight;
+  }
   EXPECT_EQ(head.opened, 0U);
 }
 

@@ -12,6 +12,7 @@
 #include "core/device_wish.hpp"
 #include "core/output.hpp"
 #include "core/text.hpp"
+#include "core/weight.hpp"
 #include "distributed_computing/detail/raw_pool.hpp"
 #include "distributed_computing/detail/worker_entry.hpp"
 #include "distributed_computing/errors.hpp"
@@ -299,8 +300,9 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   options.pool.min_gpu_memory_mib = settings.min_gpu_memory_required.mebibytes();
   options.pool.device = wish_of(settings.device);
   options.pool.gpus_per_worker = settings.gpus_per_worker;
-  if (const std::string problem = problem_of_devices(options.pool); !problem.empty())
-    throw std::invalid_argument(problem);
+  for (const std::string& problem : {problem_of_devices(options.pool), problem_of_weight(settings.weight)}) {
+    if (!problem.empty()) throw std::invalid_argument(problem);
+  }
   options.pool.keep_updates_history = settings.keep_updates_history;
   options.pool.retry_exceptions = settings.retry_exceptions;
   options.pool.forward_output = settings.show_output;

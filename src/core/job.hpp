@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/ids.hpp"
@@ -50,10 +52,30 @@ struct SubmittedJob {
   bool operator==(const SubmittedJob&) const = default;
 };
 
+/// An error, or none. Copies share it: a pool that breaks ends a million jobs with one.
+class SharedError {
+ public:
+  SharedError() = default;
+  SharedError(std::nullopt_t) {}
+  SharedError(ErrorInfo error) : error_(std::make_shared<const ErrorInfo>(std::move(error))) {}
+  explicit operator bool() const { return error_ != nullptr; }
+  [[nodiscard]] bool has_value() const { return error_ != nullptr; }
+  const ErrorInfo& operator*() const { return *error_; }
+  const ErrorInfo* operator->() const { return error_.get(); }
+  /// Both are one and the same, not only equal.
+  [[nodiscard]] bool same_as(const SharedError& other) const { return error_ == other.error_; }
+  friend bool operator==(const SharedError& a, const SharedError& b) {
+    return a.same_as(b) || (a.error_ && b.error_ && *a.error_ == *b.error_);
+  }
+
+ private:
+  std::shared_ptr<const ErrorInfo> error_;
+};
+
 /// How a job ended. With no `error` the payload is its value; with one it may hold the pickled exception.
 struct Outcome {
   Payload payload;
-  std::optional<ErrorInfo> error;
+  SharedError error;
   bool operator==(const Outcome&) const = default;
 };
 

@@ -1,6 +1,7 @@
 // See job_numbers.hpp.
 #include "core/job_numbers.hpp"
 
+#include <algorithm>
 #include <iterator>
 
 namespace dc {
@@ -26,11 +27,16 @@ bool JobNumbers::add(JobSequence sequence) {
 }
 
 void JobNumbers::add(JobSequence first, JobSequence last) {
-  if (intervals_.empty() || first > highest() + 1) {
-    intervals_[first] = last;
-    return;
+  if (first > last) return;
+  auto next = intervals_.upper_bound(first);
+  // What overlaps or touches becomes one with it.
+  if (next != intervals_.begin() && std::prev(next)->second >= first - 1) --next;
+  while (next != intervals_.end() && next->first - 1 <= last) {
+    first = std::min(first, next->first);
+    last = std::max(last, next->second);
+    next = intervals_.erase(next);
   }
-  for (JobSequence sequence = first; sequence <= last; ++sequence) add(sequence);
+  intervals_[first] = last;
 }
 
 void JobNumbers::remove(JobSequence sequence) {

@@ -38,5 +38,23 @@ TEST(JobNumbers, AreIntervals) {
   EXPECT_EQ(numbers.intervals().size(), 4);
 }
 
+TEST(JobNumbers, TakeAWholeIntervalInOneStepWhateverItMeets) {
+  JobNumbers numbers;
+  for (const JobSequence sequence : {3, 5, 10, 20}) numbers.add(sequence);
+  numbers.add(1, 2);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 3), Pair(5, 5), Pair(10, 10), Pair(20, 20)));
+  numbers.add(4, 12);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 12), Pair(20, 20)));
+  numbers.add(6, 7);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 12), Pair(20, 20)));
+  numbers.add(14, 18);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, 12), Pair(14, 18), Pair(20, 20)));
+  constexpr JobSequence many = std::numeric_limits<JobSequence>::max() / 2;
+  numbers.add(1, many);  // one by one this would never end
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, many)));
+  numbers.add(7, 6);
+  EXPECT_THAT(intervals(numbers), ElementsAre(Pair(1, many)));
+}
+
 }  // namespace
 }  // namespace dc

@@ -38,6 +38,8 @@ static_assert(batch_bytes_max + inline_payload_max < frame_bytes_max && chunk_by
 /// A message that is longer than a batch (the report of a node with thousands of busy workers) travels in parts of
 /// chunk_bytes, and no message is longer than this.
 inline constexpr std::size_t message_bytes_max = std::size_t{256} << 20;
+/// Numbers of jobs and updates: nobody has so many, and sums of them never wrap.
+inline constexpr std::uint64_t number_max = std::uint64_t{1} << 60;
 /// Elements of one array in a message.
 inline constexpr std::size_t array_size_max = std::size_t{1} << 20;
 /// Lists of jobs that may have any length are cut into messages of so many.
@@ -59,8 +61,13 @@ inline constexpr auto node_silent_after = 10s;
 static_assert(session_idle_timeout + node_return_grace <= node_silent_after);
 /// A client whose connection closed without a goodbye has this long to come back before its pools are closed.
 inline constexpr auto client_return_grace = 28s;
-/// After a (re)start the head lets pools that existed before wait this long for the nodes that run their jobs.
-inline constexpr auto recovery_hold = 2500ms;
+/// After a (re)start the head lets pools that existed before wait for the nodes that run their jobs: this long from the
+/// moment at which its door is open, and again from each such node that comes.
+inline constexpr auto recovery_hold = 3500ms;
+static_assert(10 * recovery_hold >= 13 * reconnect_delay_max + 5s, "the longest pause of a node, and its handshake");
+/// So many closed pools are remembered: a node that was away when they were closed forgets them as soon as it is back,
+/// and not only after unknown_pool_grace.
+inline constexpr std::size_t closed_pools_kept = 4096;
 /// The scheduler was not called for this long: the head itself was frozen. All deadlines move by the gap.
 inline constexpr auto own_freeze_gap = 2s;
 /// A node keeps workers and results of a pool that the head does not know for this long.
@@ -145,16 +152,22 @@ inline constexpr std::size_t prefetch_bytes_max = std::size_t{1} << 20;
 // --- Sharing ----------------------------------------------------------------------------------------------------
 /// A worker that was idle for this long may be given up to another pool that has work.
 inline constexpr auto lend_after = 500ms;
+/// A pool's weight: beyond these it would have all slots, or none.
+inline constexpr double weight_min = 0.01;
+inline constexpr double weight_max = 100;
 
 // --- Devices ----------------------------------------------------------------------------------------------------
 /// A pool with work for which no present device is large enough, or of the right kind, ends after this.
-inline constexpr auto no_device_after = 3s;
+inline constexpr auto no_device_after = 4s;
 static_assert(no_device_after > recovery_hold, "nodes of a restarted head are heard first");
 /// A pool's client is told again why slots wait when the reason has changed, and not more often than this.
 inline constexpr auto waiting_notice_pause = 10s;
 inline constexpr std::size_t waiting_slots_named_max = 8;  ///< in one such notice
 inline constexpr std::size_t nodes_listed_max = 100;       ///< in the error of a pool for which there is no device
 inline constexpr std::uint32_t gpus_per_worker_max = 64;
+inline constexpr std::size_t slots_per_node_max = 8192;
+/// Of a pool's class, as people see it.
+inline constexpr std::size_t label_bytes_max = 4096;
 
 // --- Workers ----------------------------------------------------------------------------------------------------
 /// Jobs in a worker's hands at once: size of the claim table in the shared page. A power of two.

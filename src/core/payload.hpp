@@ -9,6 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "core/limits.hpp"
+
 namespace dc {
 
 /// Bytes that several holders share. A slice may pin a larger buffer (the frame that it arrived in): holders that
@@ -51,8 +53,9 @@ class Payload {
   /// File descriptor of the memory file that these bytes are the whole of, or -1.
   [[nodiscard]] int memory_file() const { return memory_file_; }
 
-  /// The same bytes in a buffer that holds nothing else. Call it before keeping a small payload for long.
-  [[nodiscard]] Payload compact() const { return memory_file_ >= 0 ? *this : copy(bytes_); }
+  /// The same bytes in a buffer that holds nothing else, for whoever keeps them for long. Only a small payload is
+  /// copied: a large one never stood in a message, so that its buffer is its own already.
+  [[nodiscard]] Payload compact() const { return size() > limits::inline_payload_max ? *this : copy(bytes_); }
 
   friend bool operator==(const Payload& a, const Payload& b) { return a.view() == b.view(); }
 

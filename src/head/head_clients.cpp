@@ -2,10 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/device_wish.hpp"
+#include "core/weight.hpp"
 #include "head/head_machine.hpp"
+#include "head/message_checks.hpp"
 
 namespace dc::head {
 namespace {
@@ -14,12 +15,6 @@ using std::chrono::milliseconds;
 
 /// Longer limits than this cannot be added to a time. Nobody means them.
 constexpr milliseconds timeout_max = std::chrono::hours(24 * 365 * 30);
-
-bool is_hash(const std::string& text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char letter) {
-           return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f');
-         });
-}
 
 std::string problem_of(const char* name, milliseconds timeout) {
   if (timeout.count() < 0) return fmt::format("{} is {} ms: it must not be negative", name, timeout.count());
@@ -30,8 +25,10 @@ std::string problem_of(const char* name, milliseconds timeout) {
 }  // namespace
 
 std::string problem_of(const PoolOptions& options) {
-  if (!std::isfinite(options.weight) || options.weight <= 0)
-    return fmt::format("the pool's weight is {}: it must be a number above 0", options.weight);
+  if (std::string problem = problem_of_weight(options.weight); !problem.empty()) return problem;
+  if (options.label.size() > limits::label_bytes_max)
+    return fmt::format("the name of the pool's class has {} bytes: at most {} are allowed", options.label.size(),
+                       limits::label_bytes_max);
   if (std::string problem = problem_of("job_timeout", options.job_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("init_timeout", options.init_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("update_timeout", options.update_timeout); !problem.empty()) return problem;
@@ -58,8 +55,9 @@ HeadMachine::PoolInfo* HeadMachine::own_pool(SessionId session, PoolId pool, con
 }
 
 /// The session speaks for the pool from now on. Another one that did is of the past, even if it was not seen to end.
-void HeadMachine::move_pool(PoolInfo& pool, SessionId session, Effects& out) {
+void HeadMachine::move_pool(PoolId id, PoolInfo& pool, SessionId session, Effects& out) {
   if (pool.session == session) return;
+  sessions_.at(session).pools.insert(id);
   flush_batches(out);  // what was meant for the old session
   const SessionId old = std::exchange(pool.session, session);
   pool.close_at = never;
@@ -69,7 +67,7 @@ void HeadMachine::move_pool(PoolInfo& pool, SessionId session, Effects& out) {
 
 /// The pool is not this session's, or not any more.
 void HeadMachine::fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out) {
-  sessions_.at(session).past.insert(pool);
+  has_left(session, pool);
   out.emplace_back(Send{session, wire::PoolFailed{pool, error_of(kind, std::move(text))}});
 }
 
@@ -81,16 +79,18 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
   const auto [entry, is_new] = pools_.try_emplace(message.pool);
   PoolInfo& pool = entry->second;
   if (is_new) {
+    use_program(message.options.program_hash);
+    sessions_.at(session).pools.insert(message.pool);
     pool.client = ClientId{peer.id};
     pool.session = session;
     pool.peer = peer;
     pool.options = std::move(message.options);
-    pool.spec = message.spec.size() > limits::inline_payload_max ? message.spec : message.spec.compact();
+    pool.spec = message.spec.compact();
     pool.resumed = pool.resuming = message.resumed;
   } else if (pool.client.value != peer.id || pool.named) {
     return refuse(session, "OpenPool of another client's pool", out);
   }
-  move_pool(pool, session, out);
+  move_pool(message.pool, pool, session, out);
   const std::string& hash = pool.options.program_hash;
   if (pool.opened) {
     out.emplace_back(Send{session, wire::PoolOpened{message.pool}});
@@ -115,12 +115,12 @@ void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint no
   const PeerInfo& peer = sessions_.at(session).peer;
   const bool knows = found != pools_.end() && found->second.opened && !found->second.named;
   if (!knows || found->second.client.value != peer.id) {
-    sessions_.at(session).past.insert(message.pool);  // it has something under way for the pool perhaps
+    has_left(session, message.pool);  // it has something under way for the pool perhaps
     out.emplace_back(Send{session, wire::PoolKnown{message.pool, false, 0, {}}});
     return;
   }
   if (found->second.session == session) return refuse(session, "a second ResumePool", out);
-  move_pool(found->second, session, out);
+  move_pool(message.pool, found->second, session, out);
   found->second.resuming = true;
   tell(scheduler::ClientReturned{message.pool, std::move(message.outstanding)}, now, out);
 }
@@ -156,14 +156,14 @@ void HeadMachine::on(SessionId session, wire::SubmitJobs&& message, TimePoint no
 void HeadMachine::on(SessionId session, wire::AddUpdate&& message, TimePoint now, Effects& out) {
   const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
   if (!pool) return;
-  if (pool->named) return take_update(message.pool, *pool->named, std::move(message), out);
+  if (pool->named) return take_update(session, message.pool, *pool->named, std::move(message), out);
   tell(scheduler::UpdateAdded{message.pool, message.number, std::move(message.payload)}, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::AckOutcomes&& message, TimePoint now, Effects& out) {
   const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
   if (!pool) return;
-  if (pool->named) return take_acks(message.pool, *pool->named, std::move(message.sequences), out);
+  if (pool->named) return take_acks(session, message.pool, *pool->named, std::move(message.sequences), out);
   tell(scheduler::OutcomesAcknowledged{message.pool, std::move(message.sequences)}, now, out);
 }
 
@@ -204,14 +204,18 @@ void HeadMachine::close_pool(PoolId id, TimePoint now, Effects& out) {
 void HeadMachine::forget_pool(PoolId id) {
   const auto found = pools_.find(id);
   if (found == pools_.end()) return;
-  if (const auto session = sessions_.find(found->second.session); session != sessions_.end())
-    session->second.past.insert(id);
+  has_left(found->second.session, id);
   const std::string hash = found->second.options.program_hash;
   flow_.close(id);
   pools_.erase(found);
-  const bool used = std::any_of(pools_.begin(), pools_.end(),
-                                [&](const auto& pool) { return pool.second.options.program_hash == hash; });
-  if (!used) programs_.erase(hash);
+  const auto uses = program_uses_.find(hash);
+  if (uses == program_uses_.end() || --uses->second > 0) return;
+  program_uses_.erase(uses);
+  programs_.erase(hash);
+}
+
+void HeadMachine::use_program(const std::string& hash) {
+  if (!hash.empty()) ++program_uses_[hash];
 }
 
 }  // namespace dc::head

@@ -8,6 +8,8 @@ namespace {
 
 /// Room that a job or a value takes in a message beside its payload, at most.
 constexpr std::size_t item_bytes = 48;
+/// Jobs that end with one error, in one message.
+constexpr std::size_t errors_at_once = limits::batch_bytes_max / 16;
 
 }  // namespace
 
@@ -42,9 +44,23 @@ void HeadMachine::flush_values(Effects& out) {
   send_to_client(pool, std::exchange(values_, {}), wire::control_lane, out);
 }
 
+/// One job alone is told as any other.
+void HeadMachine::flush_errors(Effects& out) {
+  if (errors_.sequences.empty()) return;
+  std::vector<JobSequence> sequences = std::exchange(errors_.sequences, {});
+  const SharedError error = std::exchange(errors_.error, {});
+  const PoolId pool = errors_.pool;
+  if (sequences.size() == 1) {
+    send_to_client(pool, wire::JobError{pool, sequences.front(), *error, {}}, wire::control_lane, out);
+  } else {
+    send_to_client(pool, wire::JobErrors{pool, std::move(sequences), *error}, wire::control_lane, out);
+  }
+}
+
 void HeadMachine::flush_batches(Effects& out) {
   flush_run(out);
   flush_values(out);
+  flush_errors(out);
   for (auto& [key, attempts] : acks_) {
     while (attempts.size() > limits::sequences_per_message) {
       const auto from = attempts.end() - static_cast<std::ptrdiff_t>(limits::sequences_per_message);
@@ -110,6 +126,7 @@ void HeadMachine::carry_out(scheduler::SendUpdate& command, Effects& out) {
 
 void HeadMachine::carry_out(scheduler::StartWorker& command, Effects& out) {
   places_[command.worker] = {command.node, command.slot, command.pool, command.more_slots};
+  if (const auto node = nodes_.find(command.node); node != nodes_.end()) node->second.workers.insert(command.worker);
   send_to_node(command.node,
                wire::StartWorker{command.worker, command.pool, command.slot, command.skip_updates,
                                  std::move(command.more_slots)},
@@ -160,9 +177,16 @@ void HeadMachine::send_outcome(PoolId pool, JobSequence sequence, Outcome&& outc
   // Outcomes are independent of each other: a large one has a lane of its own and delays nothing.
   const bool large = outcome.payload.size() > limits::inline_payload_max;
   const wire::Lane lane = large ? (std::uint64_t{1} << 62) | next_lane_++ : wire::control_lane;
+  if (outcome.error && outcome.payload.empty()) {
+    const bool alike = errors_.pool == pool && errors_.error.same_as(outcome.error);
+    if (!alike || errors_.sequences.size() >= errors_at_once) flush_errors(out);
+    errors_.pool = pool;
+    errors_.error = std::move(outcome.error);
+    errors_.sequences.push_back(sequence);
+    return;
+  }
   if (outcome.error) {
-    send_to_client(pool, wire::JobError{pool, sequence, std::move(*outcome.error), std::move(outcome.payload)}, lane,
-                   out);
+    send_to_client(pool, wire::JobError{pool, sequence, *outcome.error, std::move(outcome.payload)}, lane, out);
     return;
   }
   if (large) {

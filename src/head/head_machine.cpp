@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/check.hpp"
+#include "head/message_checks.hpp"
 
 namespace dc::head {
 namespace {
@@ -12,11 +13,21 @@ namespace {
 /// A node without a session is kept this long for `status`; the scheduler has given its jobs away long before.
 constexpr auto node_memory = limits::client_return_grace;
 static_assert(node_memory >= limits::node_silent_after);
+/// Messages for a pool that is over come within moments.
+constexpr std::size_t past_pools_max = 256;
 
 }  // namespace
 
 HeadMachine::HeadMachine(HeadFacts facts, TimePoint now)
     : facts_(std::move(facts)), start_(now), scheduler_(facts_.epoch, now), flow_(facts_.results), last_flush_(now) {}
+
+void HeadMachine::door_opened(TimePoint now) {
+  last_flush_ = now;
+  scheduler_.door_opened(now);
+  for (auto& [id, pool] : pools_) {
+    if (pool.named) pool.named->return_by = now + limits::client_return_grace;
+  }
+}
 
 void HeadMachine::flush(TimePoint now, Effects& out) {
   if (next_expiry_ <= now) expire(now, out);
@@ -44,7 +55,7 @@ void HeadMachine::check_invariants() const {
     DC_CHECK((node.session.value == 0) == (node.forget_at != never));
     DC_CHECK(node.session.value == 0 || sessions_.contains(node.session));
   }
-  DC_CHECK(run_.items.empty() && values_.items.empty() && acks_.empty());
+  DC_CHECK(run_.items.empty() && values_.items.empty() && errors_.sequences.empty() && acks_.empty());
 }
 
 std::string HeadMachine::what_is_left() const {
@@ -64,12 +75,17 @@ std::string HeadMachine::what_is_left() const {
 void HeadMachine::expire(TimePoint now, Effects& out) {
   if (now - next_expiry_ > limits::own_freeze_gap) thaw(now - last_flush_);
   next_expiry_ = never;
-  std::vector<PoolId> closed;
+  std::vector<PoolId> closed, given;
   for (const auto& [id, pool] : pools_) {
     if (pool.close_at <= now)
       closed.push_back(id);
     else
       expire_at(pool.close_at);
+    if (!pool.named || pool.named->waiting.empty()) continue;
+    if (pool.named->return_by <= now)
+      given.push_back(id);
+    else
+      expire_at(pool.named->return_by);
   }
   std::vector<NodeId> forgotten;
   for (const auto& [id, node] : nodes_) {
@@ -82,6 +98,7 @@ void HeadMachine::expire(TimePoint now, Effects& out) {
     out.emplace_back(Log{fmt::format("pool {:x}: its client did not come back", id.value)});
     close_pool(id, now, out);
   }
+  for (const PoolId id : given) give_to_the_next(id, pools_.at(id), out);
   for (const NodeId id : forgotten) forget_node(id);
 }
 
@@ -90,6 +107,7 @@ void HeadMachine::expire(TimePoint now, Effects& out) {
 void HeadMachine::thaw(Duration gap) {
   for (auto& [id, pool] : pools_) {
     if (pool.close_at != never) pool.close_at += gap;
+    if (pool.named && pool.named->return_by > last_flush_) pool.named->return_by += gap;
   }
   for (auto& [id, node] : nodes_) {
     if (node.forget_at != never) node.forget_at += gap;
@@ -112,46 +130,41 @@ void HeadMachine::session_opened(SessionId session, PeerInfo peer, TimePoint now
     node.forget_at = never;
     node.peer = peer;
   }
-  if (peer.role == wire::Role::client) close_older_sessions(peer.id, now, out);
-  sessions_[session] = {std::move(peer), false, false, {}, {}, false, 0};
+  if (peer.role == wire::Role::client) {
+    close_older_sessions(peer.id, now, out);
+    client_sessions_[peer.id] = session;
+  }
+  const bool nameless = peer.role != wire::Role::viewer && peer.id == 0;
+  sessions_[session] = Session{.peer = std::move(peer)};
+  if (nameless) refuse(session, "Hello without an id", out);
 }
 
 /// What is still under way in an older session of the client is of the past, even if its end was not seen: a late
 /// ResumePool would undo the newer one.
 void HeadMachine::close_older_sessions(std::uint64_t client, TimePoint now, Effects& out) {
-  std::vector<SessionId> older;
-  for (const auto& [id, session] : sessions_) {
-    if (session.peer.role == wire::Role::client && session.peer.id == client) older.push_back(id);
-  }
-  for (const SessionId id : older) {
-    sessions_.erase(id);
-    out.emplace_back(CloseSession{id, "the client opened a newer session"});
-    pools_lost_session(id, false, now, out);
-  }
+  const auto older = client_sessions_.find(client);
+  if (older == client_sessions_.end()) return;
+  const SessionId id = older->second;
+  out.emplace_back(CloseSession{id, "the client opened a newer session"});
+  pools_lost_session(id, false, now, out);
 }
 
 void HeadMachine::session_closed(SessionId session, TimePoint now, Effects& out) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return;
-  const PeerInfo peer = std::move(found->second.peer);
+  const PeerInfo peer = found->second.peer;
+  if (peer.role != wire::Role::node) return pools_lost_session(session, false, now, out);
   sessions_.erase(found);
-  if (peer.role == wire::Role::node) {
-    out.emplace_back(Log{fmt::format("node {} (pid {}) is disconnected", peer.host, peer.pid)});
-    node_lost_session(NodeId{peer.id}, false, now, out);
-  } else {
-    pools_lost_session(session, false, now, out);
-  }
+  out.emplace_back(Log{fmt::format("node {} (pid {}) is disconnected", peer.host, peer.pid)});
+  node_lost_session(NodeId{peer.id}, false, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::Goodbye&&, TimePoint now, Effects& out) {
-  const PeerInfo peer = std::move(sessions_.at(session).peer);
+  const PeerInfo peer = sessions_.at(session).peer;
+  if (peer.role != wire::Role::node) return pools_lost_session(session, true, now, out);
   sessions_.erase(session);  // the peer closes the connection
-  if (peer.role == wire::Role::node) {
-    out.emplace_back(Log{fmt::format("node {} (pid {}) has left", peer.host, peer.pid)});
-    node_lost_session(NodeId{peer.id}, true, now, out);
-  } else {
-    pools_lost_session(session, true, now, out);
-  }
+  out.emplace_back(Log{fmt::format("node {} (pid {}) has left", peer.host, peer.pid)});
+  node_lost_session(NodeId{peer.id}, true, now, out);
 }
 
 void HeadMachine::node_lost_session(NodeId id, bool for_good, TimePoint now, Effects& out) {
@@ -171,20 +184,30 @@ void HeadMachine::node_lost_session(NodeId id, bool for_good, TimePoint now, Eff
 }
 
 void HeadMachine::forget_node(NodeId id) {
+  forget_places(nodes_.at(id));
   nodes_.erase(id);
-  std::erase_if(places_, [&](const auto& place) { return place.second.node == id; });
 }
 
+void HeadMachine::forget_places(NodeInfo& node) {
+  for (const WorkerId worker : std::exchange(node.workers, {})) places_.erase(worker);
+}
+
+/// The session of a client or viewer is over: its peer closes the connection, or it is closed.
 void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint now, Effects& out) {
+  const auto lost = sessions_.extract(session);
+  const auto latest = client_sessions_.find(lost.mapped().peer.id);
+  if (latest != client_sessions_.end() && latest->second == session) client_sessions_.erase(latest);
   std::vector<PoolId> closed;
-  for (auto& [id, pool] : pools_) {
-    if (pool.named && pool.named->next == session) pool.named->next = {};
-    if (pool.session != session) continue;
-    pool.session = {};
+  for (const PoolId id : lost.mapped().pools) {
+    const auto found = pools_.find(id);
+    if (found == pools_.end()) continue;
+    PoolInfo& pool = found->second;
     if (pool.named) {
-      if (!pool.opened && !pool.keeping && !pool.named->broken) closed.push_back(id);  // it waited for its program
+      if (named_pool_lost_session(id, pool, session, for_good, now, out)) closed.push_back(id);
       continue;
     }
+    if (pool.session != session) continue;
+    pool.session = {};
     pool.close_at = now + limits::client_return_grace;
     expire_at(pool.close_at);
     if (for_good) closed.push_back(id);
@@ -197,11 +220,13 @@ void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint
 template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
   constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
-  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::WantOutcomes::type;
+  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::HolderGone::type;
+  constexpr bool of_viewer = Body::type == wire::SeeOutcomes::type;
   constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::ResultsFull::type) ||
                            Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
   const wire::Role role = session.peer.role;
   if (of_all || (of_client && role == wire::Role::client)) return {};
+  if (of_viewer && role == wire::Role::viewer) return {};
   if (!of_node || role != wire::Role::node) return fmt::format("{} is not for its role", Body::name);
   const bool reports = Body::type == wire::NodeState::type;
   const bool reported = nodes_.at(NodeId{session.peer.id}).reported;
@@ -232,17 +257,35 @@ void HeadMachine::send_to_node(NodeId node, wire::Message message, wire::Lane la
 void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out) {
   for (wire::Message& message : messages) {
     const auto found = sessions_.find(session);
-    if (found == sessions_.end() || found->second.refused) return;
+    if (found == sessions_.end() || found->second.refused) break;
+    speaking_ = session;
     std::visit(
         [&](auto&& body) {
           using Body = std::decay_t<decltype(body)>;
-          const std::string wrong = objection<Body>(found->second);
+          std::string wrong = objection<Body>(found->second);
+          if (wrong.empty()) wrong = wrong_in(body);
           if (!wrong.empty()) return refuse(session, wrong, out);
           if (found->second.peer.role == wire::Role::node) translate(body, ids_of_pools_);
           if constexpr (requires { on(session, std::move(body), now, out); }) on(session, std::move(body), now, out);
         },
         std::move(message));
   }
+  speaking_ = {};
+}
+
+void HeadMachine::carry_out(scheduler::Contradiction& command, Effects& out) {
+  const auto speaker = sessions_.find(speaking_);
+  if (speaker != sessions_.end() && !speaker->second.refused) refuse(speaking_, command.what, out);
+}
+
+/// What the session still sends for the pool may come late.
+void HeadMachine::has_left(SessionId session, PoolId pool) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return;
+  found->second.pools.erase(pool);
+  std::set<PoolId>& past = found->second.past;
+  if (past.size() >= past_pools_max) past.clear();
+  past.insert(pool);
 }
 
 /// The end of a session that broke the rules, with the one line that it gets in the log.

@@ -80,9 +80,11 @@ struct HeadFacts {
   std::uint32_t pid{};
   std::uint16_t port{};
   std::string host;
-  std::string address;              ///< where it listens
-  bool has_store = false;           ///< named pools can be kept
-  std::string store = {};           ///< where, for people
+  std::string address;     ///< where it listens
+  bool has_store = false;  ///< named pools can be kept
+  std::string store = {};  ///< where, for people
+  /// The id that a named pool must have; null: any (tests).
+  std::uint64_t (*id_of_name)(std::string_view name) = nullptr;
   ResultFlow::Limits results = {};  ///< smaller in tests
 };
 
@@ -102,6 +104,8 @@ class HeadMachine {
   void program_hashed(HashProgram&& asked, const std::string& hash, TimePoint now, Effects& out);
   /// A named pool that an earlier head kept; before any session opens.
   void restore(PoolId id, JournalState&& state, TimePoint now, Effects& out);
+  /// Peers can come from now on: the time that they have to come back begins.
+  void door_opened(TimePoint now);
   void flush(TimePoint now, Effects& out);
   [[nodiscard]] TimePoint next_deadline() const;
 
@@ -124,7 +128,8 @@ class HeadMachine {
     PeerInfo peer;
     bool refused = false;     ///< it broke the rules and is being closed: nothing of it is heard any more
     bool complained = false;  ///< a message for a pool that is not its own was logged: once is enough
-    std::set<PoolId> past;    ///< pools that it had: messages for them may come late
+    std::set<PoolId> past = {};    ///< pools that it had lately: messages for them may come late
+    std::set<PoolId> pools = {};   ///< that it has or waits for; perhaps others have taken some of them meanwhile
     std::set<std::string> programs_asked = {};  ///< that it was asked for and has not sent
     bool answering = false;                     ///< a StatusReply is on its way
     std::uint32_t asks = 0;                     ///< StatusRequests behind it
@@ -136,6 +141,7 @@ class HeadMachine {
     std::set<std::string> programs;             ///< executables that it has or is being sent
     std::set<std::string> wanted;               ///< that it asked for before their client was back
     std::map<std::uint32_t, std::string> gpus;  ///< of each slot; empty text: none. They never change
+    std::set<WorkerId> workers;                 ///< that stand in places_
     TimePoint forget_at = never;                ///< no session: forgotten then
   };
   /// Where a worker is.
@@ -176,6 +182,7 @@ class HeadMachine {
   void on(SessionId session, wire::ResumeNamedPool&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::LeavePool&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::WantOutcomes&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out);
   // Messages of nodes.
   void on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::NeedProgram&& message, TimePoint now, Effects& out);
@@ -192,6 +199,7 @@ class HeadMachine {
   void on(SessionId session, wire::OutputLines&& message, TimePoint now, Effects& out);
   // Messages of anybody.
   void on(SessionId session, wire::StatusRequest&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::SeeOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::Goodbye&& message, TimePoint now, Effects& out);
 
   // Commands of the scheduler.
@@ -212,6 +220,7 @@ class HeadMachine {
   void carry_out(scheduler::PoolFailed& command, Effects& out);
   void carry_out(scheduler::PoolChanged& command, Effects& out);
   void carry_out(scheduler::Notice& command, Effects& out);
+  void carry_out(scheduler::Contradiction& command, Effects& out);
   void carry_out(scheduler::Commands& commands, Effects& out);
 
   template <class Event>
@@ -224,6 +233,8 @@ class HeadMachine {
   std::string objection(const Session& session) const;
   void fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out);
   void refuse(SessionId session, std::string_view what, Effects& out);
+  void has_left(SessionId session, PoolId pool);
+  void use_program(const std::string& hash);
 
   // Named pools: head_named.cpp, head_named_jobs.cpp.
   template <class Body>
@@ -233,11 +244,22 @@ class HeadMachine {
     pending_.emplace(ticket, std::move(pending));
   }
   void settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out);
+  [[nodiscard]] static ClientCame client_of(const PoolInfo& pool);
+  [[nodiscard]] static std::string taken_over(const NamedPool& pool, const PeerInfo& by);
   void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
   void rename_on_nodes(PoolId id, PoolId on_nodes);
   void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
-  void attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out);
+  void attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenNamedPool& message, TimePoint now,
+              Effects& out);
+  void wait_for_holder(SessionId session, PoolId id, PoolInfo& pool, std::string process, TimePoint now, Effects& out);
+  void give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects& out);
+  void give_to_the_next(PoolId id, PoolInfo& pool, Effects& out);
+  void tell_waiting(PoolId id, PoolInfo& pool, ErrorKind kind, const std::string& text, Effects& out);
+  void is_nobodys(PoolId id, PoolInfo& pool, Effects& out);
+  [[nodiscard]] static std::string busy_text(const PoolInfo& pool);
+  bool named_pool_lost_session(PoolId id, PoolInfo& pool, SessionId session, bool for_good, TimePoint now,
+                               Effects& out);
   void hand_over(PoolId id, Effects& out);
   void carry_out_state(PoolId id, Effects& out);
   void take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, Effects& out);
@@ -246,7 +268,7 @@ class HeadMachine {
   void start_followers(TimePoint now, Effects& out);
   void jobs_are_refused(PoolId id, NamedPool& named, const std::vector<SubmittedJob>& jobs, const std::string& why,
                         Effects& out);
-  void take_update(PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out);
+  void take_update(SessionId session, PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out);
   void job_ended(PoolId id, NamedPool& named, scheduler::DeliverOutcome& command, Effects& out);
   void keep_outcome(PoolId id, NamedPool& named, JobSequence sequence, Outcome&& outcome, Effects& out);
   void flush_outcomes(PoolId id, NamedPool& named, Effects& out);
@@ -255,7 +277,7 @@ class HeadMachine {
                          Effects& out);
   void deliver(PoolId id, JobSequence sequence, NamedPool::Record& record, Effects& out);
   void deliver_earlier(PoolId id, NamedPool& named, Effects& out);
-  void take_acks(PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out);
+  void take_acks(SessionId session, PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out);
   void named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out);
   void failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Effects& out);
   void remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
@@ -265,7 +287,8 @@ class HeadMachine {
   void open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void close_pool(PoolId id, TimePoint now, Effects& out);
   void forget_pool(PoolId id);
-  void move_pool(PoolInfo& pool, SessionId session, Effects& out);
+  void forget_places(NodeInfo& node);
+  void move_pool(PoolId id, PoolInfo& pool, SessionId session, Effects& out);
   void close_older_sessions(std::uint64_t client, TimePoint now, Effects& out);
   void pools_lost_session(SessionId session, bool for_good, TimePoint now, Effects& out);
   void node_lost_session(NodeId id, bool for_good, TimePoint now, Effects& out);
@@ -288,6 +311,7 @@ class HeadMachine {
   [[nodiscard]] static std::string over_window(PoolInfo& pool, scheduler::Load load, const wire::SubmitJobs& message);
   void flush_run(Effects& out);
   void flush_values(Effects& out);
+  void flush_errors(Effects& out);
   void flush_batches(Effects& out);
 
   HeadFacts facts_;
@@ -296,9 +320,12 @@ class HeadMachine {
   scheduler::Scheduler scheduler_;
   scheduler::Commands commands_;  ///< reused
   std::map<SessionId, Session> sessions_;
+  std::map<std::uint64_t, SessionId> client_sessions_;  ///< of each client the one that is open
+  SessionId speaking_;                                  ///< whose message is being looked at
   std::map<NodeId, NodeInfo> nodes_;
   std::map<PoolId, PoolInfo> pools_;
   std::map<std::string, Payload> programs_;
+  std::map<std::string, std::size_t> program_uses_;  ///< by how many pools
   std::unordered_map<WorkerId, Place> places_;
   ResultFlow flow_;
   // Named pools.
@@ -317,6 +344,11 @@ class HeadMachine {
   std::size_t run_bytes_ = 0;
   wire::JobValues values_;
   std::size_t values_bytes_ = 0;
+  struct Errors {
+    PoolId pool;
+    SharedError error;
+    std::vector<JobSequence> sequences;
+  } errors_;
   std::map<std::pair<NodeId, PoolId>, std::vector<Attempt>> acks_;
   std::uint64_t next_lane_ = 1;
 };

@@ -231,7 +231,8 @@ TEST_F(Story, OptionsThatMakeNoSenseAreRefusedWithASentence) {
     hear(client, wire::OpenPool{pool, options, false, {}});
     return told<wire::PoolFailed>(client).at(0).error.message;
   };
-  EXPECT_EQ(refusal([](PoolOptions& o) { o.weight = 0; }), "the pool's weight is 0: it must be a number above 0");
+  EXPECT_EQ(refusal([](PoolOptions& o) { o.weight = 0; }),
+            "the pool's weight is 0: it must be a number from 0.01 to 100");
   EXPECT_THAT(refusal([](PoolOptions& o) { o.weight = std::numeric_limits<double>::quiet_NaN(); }), HasSubstr("nan"));
   EXPECT_EQ(refusal([](PoolOptions& o) { o.job_timeout = std::chrono::milliseconds(-1); }),
             "job_timeout is -1 ms: it must not be negative");

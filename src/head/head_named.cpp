@@ -22,10 +22,6 @@ std::string name_problem(const std::string& name) {
   return {};
 }
 
-std::string taken_over(const NamedPool& pool, const PeerInfo& by) {
-  return fmt::format("pool {} was taken over by {} (pid {})", pool.quoted(), by.host, by.pid);
-}
-
 /// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
 /// They must not be taken for those of the next pool with that name.
 PoolId id_on_nodes(PoolId pool, std::uint32_t epoch, store::Ticket ticket) {
@@ -60,6 +56,8 @@ void HeadMachine::journaled(const std::vector<store::JournalThread::Done>& done,
 void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out) {
   NamedPool& named = *pool.named;
   const PoolId id = pending.pool;
+  const bool of_client = pending.kind == Pending::Kind::jobs || pending.kind == Pending::Kind::update;
+  named.unsettled -= of_client ? 1 : 0;
   switch (pending.kind) {
     case Pending::Kind::birth:
       return refused.empty() ? named_pool_is_born(id, pool, now, out) : named_pool_not_stored(id, pool, refused, out);
@@ -87,6 +85,8 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
 
 void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint now, Effects& out) {
   if (message.pool.value == 0) return refuse(session, "OpenNamedPool without a pool", out);
+  if (facts_.id_of_name && facts_.id_of_name(message.pool_name) != message.pool.value)
+    return refuse(session, "OpenNamedPool with the id of another name", out);
   const auto fail = [&](ErrorKind kind, std::string text) {
     fail_pool(session, message.pool, kind, std::move(text), out);
   };
@@ -98,7 +98,7 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
   if (found != pools_.end()) {
     NamedPool* named = found->second.named.get();
     if (!named || named->name != message.pool_name) return refuse(session, "OpenNamedPool of another pool", out);
-    return attach(session, found->first, found->second, message.steal, out);
+    return attach(session, found->first, found->second, message, now, out);
   }
   if (message.attach_only) {
     return fail(
@@ -110,14 +110,17 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
   if (const std::string problem = problem_of(message.options); !problem.empty())
     return fail(ErrorKind::pool_closed, problem);
   PoolInfo& pool = pools_[message.pool];
+  use_program(message.options.program_hash);
   const PeerInfo& peer = sessions_.at(session).peer;
   pool.client = ClientId{peer.id};
   pool.session = session;
+  sessions_.at(session).pools.insert(message.pool);
   pool.peer = peer;
   pool.options = std::move(message.options);
   pool.spec = message.spec.compact();
   pool.named = std::make_unique<NamedPool>();
   pool.named->name = std::move(message.pool_name);
+  pool.named->process = std::move(message.process);
   pool.named->first_ticket = last_ticket_ + 1;
   const std::string& hash = pool.options.program_hash;
   if (!hash.empty() && !programs_.contains(hash)) {
@@ -136,6 +139,9 @@ void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   born.options = pool.options;
   born.spec = pool.spec;
   born.client = pool.client.value;
+  born.host = pool.peer.host;
+  born.pid = pool.peer.pid;
+  born.process = pool.named->process;
   born.on_nodes = pool.named->on_nodes = id_on_nodes(id, facts_.epoch, last_ticket_);
   if (!hash.empty()) born.program = programs_.at(hash);
   append({Pending::Kind::birth, id}, born, true, out);
@@ -149,6 +155,7 @@ void HeadMachine::rename_on_nodes(PoolId id, PoolId on_nodes) {
 void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
   pool.opened = true;
   pool.keeping = false;
+  if (pool.client.value == 0) append({Pending::Kind::client, id}, ClientCame{}, false, out);  // it has left meanwhile
   rename_on_nodes(id, pool.named->on_nodes);
   out.emplace_back(Log{fmt::format("pool {} ({}) of {} (pid {}) is open and in the store", pool.named->quoted(),
                                    pool.options.label, pool.peer.host, pool.peer.pid)});
@@ -162,64 +169,6 @@ void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::st
                                                fmt::format("pool {} was not opened: {}", pool.named->quoted(), why))},
                  wire::control_lane, out);
   forget_pool(id);
-}
-
-/// A client goes on with a pool that exists, unless another one has it.
-void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, bool steal, Effects& out) {
-  NamedPool& named = *pool.named;
-  const PeerInfo& peer = sessions_.at(session).peer;
-  const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
-  const bool held = holder.value != 0 && holder != session;
-  if (pool.keeping && !held) {  // the client that opens it is back before it is open
-    pool.session = session;
-    pool.client = ClientId{peer.id};
-    pool.peer = peer;
-    return;
-  }
-  if ((held && !steal) || !(pool.opened || named.broken)) {
-    return fail_pool(session, id, ErrorKind::pool_busy,
-                     fmt::format("pool {} is in the hands of {} (pid {}): wait until that program leaves it, or take "
-                                 "it over with steal",
-                                 named.quoted(), pool.peer.host, pool.peer.pid),
-                     out);
-  }
-  flush_batches(out);
-  if (held) fail_pool(holder, id, ErrorKind::pool_closed, taken_over(named, peer), out);
-  pool.session = {};
-  pool.client = ClientId{peer.id};
-  pool.peer = peer;
-  named.next = session;
-  hand_over(id, out);
-}
-
-/// Who waits for the pool has it when all jobs and updates of its forerunner are in the journal, or were refused: only
-/// then is it known how many there are.
-void HeadMachine::hand_over(PoolId id, Effects& out) {
-  const auto found = pools_.find(id);
-  if (found == pools_.end() || !found->second.named || found->second.named->next.value == 0) return;
-  const bool waits = std::any_of(pending_.begin(), pending_.end(), [id](const auto& entry) {
-    const Pending& pending = entry.second;
-    return pending.pool == id && (pending.kind == Pending::Kind::jobs || pending.kind == Pending::Kind::update);
-  });
-  if (waits) return;
-  PoolInfo& pool = found->second;
-  NamedPool& named = *pool.named;
-  flush_batches(out);
-  pool.session = std::exchange(named.next, {});
-  named.attach(named.highest + 1);
-  // Before all that it will want in the journal.
-  append({Pending::Kind::client, id}, ClientCame{pool.client.value}, false, out);
-  out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
-                                   pool.peer.pid, named.quoted(), named.records.size())});
-  out.emplace_back(
-      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size()}});
-  if (pool.opened) carry_out_state(id, out);
-}
-
-/// The number of workers, for a client that has just come.
-void HeadMachine::carry_out_state(PoolId id, Effects& out) {
-  scheduler::PoolChanged changed{id};
-  carry_out(changed, out);
 }
 
 void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoint, Effects& out) {
@@ -236,16 +185,19 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
     return fail(ErrorKind::pool_closed, taken_over(named, pool.peer));
   const bool goes_on = pool.session == session;
   if (goes_on && !named.resuming) return refuse(session, "a second ResumeNamedPool", out);
-  move_pool(pool, session, out);
+  if (const std::string wrong = named.cannot_be_received(message.received); !wrong.empty())
+    return refuse(session, wrong, out);
+  move_pool(message.pool, pool, session, out);
   pool.client = ClientId{peer.id};
   named.next = {};
   if (!goes_on) named.attach(message.first_own);
   named.resuming = message.more;
+  tell_waiting(message.pool, pool, ErrorKind::pool_busy, busy_text(pool), out);
   wire::AcksKept kept{message.pool, {}};
   for (const JobSequence sequence : message.received) {
     const auto record = named.records.find(sequence);
     if (record != named.records.end()) {
-      record->second.sent = true;
+      record->second.sent = record->second.durable;  // if not, the journal has lost it, and it will come again
       named.ready.erase(sequence);
     } else if (!named.acknowledging.contains(sequence)) {
       kept.sequences.push_back(sequence);
@@ -276,18 +228,6 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   if (pool.opened) carry_out_state(message.pool, out);
 }
 
-void HeadMachine::on(SessionId session, wire::LeavePool&& message, TimePoint, Effects& out) {
-  PoolInfo* pool = own_pool(session, message.pool, message.name, out);
-  if (pool && pool->named) {
-    flush_batches(out);
-    sessions_.at(session).past.insert(message.pool);
-    out.emplace_back(
-        Log{fmt::format("{} (pid {}) leaves pool {}", pool->peer.host, pool->peer.pid, pool->named->quoted())});
-    pool->session = {};
-  }
-  out.emplace_back(Send{session, wire::PoolLeft{message.pool}});
-}
-
 // --- Ends -------------------------------------------------------------------------------------------------------
 
 /// The pool failed in the scheduler: every job that has no outcome has this one, and the pool takes no more.
@@ -297,15 +237,14 @@ void HeadMachine::named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& e
   ids_of_pools_.erase(named.on_nodes);  // what nodes that are away have of it is unknown from now on
   flush_outcomes(id, named, out);
   append({Pending::Kind::failure, id}, PoolBroke{error}, false, out);
-  named.broken = error;
+  named.broken = error;  // one for all
   named.running_keys.clear();
   named.key_of.clear();
   named.followers.clear();
   for (auto& [sequence, record] : named.records) {
     if (record.outcome) continue;
     ++named.done;
-    record.outcome = std::make_unique<StoredOutcome>();
-    record.outcome->error = std::make_unique<ErrorInfo>(error);
+    record.outcome = std::make_unique<StoredOutcome>(StoredOutcome{{}, named.broken});
   }
 }
 
@@ -320,6 +259,7 @@ void HeadMachine::failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Ef
 
 void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out) {
   const std::string name = pools_.at(id).named->quoted();
+  tell_waiting(id, pools_.at(id), ErrorKind::pool_closed, fmt::format("pool {} was closed for good", name), out);
   forget_pool(id);
   out.emplace_back(Log{fmt::format("pool {} is closed for good", name)});
   const store::Ticket ticket = ++last_ticket_;
@@ -336,21 +276,26 @@ void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now,
 
 void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effects& out) {
   PoolInfo& pool = pools_[id];
-  pool.client = ClientId{state.client};
+  pool.client = ClientId{state.holder.client};
+  pool.peer.host = state.holder.host;
+  pool.peer.pid = state.holder.pid;
   pool.options = state.born->options;
   pool.spec = state.born->spec;
+  use_program(pool.options.program_hash);
   pool.resumed = true;
   pool.opened = !state.broken;
   pool.named = std::make_unique<NamedPool>();
   NamedPool& named = *pool.named;
+  named.process = state.holder.process;
+  named.return_by = now + limits::client_return_grace;
   named.name = state.born->name;
   named.on_nodes = state.born->on_nodes;
   if (pool.opened) rename_on_nodes(id, named.on_nodes);
   named.taken = std::move(state.taken);
-  named.highest = named.taken.highest();
+  named.highest = named.restored_to = named.taken.highest();
   named.updates = named.updates_kept = state.updates.size();
   named.done = state.done;
-  named.broken = std::move(state.broken);
+  named.broken = state.broken;
   named.values_of_keys = std::move(state.keys);
   for (auto& [sequence, outcome] : state.undelivered) {
     NamedPool::Record& record = named.records[sequence];

@@ -34,6 +34,7 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
     out.emplace_back(JournalAppend{ticket, id, encode(entry), true});
     Pending pending{Pending::Kind::jobs, id};
     pending.jobs = std::move(entry.jobs);  // append() would have to copy them
+    ++named.unsettled;
     pending_.emplace(ticket, std::move(pending));
   };
   wire::JobsAccepted again{id, {}};
@@ -79,7 +80,7 @@ void HeadMachine::jobs_are_taken(PoolId id, NamedPool& named, std::vector<Submit
 void HeadMachine::start_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now,
                              Effects& out) {
   if (named.broken) {
-    for (const SubmittedJob& job : jobs) keep_outcome(id, named, job.sequence, {{}, *named.broken}, out);
+    for (const SubmittedJob& job : jobs) keep_outcome(id, named, job.sequence, {{}, named.broken}, out);
     return;
   }
   std::vector<SubmittedJob> started;
@@ -118,13 +119,17 @@ void HeadMachine::jobs_are_refused(PoolId id, NamedPool& named, const std::vecto
   send_to_client(id, std::move(refused), wire::control_lane, out);
 }
 
-void HeadMachine::take_update(PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out) {
+void HeadMachine::take_update(SessionId session, PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out) {
   if (named.broken) return send_to_client(id, wire::PoolFailed{id, *named.broken}, wire::control_lane, out);
-  if (message.number != named.updates + 1) return;  // sent again after a break, and on its way
+  if (message.number > named.updates + 1) {
+    return refuse(session, fmt::format("AddUpdate of update {} after update {}", message.number, named.updates), out);
+  }
+  if (message.number <= named.updates) return;  // sent again after a break, and on its way
   ++named.updates;
   Pending pending{Pending::Kind::update, id};
   pending.number = message.number;
-  pending.payload = message.payload.compact();
+  pending.payload = message.payload;
+  ++named.unsettled;
   append(std::move(pending), UpdateCame{message.number, message.payload}, false, out);
   named.settled(named.early);
   if (!named.early.empty()) take_jobs(id, named, std::exchange(named.early, {}), out);
@@ -173,16 +178,13 @@ void HeadMachine::keep_outcome(PoolId id, NamedPool& named, JobSequence sequence
   if (found == named.records.end() || found->second.outcome) return;
   NamedPool::Record& record = found->second;
   ++named.done;
-  record.outcome = std::make_unique<StoredOutcome>();
-  record.outcome->payload = outcome.payload;
-  if (outcome.error) record.outcome->error = std::make_unique<ErrorInfo>(*outcome.error);
+  record.outcome = std::make_unique<StoredOutcome>(outcome);
   if (mutation::deliver_unstored && sequence >= named.first_own) deliver(id, sequence, record, out);
   if (outcome.error) {
     flush_outcomes(id, named, out);
     Pending pending{Pending::Kind::outcomes, id};
     pending.sequences = {sequence};
-    return append(std::move(pending), ErrorCame{sequence, std::move(*outcome.error), std::move(outcome.payload)}, false,
-                  out);
+    return append(std::move(pending), ErrorCame{sequence, *outcome.error, std::move(outcome.payload)}, false, out);
   }
   const std::size_t size = outcome.payload.size();
   if (size > limits::inline_payload_max) flush_outcomes(id, named, out);
@@ -229,9 +231,7 @@ void HeadMachine::outcomes_are_kept(PoolId id, NamedPool& named, std::vector<Job
 
 void HeadMachine::deliver(PoolId id, JobSequence sequence, NamedPool::Record& record, Effects& out) {
   record.sent = true;
-  Outcome outcome{record.outcome->payload, {}};
-  if (record.outcome->error) outcome.error = *record.outcome->error;
-  send_outcome(id, sequence, std::move(outcome), out);
+  send_outcome(id, sequence, Outcome(*record.outcome), out);
 }
 
 void HeadMachine::deliver_earlier(PoolId id, NamedPool& named, Effects& out) {
@@ -260,11 +260,12 @@ void HeadMachine::on(SessionId session, wire::WantOutcomes&& message, TimePoint,
   if (!pool || !pool->named) return;
   if (pool->named->in_order != message.in_order) pool->named->cursor = 0;
   pool->named->in_order = message.in_order;
-  pool->named->credit += message.count;
+  pool->named->credit = std::min<std::uint64_t>(pool->named->credit + message.count, limits::number_max);
   deliver_earlier(message.pool, *pool->named, out);
 }
 
-void HeadMachine::take_acks(PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out) {
+void HeadMachine::take_acks(SessionId session, PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences,
+                            Effects& out) {
   Delivered entry;
   wire::AcksKept again{id, {}};
   for (const JobSequence sequence : sequences) {
@@ -273,7 +274,11 @@ void HeadMachine::take_acks(PoolId id, NamedPool& named, std::vector<JobSequence
       if (!named.acknowledging.contains(sequence)) again.sequences.push_back(sequence);
       continue;
     }
-    if (!record->second.sent) continue;  // it cannot have it
+    if (!record->second.sent) {
+      if (sequence <= named.restored_to) continue;  // the journal may have lost it: it will come again
+      refuse(session, fmt::format("AckOutcomes of job {}, whose outcome was never sent", sequence), out);
+      break;
+    }
     named.records.erase(record);
     --named.to_take;
     named.acknowledging.insert(sequence);

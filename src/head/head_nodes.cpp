@@ -5,14 +5,28 @@
 
 namespace dc::head {
 
+namespace {
+
+/// Executables that one node may wait for.
+constexpr std::size_t programs_wanted_max = 1024;
+
+}  // namespace
+
 NodeId HeadMachine::node_of(SessionId session) const { return NodeId{sessions_.at(session).peer.id}; }
 
 /// Why the report cannot be true; empty when it can.
 std::string HeadMachine::contradiction(NodeId node, const wire::NodeState& report) const {
+  if (report.slots.size() > limits::slots_per_node_max)
+    return fmt::format("NodeState with {} slots", report.slots.size());
   std::set<std::uint32_t> free_slots;
+  const auto& gpus = nodes_.at(node).gpus;
   for (const SlotInfo& slot : report.slots) {
     if (!free_slots.insert(slot.slot).second) return fmt::format("NodeState with slot {} twice", slot.slot);
+    const auto known = gpus.find(slot.slot);
+    if (!gpus.empty() && (known == gpus.end() || known->second != slot.gpu))
+      return fmt::format("NodeState with slot {}, which it did not have", slot.slot);
   }
+  if (!gpus.empty() && gpus.size() != free_slots.size()) return "NodeState without slots that it had";
   std::set<WorkerId> workers;
   for (const WorkerReport& worker : report.workers) {
     std::vector<std::uint32_t> slots = worker.more_slots;
@@ -51,6 +65,11 @@ void HeadMachine::on(SessionId session, wire::SlotsChanged&& message, TimePoint 
 void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out) {
   const NodeId id = node_of(session);
   if (const std::string wrong = contradiction(id, message); !wrong.empty()) return refuse(session, wrong, out);
+  scheduler::NodeJoined event{id, {}, {}, {}, {}};
+  for (wire::HeldPool& held : message.pools) event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
+  event.workers = std::move(message.workers);
+  if (const std::string wrong = scheduler_.contradiction(event); !wrong.empty())
+    return refuse(session, "NodeState " + wrong, out);
   NodeInfo& node = nodes_.at(id);
   node.reported = true;
   node.programs = {message.programs.begin(), message.programs.end()};
@@ -59,12 +78,13 @@ void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now
   for (const SlotInfo& slot : message.slots) node.gpus[slot.slot] = slot.gpu;
   out.emplace_back(Log{fmt::format("node {} (pid {}) has joined with {} slot{}", node.peer.host, node.peer.pid,
                                    message.slots.size(), message.slots.size() == 1 ? "" : "s")});
-  scheduler::NodeJoined event{id, node.peer.host, std::move(message.slots), {}, {}};
-  for (wire::HeldPool& held : message.pools) event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
-  std::erase_if(places_, [&](const auto& place) { return place.second.node == id; });
-  for (const WorkerReport& worker : message.workers)
+  event.host = node.peer.host;
+  event.slots = std::move(message.slots);
+  forget_places(node);
+  for (const WorkerReport& worker : event.workers) {
     places_[worker.worker] = {id, worker.slot, worker.pool, worker.more_slots};
-  event.workers = std::move(message.workers);
+    node.workers.insert(worker.worker);
+  }
   tell(std::move(event), now, out);
 }
 
@@ -72,9 +92,11 @@ void HeadMachine::on(SessionId session, wire::NeedProgram&& message, TimePoint, 
   const auto program = programs_.find(message.hash);
   if (program != programs_.end()) {
     out.emplace_back(Send{session, wire::Program{message.hash, program->second}});
-  } else {
-    nodes_.at(node_of(session)).wanted.insert(message.hash);  // this head is new: the pool's client is on its way back
+    return;
   }
+  std::set<std::string>& wanted = nodes_.at(node_of(session)).wanted;
+  if (wanted.size() >= programs_wanted_max) return refuse(session, "NeedProgram of too many programs", out);
+  wanted.insert(message.hash);  // this head is new: the pool's client is on its way back
 }
 
 void HeadMachine::on(SessionId session, wire::WorkerReady&& message, TimePoint now, Effects& out) {
@@ -85,7 +107,10 @@ void HeadMachine::on(SessionId session, wire::WorkerExited&& message, TimePoint 
   tell(scheduler::WorkerExited{node_of(session), message.worker, message.cause, std::move(message.error),
                                std::move(message.running), std::move(message.unstarted), message.updating},
        now, out);
-  places_.erase(message.worker);
+  const auto place = places_.find(message.worker);
+  if (sessions_.at(session).refused || place == places_.end()) return;
+  nodes_.at(node_of(session)).workers.erase(message.worker);
+  places_.erase(place);
 }
 
 void HeadMachine::on(SessionId session, wire::JobsDone&& message, TimePoint now, Effects& out) {
@@ -95,6 +120,7 @@ void HeadMachine::on(SessionId session, wire::JobsDone&& message, TimePoint now,
     event.run_time = std::chrono::microseconds(item.run_time_us);
     event.outcome.payload = std::move(item.value);
     scheduler_.on(std::move(event), now, commands_);
+    if (!commands_.empty() && std::holds_alternative<scheduler::Contradiction>(commands_.back())) break;
   }
   carry_out(commands_, out);
 }
@@ -138,8 +164,10 @@ void HeadMachine::on(SessionId session, wire::NodeLeaving&& message, TimePoint n
   tell(scheduler::NodeLeaving{node_of(session)}, now, out);
 }
 
-void HeadMachine::on(SessionId, wire::OutputLines&& message, TimePoint, Effects& out) {
+/// Lines of a pool that the node does not serve are nobody's.
+void HeadMachine::on(SessionId session, wire::OutputLines&& message, TimePoint, Effects& out) {
   const PoolId pool = message.pool;
+  if (!scheduler_.serves(node_of(session), pool)) return;
   send_to_client(pool, std::move(message), wire::control_lane, out);
 }
 

@@ -35,7 +35,7 @@ class HeadService {
         term_(taken.term),
         store_name_(taken.store ? taken.store->description() : "nowhere (--store none)"),
         machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(),
-                  options_.shown_address, taken.store != nullptr, store_name_},
+                  options_.shown_address, taken.store != nullptr, store_name_, net::pool_id},
                  net::EventLoop::now()),
         store_(std::move(taken.store)) {}
 
@@ -57,6 +57,7 @@ class HeadService {
     if (options_.child_pidfd >= 0) child_ = loop_.watch(options_.child_pidfd, [this] { child_ended(); });
     if (store_) start_journal();
     if (options_.on_listening) options_.on_listening(listener_->fingerprint(), store_name_);
+    machine_.door_opened(net::EventLoop::now());
     schedule_flush();
     loop_.run();
     listener_.reset();

@@ -89,7 +89,7 @@ void JournalState::apply(PoolBorn&& entry) {
     return;
   }
   if (born) return;
-  client = entry.client;
+  holder = {entry.client, entry.host, entry.pid, entry.process};
   born = std::move(entry);
 }
 
@@ -102,11 +102,11 @@ void JournalState::apply(JobsTaken&& entry) {
 }
 
 void JournalState::apply(ValuesCame&& entry) {
-  for (wire::ValueItem& item : entry.items) finish(item.sequence, {std::move(item.value), nullptr});
+  for (wire::ValueItem& item : entry.items) finish(item.sequence, {std::move(item.value), {}});
 }
 
 void JournalState::apply(ErrorCame&& entry) {
-  finish(entry.sequence, {std::move(entry.exception), std::make_unique<ErrorInfo>(std::move(entry.error))});
+  finish(entry.sequence, {std::move(entry.exception), std::move(entry.error)});
 }
 
 void JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
@@ -128,8 +128,8 @@ void JournalState::apply(const Delivered& entry) {
 }
 
 void JournalState::apply(PoolBroke&& entry) {
-  broken = std::move(entry.error);
-  while (!unfinished.empty()) finish(unfinished.begin()->first, {{}, std::make_unique<ErrorInfo>(*broken)});
+  if (!broken) broken = std::move(entry.error);
+  while (!unfinished.empty()) finish(unfinished.begin()->first, {{}, broken});
 }
 
 void JournalState::apply(const Summary& entry) {
@@ -158,6 +158,7 @@ std::vector<store::Entry> JournalState::take() {
   for (auto& [sequence, outcome] : undelivered) jobs.add({sequence, 0, {}, {}}, overhead);
   jobs.close();
   for (auto& [sequence, outcome] : undelivered) {
+    if (outcome.error && outcome.error.same_as(broken)) continue;  // ended by PoolBroke
     if (outcome.error) {
       out.push_back(encode(ErrorCame{sequence, *outcome.error, outcome.payload}));
       continue;
@@ -173,12 +174,12 @@ std::vector<store::Entry> JournalState::take() {
     jobs.add(std::move(job), size + overhead);
   }
   jobs.close();
-  Summary summary;
+  if (broken) out.push_back(encode(PoolBroke{*broken}));
+  Summary summary;  // after all that counts outcomes
   for (const auto& [first, last] : taken.intervals()) summary.taken.push_back({first, last});
   summary.done = done;
   out.push_back(encode(summary));
-  if (broken) out.push_back(encode(PoolBroke{*broken}));
-  if (client != 0) out.push_back(encode(ClientCame{client}));
+  out.push_back(encode(holder));
   return out;
 }
 

@@ -36,7 +36,11 @@ struct PoolBorn {
   Payload program;  ///< executable of a C++ pool
   std::uint64_t client{};
   PoolId on_nodes;  ///< its id there
-  MSGPACK_DEFINE(version, name, options, spec, program, client, on_nodes)
+  // Of the client, see ClientCame:
+  std::string host = {};
+  std::uint32_t pid = 0;
+  std::string process = {};
+  MSGPACK_DEFINE(version, name, options, spec, program, client, on_nodes, host, pid, process)
 };
 struct JobsTaken {
   static constexpr std::uint8_t type = 2;
@@ -88,11 +92,16 @@ struct KeyKept {
   MSGPACK_DEFINE(key, value)
 };
 
-/// Whose the pool is from here on, so that a new head does not listen to an earlier one.
+/// Whose the pool is from here on, so that a new head does not listen to an earlier one, and gives this one time to
+/// come back. 0: nobody's.
 struct ClientCame {
   static constexpr std::uint8_t type = 10;
   std::uint64_t client{};
-  MSGPACK_DEFINE(client)
+  std::string host = {};
+  std::uint32_t pid = 0;
+  std::string process = {};  ///< see core/process_name.hpp
+  bool operator==(const ClientCame&) const = default;
+  MSGPACK_DEFINE(client, host, pid, process)
 };
 
 using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary,
@@ -116,11 +125,8 @@ std::string name_in(std::string_view first_entry);
 
 // --- State ------------------------------------------------------------------------------------------------------
 
-/// How a job ended; small, because there may be millions.
-struct StoredOutcome {
-  Payload payload;
-  std::unique_ptr<ErrorInfo> error;
-};
+/// How a job ended; there may be millions, with one error between them.
+using StoredOutcome = Outcome;
 
 /// All that a journal tells. Also shortens it: add() every entry, then take().
 class JournalState final : public store::Reducer {
@@ -137,9 +143,9 @@ class JournalState final : public store::Reducer {
   std::map<JobSequence, StoredOutcome> undelivered;
   std::vector<Payload> updates;
   std::unordered_map<std::string, Payload> keys;
-  std::optional<ErrorInfo> broken;
+  SharedError broken;
   std::uint64_t done = 0;
-  std::uint64_t client = 0;  ///< whose it is; 0: nobody's
+  ClientCame holder;  ///< whose it is
 
  private:
   void apply(PoolBorn&& entry);
@@ -151,7 +157,7 @@ class JournalState final : public store::Reducer {
   void apply(PoolBroke&& entry);
   void apply(const Summary& entry);
   void apply(KeyKept&& entry);
-  void apply(const ClientCame& entry) { client = entry.client; }
+  void apply(ClientCame&& entry) { holder = std::move(entry); }
   void finish(JobSequence sequence, StoredOutcome outcome);
   std::string problem_;
 };

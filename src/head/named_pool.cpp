@@ -1,6 +1,8 @@
 // Which outcomes of earlier jobs a client is sent next.
 #include "head/named_pool.hpp"
 
+#include <fmt/format.h>
+
 namespace dc::head {
 
 void NamedPool::attach(JobSequence first) {
@@ -27,6 +29,15 @@ std::vector<JobSequence> NamedPool::earlier() const {
       intervals.insert(intervals.end(), {record->first, record->first});
   }
   return intervals;
+}
+
+std::string NamedPool::cannot_be_received(const std::vector<JobSequence>& sequences) const {
+  for (const JobSequence sequence : sequences) {
+    const auto record = records.find(sequence);
+    if (record != records.end() && !record->second.durable && sequence > restored_to)
+      return fmt::format("ResumeNamedPool with the outcome of job {}, which has none", sequence);
+  }
+  return {};
 }
 
 std::map<JobSequence, NamedPool::Record>::iterator NamedPool::next_earlier() {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/clock.hpp"
 #include "core/job.hpp"
 #include "head/journal.hpp"
 #include "scheduler/scheduler.hpp"
@@ -30,22 +31,29 @@ inline ErrorInfo error_of(ErrorKind kind, std::string message) {
 struct NamedPool {
   /// A job that was accepted and whose outcome nobody has so far.
   struct Record {
-    std::unique_ptr<StoredOutcome> outcome;
-    bool durable = false;  ///< the outcome is in the journal
-    bool sent = false;     ///< to the client that is there now
+    std::unique_ptr<StoredOutcome> outcome;  ///< null: none so far
+    bool durable = false;                    ///< the outcome is in the journal
+    bool sent = false;                       ///< to the client that is there now
+  };
+
+  /// A client that waits for the one that is away.
+  struct Waiting {
+    SessionId session;
+    std::string process;
   };
 
   std::string name;
-  PoolId on_nodes;                        ///< its id there; no other pool ever has the same, whatever its name
-  store::Ticket first_ticket = 0;         ///< earlier ones are of a pool of this name that was removed
-  JobNumbers taken;                       ///< in the journal or on their way to it
-  JobSequence highest = 0;                ///< number of a job so far, refused or not: none is used again
+  PoolId on_nodes;                 ///< its id there; no other pool ever has the same, whatever its name
+  store::Ticket first_ticket = 0;  ///< earlier ones are of a pool of this name that was removed
+  JobNumbers taken;                ///< in the journal or on their way to it
+  JobSequence restored_to = 0;     ///< jobs up to this one are from the journal, which may have lost what came after
+  JobSequence highest = 0;         ///< number of a job so far, refused or not: none is used again
   std::map<JobSequence, Record> records;  ///< in the journal
   UpdateNumber updates = 0;               ///< so many are in the journal or on their way
   UpdateNumber updates_kept = 0;          ///< so many are in the journal
   std::uint64_t done = 0;                 ///< outcomes so far
   std::uint64_t to_take = 0;              ///< records whose outcome is durable
-  std::optional<ErrorInfo> broken;        ///< it failed: the scheduler does not know it any more
+  SharedError broken;                     ///< it failed: the scheduler does not know it any more
 
   // Jobs with a key: the value of one is the value of all.
   std::unordered_map<std::string, Payload> values_of_keys;
@@ -56,11 +64,15 @@ struct NamedPool {
   // The journal.
   std::vector<wire::ValueItem> values;  ///< outcomes for the next entry
   std::size_t values_bytes = 0;
+  std::size_t unsettled = 0;                      ///< entries with jobs or updates on their way to the journal
   std::unordered_set<JobSequence> acknowledging;  ///< Delivered of these is on its way to the journal
   std::uint64_t delivered_since_compaction = 0;
 
   // The client that is there now.
   scheduler::Load unaccepted;       ///< jobs that it has sent, and that are neither accepted nor refused
+  std::string process;              ///< the name of its process
+  TimePoint return_by{};            ///< it is away: others wait for it until then
+  std::vector<Waiting> waiting;     ///< who wants the pool meanwhile, the first one first
   SessionId next;                   ///< it has the pool as soon as what its forerunner sent is in the journal
   std::vector<SubmittedJob> early;  ///< that came before an update that they must not run without
   JobSequence first_own = 1;        ///< its jobs begin here
@@ -80,6 +92,8 @@ struct NamedPool {
     unaccepted.jobs -= jobs.size();
     for (const SubmittedJob& job : jobs) unaccepted.argument_bytes -= job.arguments.size();
   }
+  /// Why no client can have these outcomes, as the end of a sentence; empty: it can.
+  [[nodiscard]] std::string cannot_be_received(const std::vector<JobSequence>& sequences) const;
   /// The next outcome of an earlier job that may be sent now; records.end() if none may.
   std::map<JobSequence, Record>::iterator next_earlier();
   /// Numbers of the earlier jobs whose outcome nobody has: first, last, first, last, ...

@@ -15,11 +15,6 @@ namespace {
 constexpr auto settle_time = 1s;
 constexpr std::size_t stopped_early_max = 1024;
 
-/// A large payload has a buffer of its own; a small one is a slice of a frame that should not be kept for long.
-Payload for_keeping(Payload payload) {
-  return payload.size() > limits::inline_payload_max ? payload : payload.compact();
-}
-
 }  // namespace
 
 void NodeMachine::to_head(wire::Message message, wire::Lane lane, Effects& out) const {
@@ -95,7 +90,7 @@ void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
   // They go on to workers, whose channel has no room for texts of any length.
   for (std::string* text : {&pool.options.label, &pool.options.python_version, &pool.options.program_hash})
     if (text->size() > limits::label_bytes_max) *text = shortened(*text, limits::label_bytes_max);
-  pool.spec = for_keeping(std::move(message.spec));
+  pool.spec = message.spec.compact();
   activate(message.pool, pool, out);
 }
 
@@ -143,7 +138,7 @@ void NodeMachine::on(wire::PoolUpdate&& message, TimePoint, Effects& out) {
     pool->updates.clear();
     pool->first_update = message.number - 1;
   }
-  pool->updates.push_back(for_keeping(std::move(message.payload)));
+  pool->updates.push_back(message.payload.compact());
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool || worker.phase < Phase::constructing || worker.cause) continue;
     send_updates(worker, *pool, out);

@@ -131,9 +131,17 @@ struct Notice {
   bool operator==(const Notice&) const = default;
 };
 
+// --- About the sender -------------------------------------------------------------------------------------------
+
+/// The event says what cannot be, and changed nothing. `what`: which message, and why, as the end of a sentence.
+struct Contradiction {
+  std::string what;
+  bool operator==(const Contradiction&) const = default;
+};
+
 using Command = std::variant<OpenPoolOnNode, ClosePoolOnNode, ActivatePoolOnNode, SendUpdate, StartWorker, StopWorker,
                              RunJob, Recall, AckResult, DeliverOutcome, MissingJobs, UpdateAccepted,
-                             UpdateAppliedEverywhere, UpdateFailed, PoolFailed, PoolChanged, Notice>;
+                             UpdateAppliedEverywhere, UpdateFailed, PoolFailed, PoolChanged, Notice, Contradiction>;
 using Commands = std::vector<Command>;
 
 }  // namespace dc::scheduler

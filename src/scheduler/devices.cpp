@@ -160,15 +160,13 @@ bool Scheduler::State::lacks_device(Pool& pool, TimePoint now) {
       return false;
     }
   }
-  const bool held = pool.resuming || now < pool.hold_until;
-  if (!any_node || held || pool.ever_eligible || !pool.workers.empty() || !wants_workers(pool)) {
+  if (!any_node || held_back(pool, now) || pool.ever_eligible || !pool.workers.empty() || !wants_workers(pool)) {
     pool.no_device_at = never;
     return false;
   }
   if (pool.no_device_at == never) {
     // The nodes of a pool that is older than this head may be on their way back.
-    const bool resumed = pool.hold_until != TimePoint{};
-    pool.no_device_at = now + (resumed ? Duration(limits::unknown_pool_grace) : Duration(limits::no_device_after));
+    pool.no_device_at = now + (pool.earlier ? Duration(limits::unknown_pool_grace) : Duration(limits::no_device_after));
   }
   wake_at(pool.no_device_at);
   return now >= pool.no_device_at;
@@ -179,7 +177,7 @@ void Scheduler::State::tell_why_slots_wait(Pool& pool, TimePoint now, Commands& 
   std::string text, reason;
   std::size_t waiting = 0, eligible_slots = 0;
   bool any_node = false;
-  const bool wants = !pool.resuming && now >= pool.hold_until && demand(pool, now) > pool.workers.size();
+  const bool wants = !held_back(pool, now) && demand(pool, now) > pool.workers.size();
   for (const auto& [id, node] : nodes) {
     if (!wants || !present(*node)) continue;
     any_node = true;

@@ -1,4 +1,6 @@
 // The life of a job: queued, assigned, done, forgotten; and which worker gets which job.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/check.hpp"
@@ -30,7 +32,7 @@ void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
   if (const auto claim = pool.claims.find(job.sequence); claim != pool.claims.end()) {
     job.state = JobState::assigned;
     job.token = claim->second.attempt.token;
-    job.attempts = std::max(job.attempts, job.token.attempt);
+    if (job.token.epoch == epoch) job.attempts = std::max(job.attempts, job.token.attempt);
     job.worker = claim->second.worker;
     job.node = claim->second.node;
     ++pool.assigned;
@@ -126,8 +128,10 @@ void Scheduler::State::hand_over(Pool& pool, Worker& worker, std::size_t depth, 
 }
 
 void Scheduler::State::dispatch(Pool& pool, TimePoint now, Commands& out) {
-  if (pool.resuming) return;
-  if (now < pool.hold_until) return wake_at(pool.hold_until);
+  if (held_back(pool, now)) {
+    if (!pool.resuming) wake_at(hold_until());
+    return;
+  }
   auto& hungry = pool.hungry;
   std::erase_if(hungry, [](Worker* worker) {
     worker->hungry = usable(*worker);
@@ -178,13 +182,18 @@ void Scheduler::on(JobsSubmitted event, TimePoint now, Commands&) {
 void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
-  if (Worker* worker = state.find_worker(event.worker)) {
+  Pool* pool = state.find_pool(event.pool);
+  Job* job = pool ? State::current(*pool, event.attempt) : nullptr;
+  Worker* worker = state.find_worker(event.worker);
+  if (std::string wrong = state.wrong_in(event, worker, job); !wrong.empty()) {
+    out.emplace_back(Contradiction{std::move(wrong)});
+    return;
+  }
+  if (worker) {
     ++worker->slot->jobs_done;
     state.release(*worker, event.attempt, now, out);
   }
-  Pool* pool = state.find_pool(event.pool);
   if (!pool) return;
-  Job* job = State::current(*pool, event.attempt);
   if (!job) {
     // Sent again after a reconnection, and on its way to the client: the node keeps it until the client has it.
     const Job* done = State::find_job(*pool, event.attempt.sequence);
@@ -193,6 +202,7 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
     out.emplace_back(AckResult{event.node, event.pool, event.attempt});
     return;
   }
+  state.forget_on_way(*job, event.pool);
   const Duration sample = std::max(event.run_time, Duration{1});
   pool->mean = pool->mean ? *pool->mean + (sample - *pool->mean) / 16 : sample;
   const bool raised = event.outcome.error && event.outcome.error->kind == ErrorKind::job_error;
@@ -244,13 +254,22 @@ void Scheduler::on(const OutcomesAcknowledged& event, TimePoint now, Commands& o
   if (!pool) return;
   for (const JobSequence sequence : event.sequences) {
     Job* job = State::find_job(*pool, sequence);
-    if (job && job->state == JobState::done) state_->forget(*pool, *job, out);
+    if (!job) continue;  // acknowledged before
+    if (job->state != JobState::done) {
+      out.emplace_back(Contradiction{fmt::format("AckOutcomes of job {}, which has not ended", sequence)});
+      return;
+    }
+    state_->forget(*pool, *job, out);
   }
 }
 
 void Scheduler::on(const JobsRecalled& event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
+  if (std::string wrong = state.wrong_in(event); !wrong.empty()) {
+    out.emplace_back(Contradiction{std::move(wrong)});
+    return;
+  }
   Worker* worker = state.find_worker(event.worker);
   if (!worker) return;
   worker->recalling = false;

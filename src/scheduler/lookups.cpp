@@ -54,9 +54,7 @@ void Scheduler::State::thaw(TimePoint now) {
       last_call != TimePoint{} && gap > limits::own_freeze_gap && wake < now - limits::own_freeze_gap / 2;
   // The hold is for nodes to be heard: even a short freeze, known by a deadline that is noticed late, is given back.
   constexpr Duration late = 100ms;
-  for (auto& [id, pool] : pools) {
-    if (last_call != TimePoint{} && wake < now - late && pool->hold_until > last_call) pool->hold_until += gap;
-  }
+  if (last_call != TimePoint{} && wake < now - late && hold_until() > last_call) heard_at += gap;
   last_call = now;
   if (!overslept) return;
   // Nobody could reach us while we were frozen: no deadline of others may have passed because of it.
@@ -68,6 +66,12 @@ void Scheduler::State::thaw(TimePoint now) {
     for (auto& [pool, has] : node->pools) move(has.forget_at);
   }
   for (auto& [id, pool] : pools) move(pool->no_device_at);
+}
+
+/// A node came that has something of earlier pools: others of its kind may need longer.
+void Scheduler::State::node_was_heard(TimePoint now) {
+  hold_over |= now >= hold_until();
+  if (!hold_over) heard_at = now;
 }
 
 }  // namespace dc::scheduler

@@ -20,23 +20,40 @@ void Scheduler::State::lose_node(Node& node, Commands&) {
     for (const Held& entry : held) {
       if (current(*pool, entry.attempt)) again.push_back(entry.attempt.sequence);
     }
-    pool->rerun += again.empty() ? 0 : 1;
+    pool->rerun += again.size();
     if (!mutation::keep_lost_nodes_jobs) requeue(*pool, std::move(again));
   }
-  // Results that were on their way, or kept there.
-  for (auto& [pool_id, pool] : pools) {
-    std::vector<JobSequence> again;
-    for (auto& [sequence, job] : pool->jobs) {
-      const bool lost = job.node == id && job.state == JobState::assigned;
-      if (lost && !mutation::keep_lost_nodes_jobs) again.push_back(sequence);
-      if (job.node == id && job.state == JobState::done) job.node = {};
-    }
-    requeue(*pool, std::move(again));
-    std::erase_if(pool->claims, [&](const auto& entry) { return entry.second.node == id; });
+  // A job that is done may go on naming this node: when it is acknowledged, nobody is there to be told.
+  for (auto& [pool_id, has] : node.pools) {
+    Pool* pool = find_pool(pool_id);
+    if (pool && !mutation::keep_lost_nodes_jobs) lose_results(*pool, node, has, {});
   }
   nodes.erase(id);
   sharing_dirty = true;
   note_change_everywhere();
+}
+
+/// Results that were on their way from the node and will not come; `kept`: it still has these.
+void Scheduler::State::lose_results(Pool& pool, const Node& node, NodePool& has, const std::set<Attempt>& kept) {
+  std::vector<JobSequence> again;
+  const auto from_here = [&](NodeId where, WorkerId worker) { return where == node.id && worker.value == 0; };
+  for (const JobSequence sequence : std::exchange(has.on_way, {})) {
+    const Job* job = find_job(pool, sequence);
+    if (job && job->state == JobState::assigned && from_here(job->node, job->worker) &&
+        !kept.contains({sequence, job->token}))
+      again.push_back(sequence);
+    const auto claim = pool.claims.find(sequence);
+    if (claim != pool.claims.end() && from_here(claim->second.node, claim->second.worker)) pool.claims.erase(claim);
+  }
+  requeue(pool, std::move(again));
+}
+
+/// Its result is here.
+void Scheduler::State::forget_on_way(const Job& job, PoolId pool) {
+  if (job.worker.value != 0) return;
+  Node* node = find_node(job.node);
+  const auto has = node ? node->pools.find(pool) : decltype(node->pools.end()){};
+  if (node && has != node->pools.end()) has->second.on_way.erase(job.sequence);
 }
 
 /// What a node claims to run or to have finished, met with what we know of the job.
@@ -53,7 +70,7 @@ void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) 
   if (job && job->state == JobState::queued) {
     job->state = JobState::assigned;  // its entry in the queue is skipped later
     job->token = claimed.attempt.token;
-    job->attempts = std::max(job->attempts, job->token.attempt);
+    if (job->token.epoch == epoch) job->attempts = std::max(job->attempts, job->token.attempt);
     --pool.queued;
     ++pool.assigned;
   } else if (!job || job->state != JobState::assigned || job->token != claimed.attempt.token) {
@@ -76,14 +93,21 @@ void Scheduler::State::drop_stranded_jobs(Node& node, const NodeJoined& event) {
   std::map<PoolId, std::set<Attempt>> has;
   for (const auto& held : event.pools) has[held.pool].insert(held.finished.begin(), held.finished.end());
   for (const auto& report : event.workers) has[report.pool].insert(report.held.begin(), report.held.end());
-  for (auto& [pool_id, pool] : pools) {
-    std::vector<JobSequence> again;
-    for (auto& [sequence, job] : pool->jobs) {
-      if (job.node != node.id || job.state != JobState::assigned) continue;
-      const bool stranded = !has[pool_id].contains({sequence, job.token});
-      if (stranded && !mutation::keep_stranded_jobs) again.push_back(sequence);
+  std::map<PoolId, std::vector<JobSequence>> again;
+  for (auto& slot : node.slots) {
+    const Worker* worker = slot->worker.get();
+    if (!worker || !worker->pool) continue;
+    const std::set<Attempt>& still = has[worker->pool_id];
+    for (const Held& held : worker->held) {
+      if (still.contains(held.attempt)) continue;
+      forget_claim(*worker->pool, *worker, held.attempt);
+      if (current(*worker->pool, held.attempt)) again[worker->pool_id].push_back(held.attempt.sequence);
     }
-    requeue(*pool, std::move(again));
+  }
+  if (mutation::keep_stranded_jobs) return;
+  for (auto& [pool_id, sequences] : again) requeue(*find_pool(pool_id), std::move(sequences));
+  for (auto& [pool_id, entry] : node.pools) {
+    if (Pool* pool = find_pool(pool_id)) lose_results(*pool, node, entry, has[pool_id]);
   }
 }
 
@@ -145,7 +169,10 @@ void Scheduler::State::join_pools(Node& node, std::vector<NodeJoined::HeldPool>&
       wake_at(entry.forget_at);
       continue;
     }
-    for (const Attempt& attempt : held.finished) claim(*pool, {attempt, node.id, WorkerId{}}, out);
+    for (const Attempt& attempt : held.finished) {
+      entry.on_way.insert(attempt.sequence);
+      claim(*pool, {attempt, node.id, WorkerId{}}, out);
+    }
     if (!pool->resuming) out.emplace_back(ActivatePoolOnNode{node.id, pool->id});
   }
   node.pools = std::move(has);
@@ -166,6 +193,7 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
   state.thaw(now);
   auto& entry = state.nodes[event.node];
   if (!entry) {
+    if (!event.pools.empty() || !event.workers.empty()) state.node_was_heard(now);
     entry = std::make_unique<Node>();
     entry->id = event.node;
     for (const SlotInfo& info : event.slots) {
@@ -181,10 +209,10 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
   node.lost_at = never;
   std::set<WorkerId> reported;
   for (const WorkerReport& report : event.workers) reported.insert(report.worker);
+  state.drop_stranded_jobs(node, event);
   for (auto& slot : node.slots) {
     if (slot->worker && !reported.contains(slot->worker->id)) state.remove_worker(*slot->worker);
   }
-  state.drop_stranded_jobs(node, event);
   state.join_pools(node, event.pools, now, out);
   for (const WorkerReport& report : event.workers) state.take_over_worker(node, report, now, out);
   for (auto& [pool_id, entry] : node.pools) {

@@ -20,7 +20,11 @@ void Scheduler::State::close_pool(Pool& pool, Commands& out) {
       }
     }
   }
-  ++closed[pool.id];
+  if (++closed[pool.id] == 1) closed_order.push_back(pool.id);
+  if (closed_order.size() > limits::closed_pools_kept) {
+    closed.erase(closed_order.front());
+    closed_order.pop_front();
+  }
   pools.erase(pool.id);
   sharing_dirty = true;
 }
@@ -31,7 +35,10 @@ void Scheduler::State::adopt_reported(Pool& pool, Commands& out) {
     const auto has = node->pools.find(pool.id);
     if (has == node->pools.end()) continue;
     has->second.forget_at = never;
-    for (const Attempt& attempt : has->second.finished) claim(pool, {attempt, node_id, WorkerId{}}, out);
+    for (const Attempt& attempt : has->second.finished) {
+      has->second.on_way.insert(attempt.sequence);
+      claim(pool, {attempt, node_id, WorkerId{}}, out);
+    }
     has->second.finished.clear();
     for (auto& slot : node->slots) {
       Worker* worker = slot->worker.get();
@@ -70,7 +77,7 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
     pool.attempts_before = before->second * attempts_max;
   }
   if (event.resumed) {
-    if (!mutation::no_recovery_hold) pool.hold_until = state.start + limits::recovery_hold;
+    pool.earlier = !mutation::no_recovery_hold;
     pool.awaits_base = !pool.options.keep_updates_history;
   }
   // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.
@@ -169,6 +176,11 @@ void Scheduler::State::expire(TimePoint now, Commands& out) {
   for (auto& [id, pool] : pools) wake_at(pool->no_device_at);
   for (auto& [id, pool] : pools) touch(*pool);
   sharing_dirty = true;
+}
+
+void Scheduler::door_opened(TimePoint now) {
+  state_->heard_at = now;
+  state_->last_call = now;
 }
 
 void Scheduler::flush(TimePoint now, Commands& out) {

@@ -77,12 +77,18 @@ struct JobView {
 /// flush() must also be called at next_deadline().
 class Scheduler {
  public:
-  /// `epoch`: random, non-zero, new for every life of the head. `now`: start of that life (for the recovery hold).
+  /// `epoch`: random, non-zero, new for every life of the head. `now`: start of that life.
   Scheduler(std::uint32_t epoch, TimePoint now);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
+  /// Nodes can come from now on: the recovery hold begins. Without this it begins with the head's life.
+  void door_opened(TimePoint now);
+
+  /// No node can say this, as the end of a sentence; empty: it can. To be asked before the event is handed in. What
+  /// other events say wrong comes out as Contradiction.
+  [[nodiscard]] std::string contradiction(const NodeJoined& event) const;
   void on(NodeJoined event, TimePoint now, Commands& out);
   void on(const NodeDisconnected& event, TimePoint now, Commands& out);
   void on(const NodeLeaving& event, TimePoint now, Commands& out);
@@ -114,6 +120,8 @@ class Scheduler {
   [[nodiscard]] bool has_pool(PoolId pool) const;
   /// What its client has submitted and not acknowledged, and the bytes of the arguments that are still kept of it.
   [[nodiscard]] Load load(PoolId pool) const;
+  /// The node has the pool's class.
+  [[nodiscard]] bool serves(NodeId node, PoolId pool) const;
   /// The pool must exist.
   [[nodiscard]] PoolStatus pool_status(PoolId pool) const;
   [[nodiscard]] Status status() const;

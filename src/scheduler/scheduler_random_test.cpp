@@ -173,6 +173,7 @@ class World {
     acknowledge_[order.pool].push_back(order.sequence);
   }
   void carry_out(const PoolFailed&) { FAIL() << "no constructor fails in this world"; }
+  void carry_out(const Contradiction& wrong) { FAIL() << "nobody lies in this world: " << wrong.what; }
   template <class Order>
   void carry_out(const Order&) {}
 

@@ -12,7 +12,7 @@ namespace dc::scheduler {
 /// How many workers the pool could use now. Workers that were busy a moment ago count, so that a short pause costs
 /// nothing; they take the queued jobs, so that a job now and then does not ask for one worker more each time.
 std::uint32_t Scheduler::State::demand(const Pool& pool, TimePoint now) const {
-  if (pool.resuming || now < pool.hold_until) return static_cast<std::uint32_t>(pool.workers.size());
+  if (held_back(pool, now)) return static_cast<std::uint32_t>(pool.workers.size());
   std::uint64_t busy = 0, rested = 0;
   for (const Worker* worker : pool.workers) {
     if (worker->leaving || worker->stopping || !worker->ready) continue;
@@ -95,9 +95,8 @@ std::vector<Part*> by_choosiness(std::vector<Part>& parts) {
 std::vector<Part> Scheduler::State::parts_of(const std::vector<Slot*>& slots, TimePoint now) {
   std::vector<Part> parts;
   for (auto& [id, pool] : pools) {
-    if (pool->resuming) continue;
-    if (now < pool->hold_until) {
-      wake_at(pool->hold_until);
+    if (held_back(*pool, now)) {
+      if (!pool->resuming) wake_at(hold_until());
       continue;
     }
     Part& part = parts.emplace_back(Part{pool.get()});

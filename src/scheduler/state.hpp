@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/clock.hpp"
@@ -88,8 +89,10 @@ struct Slot {
 struct NodePool {
   UpdateNumber updates{};         ///< 1..updates were sent to it
   std::vector<Attempt> finished;  ///< reported results of a pool that this head does not know yet
-  TimePoint forget_at = never;    ///< pool unknown: close it then
-  bool full = false;              ///< of results: its workers there get no jobs
+  /// Jobs whose result, as the node said when it came, is on its way from it. Some may have come.
+  std::unordered_set<JobSequence> on_way;
+  TimePoint forget_at = never;  ///< pool unknown: close it then
+  bool full = false;            ///< of results: its workers there get no jobs
 };
 
 struct Node {
@@ -113,7 +116,7 @@ struct Pool {
   PoolId id;
   PoolOptions options;
   bool resuming = false;
-  TimePoint hold_until{};
+  bool earlier = false;               ///< older than this head: nothing of it is given out during the recovery hold
   std::uint32_t attempts_before = 0;  ///< opened again: numbers of attempts begin behind those of its earlier life
   std::unordered_map<JobSequence, Job> jobs;
   std::deque<JobSequence> queue;  ///< entries of jobs that are no longer queued are skipped
@@ -165,8 +168,10 @@ struct Round {
 
 struct Scheduler::State {
   std::uint32_t epoch{};
-  TimePoint start{};
   std::uint32_t next_worker = 1;
+  /// The recovery hold counts from here: the door opened, or the latest node with something of earlier pools came.
+  TimePoint heard_at{};
+  bool hold_over = false;
   std::map<NodeId, std::unique_ptr<Node>> nodes;
   std::map<PoolId, std::unique_ptr<Pool>> pools;
   std::unordered_map<WorkerId, Worker*> workers;
@@ -174,6 +179,7 @@ struct Scheduler::State {
   std::vector<PoolId> changed;  ///< pools whose counts changed
   /// Pools closed in this life of the head, and how often: nodes that come back forget them at once.
   std::map<PoolId, std::uint32_t> closed;
+  std::deque<PoolId> closed_order;  ///< the first is forgotten first
   bool sharing_dirty = false;
   TimePoint shared_at{};
   TimePoint wake = never;  ///< flush() looks at all deadlines when this is past
@@ -190,6 +196,12 @@ struct Scheduler::State {
   void note_change(Pool& pool);  ///< pool_status() shows something new
   void note_change_everywhere();
   void thaw(TimePoint now);  ///< the head itself was frozen: move all deadlines
+  /// Nodes may be on their way that run jobs of this pool.
+  [[nodiscard]] bool held_back(const Pool& pool, TimePoint now) const {
+    return pool.resuming || (pool.earlier && !hold_over && now < hold_until());
+  }
+  [[nodiscard]] TimePoint hold_until() const { return heard_at + limits::recovery_hold; }
+  void node_was_heard(TimePoint now);
 
   // jobs.cpp
   void submit(Pool& pool, SubmittedJob&& submitted, TimePoint now);
@@ -202,6 +214,15 @@ struct Scheduler::State {
   void hand_over(Pool& pool, Worker& worker, std::size_t depth, TimePoint now, Commands& out);
   Job* next_queued(Pool& pool);
   void recall_unfair(Pool& pool, TimePoint now, Commands& out);
+
+  // contradictions.cpp: what is wrong with a report, as the end of a sentence; empty: nothing
+  [[nodiscard]] std::string foreign(WorkerId worker, NodeId node) const;
+  [[nodiscard]] std::string wrong_in(const JobFinished& event, const Worker* worker, const Job* job) const;
+  [[nodiscard]] std::string wrong_in(const WorkerExited& event) const;
+  [[nodiscard]] std::string wrong_in(const JobsRecalled& event) const;
+  [[nodiscard]] std::string wrong_in(const UpdatesApplied& event) const;
+  [[nodiscard]] std::string wrong_claim(PoolId pool, const Attempt& attempt, NodeId node) const;
+  [[nodiscard]] bool may_exist(WorkerId worker) const;
 
   // workers.cpp
   Worker& add_worker(const std::vector<Slot*>& slots, WorkerId id, PoolId pool_id, Pool* pool);
@@ -227,6 +248,8 @@ struct Scheduler::State {
   static void update_slots(Node& node, const std::vector<SlotInfo>& slots);
   void join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now, Commands& out);
   void drop_stranded_jobs(Node& node, const NodeJoined& event);
+  void lose_results(Pool& pool, const Node& node, NodePool& has, const std::set<Attempt>& kept);
+  void forget_on_way(const Job& job, PoolId pool);
   void adopt_reported(Pool& pool, Commands& out);
   void activate_on_nodes(Pool& pool, Commands& out);
 

@@ -10,7 +10,7 @@ namespace dc::scheduler {
 
 Scheduler::Scheduler(std::uint32_t epoch, TimePoint now) : state_(std::make_unique<State>()) {
   state_->epoch = epoch;
-  state_->start = now;
+  state_->heard_at = now;
 }
 Scheduler::~Scheduler() = default;
 
@@ -24,6 +24,11 @@ Load Scheduler::load(PoolId id) const {
 }
 
 bool Scheduler::has_pool(PoolId pool) const { return state_->find_pool(pool) != nullptr; }
+
+bool Scheduler::serves(NodeId id, PoolId pool) const {
+  const Node* node = state_->find_node(id);
+  return node && node->pools.contains(pool);
+}
 
 PoolStatus Scheduler::pool_status(PoolId id) const {
   const Pool* pool = state_->find_pool(id);
@@ -56,10 +61,7 @@ PoolStatus Scheduler::pool_status(PoolId id) const {
   return status;
 }
 
-bool Scheduler::may_exist(WorkerId worker) const {
-  const bool is_ours = worker.value >> 32 == state_->epoch;
-  return worker.value != 0 && (!is_ours || (worker.value & 0xffffffff) < state_->next_worker);
-}
+bool Scheduler::may_exist(WorkerId worker) const { return state_->may_exist(worker); }
 
 std::optional<JobView> Scheduler::find_job(PoolId id, JobSequence sequence) const {
   Pool* pool = state_->find_pool(id);

@@ -46,7 +46,7 @@ void Scheduler::State::stop_outdated(Node& node, Pool& pool, Commands& out) {
 }
 
 void Scheduler::State::check_applied(Pool& pool, TimePoint now, Commands& out) {
-  if (pool.resuming || now < pool.hold_until) return;  // workers that lack updates may still come back
+  if (held_back(pool, now)) return;  // workers that lack updates may still come back
   pool.applied_dirty = false;
   forget_applied(pool);
   UpdateNumber lowest = pool.updates;
@@ -89,6 +89,10 @@ void Scheduler::on(UpdateAdded event, TimePoint now, Commands& out) {
 void Scheduler::on(const UpdatesApplied& event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
+  if (std::string wrong = state.wrong_in(event); !wrong.empty()) {
+    out.emplace_back(Contradiction{std::move(wrong)});
+    return;
+  }
   Worker* worker = state.find_worker(event.worker);
   if (!worker || !worker->pool) return;
   worker->updates_applied = std::max(worker->updates_applied, event.number);

@@ -144,9 +144,10 @@ void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, s
     return;
   }
   Outcome outcome;
-  outcome.error = event.error;
-  outcome.error->kind = event.cause == ExitCause::job_timeout ? ErrorKind::job_timeout : ErrorKind::worker_died;
-  outcome.error->message += fmt::format("; the job was tried {} time{}", deaths, deaths == 1 ? "" : "s");
+  ErrorInfo error = event.error;
+  error.kind = event.cause == ExitCause::job_timeout ? ErrorKind::job_timeout : ErrorKind::worker_died;
+  error.message += fmt::format("; the job was tried {} time{}", deaths, deaths == 1 ? "" : "s");
+  outcome.error = std::move(error);
   finish(pool, job, std::move(outcome), NodeId{}, out);
 }
 
@@ -194,11 +195,17 @@ void Scheduler::State::fail_if_hopeless(Pool& pool, Commands& out) {
   close_pool(pool, out);
 }
 
-void Scheduler::on(const WorkerReady& event, TimePoint now, Commands&) {
+void Scheduler::on(const WorkerReady& event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
   Worker* worker = state.find_worker(event.worker);
-  if (!worker || worker->ready) return;
+  std::string wrong = state.foreign(event.worker, event.node);
+  if (wrong.empty() && worker && worker->ready) wrong = "for the second time";
+  if (!wrong.empty()) {
+    out.emplace_back(Contradiction{"WorkerReady " + wrong});
+    return;
+  }
+  if (!worker) return;
   worker->ready = true;
   worker->pid = event.pid;
   worker->idle_since = now;
@@ -215,6 +222,10 @@ void Scheduler::on(const WorkerReady& event, TimePoint now, Commands&) {
 void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
+  if (std::string wrong = state.wrong_in(event); !wrong.empty()) {
+    out.emplace_back(Contradiction{std::move(wrong)});
+    return;
+  }
   Worker* worker = state.find_worker(event.worker);
   if (!worker) return;
   Slot& slot = *worker->slot;

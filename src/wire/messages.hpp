@@ -152,7 +152,8 @@ struct ClosePool {
 
 /// Opens the pool of this name, or goes on with it when it exists: then the class, init data and options of its first
 /// opening stay, and those in the message are not used. `attach_only`: it must exist. `steal`: take it from the client
-/// that has it. Answers: NeedProgram (a new C++ pool), then NamedPoolOpened | PoolFailed.
+/// that has it. `process`: names the client's process, see core/process_name.hpp. Answers: NeedProgram (a new C++ pool)
+/// or PoolHeld (its client is away and may come back), then NamedPoolOpened | PoolFailed.
 struct OpenNamedPool {
   static constexpr std::uint8_t type = 19;
   static constexpr const char* name = "OpenNamedPool";
@@ -162,7 +163,8 @@ struct OpenNamedPool {
   bool steal = false;
   PoolOptions options;
   Payload spec;
-  MSGPACK_DEFINE(pool, pool_name, attach_only, steal, options, spec)
+  std::string process = {};
+  MSGPACK_DEFINE(pool, pool_name, attach_only, steal, options, spec, process)
 };
 /// The client of a named pool is back after a broken connection. `first_own`: its jobs begin with this number.
 /// `unaccepted`: jobs that it sent and that were neither accepted nor refused. `received`: outcomes that it has and
@@ -195,6 +197,15 @@ struct WantOutcomes {
   std::uint32_t count{};
   bool in_order = false;
   MSGPACK_DEFINE(pool, count, in_order)
+};
+
+/// Answer to PoolHeld: the process of that client is gone, and will not come back for the pool.
+struct HolderGone {
+  static constexpr std::uint8_t type = 23;
+  static constexpr const char* name = "HolderGone";
+  PoolId pool;
+  ClientId holder;
+  MSGPACK_DEFINE(pool, holder)
 };
 
 // --- Head -> client ---------------------------------------------------------------------------------------------
@@ -370,6 +381,30 @@ struct PoolLeft {
   static constexpr const char* name = "PoolLeft";
   PoolId pool;
   MSGPACK_DEFINE(pool)
+};
+
+/// All these jobs end with this error (a pool that broke).
+struct JobErrors {
+  static constexpr std::uint8_t type = 49;
+  static constexpr const char* name = "JobErrors";
+  PoolId pool;
+  std::vector<JobSequence> sequences;
+  ErrorInfo error;
+  MSGPACK_DEFINE(pool, sequences, error)
+};
+
+/// The named pool is that of another client, which has lost its connection: it has so many milliseconds to come back.
+/// Then the one that waits gets the pool (or PoolFailed, if the other came back).
+struct PoolHeld {
+  static constexpr std::uint8_t type = 60;
+  static constexpr const char* name = "PoolHeld";
+  PoolId pool;
+  ClientId holder;
+  std::string host;
+  std::uint32_t pid{};
+  std::string process;
+  std::uint32_t patience_ms{};
+  MSGPACK_DEFINE(pool, holder, host, pid, process, patience_ms)
 };
 
 // --- Node -> head -----------------------------------------------------------------------------------------------
@@ -595,17 +630,47 @@ struct StatusReply {
   MSGPACK_DEFINE(json)
 };
 
+/// V -> H. What nobody has taken so far of the outcomes of a named pool, behind job `after`: as much as one answer
+/// holds. Nothing is taken by it. Answer: OutcomesSeen.
+struct SeeOutcomes {
+  static constexpr std::uint8_t type = 92;
+  static constexpr const char* name = "SeeOutcomes";
+  PoolId pool;
+  JobSequence after{};
+  MSGPACK_DEFINE(pool, after)
+};
+struct SeenOutcome {
+  JobSequence sequence{};
+  bool failed = false;
+  ErrorInfo error;  ///< failed
+  Payload payload;  ///< the value, or the pickled exception
+  MSGPACK_DEFINE(sequence, failed, error, payload)
+};
+/// `known`: there is such a pool. `last`: all outcomes up to this job were seen; `more`: and there are others.
+struct OutcomesSeen {
+  static constexpr std::uint8_t type = 93;
+  static constexpr const char* name = "OutcomesSeen";
+  PoolId pool;
+  bool known = false;
+  std::vector<SeenOutcome> items;
+  JobSequence last{};
+  bool more = false;
+  MSGPACK_DEFINE(pool, known, items, last, more)
+};
+
 using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // handshake
                              OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,   // C -> H
                              WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,  //
+                             HolderGone,                                                                       //
                              PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,          // H -> C
                              UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
                              NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,       //
+                             JobErrors, PoolHeld,                                                                  //
                              NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
                              UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,              //
                              OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N
                              RunJobs, RecallJobs, AckResults, ResultWindow,                                   //
-                             StatusRequest, StatusReply>;                                                     // viewer
+                             StatusRequest, StatusReply, SeeOutcomes, OutcomesSeen>;                          // viewer
 
 /// Messages in one lane arrive in order; a large one delays only those behind it in its lane. Lane 0 is for messages
 /// without large payloads and is never delayed. Small messages of any lane that has nothing in progress travel at once.

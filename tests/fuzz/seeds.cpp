@@ -30,10 +30,22 @@ std::string text_of(const wire::Message& message) {
   return text;
 }
 
+const Payload small = Payload::copy("payload");
+const ErrorInfo error{ErrorKind::job_error, "ValueError: no", "traceback", "ValueError", "host", 1, -1, 9};
+
+/// Whose a named pool is, and what is in it.
+std::vector<wire::Message> messages_of_holders() {
+  return {
+      wire::JobErrors{pool, {2, 3}, error},
+      wire::HolderGone{pool, ClientId{100}},
+      wire::PoolHeld{pool, ClientId{100}, "host", 1, "process", 28000},
+      wire::SeeOutcomes{pool, 0},
+      wire::OutcomesSeen{pool, true, {{1, false, {}, small}, {2, true, error, small}}, 2, true},
+  };
+}
+
 /// One of each, its lists filled.
 std::vector<wire::Message> all_messages() {
-  const Payload small = Payload::copy("payload");
-  const ErrorInfo error{ErrorKind::job_error, "ValueError: no", "traceback", "ValueError", "host", 1, -1, 9};
   PoolOptions options;
   options.label = "Worker";
   std::vector<wire::Message> all{
@@ -87,6 +99,7 @@ std::vector<wire::Message> all_messages() {
       wire::StatusRequest{},
       wire::StatusReply{Payload(std::string("{}"))},
   };
+  for (wire::Message& message : messages_of_holders()) all.push_back(std::move(message));
   if (all.size() != std::variant_size_v<wire::Message>) fuzz::broken("every message has a seed");
   return all;
 }
@@ -134,8 +147,6 @@ std::string packet_of(const auto& message, char choice = 0) {
 
 void write_worker_socket() {
   using namespace wire;
-  const Payload small = Payload::copy("value");
-  const ErrorInfo error{ErrorKind::job_error, "ValueError: no", "traceback", "ValueError", "host", 1, -1, 0};
   const std::string constructed = packet_of(FromWorker(WorkerConstructed{}));
   write("worker_socket", "value", constructed + packet_of(FromWorker(WorkerValue{0, 5, small}), '\xf0'));
   write("worker_socket", "error", constructed + packet_of(FromWorker(WorkerError{0, 5, error, small})));
@@ -168,6 +179,13 @@ void write_head_machine(const std::vector<wire::Message>& all) {
   write("head_machine", "client_lost", open + "\x81\x81" + says('\1', "ResumePool") + says('\1', "PoolResumed"));
   write("head_machine", "leaving",
         begin + says('\3', "NodeLeaving") + says('\3', "JobsRecalled") + says('\3', "Goodbye"));
+  // Somebody says something made up: who, which message, and what its fields are drawn by.
+  std::string made_up = says('\3', "NodeState") + says('\4', "NodeState") + says('\1', "OpenPool");
+  for (int i = 0; i < 200; ++i) {
+    made_up += '\x80';
+    for (int j = 0; j < 12; ++j) made_up += static_cast<char>((i * 31 + j * 7 + i * j) & 0x7f);
+  }
+  write("head_machine", "made_up", made_up);
   std::string everything;
   for (const auto& [name, text] : said) everything += says('\1', name) + says('\3', name) + says('\5', name);
   write("head_machine", "everything", everything);

@@ -19,7 +19,6 @@ void HeadProcess::restore() {
     machine_->restore(pool, journal_.read(pool), world_.now(), effects_);
     world_.note(name(), "has pool {} from its journal", short_name(pool.value));
   }
-  if (!journal_.logs().empty()) schedule_flush();
 }
 
 void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
@@ -69,8 +68,9 @@ void HeadProcess::check_holder(const wire::Message& message, SessionId session) 
           if (body.error.kind == ErrorKind::pool_closed) ends(body.pool);
           if (body.error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(body.pool);
         } else if constexpr (std::is_same_v<Body, wire::JobValues> || std::is_same_v<Body, wire::JobError> ||
-                             std::is_same_v<Body, wire::JobsAccepted> || std::is_same_v<Body, wire::JobsRefused> ||
-                             std::is_same_v<Body, wire::AcksKept> || std::is_same_v<Body, wire::UpdateAccepted>) {
+                             std::is_same_v<Body, wire::JobErrors> || std::is_same_v<Body, wire::JobsAccepted> ||
+                             std::is_same_v<Body, wire::JobsRefused> || std::is_same_v<Body, wire::AcksKept> ||
+                             std::is_same_v<Body, wire::UpdateAccepted>) {
           check(body.pool);
         }
       },

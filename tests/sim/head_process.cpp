@@ -42,14 +42,28 @@ void HeadProcess::start() {
   machine_.emplace(std::move(facts), world_.now());
   away_.clear();
   slots_.clear();
-  for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold);
+  back_.clear();
   opened_.clear();
   closed_.clear();
   wasted_.clear();
   effects_.clear();
   flush_scheduled_ = false;
   armed_for_ = never;
+  door_open_ = false;
   restore();
+  if (!journal_.logs().empty() && world_.chance.percent(30)) {
+    run_after(world_.chance.skewed(1ms, 8s), [this] { open_door(); });
+  } else {
+    open_door();
+  }
+}
+
+void HeadProcess::open_door() {
+  world_.note(name(), "opens its door");
+  door_open_ = true;
+  machine_->door_opened(world_.now());
+  for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold, true);
+  schedule_flush();
 }
 
 void HeadProcess::stop(bool in_order) {
@@ -75,8 +89,16 @@ void HeadProcess::opened(const ConnectionPtr& connection) {
   schedule_flush();
 }
 
-void HeadProcess::excuse_later(const std::string& host, Duration grace) {
-  away_.push_back({world_.now() + grace, host, reports_[host]});
+void HeadProcess::excuse_later(const std::string& host, Duration grace, bool restart) {
+  away_.push_back({world_.now() + grace, host, reports_[host], restart});
+}
+
+/// A node with something of an earlier head is here: the others have time anew.
+void HeadProcess::note_back(const std::string& host, const wire::NodeState& state) {
+  if (!back_.insert(host).second || (state.pools.empty() && state.workers.empty())) return;
+  for (Away& node : away_) {
+    if (node.restart) node.lost_at = world_.now() + limits::recovery_hold;
+  }
 }
 
 /// A node that does not say in time what it has loses its jobs to others. The machine finds that out in a flush.
@@ -93,6 +115,8 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
     note_message(world_, connection->who.host, name(), message);
     note_slots(connection, message);
     if (const auto* state = std::get_if<wire::NodeState>(&message)) {
+      excuse_lost();
+      note_back(connection->who.host, *state);
       ++reports_[connection->who.host];
       for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = own_id(worker.pool);
     }
@@ -209,6 +233,7 @@ void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std:
   if (session == sessions_.end()) return;
   const ConnectionPtr connection = session->second;
   world_.note(name(), "closes session {}: {}", effect.session.value, effect.reason);
+  if (effect.reason.starts_with("you broke the protocol")) world_.violation("{} says: {}", name(), effect.reason);
   if (const auto queued = sends.find(effect.session); queued != sends.end())
     connection->send(Side::head, std::exchange(queued->second, {}));
   connection->close(Side::head, true);

@@ -24,6 +24,8 @@ class HeadProcess : public Endpoint {
   HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker);
 
   void start();
+  /// It reads its journal before anybody can reach it.
+  [[nodiscard]] bool listens() const override { return alive() && door_open_; }
   /// `in_order`: it says goodbye first.
   void stop(bool in_order);
   [[nodiscard]] const head::HeadMachine& machine() const { return *machine_; }
@@ -56,7 +58,9 @@ class HeadProcess : public Endpoint {
   void check_start(const wire::StartWorker& start, SessionId session) const;
   void check_no_device(PoolId pool);
   void note_work(const wire::Message& message, SessionId session);
-  void excuse_later(const std::string& host, Duration grace);
+  void open_door();
+  void excuse_later(const std::string& host, Duration grace, bool restart = false);
+  void note_back(const std::string& host, const wire::NodeState& state);
   void excuse_lost();
   [[nodiscard]] PoolId own_id(PoolId on_nodes) const;
   void check_size(const wire::Message& message) const;
@@ -69,7 +73,7 @@ class HeadProcess : public Endpoint {
   Journal journal_;
   std::optional<head::HeadMachine> machine_;
   head::Effects effects_;
-  bool flush_scheduled_ = false;
+  bool flush_scheduled_ = false, door_open_ = false;
   TimePoint armed_for_ = never, started_at_{};
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<PoolId, SessionId> holders_;  ///< who has a named pool
@@ -85,8 +89,10 @@ class HeadProcess : public Endpoint {
     TimePoint lost_at;
     std::string host;
     std::uint64_t reports;
+    bool restart;  ///< of the head: every other one that comes back gives it more time
   };
-  std::vector<Away> away_;  ///< nodes that lose their jobs to others unless they say before what they have
+  std::set<std::string> back_;  ///< nodes that this life of the head has heard
+  std::vector<Away> away_;      ///< nodes that lose their jobs to others unless they say before what they have
 };
 
 }  // namespace dc::sim

@@ -37,7 +37,7 @@ std::string difference(const head::JournalState& a, const head::JournalState& b)
   if (a.updates != b.updates) return "the updates";
   if (a.keys != b.keys) return "the keys";
   if (a.broken != b.broken) return "its failure";
-  if (a.client != b.client) return "its client";
+  if (a.holder != b.holder) return "its client";
   return a.done == b.done ? "" : "the number of outcomes";
 }
 
@@ -269,6 +269,8 @@ void Journal::check_told(const wire::Message& message) const {
     check(kept->pool, kept->sequences, &Written::delivered);
   } else if (const auto* error = std::get_if<wire::JobError>(&message)) {
     if (ledger_.pool(error->pool).named) check(error->pool, {error->sequence}, &Written::outcomes);
+  } else if (const auto* errors = std::get_if<wire::JobErrors>(&message)) {
+    if (ledger_.pool(errors->pool).named) check(errors->pool, errors->sequences, &Written::outcomes);
   } else if (const auto* values = std::get_if<wire::JobValues>(&message)) {
     if (!ledger_.pool(values->pool).named) return;
     for (const wire::ValueItem& item : values->items) check(values->pool, {item.sequence}, &Written::outcomes);

@@ -40,7 +40,8 @@ void NamedClient::start() {
   }
   now_ = {};
   machine_.emplace(draw_program());
-  start_dialling({wire::Role::client, world_.chance.id(), name()});
+  now_.id = ClientId{world_.chance.id()};
+  start_dialling({wire::Role::client, now_.id.value, name()});
   if (plan_.wants_workers > 0) machine_->want_workers(plan_.wants_workers);
   if (!now_.program.last) run_after(world_.chance.skewed(1ms, 15s), [this] { finish(); });
 }
@@ -123,6 +124,7 @@ void NamedClient::end_process(bool in_order) {
   world_.note(name(), "ends");
   if (now_.closing) --ledger_.pool(story_->pool).closing;
   end_dialling(in_order);
+  story_->gone.insert(now_.id);
   story_->ended = world_.now();
   world_.after(world_.chance.skewed(1ms, 4s), [this] { start(); });
 }
@@ -172,6 +174,23 @@ void NamedClient::flush() {
   if (!now_.arrived.empty()) consume();
   arm(machine_->next_deadline());
   if (now_.closing && (!connected() || machine_->closed_at_head())) run_after(0us, [this] { shut_down(); });
+  look_for_holder();
+}
+
+/// As the product does every quarter of a second; half of the programs run on another machine, and cannot see it.
+void NamedClient::look_for_holder() {
+  const client::Holder* holder = machine_->holder();
+  if (!holder || now_.looking) return;
+  if (story_->gone.contains(holder->client) && now_.program.number % 2 == 0) {
+    world_.note(name(), "sees that the one before it is gone");
+    machine_->holder_is_gone();
+    return run_after(0us, [this] { flush(); });
+  }
+  now_.looking = true;
+  run_after(250ms, [this] {
+    now_.looking = false;
+    look_for_holder();
+  });
 }
 
 void NamedClient::arm(TimePoint when) {

@@ -26,6 +26,7 @@ struct NamedStory {
   std::size_t updates_left;
   std::uint64_t programs = 0;  ///< that were started
   TimePoint ended{};           ///< when the latest of them did
+  std::set<ClientId> gone;     ///< those that have ended, which can be seen on their machine
   bool ending = false;         ///< all is well: one more program, and no other
   bool closed = false;         ///< for good, and nobody comes any more
 };
@@ -55,6 +56,7 @@ class NamedClient : public Client {
   void heard(std::vector<wire::Message>&& messages) override;
   void session_closed() override;
   void flush();
+  void look_for_holder();
   void arm(TimePoint when);
   void hear(const wire::Message& message);
   void take(const client::Report& report);
@@ -86,6 +88,8 @@ class NamedClient : public Client {
     Program program;
     bool open = false, leaving = false, closing = false, ended = false;
     bool robbed = false;  ///< the pool is not its own any more
+    ClientId id;
+    bool looking = false;  ///< for one that has the pool and is away
     bool user_awake = false, consuming = false, acknowledging = false;
     TimePoint armed_for = never;
     std::shared_ptr<Generation> generation;

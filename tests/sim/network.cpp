@@ -198,9 +198,9 @@ DialPtr Network::dial(Endpoint& peer, PeerIdentity who, std::function<void()> fa
     fail_after(world_.chance.between(1s, 10s));
     return dial;
   }
-  fail_after(head_->alive() ? Duration(limits::handshake_deadline) : round_trip);
+  fail_after(head_->listens() ? Duration(limits::handshake_deadline) : round_trip);
   world_.after(round_trip, [this, dial, &peer, fail_after] {
-    if (!head_->alive()) return fail_after(1ms);
+    if (!head_->listens()) return fail_after(1ms);
     head_->run([this, dial, &peer] { reach_head(dial, peer); });
   });
   return dial;

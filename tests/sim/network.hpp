@@ -45,6 +45,8 @@ using DialPtr = std::shared_ptr<Dial>;
 class Endpoint : public Process {
  public:
   using Process::Process;
+  /// It can be reached.
+  [[nodiscard]] virtual bool listens() const { return alive(); }
   virtual void opened(const ConnectionPtr& connection) = 0;
   virtual void received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) = 0;
   virtual void closed(const ConnectionPtr& connection) = 0;

@@ -1,0 +1,203 @@
+// Whose a named pool is. One client has it at a time. While it is there, others get PoolBusy; while it is away, they
+// wait until it is back, known to be gone, or has had its time. Looking at what is in the pool takes nothing from
+// anybody.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "head/head_machine.hpp"
+
+namespace dc::head {
+namespace {
+
+/// One answer to SeeOutcomes: so many jobs are looked at, and so many outcomes are in it, at most.
+constexpr std::size_t looked_at_max = std::size_t{1} << 16;
+constexpr std::size_t seen_max = 1024;
+
+}  // namespace
+
+ClientCame HeadMachine::client_of(const PoolInfo& pool) {
+  return {pool.client.value, pool.peer.host, pool.peer.pid, pool.named->process};
+}
+
+std::string HeadMachine::taken_over(const NamedPool& pool, const PeerInfo& by) {
+  return fmt::format("pool {} was taken over by {} (pid {})", pool.quoted(), by.host, by.pid);
+}
+
+std::string HeadMachine::busy_text(const PoolInfo& pool) {
+  return fmt::format(
+      "pool {} is in the hands of {} (pid {}): wait until that program leaves it, or take it over with steal",
+      pool.named->quoted(), pool.peer.host, pool.peer.pid);
+}
+
+// --- Who comes --------------------------------------------------------------------------------------------------
+
+/// A client goes on with a pool that exists.
+void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenNamedPool& message,
+                         TimePoint now, Effects& out) {
+  NamedPool& named = *pool.named;
+  sessions_.at(session).pools.insert(id);
+  const PeerInfo& peer = sessions_.at(session).peer;
+  const bool again = pool.client.value == peer.id;
+  const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
+  const bool held = holder.value != 0 && holder != session;
+  if (pool.keeping && again) {  // the client that opens it is back before it is open
+    pool.session = session;
+    pool.peer = peer;
+    return;
+  }
+  if ((held && !message.steal) || !(pool.opened || named.broken))
+    return fail_pool(session, id, ErrorKind::pool_busy, busy_text(pool), out);
+  const bool awaited = !held && !again && pool.client.value != 0 && now < named.return_by;
+  if (awaited && !message.steal) return wait_for_holder(session, id, pool, message.process, now, out);
+  if (held) fail_pool(holder, id, ErrorKind::pool_closed, taken_over(named, peer), out);
+  give(id, pool, {session, message.process}, out);
+}
+
+/// The one that has it is away, and may be on its way back: a program that lives does not lose its pool by a moment
+/// without a connection.
+void HeadMachine::wait_for_holder(SessionId session, PoolId id, PoolInfo& pool, std::string process, TimePoint now,
+                                  Effects& out) {
+  NamedPool& named = *pool.named;
+  std::erase_if(named.waiting, [&](const auto& other) { return other.session == session; });
+  named.waiting.push_back({session, std::move(process)});
+  expire_at(named.return_by);
+  const auto patience = std::chrono::ceil<std::chrono::milliseconds>(named.return_by - now);
+  out.emplace_back(Send{session, wire::PoolHeld{id, pool.client, pool.peer.host, pool.peer.pid, named.process,
+                                                static_cast<std::uint32_t>(patience.count())}});
+}
+
+/// Who waits on this machine of the holder has seen that its process is gone.
+void HeadMachine::on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out) {
+  const auto found = pools_.find(message.pool);
+  if (found == pools_.end() || !found->second.named) return;
+  PoolInfo& pool = found->second;
+  const auto& waiting = pool.named->waiting;
+  const bool waits =
+      std::any_of(waiting.begin(), waiting.end(), [&](const auto& other) { return other.session == session; });
+  if (!waits || pool.client != message.holder) return;  // it has changed meanwhile
+  pool.named->return_by = now;
+  give_to_the_next(message.pool, pool, out);
+}
+
+void HeadMachine::give_to_the_next(PoolId id, PoolInfo& pool, Effects& out) {
+  if (pool.named->waiting.empty()) return;
+  NamedPool::Waiting first = std::move(pool.named->waiting.front());
+  pool.named->waiting.erase(pool.named->waiting.begin());
+  give(id, pool, std::move(first), out);
+}
+
+void HeadMachine::give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects& out) {
+  const PeerInfo& peer = sessions_.at(to.session).peer;
+  flush_batches(out);
+  pool.session = {};
+  pool.client = ClientId{peer.id};
+  pool.peer = peer;
+  pool.named->process = std::move(to.process);
+  pool.named->next = to.session;
+  std::erase_if(pool.named->waiting, [&](const auto& other) { return other.session == to.session; });
+  tell_waiting(id, pool, ErrorKind::pool_busy, busy_text(pool), out);
+  hand_over(id, out);
+}
+
+/// It will not be theirs.
+void HeadMachine::tell_waiting(PoolId id, PoolInfo& pool, ErrorKind kind, const std::string& text, Effects& out) {
+  for (const auto& other : std::exchange(pool.named->waiting, {})) fail_pool(other.session, id, kind, text, out);
+}
+
+/// Who waits for the pool has it when all jobs and updates of its forerunner are in the journal, or were refused: only
+/// then is it known how many there are.
+void HeadMachine::hand_over(PoolId id, Effects& out) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end() || !found->second.named || found->second.named->next.value == 0) return;
+  if (found->second.named->unsettled > 0) return;
+  PoolInfo& pool = found->second;
+  NamedPool& named = *pool.named;
+  flush_batches(out);
+  pool.session = std::exchange(named.next, {});
+  named.attach(named.highest + 1);
+  // Before all that it will want in the journal.
+  append({Pending::Kind::client, id}, client_of(pool), false, out);
+  out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
+                                   pool.peer.pid, named.quoted(), named.records.size())});
+  out.emplace_back(
+      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size()}});
+  if (pool.opened) carry_out_state(id, out);
+}
+
+/// The number of workers, for a client that has just come.
+void HeadMachine::carry_out_state(PoolId id, Effects& out) {
+  scheduler::PoolChanged changed{id};
+  carry_out(changed, out);
+}
+
+// --- Who goes ---------------------------------------------------------------------------------------------------
+
+/// True: the pool was not open so far, and is over.
+bool HeadMachine::named_pool_lost_session(PoolId id, PoolInfo& pool, SessionId session, bool for_good, TimePoint now,
+                                          Effects& out) {
+  NamedPool& named = *pool.named;
+  std::erase_if(named.waiting, [&](const auto& other) { return other.session == session; });
+  if (named.next != session && pool.session != session) return false;
+  named.next = pool.session = {};
+  if (!pool.opened && !pool.keeping && !named.broken) return true;  // it waited for its program
+  named.return_by = now + limits::client_return_grace;
+  if (for_good) is_nobodys(id, pool, out);
+  return false;
+}
+
+/// Its client has left it: nobody is waited for.
+void HeadMachine::is_nobodys(PoolId id, PoolInfo& pool, Effects& out) {
+  pool.session = {};
+  pool.client = {};
+  if (!pool.keeping) append({Pending::Kind::client, id}, ClientCame{}, false, out);
+  give_to_the_next(id, pool, out);
+}
+
+void HeadMachine::on(SessionId session, wire::LeavePool&& message, TimePoint, Effects& out) {
+  PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (pool && !pool->named) return refuse(session, "LeavePool of a pool without a name", out);
+  if (pool) {
+    flush_batches(out);
+    has_left(session, message.pool);
+    out.emplace_back(
+        Log{fmt::format("{} (pid {}) leaves pool {}", pool->peer.host, pool->peer.pid, pool->named->quoted())});
+  }
+  out.emplace_back(Send{session, wire::PoolLeft{message.pool}});
+  if (pool) is_nobodys(message.pool, *pool, out);
+}
+
+// --- Who only looks ---------------------------------------------------------------------------------------------
+
+void HeadMachine::on(SessionId session, wire::SeeOutcomes&& message, TimePoint, Effects& out) {
+  wire::OutcomesSeen seen{message.pool, false, {}, message.after, false};
+  const auto found = pools_.find(message.pool);
+  if (found == pools_.end() || !found->second.named) {
+    out.emplace_back(Send{session, std::move(seen)});
+    return;
+  }
+  seen.known = true;
+  const auto& records = found->second.named->records;
+  std::size_t looked_at = 0, bytes = 0;
+  auto next = records.upper_bound(message.after);
+  for (; next != records.end() && looked_at < looked_at_max && seen.items.size() < seen_max; ++next, ++looked_at) {
+    const auto& [sequence, record] = *next;
+    if (!record.durable) {
+      seen.last = sequence;
+      continue;
+    }
+    const StoredOutcome& outcome = *record.outcome;
+    std::size_t size = outcome.payload.size();
+    if (outcome.error) size += outcome.error->message.size() + outcome.error->traceback.size();
+    if (!seen.items.empty() && bytes + size > limits::batch_bytes_max) break;
+    bytes += size;
+    seen.items.push_back(
+        {sequence, outcome.error.has_value(), outcome.error ? *outcome.error : ErrorInfo{}, outcome.payload});
+    seen.last = sequence;
+  }
+  seen.more = next != records.end();
+  out.emplace_back(Send{session, std::move(seen), message.pool.value});
+}
+
+}  // namespace dc::head

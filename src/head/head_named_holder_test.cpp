@@ -1,0 +1,248 @@
+// Whose a named pool is: a program that lives does not lose its pool by a moment without a connection, one that is gone
+// holds nobody up, and who only looks takes nothing.
+#include "head/named_story.hpp"
+
+namespace dc::head {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr SessionId other{7}, third{8}, viewer{9};
+constexpr std::uint64_t other_id = 101, third_id = 102;
+
+class Holders : public NamedStory {
+ protected:
+  Holders() { join(viewer, wire::Role::viewer, 0); }
+  void wants(SessionId session, std::uint64_t id, bool steal = false) {
+    join(session, wire::Role::client, id);
+    hear(session, wire::OpenNamedPool{pool, "sweep", true, steal, {}, {}, "process " + std::to_string(id)});
+  }
+  std::string failure(SessionId session) {
+    const auto failed = told<wire::PoolFailed>(session);
+    return failed.empty() ? "" : failed[0].error.message;
+  }
+  bool has_it(SessionId session) { return !told<wire::NamedPoolOpened>(session).empty(); }
+};
+
+TEST_F(Holders, AProgramThatLivesKeepsItsPoolOverABreak) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 2);
+  finish(worker, 1, "one");
+  keep();
+  lose(client);
+  wants(other, other_id);
+  const auto held = told<wire::PoolHeld>(other);
+  ASSERT_THAT(held, SizeIs(1));
+  EXPECT_EQ(held[0].holder, ClientId{client_id});
+  EXPECT_EQ(held[0].host, "here");
+  EXPECT_EQ(held[0].pid, 4711U);
+  EXPECT_EQ(held[0].patience_ms, 28'000U);
+  EXPECT_FALSE(has_it(other));
+  wait(20s);
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {1}});
+  EXPECT_THAT(told<wire::NamedPoolKnown>(client), SizeIs(1));
+  EXPECT_THAT(values(client), IsEmpty()) << "it has the first one";
+  EXPECT_EQ(told<wire::PoolFailed>(other).at(0).error.kind, ErrorKind::pool_busy);
+  EXPECT_THAT(failure(other), HasSubstr("in the hands of here (pid 4711)"));
+  wait(60s);
+  EXPECT_FALSE(has_it(other));
+}
+
+TEST_F(Holders, WhoWaitsGetsThePoolOfAProgramThatStaysAway) {
+  open_named();
+  lose(client);
+  wait(10s);
+  wants(other, other_id);
+  EXPECT_EQ(told<wire::PoolHeld>(other).at(0).patience_ms, 18'000U);
+  wants(third, third_id);
+  EXPECT_EQ(wait(17s), Lines{});
+  wait(1s);
+  EXPECT_TRUE(has_it(other));
+  EXPECT_THAT(failure(third), HasSubstr("in the hands of")) << "of the one that was first";
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  EXPECT_THAT(failure(client), HasSubstr("taken over"));
+}
+
+TEST_F(Holders, WhoComesAfterItsTimeNeedNotWait) {
+  open_named();
+  lose(client);
+  wait(limits::client_return_grace);
+  wants(other, other_id);
+  EXPECT_TRUE(has_it(other));
+}
+
+TEST_F(Holders, AProgramThatIsSeenToBeGoneIsNotWaitedFor) {
+  open_named();
+  lose(client);
+  wants(other, other_id);
+  EXPECT_EQ(told<wire::PoolHeld>(other).at(0).process, "") << "its own opening had no name";
+  join(third, wire::Role::client, third_id);
+  hear(third, wire::HolderGone{pool, ClientId{client_id}});
+  EXPECT_FALSE(has_it(third)) << "it does not even want the pool";
+  hear(other, wire::HolderGone{pool, ClientId{4}});
+  EXPECT_FALSE(has_it(other)) << "that is another one";
+  hear(other, wire::HolderGone{pool, ClientId{client_id}});
+  EXPECT_TRUE(has_it(other));
+  keep();
+  lose(other);
+  wants(third, third_id);
+  EXPECT_EQ(told<wire::PoolHeld>(third).at(0).process, "process 101");
+}
+
+TEST_F(Holders, StealingAndLeavingAreQuicker) {
+  open_named();
+  lose(client);
+  wants(other, other_id);
+  wants(third, third_id, true);
+  EXPECT_TRUE(has_it(third));
+  EXPECT_THAT(failure(other), HasSubstr("in the hands of"));
+  keep();
+  hear(third, wire::LeavePool{pool});
+  wants(other, other_id);
+  EXPECT_TRUE(has_it(other));
+  keep();
+  hear(other, wire::Goodbye{""});
+  wants(client, client_id);
+  EXPECT_TRUE(has_it(client));
+}
+
+TEST_F(Holders, OneThatWaitsMayGoAway) {
+  open_named();
+  lose(client);
+  wants(other, other_id);
+  lose(other);
+  wait(60s);
+  machine.check_invariants();
+  wants(third, third_id);
+  EXPECT_TRUE(has_it(third));
+}
+
+TEST_F(Holders, ANewHeadGivesItsProgramTimeToComeBack) {
+  open_named();
+  keep();
+  restart();
+  node_says();
+  now += 60s;  // so long it read
+  machine.door_opened(now);
+  wants(other, other_id);
+  EXPECT_EQ(told<wire::PoolHeld>(other).at(0).pid, 4711U) << "the journal knows whose it is";
+  EXPECT_EQ(told<wire::PoolHeld>(other).at(0).patience_ms, 28'000U);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  EXPECT_THAT(told<wire::NamedPoolKnown>(client), SizeIs(1));
+  EXPECT_THAT(failure(other), HasSubstr("in the hands of"));
+}
+
+TEST_F(Holders, ANewHeadWaitsForNobodyWhoHasLeft) {
+  open_named();
+  keep();
+  hear(client, wire::LeavePool{pool});
+  keep();
+  restart();
+  node_says();
+  wants(other, other_id);
+  EXPECT_TRUE(has_it(other));
+}
+
+TEST_F(Holders, LookingTakesNothing) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 4);
+  finish(worker, 1, "one");
+  ErrorInfo error;
+  error.message = "boom";
+  hear(node, wire::JobFailed{worker, pool, {2, {77, 1}}, 10, error, bytes("pickle")});
+  finish(worker, 3, "three");  // on its way to the journal
+  hear(viewer, wire::SeeOutcomes{pool, 0});
+  EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, IsEmpty());
+  keep_all();
+  EXPECT_THAT(values(client), ElementsAre("1=one", "3=three"));
+  for (int i = 0; i < 2; ++i) {
+    const Lines all = hear(viewer, wire::SeeOutcomes{pool, 0});
+    EXPECT_THAT(all, SizeIs(1)) << "nobody else hears of it, nor the journal";
+    const auto seen = told<wire::OutcomesSeen>(viewer).at(0);
+    EXPECT_TRUE(seen.known);
+    EXPECT_FALSE(seen.more);
+    EXPECT_EQ(seen.last, 4U);
+    ASSERT_THAT(seen.items, SizeIs(3));
+    EXPECT_EQ(seen.items[0].payload.view(), "one");
+    EXPECT_TRUE(seen.items[1].failed);
+    EXPECT_EQ(seen.items[1].error.message, "boom");
+    EXPECT_EQ(seen.items[1].payload.view(), "pickle");
+  }
+  hear(viewer, wire::SeeOutcomes{pool, 2});
+  EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, SizeIs(1));
+  hear(viewer, wire::SeeOutcomes{PoolId{4711}, 0});
+  EXPECT_FALSE(told<wire::OutcomesSeen>(viewer).at(0).known);
+  hear(client, wire::AckOutcomes{pool, {1, 2, 3}});
+  keep();
+  hear(viewer, wire::SeeOutcomes{pool, 0});
+  EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, IsEmpty()) << "they were taken";
+}
+
+TEST_F(Holders, ManyOutcomesAreSeenPageByPage) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 5);
+  for (JobSequence i = 1; i <= 5; ++i) finish(worker, i, std::string(400'000, 'x'));
+  keep_all();
+  std::vector<JobSequence> seen;
+  wire::OutcomesSeen page;
+  int pages = 0;
+  do {
+    hear(viewer, wire::SeeOutcomes{pool, page.last});
+    page = told<wire::OutcomesSeen>(viewer).at(0);
+    for (const auto& item : page.items) seen.push_back(item.sequence);
+    ++pages;
+  } while (page.more);
+  EXPECT_THAT(seen, ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_EQ(pages, 3);
+}
+
+TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {
+  constexpr JobSequence jobs = 100'000;
+  const WorkerId worker = open_named();
+  hear(node, wire::WorkerExited{worker, ExitCause::died, {}, {}, {}});
+  submit_and_keep(1, jobs);
+  // No slot is left on which its class might be constructed.
+  ErrorInfo error;
+  error.message = std::string(20'000, 'x');
+  for (int i = 0; i < 40 && told<wire::PoolFailed>(client).empty(); ++i) {
+    wait(5s);
+    for (const auto& start : told<wire::StartWorker>(node))
+      hear(node, wire::WorkerExited{start.worker, ExitCause::init_failed, error, {}, {}});
+  }
+  ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  keep_all();
+  lose(client);
+  join(client, wire::Role::client, client_id);
+  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  EXPECT_THAT(told<wire::JobError>(client), IsEmpty());
+  std::size_t told_of = 0;
+  const auto errors = told<wire::JobErrors>(client);
+  for (const auto& some : errors) told_of += some.sequences.size();
+  EXPECT_EQ(told_of, jobs);
+  EXPECT_LE(errors.size(), 3U) << "texts";
+  std::size_t bytes_before = 0, bytes_after = 0;
+  JournalState state, again;
+  for (const store::Entry& entry : journal) {
+    bytes_before += entry.bytes.size();
+    state.add(store::Entry(entry));
+  }
+  EXPECT_EQ(state.undelivered.size(), jobs);
+  EXPECT_TRUE(state.undelivered.at(1).error.same_as(state.undelivered.at(jobs).error));
+  const std::uint64_t done = state.done;
+  for (store::Entry& entry : state.take()) {
+    bytes_after += entry.bytes.size();
+    again.add(std::move(entry));
+  }
+  EXPECT_EQ(again.undelivered.size(), jobs);
+  EXPECT_EQ(again.done, done);
+  EXPECT_TRUE(again.undelivered.at(1).error.same_as(again.broken));
+  EXPECT_LE(bytes_after, bytes_before);
+}
+
+}  // namespace
+}  // namespace dc::head

@@ -1,0 +1,66 @@
+// What a pool may keep without having work: no more than its share of what is there.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "scheduler/scheduler.hpp"
+#include "scheduler/test_names.hpp"
+
+namespace dc::scheduler {
+namespace {
+
+/// Four slots, whose workers start and end at once, and jobs that never end.
+class Wishes : public testing::Test {
+ protected:
+  Wishes() { tell(NodeJoined{node, "host", {{0, "cpu", 0}, {1, "cpu", 0}, {2, "cpu", 0}, {3, "cpu", 0}}, {}, {}}); }
+  template <class Event>
+  void tell(Event event) {
+    Commands out;
+    scheduler.on(std::move(event), now, out);
+    settle(std::move(out));
+  }
+  void settle(Commands todo) {
+    for (int turn = 0; turn < 100; ++turn) {
+      now += 100ms;
+      scheduler.flush(now, todo);
+      scheduler.check_invariants();
+      Commands next;
+      for (const Command& command : std::exchange(todo, {})) {
+        if (const auto* start = std::get_if<StartWorker>(&command))
+          scheduler.on(WorkerReady{node, start->worker, 1}, now, next);
+        if (const auto* stop = std::get_if<StopWorker>(&command))
+          scheduler.on(WorkerExited{node, stop->worker, ExitCause::requested, {}, {}, {}}, now, next);
+      }
+      todo = std::move(next);
+    }
+  }
+  std::uint32_t workers(PoolId id) { return scheduler.pool_status(id).workers_ready; }
+
+  TimePoint now{std::chrono::hours(1)};
+  Scheduler scheduler{77, now};
+};
+
+TEST_F(Wishes, AWishForMoreThanThereIsLeavesOthersTheirShare) {
+  tell(PoolOpened{pool, {.min_workers = 1U << 20}, false});
+  EXPECT_EQ(workers(pool), 4U) << "nobody else wants any";
+  tell(PoolOpened{other_pool, {}, false});
+  JobsSubmitted jobs{other_pool, {}};
+  for (JobSequence i = 1; i <= 100; ++i) jobs.jobs.push_back({i, 0, {}});
+  tell(std::move(jobs));
+  EXPECT_EQ(workers(other_pool), 2U);
+  EXPECT_EQ(workers(pool), 2U);
+}
+
+TEST_F(Wishes, ASmallWishIsKeptAndTheRestIsLent) {
+  tell(PoolOpened{pool, {.min_workers = 1}, false});
+  tell(PoolOpened{other_pool, {}, false});
+  JobsSubmitted jobs{other_pool, {}};
+  for (JobSequence i = 1; i <= 100; ++i) jobs.jobs.push_back({i, 0, {}});
+  tell(std::move(jobs));
+  EXPECT_EQ(workers(other_pool), 3U);
+  EXPECT_EQ(workers(pool), 1U);
+}
+
+}  // namespace
+}  // namespace dc::scheduler
