@@ -113,6 +113,11 @@ int remove_pool(const Arguments& arguments) {
   return show(fmt::format("pool '{}' is gone\n", arguments.name));
 }
 
+int repair_pool(const Arguments& arguments) {
+  const auto told = dc::cli::repair_pool(arguments.head, arguments.name);
+  return told ? show(told.value() + "\n") : complain(told.error());
+}
+
 void add_head_options(CLI::App& command, Arguments& arguments) {
   command.add_option("-a,--address", arguments.head.address, "The head's address, or several: HOST1,HOST2[:PORT]")
       ->capture_default_str()
@@ -142,7 +147,7 @@ std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
   status->footer(footer);
   status->add_flag("--json", arguments.json, "Print JSON");
   commands.push_back({status, show_status});
-  CLI::App* pools = app.add_subcommand("pools", "Show named pools and what is in them; remove one");
+  CLI::App* pools = app.add_subcommand("pools", "Show named pools and what is in them; remove or repair one");
   pools->footer(footer);
   pools->require_subcommand(1);
   const auto of_one_pool = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
@@ -161,6 +166,8 @@ std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
                    "(NUMBER.error)");
   of_one_pool("remove", "End the pool for good and delete its jobs and outcomes", remove_pool)
       ->add_flag("--steal", arguments.steal, "Even when a program has it");
+  of_one_pool("repair", "Cut the journal of a pool that the head refuses because it is broken, and say what that loses",
+              repair_pool);
   for (const Command& command : commands) add_head_options(*command.app, arguments);
   return commands;
 }

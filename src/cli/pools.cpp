@@ -173,4 +173,26 @@ Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool
   return errand->run();
 }
 
+Result<std::string> repair_pool(const HeadAccess& access, const std::string& name) {
+  std::string told;
+  std::optional<Errand> errand;
+  errand.emplace(
+      access, wire::Role::client, wire::RepairPool{PoolId{net::pool_id(name)}},
+      [&](net::Session&, wire::Message& message) {
+        if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
+          const bool missing = failed->error.kind == ErrorKind::pool_not_found;
+          return errand->fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
+        }
+        const auto* repaired = std::get_if<wire::PoolRepaired>(&message);
+        if (!repaired) return;
+        told = fmt::format("{} jobs that were accepted are lost, {} that had ended run again", repaired->jobs_lost,
+                           repaired->jobs_again);
+        told = repaired->removed ? fmt::format("nothing of pool '{}' could be kept, and it is gone: {}", name, told)
+                                 : fmt::format("pool '{}' is repaired: {}", name, told);
+        errand->done();
+      });
+  BOOST_OUTCOME_TRYV(errand->run());
+  return told;
+}
+
 }  // namespace dc::cli

@@ -24,4 +24,7 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
 /// it.
 Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool steal);
 
+/// Has the journal of a pool cut that the head refuses because it is broken. Returns what that cost, as a sentence.
+Result<std::string> repair_pool(const HeadAccess& access, const std::string& name);
+
 }  // namespace dc::cli

@@ -2,7 +2,6 @@
 #include "core/blocking_socket.hpp"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -12,8 +11,9 @@
 
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
+
+#include "core/name_lookup.hpp"
 
 namespace dc {
 namespace {
@@ -67,17 +67,11 @@ Result<void> BlockingSocket::connect(const void* address, unsigned size, Duratio
 }
 
 Result<BlockingSocket> BlockingSocket::connect_tcp(const std::string& host, std::uint16_t port, Duration timeout) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  if (const int code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list); code != 0) {
-    return fail(ErrorCode::unreachable, ::gai_strerror(code));
-  }
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
+  BOOST_OUTCOME_TRY(addresses, look_up(host, port, timeout));
   Error last = fail(ErrorCode::unreachable, "the host has no address");
-  for (const addrinfo* one = list; one; one = one->ai_next) {
-    BlockingSocket socket(::socket(one->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    const Result<void> connected = socket.connect(one->ai_addr, one->ai_addrlen, timeout);
+  for (const SocketAddress& one : addresses) {
+    BlockingSocket socket(::socket(one.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const Result<void> connected = socket.connect(one.get(), one.size, timeout);
     if (!connected) {
       last = connected.error();
       continue;

@@ -74,12 +74,20 @@ inline constexpr auto own_freeze_gap = 2s;
 inline constexpr auto unknown_pool_grace = 30s;
 
 // --- The journal of named pools ---------------------------------------------------------------------------------
-/// A head that could not renew its hold on the store for this long has lost it.
+/// A head that could not renew its hold on the store for this long is not certain to have it, and a standby takes what
+/// it has seen nobody renew for this long.
 inline constexpr auto store_lease = 10s;
 inline constexpr auto store_renew_interval = store_lease / 4;
+/// While it cannot be renewed it is tried so often.
+inline constexpr auto store_renew_again = 250ms;
 /// A standby looks this often whether the store is free, and a head whether it may still speak.
 inline constexpr auto standby_look_interval = 500ms;
 inline constexpr auto store_hold_look_interval = 250ms;
+/// A standby that did not look for so long (it was frozen, or the store did not answer) begins to watch anew: the
+/// holder may have been kept from renewing by the same thing.
+inline constexpr auto standby_gap_max = 2500ms;
+/// A head whose loop, or whose journal's thread, has not moved for this long gives up its hold: it serves nobody.
+inline constexpr auto store_stuck_after = 30s;
 /// What can be refused waits this long for a store that does not answer.
 inline constexpr auto store_patience = 30s;
 inline constexpr auto store_close_patience = 5s;
@@ -91,14 +99,18 @@ static_assert(store_renew_interval + 2 * store_call_timeout <= store_lease,
 inline constexpr auto store_sync_interval = 1s;
 inline constexpr auto store_retry_delay_min = 50ms;  ///< doubled up to the next
 inline constexpr auto store_retry_delay_max = 1s;
-/// Who takes a lease that had run out says nothing for this long. A head whose renewals are refused (the disk is full)
-/// may go on so long after the store has told it that nobody else has taken it.
-inline constexpr auto store_takeover_pause = 2 * store_retry_delay_max;
-/// One group commit, but always one entry. It bounds the time between two renewals.
+/// Who takes a lease that nobody renewed says nothing for this long. A head whose renewals are refused (the disk is
+/// full) may go on so long after the store has told it that nobody else has taken it.
+inline constexpr auto store_takeover_pause = 1500ms;
+static_assert(store_takeover_pause >= 4 * store_renew_again);
+/// One group commit, but always one entry.
 inline constexpr std::size_t store_batch_entries_max = 4096;
 inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
 /// So much of a Redis' files is read to say which named pools lie there unserved.
 inline constexpr std::size_t earlier_redis_bytes_max = std::size_t{64} << 20;
+/// Contents are written to and read from a store over the network in groups of about this size: one round trip each.
+inline constexpr std::size_t store_group_bytes = std::size_t{16} << 20;
+inline constexpr std::size_t store_group_items_max = 512;
 /// Attachments are stored in parts of this size (SQLite and Redis limit a value to 1 GB and 512 MB).
 inline constexpr std::size_t store_part_bytes = std::size_t{16} << 20;
 

@@ -54,6 +54,8 @@ inline std::string text_of(const Effect& effect) {
     return fmt::format("journal {:x}: shortened", compact->pool.value);
   if (const auto* program = std::get_if<HashProgram>(&effect))
     return fmt::format("hash {} of {}", program->hash, program->session.value);
+  if (const auto* repair = std::get_if<JournalRepair>(&effect))
+    return fmt::format("journal {:x}: repaired for {}", repair->pool.value, repair->session.value);
   return "log: " + std::get<Log>(effect).text;
 }
 

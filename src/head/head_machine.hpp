@@ -20,6 +20,7 @@
 #include "core/ids.hpp"
 #include "head/journal.hpp"
 #include "head/named_pool.hpp"
+#include "head/repair_journal.hpp"
 #include "head/result_flow.hpp"
 #include "scheduler/scheduler.hpp"
 #include "wire/messages.hpp"
@@ -65,13 +66,19 @@ struct JournalRemove {
 struct JournalCompact {
   PoolId pool;
 };
+/// Cut the broken journal of a pool; repaired() says what came of it.
+struct JournalRepair {
+  PoolId pool;
+  SessionId session;  ///< who wants to know
+};
 /// A client sent the program of this name: program_hashed() says what it is.
 struct HashProgram {
   SessionId session;
   std::string hash;
   Payload program;
 };
-using Effect = std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact, HashProgram>;
+using Effect =
+    std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact, JournalRepair, HashProgram>;
 using Effects = std::vector<Effect>;
 
 /// What the head knows of itself, for `status`.
@@ -104,6 +111,13 @@ class HeadMachine {
   void program_hashed(HashProgram&& asked, const std::string& hash, TimePoint now, Effects& out);
   /// A named pool that an earlier head kept; before any session opens.
   void restore(PoolId id, JournalState&& state, TimePoint now, Effects& out);
+  /// Why that pool cannot be restored beside those that were, as a sentence; empty: it can.
+  [[nodiscard]] std::string objection_to(PoolId id, const JournalState& state) const;
+  /// A named pool whose journal is broken: whoever wants it is told so, until it is repaired. `state` is what could be
+  /// read of it.
+  void refuse_pool(PoolId id, const JournalState& state, std::string why, Effects& out);
+  /// Answers a JournalRepair.
+  void repaired(const JournalRepair& wanted, Result<RepairedJournal> journal, TimePoint now, Effects& out);
   /// Peers can come from now on: the time that they have to come back begins.
   void door_opened(TimePoint now);
   void flush(TimePoint now, Effects& out);
@@ -183,6 +197,7 @@ class HeadMachine {
   void on(SessionId session, wire::LeavePool&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::WantOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::RepairPool&& message, TimePoint now, Effects& out);
   // Messages of nodes.
   void on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::NeedProgram&& message, TimePoint now, Effects& out);
@@ -235,6 +250,15 @@ class HeadMachine {
   void refuse(SessionId session, std::string_view what, Effects& out);
   void has_left(SessionId session, PoolId pool);
   void use_program(const std::string& hash);
+
+  /// A named pool whose journal is broken.
+  struct RefusedPool {
+    std::string name;  ///< empty: it cannot be read
+    std::string why;
+    bool repairing = false;
+  };
+  [[nodiscard]] static std::string refusal(const RefusedPool& pool);
+  [[nodiscard]] nlohmann::json refused_json(PoolId id, const RefusedPool& pool) const;
 
   // Named pools: head_named.cpp, head_named_jobs.cpp.
   template <class Body>
@@ -329,6 +353,7 @@ class HeadMachine {
   std::unordered_map<WorkerId, Place> places_;
   ResultFlow flow_;
   // Named pools.
+  std::map<PoolId, RefusedPool> refused_;
   std::map<PoolId, PoolId> ids_on_nodes_;  ///< those that have another id there
   std::map<PoolId, PoolId> ids_of_pools_;  ///< and back, as long as the scheduler knows them
   store::Ticket last_ticket_ = 0;

@@ -94,6 +94,8 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
     return fail(ErrorKind::pool_closed, problem);
   if (!facts_.has_store)
     return fail(ErrorKind::not_stored, "the head keeps no named pools: it was started with --store none");
+  if (const auto broken = refused_.find(message.pool); broken != refused_.end())
+    return fail(ErrorKind::not_stored, refusal(broken->second));
   const auto found = pools_.find(message.pool);
   if (found != pools_.end()) {
     NamedPool* named = found->second.named.get();
@@ -177,6 +179,8 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   const auto fail = [&](ErrorKind kind, std::string text) {
     fail_pool(session, message.pool, kind, std::move(text), out);
   };
+  if (const auto broken = refused_.find(message.pool); broken != refused_.end())
+    return fail(ErrorKind::not_stored, refusal(broken->second));
   if (found == pools_.end() || !found->second.named || found->second.keeping)
     return fail(ErrorKind::pool_not_found, "the head does not have this named pool any more: it was closed or removed");
   PoolInfo& pool = found->second;

@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <memory>
 #include <set>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
@@ -17,6 +19,7 @@
 #include "core/side_thread.hpp"
 #include "head/head_machine.hpp"
 #include "head/kept_files.hpp"
+#include "head/repair_journal.hpp"
 #include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
 
@@ -74,7 +77,7 @@ class HeadService {
     listen.key_file = paths::head_key();
     listen.secret = options_.secret;
     listen.epoch = epoch_;
-    listen.term = term_;
+    listen.term = [this] { return term_; };
     listen.admits = [this] { return certain(); };
     return listen;
   }
@@ -84,20 +87,34 @@ class HeadService {
     if (!store_) return boost::outcome_v2::success();
     BOOST_OUTCOME_TRY(logs, store_->logs());
     for (const store::LogId log : logs) {
-      JournalState state;
-      BOOST_OUTCOME_TRY(store_->replay(log, [&](store::Entry&& entry) { state.add(std::move(entry)); }));
-      std::string problem = state.problem();
-      if (problem.empty() && !state.born) problem = "its first entry is missing";
-      if (!problem.empty()) {
-        return fail(ErrorCode::protocol,
-                    fmt::format("the store {} has a pool ({:x}) that cannot be read: {}. Start this head with another "
-                                "--store, or move this one away",
-                                store_->description(), log, problem));
-      }
-      machine_.restore(PoolId{log}, std::move(state), net::EventLoop::now(), effects_);
-      // Reading may have taken longer than the store is ours without this.
-      BOOST_OUTCOME_TRYV(store_->renew());
+      BOOST_OUTCOME_TRYV(restore(log));
     }
+    // The head before may still speak; usually reading took longer than that.
+    while (store_->silence_left() > Duration::zero()) {
+      std::this_thread::sleep_for(std::min<Duration>(store_->silence_left(), limits::store_hold_look_interval));
+      store_->moved(store::Part::loop);
+    }
+    return boost::outcome_v2::success();
+  }
+
+  /// A pool whose journal is broken, or contradicts itself, is refused alone.
+  Result<void> restore(store::LogId log) {
+    JournalState state;
+    const Result<void> read = store_->replay(log, [&](store::Entry&& entry) {
+      state.add(std::move(entry));
+      store_->moved(store::Part::loop);
+    });
+    if (!read && read.error().code != ErrorCode::protocol) return read.error();
+    std::string problem = read ? state.problem() : read.error().message;
+    if (problem.empty() && !state.born) problem = "its first entry is missing";
+    if (problem.empty() && net::pool_id(state.born->name) != log) problem = "it is in the place of another pool";
+    if (problem.empty()) problem = machine_.objection_to(PoolId{log}, state);
+    if (problem.empty()) {
+      machine_.restore(PoolId{log}, std::move(state), net::EventLoop::now(), effects_);
+    } else {
+      machine_.refuse_pool(PoolId{log}, state, std::move(problem), effects_);
+    }
+    store_->moved(store::Part::loop);
     return boost::outcome_v2::success();
   }
 
@@ -112,13 +129,33 @@ class HeadService {
   void journal_moved() {
     if (!journal_ || stopping_) return;
     if (journal_->fenced()) return step_down();
+    if (const std::uint64_t raised = journal_->raised_term(); raised > term_) {
+      log::info("a peer was told of a higher term than this head's, which still has the store: it has term {} now",
+                raised);
+      term_ = raised;
+    }
     if (std::string trouble = journal_->trouble(); trouble != machine_.store_trouble()) {
       log::warning("{}", trouble.empty() ? "the store " + store_name_ + " takes entries again" : trouble);
       machine_.store_trouble(std::move(trouble));
     }
     if (!is_head()) return;
-    machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);
+    take_done();
     schedule_flush();
+  }
+
+  void take_done() {
+    std::vector<store::JournalThread::Done> done = journal_->take_done();
+    std::erase_if(done, [this](const store::JournalThread::Done& one) {
+      const auto repair = repairs_.find(one.ticket);
+      if (repair == repairs_.end()) return false;
+      auto [wanted, journal] = std::move(repair->second);
+      repairs_.erase(repair);
+      Result<RepairedJournal> repaired = fail(ErrorCode::io, one.refused);
+      if (one.refused.empty()) repaired = std::move(*journal);
+      machine_.repaired(wanted, std::move(repaired), net::EventLoop::now(), effects_);
+      return true;
+    });
+    machine_.journaled(done, net::EventLoop::now(), effects_);
   }
 
   // --- Is this still the head? ------------------------------------------------------------------------------------
@@ -155,7 +192,7 @@ class HeadService {
   void go_on() {
     holding_ = false;
     log::info("the store {} confirms that this is the head: it goes on", store_name_);
-    machine_.journaled(journal_->take_done(), net::EventLoop::now(), effects_);
+    take_done();
     // Peers need a moment to come back, and nobody is to lose jobs because of us.
     lost_timer_ = loop_.call_at(net::EventLoop::now() + limits::recovery_hold, [this] {
       if (!is_head()) return;
@@ -169,6 +206,7 @@ class HeadService {
 
   void look_at_hold() {
     if (term_ == 0) return;
+    journal_->loop_moved();
     (void)is_head();
     hold_timer_ = loop_.call_at(net::EventLoop::now() + limits::store_hold_look_interval, [this] { look_at_hold(); });
   }
@@ -177,9 +215,10 @@ class HeadService {
   void step_down() {
     if (std::exchange(stopping_, true)) return;
     log::error(
-        "another head has taken the store {} while this one was frozen or cut off from it: this one steps down, "
-        "and nothing more is heard from it. Start it again with --standby to have it stand by",
-        store_name_);
+        "another head has taken the store {} while this one was frozen or cut off from it, or the store does not know "
+        "this one any more ({}): this one steps down, and nothing more is heard from it. Start it again with --standby "
+        "to have it stand by",
+        store_name_, journal_->trouble());
     exit_code_ = exit_fenced;
     files_.leave_socket();
     listener_->break_off();
@@ -195,6 +234,7 @@ class HeadService {
       if (!is_head()) return;
       sessions_[session.id()] = &session;
       const net::Peer& peer = session.peer();
+      if (term_ != 0 && peer.term > term_) journal_->raise_term(peer.term);
       machine_.session_opened(session.id(), {peer.role, peer.id, peer.host, peer.pid, peer.address},
                               net::EventLoop::now(), effects_);
       schedule_flush();
@@ -276,6 +316,17 @@ class HeadService {
     journal_->append(append.ticket, append.pool.value, std::move(append.entry), append.refusable);
   }
   void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.pool.value); }
+  void carry_out(JournalRepair& repair) {
+    const auto journal = std::make_shared<RepairedJournal>();
+    // Far from the tickets of the machine, which count from 1.
+    const store::Ticket ticket = ~store::Ticket{0} - next_repair_++;
+    repairs_[ticket] = {repair, journal};
+    journal_->run(ticket, [log = repair.pool.value, journal](store::Store& store) -> Result<void> {
+      BOOST_OUTCOME_TRY(repaired, repair_journal(store, log));
+      *journal = std::move(repaired);
+      return boost::outcome_v2::success();
+    });
+  }
   void carry_out(JournalCompact& compact) { journal_->compact(compact.pool.value); }
   void carry_out(HashProgram& program) {
     side_.run([this, asked = std::make_shared<HashProgram>(std::move(program))] {
@@ -310,6 +361,11 @@ class HeadService {
   KeptFiles& files_;
   std::optional<TimePoint> asked_at_;  ///< to end, by a signal
   std::uint32_t epoch_;
+  struct Repair {
+    JournalRepair wanted;
+    std::shared_ptr<RepairedJournal> journal;  // shared with the journal's thread, which fills it
+  };
+
   std::uint64_t term_;  ///< 0: no other head can take the store
   std::string store_name_;
   net::EventLoop loop_;
@@ -325,6 +381,8 @@ class HeadService {
   std::set<SessionId> deaf_;  ///< clients and viewers for whom too much waits
   Effects effects_;
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
+  std::map<store::Ticket, Repair> repairs_;
+  std::uint64_t next_repair_ = 0;
   std::vector<SessionId> lost_;  ///< broken off by hold_back(); the machine has not heard of it
   bool holding_ = false;         ///< not certain to be the head
   bool flush_scheduled_ = false;

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <exception>
 #include <utility>
 
 #include "core/mutation.hpp"
+#include "head/head_machine.hpp"
 
 namespace dc::head {
 namespace {
@@ -15,6 +17,15 @@ namespace {
 /// are numbered by one byte.
 constexpr std::size_t entry_bytes = std::size_t{256} << 10;
 constexpr std::size_t entry_items = 128;
+
+/// What would stop a head, or leave a pool without workers for ever. Limits that came later do not count.
+std::string problem_of_stored(const PoolBorn& born) {
+  PoolOptions options = born.options;
+  if (std::isfinite(options.weight) && options.weight > 0) options.weight = 1;
+  if (std::string problem = problem_of(options); !problem.empty()) return problem;
+  if (!born.options.program_hash.empty() && born.program.empty()) return "its program is missing";
+  return {};
+}
 
 /// Collects items and hands them on in entries of a bearable size.
 template <class Entry, class Item>
@@ -79,15 +90,48 @@ void JournalState::add(store::Entry&& entry) {
     problem_ = decoded.error().message;
     return;
   }
+  problem_ = contradiction(decoded.value());
+  if (!problem_.empty()) {
+    const auto* other = std::get_if<PoolBorn>(&decoded.value());
+    foreign_ = other && other->version != PoolBorn{}.version;
+    return;
+  }
   std::visit([this](auto&& body) { apply(std::forward<decltype(body)>(body)); }, std::move(decoded.value()));
 }
 
-void JournalState::apply(PoolBorn&& entry) {
-  if (entry.version != PoolBorn{}.version) {
-    problem_ =
-        fmt::format("the journal is of version {}, and this head reads version {}", entry.version, PoolBorn{}.version);
-    return;
+std::string JournalState::contradiction(const JournalEntry& entry) const {
+  const auto bad_number = [](JobSequence sequence) { return sequence == 0 || sequence > job_number_max; };
+  if (const auto* other = std::get_if<PoolBorn>(&entry)) {
+    if (other->version != PoolBorn{}.version) {
+      return fmt::format("its journal is of version {}, and this head reads version {}", other->version,
+                         PoolBorn{}.version);
+    }
+    if (born && born->name != other->name) return "two pools are in one journal";
+    return problem_of_stored(*other);
   }
+  if (!born) return "its first entry is missing";
+  if (const auto* jobs = std::get_if<JobsTaken>(&entry)) {
+    for (const SubmittedJob& job : jobs->jobs) {
+      if (bad_number(job.sequence)) return fmt::format("it has a job with number {}", job.sequence);
+    }
+  }
+  if (const auto* update = std::get_if<UpdateCame>(&entry)) {
+    if (update->number == 0 || update->number > updates.size() + 1) {
+      return fmt::format("update {} follows after {}", update->number, updates.size());
+    }
+  }
+  if (const auto* summary = std::get_if<Summary>(&entry)) {
+    JobSequence last = 0;
+    for (const auto& interval : summary->taken) {
+      if (interval.size() != 2 || interval[0] <= last || interval[1] < interval[0] || bad_number(interval[1]))
+        return "its summary contradicts itself";
+      last = interval[1];
+    }
+  }
+  return {};
+}
+
+void JournalState::apply(PoolBorn&& entry) {
   if (born) return;
   holder = {entry.client, entry.host, entry.pid, entry.process};
   born = std::move(entry);
@@ -133,9 +177,7 @@ void JournalState::apply(PoolBroke&& entry) {
 }
 
 void JournalState::apply(const Summary& entry) {
-  for (const auto& interval : entry.taken) {
-    if (interval.size() == 2) taken.add(interval[0], interval[1]);
-  }
+  for (const auto& interval : entry.taken) taken.add(interval[0], interval[1]);
   done = entry.done;
 }
 

@@ -125,6 +125,9 @@ std::string name_in(std::string_view first_entry);
 
 // --- State ------------------------------------------------------------------------------------------------------
 
+/// No program submits so many.
+inline constexpr JobSequence job_number_max = JobSequence{1} << 48;
+
 /// How a job ended; there may be millions, with one error between them.
 using StoredOutcome = Outcome;
 
@@ -134,8 +137,13 @@ class JournalState final : public store::Reducer {
   void add(store::Entry&& entry) override;
   std::vector<store::Entry> take() override;
 
-  /// What was wrong with an entry, as a sentence; empty when nothing was.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  /// What was wrong with an entry, as a sentence; empty when nothing was. That entry and what came after it is not in
+  /// the state.
+  [[nodiscard]] std::string problem() const override { return problem_; }
+  /// The log was cut before the entry that was wrong.
+  void forget_problem() { problem_.clear(); }
+  /// It is of another version of the program, which can read it: nothing is to be cut off it.
+  [[nodiscard]] bool foreign() const { return foreign_; }
 
   std::optional<PoolBorn> born;
   JobNumbers taken;
@@ -159,7 +167,10 @@ class JournalState final : public store::Reducer {
   void apply(KeyKept&& entry);
   void apply(ClientCame&& entry) { holder = std::move(entry); }
   void finish(JobSequence sequence, StoredOutcome outcome);
+  /// Why it cannot follow what was read before, as a sentence; empty: it can.
+  [[nodiscard]] std::string contradiction(const JournalEntry& entry) const;
   std::string problem_;
+  bool foreign_ = false;
 };
 
 }  // namespace dc::head

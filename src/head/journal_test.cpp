@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace dc::head {
 namespace {
 
@@ -124,6 +126,47 @@ TEST(JournalState, SaysWhatIsWrong) {
   broken.add({"rubbish", {}});
   EXPECT_THAT(broken.problem(), testing::HasSubstr("cannot be read"));
   EXPECT_TRUE(broken.take().empty());
+}
+
+// --- What makes no sense ----------------------------------------------------------------------------------------
+
+/// Of the story and then this entry.
+template <class Body>
+std::string problem_after(const Body& last) {
+  JournalState state;
+  for (store::Entry& entry : story()) state.add(std::move(entry));
+  state.add(encode(last));
+  EXPECT_EQ(text_of(state), told) << "what makes no sense is not in it";
+  EXPECT_EQ(state.take().empty(), !state.problem().empty()) << "and it must not be shortened";
+  return state.problem();
+}
+
+TEST(JournalState, RefusesWhatContradictsIt) {
+  EXPECT_EQ(problem_after(PoolBorn{1, "sweep", {}, {}, {}}), "");
+  EXPECT_THAT(problem_after(PoolBorn{1, "other", {}, {}, {}}), testing::HasSubstr("two pools"));
+  EXPECT_THAT(problem_after(PoolBorn{2, "sweep", {}, {}, {}}), testing::HasSubstr("version 2"));
+  EXPECT_THAT(problem_after(JobsTaken{{{0, 0, {}, {}}}}), testing::HasSubstr("number 0"));
+  EXPECT_THAT(problem_after(JobsTaken{{{UINT64_MAX, 0, {}, {}}}}), testing::HasSubstr("18446744073709551615"));
+  EXPECT_THAT(problem_after(UpdateCame{3, {}}), testing::HasSubstr("update 3 follows after 1"));
+  EXPECT_THAT(problem_after(Summary{{{1, UINT64_MAX}}, 0}), testing::HasSubstr("summary"));
+  EXPECT_THAT(problem_after(Summary{{{1}}, 0}), testing::HasSubstr("summary"));
+  EXPECT_THAT(problem_after(Summary{{{5, 9}, {7, 8}}, 0}), testing::HasSubstr("summary"));
+}
+
+TEST(JournalState, BeginsWithTheBirthOfAPoolThatCanWork) {
+  JournalState unborn;
+  unborn.add(encode(Delivered{{1}}));
+  EXPECT_THAT(unborn.problem(), testing::HasSubstr("first entry is missing"));
+  PoolOptions endless;
+  endless.weight = std::numeric_limits<double>::infinity();
+  JournalState senseless;
+  senseless.add(encode(PoolBorn{1, "sweep", endless, {}, {}}));
+  EXPECT_THAT(senseless.problem(), testing::HasSubstr("weight"));
+  PoolOptions heavy;
+  heavy.weight = 1e9;  // was allowed once
+  JournalState earlier;
+  earlier.add(encode(PoolBorn{1, "sweep", heavy, {}, {}}));
+  EXPECT_EQ(earlier.problem(), "");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 // `name` is a named pool's name, else null; `to_deliver` counts its jobs whose outcome no client has,
 // `to_take` those of them that are done; `error` says why
 // it failed, or is null. A failed one is kept for its outcomes, and has no workers.
+// One whose journal is broken is listed with that error, and with its id as its name where that cannot be read.
 // `store_trouble` says why named pools take no jobs now, or is null.
 // `waits_for` says why slots that the pool could use stand empty, or is null.
 #include <fmt/format.h>
@@ -138,6 +139,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
     failed.updates = pool.named->updates;
     json["pools"].push_back(pool_json(failed));
   }
+  for (const auto& [id, pool] : refused_) json["pools"].push_back(refused_json(id, pool));
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -28,9 +28,10 @@ struct SignalsHeld {
 };
 
 /// Why the store cannot be had now, as a standby tells it: once, and again when the reason changes.
-void tell(const std::string& reason, std::string& told) {
+void tell(const std::string& reason, bool standby, std::string& told) {
   if (reason == told) return;
-  log::info("standby: {}. Waiting", reason.substr(0, reason.find(store::held_by_advice)));
+  log::info("{}{}. Waiting{}", standby ? "standby: " : "", reason.substr(0, reason.find(store::held_by_advice)),
+            standby ? "" : " to see whether that one lives");
   told = reason;
 }
 
@@ -63,7 +64,10 @@ Result<TakenStore> take_store(const HeadOptions& options) {
   while (true) {
     const auto term = store->acquire(owner);
     if (term) {
-      if (!told.empty()) log::info("standby: the store {} is free, this head takes over", store->description());
+      if (!told.empty()) {
+        log::info("{}the store {} is free, this head takes over", options.standby ? "standby: " : "",
+                  store->description());
+      }
       taken.term = store->leased() ? term.value() : 0;
       taken.store = std::move(store);
       return taken;
@@ -71,8 +75,10 @@ Result<TakenStore> take_store(const HeadOptions& options) {
     const ErrorCode why = term.error().code;
     // A server without room on its disk takes no new holder either, and has room again some day.
     const bool passes = why == ErrorCode::fenced || why == ErrorCode::unreachable || why == ErrorCode::full;
-    if (!options.standby || !passes) return term.error();
-    tell(term.error().message, told);
+    // Whoever does not stand by waits only to see whether the holder lives.
+    const bool unseen = why == ErrorCode::fenced && store->may_be_gone();
+    if (!unseen && (!options.standby || !passes)) return term.error();
+    tell(term.error().message, options.standby, told);
     if (take_held_signal(limits::standby_look_interval)) {
       taken.stopped = true;
       return taken;

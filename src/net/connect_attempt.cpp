@@ -127,7 +127,7 @@ void ConnectorImpl::on_channel(Place& place, Result<void> ready) {
   if (!ready && ready.error().code == ErrorCode::rejected) return failed(place, ready.error());
   if (!ready) return failed(place, not_a_head(place.name, ready.error()));
   Attempt& attempt = *place.attempt;
-  attempt.handshake.emplace(options_.secret, PeerHandshake::Facts{options_.role, options_.id}, salted_passwords_,
+  attempt.handshake.emplace(options_.secret, PeerHandshake::Facts{options_.role, options_.id, term_}, salted_passwords_,
                             attempt.channel->channel_binding());
   attempt.channel->listen({
       .on_frame =

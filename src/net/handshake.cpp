@@ -126,7 +126,7 @@ HandshakeStep HeadHandshake::on_hello(const wire::Hello& hello) {
            .address = {},
            .epoch = {},
            .payload_bytes_max = {},
-           .term = {},
+           .term = hello.term,
            .head = {}};
   auto answer = scram_.answer(hello.proof);
   if (!answer) return failed(answer.error());
@@ -155,7 +155,7 @@ HandshakeStep PeerHandshake::begin() {
   auto first = scram_.first();
   if (!first) return failed(first.error());
   return {frame_of(wire::Hello{limits::protocol_version, product_version, facts_.role, facts_.id, host_name(),
-                               static_cast<std::uint32_t>(getpid()), std::move(first.value())}),
+                               static_cast<std::uint32_t>(getpid()), std::move(first.value()), facts_.term}),
           Then::wait,
           {}};
 }

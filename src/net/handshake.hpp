@@ -65,6 +65,7 @@ class PeerHandshake {
   struct Facts {
     wire::Role role{};
     std::uint64_t id{};
+    std::uint64_t term = 0;  ///< the highest that a head has told this side
   };
   /// `cache` outlives this object.
   PeerHandshake(const Secret& secret, Facts facts, SaltedPasswords& cache, std::string channel_binding = {});

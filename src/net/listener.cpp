@@ -235,13 +235,13 @@ void ListenerImpl::drop(IncomingId id, std::string_view why) {
 }
 
 // --- Handshake --------------------------------------------------------------------------------------------------
-
 void ListenerImpl::on_channel(IncomingId id, Result<void> ready) {
   if (!ready) return drop(id, ready.error().message);
   const auto found = incoming_.find(id);
   if (found == incoming_.end()) return;
   Incoming& incoming = found->second;
-  incoming.handshake.emplace(verifier_, HeadHandshake::Facts{options_.epoch, options_.payload_bytes_max, options_.term},
+  incoming.handshake.emplace(verifier_,
+                             HeadHandshake::Facts{options_.epoch, options_.payload_bytes_max, options_.term()},
                              incoming.channel->channel_binding());
   incoming.channel->listen({
       .on_frame = weakly([id](ListenerImpl& self, std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {

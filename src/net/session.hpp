@@ -30,7 +30,7 @@ struct Peer {
   std::string address;                ///< "127.0.0.1:40312" or "unix"
   std::uint32_t epoch{};              ///< connecting side: this life of the head
   std::uint64_t payload_bytes_max{};  ///< connecting side: the head's limit
-  std::uint64_t term{};               ///< connecting side: of the head, see wire::Welcome
+  std::uint64_t term{};               ///< connecting side: of the head; head's: that the peer knows. See wire::Welcome
   std::string head;                   ///< connecting side: "host:port" as the user named it
 };
 
@@ -83,7 +83,8 @@ struct ListenOptions {
   std::string key_file;  ///< of the key for TLS, see paths::head_key(); made when missing. Needed with `addresses`
   Secret secret;
   std::uint32_t epoch{};
-  std::uint64_t term = 0;  ///< of this head among those that share its store, see wire::Welcome
+  /// Of this head among those that share its store, see wire::Welcome. It may rise.
+  std::function<std::uint64_t()> term = [] { return std::uint64_t{0}; };
   std::uint64_t payload_bytes_max = limits::payload_bytes_max_default;
   /// Asked when a peer comes and again before its session opens; false: it is turned away, without a word. Empty: yes.
   std::function<bool()> admits;

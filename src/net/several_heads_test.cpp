@@ -54,7 +54,7 @@ class SeveralHeads : public SessionTest {
     }
   }
   void begin(Head& head, std::uint64_t term = 0) {
-    head.options.term = term;
+    head.options.term = [term] { return term; };
     auto result = listen(loop, head.options, head.events.handler());
     ASSERT_TRUE(result) << result.error().message;
     head.listener = std::move(result.value());
@@ -200,6 +200,7 @@ TEST_F(SeveralHeads, OneOfALowerTermIsNotBelieved) {
   end(one);
   begin(two, 5);
   ASSERT_TRUE(at(two));
+  EXPECT_EQ(two.events.open[0]->peer().term, 4u) << "the head hears which one the peer knows";
   end(two);
   at_peer.retries.clear();
   begin(one, 4);

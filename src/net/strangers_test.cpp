@@ -94,7 +94,7 @@ TEST_F(Strangers, HangingAboutInNumbersDoNotKeepTheDoorShut) {
 TEST_F(Strangers, OfAnotherVersionAreToldBoth) {
   RawChannel peer(loop, listener->port());
   ASSERT_TRUE(run_until([&] { return peer.open(); }));
-  peer.send(wire::Hello{99, "7.5.3", wire::Role::node, 1, "gpu1", 1, "n,,n=dc,r=abc"});
+  peer.send(wire::Hello{99, "7.5.3", wire::Role::node, 1, "gpu1", 1, "n,,n=dc,r=abc", 0});
   ASSERT_TRUE(run_until([&] { return peer.closed(); }));
   ASSERT_EQ(peer.received().size(), 1u);
   const auto& rejected = std::get<wire::Rejected>(peer.received()[0]);
@@ -138,7 +138,7 @@ TEST_F(Strangers, CannotClaimAnotherRoleThanTheyProved) {
   ASSERT_TRUE(run_until([&] { return peer.open(); }));
   SaltedPasswords cache;
   ScramClient scram(test_password, "viewer-0000000000000001", cache, peer.binding());
-  peer.send(wire::Hello{limits::protocol_version, "x", wire::Role::client, 1, "h", 1, scram.first().value()});
+  peer.send(wire::Hello{limits::protocol_version, "x", wire::Role::client, 1, "h", 1, scram.first().value(), 0});
   ASSERT_TRUE(run_until([&] { return peer.received().size() == 1; }));
   peer.send(wire::Proof{scram.answer(std::get<wire::Proof>(peer.received()[0]).proof).value()});
   ASSERT_TRUE(run_until([&] { return peer.closed(); }));

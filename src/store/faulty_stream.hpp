@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -58,12 +59,14 @@ class FaultyStream : public ByteStream {
   bool delayed_ = false;
 };
 
-/// Options for a store that reaches the Redis behind `socket` over such connections.
+/// Options for a store that reaches the Redis behind `socket` over such connections. Its lease's thread has good ones.
 inline RedisOptions faulty_options(const std::string& socket, Faults& faults) {
   RedisOptions options{.address = {}, .content_hash = test_hash};
   options.address.tls = true;  // so that the store asks us for the connection
-  options.dial_tls = [socket, &faults](const TlsTarget& target) -> Result<std::unique_ptr<ByteStream>> {
+  options.dial_tls = [socket, &faults, here = std::this_thread::get_id()](
+                         const TlsTarget& target) -> Result<std::unique_ptr<ByteStream>> {
     BOOST_OUTCOME_TRY(real, dial_unix(socket, target.timeout));
+    if (std::this_thread::get_id() != here) return std::move(real);
     return std::make_unique<FaultyStream>(std::move(real), faults);
   };
   return options;

@@ -22,17 +22,23 @@ struct JournalThread::Impl {
   struct Waiting {
     Ticket ticket{};
     LogId log{};
-    std::optional<Entry> entry;  ///< none: the log is to be removed
+    std::optional<Entry> entry;  ///< none: the log is to be removed, or `work` done
     bool refusable = false;
+    std::function<Result<void>(Store&)> work = {};  ///< this instead
   };
   struct Compaction {
     LogId log{};
     TimePoint not_before;
   };
+  /// The one under way. It reads a piece of the log at a time, so that what is to be written does not wait for it.
+  struct Shortening {
+    LogId log{};
+    Position position;
+    std::unique_ptr<Reducer> reducer;
+  };
 
   Impl(std::unique_ptr<Store> given, Handler handlers) : store(std::move(given)), handler(std::move(handlers)) {
-    certain_until = now() + limits::store_lease;
-    renew_at = now() + limits::store_renew_interval;
+    check_at = now() + limits::store_renew_interval;
     sync_at = now() + limits::store_sync_interval;
     thread = std::thread([this] { run(); });
   }
@@ -42,17 +48,20 @@ struct JournalThread::Impl {
   [[nodiscard]] TimePoint next_turn() const;
   [[nodiscard]] bool has_writes() const { return !batch.empty() || !queue.empty(); }
   void turn(std::unique_lock<std::mutex>& lock);
-  void renew();
+  void check();
+  void raise_term();
   void sync();
   void write(std::unique_lock<std::mutex>& lock);
   void fill_batch();
   Result<void> write_batch();
+  void do_work(std::unique_lock<std::mutex>& lock);
   void written();
   void not_written(const Error& error);
   void refuse_batch(const std::string& reason);
   void refuse_queue(const std::string& reason);
   void compact(std::unique_lock<std::mutex>& lock);
-  Result<void> shorten(LogId log);
+  void begin_compaction();
+  Result<bool> go_on();
   void note(const Error& error);
   void went_well();
   void finish(const Waiting& waiting, std::string refused);
@@ -61,14 +70,15 @@ struct JournalThread::Impl {
   std::unique_ptr<Store> store;
   Handler handler;
   std::vector<Waiting> batch;  ///< taken from the queue and not yet written: appends, or one removal
-  TimePoint renew_at, sync_at, retry_at{};
+  TimePoint check_at, sync_at, retry_at{};
   Duration retry_delay = limits::store_retry_delay_min;
   std::optional<TimePoint> trouble_since;
   bool unsynced = false;
+  std::optional<Shortening> shortening;
 
   std::atomic<std::size_t> queued_bytes{0};
   std::atomic<bool> is_fenced{false};
-  std::atomic<TimePoint> certain_until;  ///< no other head has the store, or acts, before that
+  std::atomic<std::uint64_t> term_to_pass{0}, raised_to{0};
 
   mutable std::mutex mutex;  ///< guards all below
   std::condition_variable changed;
@@ -91,9 +101,11 @@ void JournalThread::Impl::push(Waiting waiting) {
 
 /// The next time at which something is to be done; in the past when it is now.
 TimePoint JournalThread::Impl::next_turn() const {
-  TimePoint next = renew_at;
+  if (term_to_pass != 0) return TimePoint{};
+  TimePoint next = check_at;
   if (has_writes()) next = std::min(next, retry_at);
   if (unsynced) next = std::min(next, sync_at);
+  if (shortening && !close_by) return TimePoint{};
   for (const Compaction& compaction : compactions) next = std::min(next, compaction.not_before);
   if (close_by) next = has_writes() ? std::min(next, *close_by) : TimePoint{};
   return next;
@@ -111,30 +123,42 @@ void JournalThread::Impl::run() {
       lock.lock();
     }
   }
-  lock.unlock();
-  store->release();
 }
 
 /// All that is due, once. The lock is not held during calls of the store.
 void JournalThread::Impl::turn(std::unique_lock<std::mutex>& lock) {
   lock.unlock();
   // After a freeze this comes before any write.
-  if (now() >= renew_at) renew();
+  store->moved(Part::journal);
+  if (now() >= check_at) check();
+  raise_term();
   if (unsynced && now() >= sync_at) sync();
   lock.lock();
   if (!is_fenced && has_writes() && now() >= retry_at) write(lock);
   if (!is_fenced && !close_by) compact(lock);
 }
 
-void JournalThread::Impl::renew() {
-  const TimePoint asked = now();
-  const Result<void> renewed = store->renew();
-  const Duration held = renewed ? limits::store_lease : store->still_held();
-  certain_until = std::max(certain_until.load(), asked + held);
-  renew_at = now() + (renewed ? Duration(limits::store_renew_interval) : Duration(limits::store_retry_delay_max));
+/// What is wrong with the store is told also while nothing is written.
+void JournalThread::Impl::check() {
+  const Result<void> well = store->check_hold();
+  check_at = now() + (well ? Duration(limits::store_renew_interval) : Duration(limits::store_retry_delay_max));
   const std::lock_guard lock(mutex);
-  if (!renewed) return note(renewed.error());
+  if (!well) return note(well.error());
   if (batch.empty()) went_well();
+}
+
+void JournalThread::Impl::raise_term() {
+  const std::uint64_t above = term_to_pass.exchange(0);
+  if (above == 0) return;
+  const Result<std::uint64_t> raised = store->raise_term(above);
+  if (!raised) {
+    log::warning("a peer knows term {}, and this head's could not be raised above it: {}", above,
+                 raised.error().message);
+    return;
+  }
+  raised_to = raised.value();
+  const std::lock_guard lock(mutex);
+  news = true;
 }
 
 void JournalThread::Impl::sync() {
@@ -151,6 +175,7 @@ void JournalThread::Impl::sync() {
 void JournalThread::Impl::write(std::unique_lock<std::mutex>& lock) {
   if (batch.empty()) fill_batch();
   lock.unlock();
+  if (batch.front().work) return do_work(lock);
   const Result<void> result = batch.front().entry ? write_batch() : store->remove(batch.front().log);
   lock.lock();
   if (result) {
@@ -160,7 +185,16 @@ void JournalThread::Impl::write(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-/// Takes the appends at the head of the queue, or the removal that stands there.
+void JournalThread::Impl::do_work(std::unique_lock<std::mutex>& lock) {
+  const Result<void> result = batch.front().work(*store);
+  lock.lock();
+  if (!result && result.error().code == ErrorCode::fenced) return note(result.error());
+  finish(batch.front(), result ? "" : result.error().message);
+  batch.clear();
+  unsynced = true;
+}
+
+/// Takes the appends at the head of the queue, or what stands there alone: a removal, other work.
 void JournalThread::Impl::fill_batch() {
   std::size_t bytes = 0;
   do {
@@ -185,6 +219,7 @@ Result<void> JournalThread::Impl::write_batch() {
 void JournalThread::Impl::written() {
   if (!batch.front().entry) {
     std::erase_if(compactions, [&](const Compaction& compaction) { return compaction.log == batch.front().log; });
+    if (shortening && shortening->log == batch.front().log) shortening.reset();
   }
   for (const Waiting& waiting : batch) finish(waiting, "");
   batch.clear();
@@ -226,35 +261,48 @@ void JournalThread::Impl::refuse_queue(const std::string& reason) {
   std::erase_if(queue, [](const Waiting& waiting) { return waiting.refusable; });
 }
 
-/// One compaction, if one is due. One that fails is tried again much later: the log is only longer than it need be.
+/// A step of a compaction, if one is due. One that fails is tried again much later: the log is only longer than it need
+/// be.
 void JournalThread::Impl::compact(std::unique_lock<std::mutex>& lock) {
-  const auto due = std::find_if(compactions.begin(), compactions.end(),
-                                [](const Compaction& compaction) { return compaction.not_before <= now(); });
-  if (due == compactions.end()) return;
-  const LogId log = due->log;
-  compactions.erase(due);
+  if (!shortening) begin_compaction();
+  if (!shortening) return;
   lock.unlock();
-  const Result<void> shortened = shorten(log);
+  const Result<bool> more = go_on();
   lock.lock();
-  if (shortened) {
+  if (more && more.value()) return;
+  const LogId log = shortening->log;
+  shortening.reset();
+  if (more) {
     unsynced = true;
     return;
   }
-  if (shortened.error().code == ErrorCode::fenced) return note(shortened.error());
-  log::warning("the journal of pool {:016x} could not be shortened: {}", log, shortened.error().message);
+  if (more.error().code == ErrorCode::fenced) return note(more.error());
+  log::warning("the journal of pool {:016x} could not be shortened: {}", log, more.error().message);
   compactions.push_back({log, now() + limits::store_patience});
 }
 
-Result<void> JournalThread::Impl::shorten(LogId log) {
-  const std::unique_ptr<Reducer> reducer = handler.make_reducer();
-  bool any = false;
-  BOOST_OUTCOME_TRYV(store->replay(log, [&](Entry&& entry) {
-    any = true;
-    reducer->add(std::move(entry));
-  }));
-  if (!any) return boost::outcome_v2::success();  // it was removed meanwhile, and must stay so
-  const std::vector<Entry> entries = reducer->take();
-  return store->replace(log, entries);
+void JournalThread::Impl::begin_compaction() {
+  const auto due = std::find_if(compactions.begin(), compactions.end(),
+                                [](const Compaction& compaction) { return compaction.not_before <= now(); });
+  if (due == compactions.end()) return;
+  shortening = Shortening{due->log, {}, handler.make_reducer()};
+  compactions.erase(due);
+}
+
+/// Reads on. True: there is more, perhaps what was appended meanwhile.
+Result<bool> JournalThread::Impl::go_on() {
+  Shortening& under_way = *shortening;
+  BOOST_OUTCOME_TRY(more, store->read(under_way.log, under_way.position, Attachments::refer,
+                                      [&](Entry&& entry) { under_way.reducer->add(std::move(entry)); }));
+  if (more) return true;
+  // Nothing can be appended between this and the last look.
+  if (under_way.position.entries == 0) return false;  // it was removed meanwhile, and must stay so
+  if (std::string problem = under_way.reducer->problem(); !problem.empty()) {
+    return fail(ErrorCode::protocol, std::move(problem));
+  }
+  const std::vector<Entry> entries = under_way.reducer->take();
+  BOOST_OUTCOME_TRYV(store->replace(under_way.log, entries));
+  return false;
 }
 
 /// Does not put off the next write: renewals that fail, as often as writes are tried again, would do so for ever.
@@ -293,13 +341,18 @@ JournalThread::~JournalThread() {
     impl_->changed.notify_one();
   }
   impl_->thread.join();
+  impl_->store->release();  // here, since others ask it until then
 }
 
 void JournalThread::append(Ticket ticket, LogId log, Entry entry, bool refusable) {
-  impl_->push({ticket, log, std::move(entry), refusable});
+  impl_->push({ticket, log, std::move(entry), refusable, {}});
 }
 
-void JournalThread::remove(Ticket ticket, LogId log) { impl_->push({ticket, log, std::nullopt, false}); }
+void JournalThread::remove(Ticket ticket, LogId log) { impl_->push({ticket, log, std::nullopt, false, {}}); }
+
+void JournalThread::run(Ticket ticket, std::function<Result<void>(Store&)> work) {
+  impl_->push({ticket, 0, std::nullopt, false, std::move(work)});
+}
 
 void JournalThread::compact(LogId log) {
   const std::lock_guard lock(impl_->mutex);
@@ -315,16 +368,26 @@ std::vector<JournalThread::Done> JournalThread::take_done() {
 }
 
 std::string JournalThread::trouble() const {
+  if (impl_->store->hold() == Hold::lost) {
+    if (const Result<void> well = impl_->store->check_hold(); !well) return well.error().message;
+  }
   const std::lock_guard lock(impl_->mutex);
   return impl_->trouble;
 }
 
-bool JournalThread::fenced() const { return impl_->is_fenced; }
+bool JournalThread::fenced() const { return impl_->is_fenced || impl_->store->hold() == Hold::lost; }
 
-bool JournalThread::certain() const {
-  if (impl_->is_fenced) return false;
-  return !impl_->store->leased() || now() < impl_->certain_until.load();
+bool JournalThread::certain() const { return !impl_->is_fenced && impl_->store->hold() == Hold::ours; }
+
+void JournalThread::loop_moved() { impl_->store->moved(Part::loop); }
+
+void JournalThread::raise_term(std::uint64_t above) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->term_to_pass = above;
+  impl_->changed.notify_one();
 }
+
+std::uint64_t JournalThread::raised_term() const { return impl_->raised_to; }
 
 std::size_t JournalThread::queued_bytes() const { return impl_->queued_bytes; }
 

@@ -23,6 +23,8 @@ class Reducer {
   virtual ~Reducer() = default;
   virtual void add(Entry&& entry) = 0;
   virtual std::vector<Entry> take() = 0;
+  /// Why what was added makes no sense, so that nothing may be written in its place; empty: it does.
+  [[nodiscard]] virtual std::string problem() const { return ""; }
 };
 
 class JournalThread {
@@ -33,7 +35,7 @@ class JournalThread {
     std::function<std::unique_ptr<Reducer>()> make_reducer;
     Duration patience = limits::store_patience;  ///< shorter in tests
   };
-  /// The store must be acquired. Renews it from now on.
+  /// The store must be acquired.
   JournalThread(std::unique_ptr<Store> store, Handler handler);
   ~JournalThread();  ///< writes what is queued (for limits::store_close_patience at most), then releases the store
   JournalThread(const JournalThread&) = delete;
@@ -43,6 +45,8 @@ class JournalThread {
   /// its ticket comes back with the reason. Any other entry waits as long as it takes. Order is kept within a log.
   void append(Ticket ticket, LogId log, Entry entry, bool refusable);
   void remove(Ticket ticket, LogId log);
+  /// Something else that is to be done with the store, in its turn. It is tried once: why it failed comes back.
+  void run(Ticket ticket, std::function<Result<void>(Store&)> work);
   /// Shortens the log; nothing comes back.
   void compact(LogId log);
 
@@ -58,8 +62,13 @@ class JournalThread {
   [[nodiscard]] bool fenced() const;
   /// Whether no other head can act with the store now. False when it could not be renewed for limits::store_lease (it
   /// does not answer, or this process was frozen): then either nobody has it, or fenced() will say so when it answers.
-  /// A store that answers but has no room to renew it can say that it is still ours (Store::still_held).
   [[nodiscard]] bool certain() const;
+  /// The loop moves: see Store::moved().
+  void loop_moved();
+  /// A peer knows a higher term than this head's, which is to be raised above that: see Store::raise_term().
+  void raise_term(std::uint64_t above);
+  /// What it was raised to; 0: it was not.
+  [[nodiscard]] std::uint64_t raised_term() const;
   /// Bytes of entries and attachments that wait.
   [[nodiscard]] std::size_t queued_bytes() const;
 

@@ -1,6 +1,8 @@
 // Group commit, refusals, waiting, renewal and compaction, over a store that fails on demand.
 #include "store/journal_thread.hpp"
 
+#include <array>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -22,7 +24,11 @@ struct Script {
   std::optional<Error> failure;                    ///< of every call that writes, and of renew
   std::function<bool(const Entry&)> does_not_fit;  ///< an append with such an entry is refused as full
   int waiting = 0;
-  int renewals = 0;
+  int checks = 0;
+  std::atomic<Hold> hold = Hold::ours;
+  std::array<std::atomic<int>, 2> moves{};
+  int reads = 0;
+  bool reading_waits = false;
   int syncs = 0;
   std::vector<std::vector<std::string>> appends;  ///< those that went well
 
@@ -41,14 +47,16 @@ class ScriptedStore : public MemoryStore {
  public:
   ScriptedStore(std::shared_ptr<MemoryDisk> disk, Script& script) : MemoryStore(std::move(disk)), script_(script) {}
 
-  Result<void> renew() override {
+  Result<void> check_hold() override {
     const std::lock_guard lock(script_.mutex);
-    ++script_.renewals;
+    ++script_.checks;
     script_.changed.notify_all();
     if (script_.failure) return *script_.failure;
-    return MemoryStore::renew();
+    return MemoryStore::check_hold();
   }
-  [[nodiscard]] bool leased() const override { return true; }
+  [[nodiscard]] Hold hold() const override { return script_.hold; }
+  void moved(Part part) override { ++script_.moves[static_cast<std::size_t>(part)]; }
+  Result<std::uint64_t> raise_term(std::uint64_t above) override { return above + 1; }
   Result<void> sync() override {
     script_.set([](Script& script) { ++script.syncs; });
     return boost::outcome_v2::success();
@@ -65,6 +73,16 @@ class ScriptedStore : public MemoryStore {
     script_.appends.push_back(std::move(names));
     script_.changed.notify_all();
     return boost::outcome_v2::success();
+  }
+  Result<bool> read(LogId log, Position& position, Attachments attachments,
+                    const std::function<void(Entry&&)>& each) override {
+    {
+      std::unique_lock lock(script_.mutex);
+      ++script_.reads;
+      script_.changed.notify_all();
+      script_.changed.wait(lock, [&] { return !script_.reading_waits; });
+    }
+    return MemoryStore::read(log, position, attachments, each);
   }
   Result<void> replace(LogId log, std::span<const Entry> entries) override {
     const std::lock_guard lock(script_.mutex);
@@ -94,10 +112,15 @@ class ScriptedStore : public MemoryStore {
 /// Keeps the last entry.
 class LastOnly : public Reducer {
  public:
-  void add(Entry&& entry) override { last_ = {std::move(entry)}; }
+  void add(Entry&& entry) override {
+    nonsense_ = nonsense_ || entry.bytes == "nonsense";
+    last_ = {std::move(entry)};
+  }
   std::vector<Entry> take() override { return std::move(last_); }
+  [[nodiscard]] std::string problem() const override { return nonsense_ ? "nonsense" : ""; }
 
  private:
+  bool nonsense_ = false;
   std::vector<Entry> last_;
 };
 
@@ -217,7 +240,7 @@ TEST_F(Journal, WhatCannotBeRefusedWaitsForRoom) {
 TEST_F(Journal, RefusesAlsoWhileTheStoreCannotBeRenewed) {
   fail_with(fail(ErrorCode::full, "no room"));
   append(1, "result");
-  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.renewals >= 2; }));
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.checks >= 2; }));
   append(2, "job", true);
   EXPECT_THAT(done(1), ElementsAre("2: no room")) << "writes are tried between renewals";
   fail_with({});
@@ -262,11 +285,28 @@ TEST_F(Journal, IsFencedWhenAnotherHeadHasTheStore) {
   EXPECT_THAT(on_disk(), IsEmpty());
 }
 
-TEST_F(Journal, RenewsTheStoreWhileNothingIsWritten) {
+TEST_F(Journal, ChecksTheStoreAndMovesWhileNothingIsWritten) {
   const TimePoint start = std::chrono::steady_clock::now();
-  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.renewals > 0; }));
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.checks > 0; }));
   EXPECT_LE(std::chrono::steady_clock::now() - start, limits::store_lease / 3);
+  EXPECT_GT(script_.moves[static_cast<std::size_t>(Part::journal)], 0);
+}
+
+TEST_F(Journal, IsAsCertainAsTheStore) {
   EXPECT_TRUE(thread_->certain());
+  script_.hold = Hold::unsure;
+  EXPECT_FALSE(thread_->certain());
+  EXPECT_FALSE(thread_->fenced());
+  script_.hold = Hold::lost;
+  EXPECT_FALSE(thread_->certain());
+  EXPECT_TRUE(thread_->fenced());
+}
+
+TEST_F(Journal, RaisesTheTerm) {
+  EXPECT_EQ(thread_->raised_term(), 0U);
+  thread_->raise_term(41);
+  EXPECT_TRUE(script_.wait_for([&](Script&) { return wakes_ > 0; }));
+  EXPECT_EQ(thread_->raised_term(), 42U);
 }
 
 TEST_F(Journal, BringsWhatWasWrittenToTheDiskWithinTheInterval) {
@@ -288,6 +328,31 @@ TEST_F(Journal, ShortensALog) {
   thread_.reset();
   EXPECT_THAT(on_disk(), ElementsAre("3", "4"));
   EXPECT_THAT(on_disk(2), ElementsAre("other"));
+}
+
+TEST_F(Journal, WhatComesWhileALogIsShortenedIsWrittenBetweenItsPiecesAndIsKept) {
+  append(1, "a");
+  EXPECT_EQ(done(1).size(), 1U);
+  script_.set([](Script& script) { script.reading_waits = true; });
+  thread_->compact(1);
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.reads == 1; }));
+  append(2, "b");
+  append(3, "other", false, 2);
+  script_.set([](Script& script) { script.reading_waits = false; });
+  EXPECT_THAT(done(2), ElementsAre("2", "3"));
+  EXPECT_TRUE(script_.wait_for([&](Script&) { return on_disk() == std::vector<std::string>{"b"}; }));
+  EXPECT_THAT(on_disk(2), ElementsAre("other"));
+}
+
+TEST_F(Journal, ALogThatMakesNoSenseIsNotShortened) {
+  append(1, "nonsense");
+  append(2, "b");
+  EXPECT_EQ(done(2).size(), 2U);
+  thread_->compact(1);
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.reads >= 2; }));
+  append(3, "c");
+  EXPECT_EQ(done(1).size(), 1U);
+  EXPECT_THAT(on_disk(), ElementsAre("nonsense", "b", "c"));
 }
 
 TEST_F(Journal, WritesWhatIsQueuedBeforeItEndsAndGivesTheStoreBack) {

@@ -14,7 +14,7 @@ Result<std::uint64_t> MemoryStore::acquire(const Owner& owner) {
   return disk_->holder = term_ = ++disk_->term;
 }
 
-Result<void> MemoryStore::renew() {
+Result<void> MemoryStore::check_hold() {
   const std::lock_guard lock(disk_->mutex);
   return check_held();
 }
@@ -58,15 +58,20 @@ Result<void> MemoryStore::append(std::span<const Addressed> batch) {
   return boost::outcome_v2::success();
 }
 
-Result<void> MemoryStore::replay(LogId log, const std::function<void(Entry&&)>& each) {
+Result<bool> MemoryStore::read(LogId log, Position& position, Attachments /*all are here*/,
+                               const std::function<void(Entry&&)>& each) {
+  constexpr std::size_t page = 1024;
   std::vector<Entry> entries;
   {
     const std::lock_guard lock(disk_->mutex);
     BOOST_OUTCOME_TRYV(check_held());
-    if (const auto found = disk_->logs.find(log); found != disk_->logs.end()) entries = found->second;
+    const auto found = disk_->logs.find(log);
+    if (found == disk_->logs.end()) return false;
+    const std::vector<Entry>& all = found->second;
+    while (position.entries < all.size() && entries.size() < page) entries.push_back(all[position.entries++]);
   }
   for (Entry& entry : entries) each(std::move(entry));
-  return boost::outcome_v2::success();
+  return !entries.empty();
 }
 
 Result<void> MemoryStore::replace(LogId log, std::span<const Entry> entries) {

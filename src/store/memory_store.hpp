@@ -27,11 +27,12 @@ class MemoryStore : public Store {
 
   [[nodiscard]] std::string description() const override { return "memory (forgotten when the head ends)"; }
   Result<std::uint64_t> acquire(const Owner& owner) override;
-  Result<void> renew() override;
+  Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
   Result<void> append(std::span<const Addressed> batch) override;
-  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) override;
+  Result<bool> read(LogId log, Position& position, Attachments attachments,
+                    const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
 

@@ -12,6 +12,7 @@ namespace dc::store {
 namespace {
 
 constexpr std::size_t read_bytes = std::size_t{64} << 10;
+constexpr std::size_t write_bytes = std::size_t{1} << 20;
 
 Result<std::unique_ptr<ByteStream>> dial(const RedisAddress& address, const DialTls& dial_tls) {
   if (!address.unix_path.empty()) {
@@ -136,9 +137,18 @@ Result<std::vector<RedisReply>> RedisConnection::ask(std::span<const RedisComman
 }
 
 Result<void> RedisConnection::flush() {
-  const Result<void> written = stream_->write(buffered_);
+  // In pieces, so that a large one on a slow line is seen to move.
+  for (std::string_view left = buffered_; !left.empty();) {
+    const std::string_view piece = left.substr(0, write_bytes);
+    const Result<void> written = stream_->write(piece);
+    if (!written) {
+      buffered_.clear();
+      return broken(written.error().message);
+    }
+    left.remove_prefix(piece.size());
+    progressed();
+  }
   buffered_.clear();
-  if (!written) return broken(written.error().message);
   return boost::outcome_v2::success();
 }
 
@@ -149,6 +159,7 @@ Result<RedisReply> RedisConnection::read_reply() {
     if (reply) return RedisReply(std::shared_ptr<redisReply>(static_cast<redisReply*>(reply), freeReplyObject));
     const Result<std::size_t> received = stream_->read(buffer_);
     if (!received) return broken(received.error().message);
+    progressed();
     if (redisReaderFeed(reader_.get(), buffer_.data(), received.value()) != REDIS_OK) return broken(reader_->errstr);
   }
 }

@@ -4,6 +4,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,6 +47,8 @@ class RedisConnection {
   /// Sends all in one go and reads an answer to each; errors of the server are answers here. After a failure
   /// (`unreachable`) the connection is of no use, and the commands may have been carried out or not.
   Result<std::vector<RedisReply>> ask(std::span<const RedisCommand> commands);
+  /// Called whenever bytes went either way.
+  void on_progress(std::function<void()> call) { on_progress_ = std::move(call); }
 
  private:
   struct FreeReader {
@@ -57,7 +60,12 @@ class RedisConnection {
   Result<RedisReply> read_reply();
   [[nodiscard]] Error broken(const std::string& why) const;
 
+  void progressed() const {
+    if (on_progress_) on_progress_();
+  }
+
   std::string name_;
+  std::function<void()> on_progress_;
   std::unique_ptr<ByteStream> stream_;
   std::unique_ptr<redisReader, FreeReader> reader_;
   std::string buffered_;      ///< not yet written

@@ -1,17 +1,27 @@
 // The contents of attachments on the server, and the exchange of a whole log; see redis_store.hpp.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+#include <utility>
+
 #include "core/limits.hpp"
 #include "store/redis_store.hpp"
 
 namespace dc::store {
 
-/// The key is remembered on the server before it exists, so that the next head can delete it.
-Result<std::string> RedisStore::new_upload() {
+std::string RedisStore::new_upload() {
   std::string key = lease_.key(fmt::format("upload:{}:{}", lease_.term(), ++counter_));
   uploads_.push_back(key);
-  BOOST_OUTCOME_TRYV(lease_.ask(RedisCommand{"SADD", lease_.key("uploads"), key}));
   return key;
+}
+
+/// Keys are remembered on the server before they exist, so that the next head can delete them.
+Result<void> RedisStore::announce(const std::vector<std::string>& uploads) {
+  RedisCommand remember{"SADD", lease_.key("uploads")};
+  remember.insert(remember.end(), uploads.begin(), uploads.end());
+  BOOST_OUTCOME_TRYV(lease_.ask(remember));
+  return boost::outcome_v2::success();
 }
 
 void RedisStore::use_upload(const std::string& upload, const std::string& as,
@@ -20,16 +30,32 @@ void RedisStore::use_upload(const std::string& upload, const std::string& as,
   commands.push_back({"SREM", lease_.key("uploads"), upload});
 }
 
-/// Outside of any transaction, part by part, so that nobody waits long for the server.
-Result<std::string> RedisStore::upload(const Payload& content) {
-  BOOST_OUTCOME_TRY(key, new_upload());
-  std::string_view left = content.view();
-  do {
-    const std::string_view part = left.substr(0, limits::store_part_bytes);
-    BOOST_OUTCOME_TRYV(lease_.ask(RedisCommand{"RPUSH", key, std::string(part)}));
-    left.remove_prefix(part.size());
-  } while (!left.empty());
-  return std::move(key);
+/// Outside of any transaction and part by part, so that nobody waits long for the server; in groups, so that small ones
+/// do not wait for a round trip each.
+Result<void> RedisStore::upload(const std::map<std::string, const Payload*>& contents) {
+  std::vector<std::string> keys;
+  for (const auto& [key, content] : contents) keys.push_back(key);
+  BOOST_OUTCOME_TRYV(announce(keys));
+  std::vector<RedisCommand> group;
+  std::size_t bytes = 0;
+  const auto send = [&]() -> Result<void> {
+    BOOST_OUTCOME_TRYV(lease_.ask(std::exchange(group, {})));
+    bytes = 0;
+    return boost::outcome_v2::success();
+  };
+  for (const auto& [key, content] : contents) {
+    std::string_view left = content->view();
+    do {
+      const std::string_view part = left.substr(0, limits::store_part_bytes);
+      group.push_back({"RPUSH", key, std::string(part)});
+      bytes += part.size();
+      left.remove_prefix(part.size());
+      if (bytes < limits::store_group_bytes && group.size() < limits::store_group_items_max) continue;
+      BOOST_OUTCOME_TRYV(send());
+    } while (!left.empty());
+  }
+  if (group.empty()) return boost::outcome_v2::success();
+  return send();
 }
 
 /// Of a call that failed. If it was carried out all the same, they bear other names by now.
@@ -60,12 +86,16 @@ Result<void> RedisStore::count_contents(const Counts& counts, const Contents& co
   RedisCommand question{"HMGET", all};
   for (const auto& [hash, count] : counts) question.push_back(hash);
   BOOST_OUTCOME_TRY(before, lease_.ask(question));
+  std::map<std::string, const Payload*> uploads;
   std::size_t index = 0;
   for (const auto& [hash, count] : counts) {
     const std::int64_t had = before[index++].integer();
     const std::string key = lease_.key("content:" + hash);
     if (had <= 0 && count > 0) {
-      BOOST_OUTCOME_TRY(uploaded, upload(*contents.at(hash)));
+      const auto content = contents.find(hash);
+      if (content == contents.end()) return missing_content();
+      const std::string uploaded = new_upload();
+      uploads[uploaded] = content->second;
       use_upload(uploaded, key, commands);
     }
     if (had + count > 0) {
@@ -75,23 +105,66 @@ Result<void> RedisStore::count_contents(const Counts& counts, const Contents& co
       commands.push_back({"UNLINK", key});
     }
   }
+  if (uploads.empty()) return boost::outcome_v2::success();
+  return upload(uploads);
+}
+
+Error RedisStore::missing_content() const {
+  return fail(ErrorCode::protocol, fmt::format("the store ({}) is broken: it does not know a payload that its entries "
+                                               "refer to",
+                                               options_.address.name()));
+}
+
+// --- Reading ----------------------------------------------------------------------------------------------------
+
+/// Contents of these entries, each once. Those that are missing or damaged are left out.
+Result<void> RedisStore::load(std::span<const HashedEntry> entries, Loaded& into) {
+  std::set<std::string> wanted;
+  for (const HashedEntry& entry : entries) wanted.insert(entry.hashes.begin(), entry.hashes.end());
+  const std::vector<std::string> hashes(wanted.begin(), wanted.end());
+  std::span<const std::string> left = hashes;
+  // Sizes are not known before, so that groups grow as long as their contents turn out to be small.
+  for (std::size_t group = 4; !left.empty();) {
+    const std::span<const std::string> some = left.first(std::min(left.size(), group));
+    BOOST_OUTCOME_TRY(bytes, load_group(some, into));
+    left = left.subspan(some.size());
+    if (bytes < limits::store_group_bytes) group = std::min(2 * group, limits::store_group_items_max);
+    if (bytes > 4 * limits::store_group_bytes) group = std::max<std::size_t>(1, group / 2);
+  }
   return boost::outcome_v2::success();
 }
 
-Result<Payload> RedisStore::load(LogId id, const std::string& hash) {
-  const std::string key = lease_.key("content:" + hash);
-  BOOST_OUTCOME_TRY(parts, lease_.ask(RedisCommand{"LLEN", key}));
-  std::string content;
-  for (std::int64_t part = 0; part < parts.integer(); ++part) {
-    BOOST_OUTCOME_TRY(bytes, lease_.ask(RedisCommand{"LINDEX", key, std::to_string(part)}));
+/// Returns how many bytes these were.
+Result<std::size_t> RedisStore::load_group(std::span<const std::string> hashes, Loaded& into) {
+  std::vector<RedisCommand> questions;
+  for (const std::string& hash : hashes) {
+    questions.push_back({"LLEN", lease_.key("content:" + hash)});
+    questions.push_back({"LINDEX", lease_.key("content:" + hash), "0"});
+  }
+  BOOST_OUTCOME_TRY(parts, lease_.ask(questions));
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    if (parts[2 * i + 1].is_nil()) continue;
+    const std::string_view first = parts[2 * i + 1].text();
+    BOOST_OUTCOME_TRY(payload, load_rest(hashes[i], std::string(first), parts[2 * i].integer()));
+    bytes += payload.size();
+    lease_.moved(Part::journal);
+    if (options_.content_hash(payload.bytes()) == hashes[i]) into.emplace(hashes[i], std::move(payload));
+  }
+  return bytes;
+}
+
+/// What follows after the first part, of so many.
+Result<Payload> RedisStore::load_rest(const std::string& hash, std::string content, std::int64_t parts) {
+  for (std::int64_t part = 1; part < parts; ++part) {
+    BOOST_OUTCOME_TRY(bytes, lease_.ask(RedisCommand{"LINDEX", lease_.key("content:" + hash), std::to_string(part)}));
     content += bytes.text();
   }
-  Payload payload(std::move(content));
-  if (parts.integer() == 0 || options_.content_hash(payload.bytes()) != hash) {
-    return broken(id, "a payload is missing or damaged");
-  }
-  return payload;
+  lease_.moved(Part::journal, 1s * (content.size() / slow_hash_bytes_per_s));
+  return Payload(std::move(content));
 }
+
+// --- Whole logs -------------------------------------------------------------------------------------------------
 
 Result<void> RedisStore::replace(LogId log, std::span<const Entry> entries) {
   BOOST_OUTCOME_TRYV(ready());
@@ -106,10 +179,11 @@ Result<void> RedisStore::replace(LogId log, std::span<const Entry> entries) {
   drop_log(log, commands);
   if (!entries.empty()) {
     // Beside the old log first: it may be long, and the server does nothing else during a transaction.
-    BOOST_OUTCOME_TRY(beside, new_upload());
+    const std::string beside = new_upload();
+    BOOST_OUTCOME_TRYV(announce({beside}));
     std::vector<RedisCommand> adding;
     add_records(beside, fresh.entries, after, adding);
-    for (const RedisCommand& command : adding) {
+    for (RedisCommand& command : adding) {
       BOOST_OUTCOME_TRYV(lease_.ask(command));
     }
     use_upload(beside, log_key(log), commands);

@@ -15,6 +15,7 @@
 #include "store/redis_connection.hpp"
 #include "store/redis_store.hpp"
 #include "store/store_fixture.hpp"
+#include "store/until.hpp"
 
 namespace dc::store {
 
@@ -131,6 +132,20 @@ class RedisFixture : public testing::Test {
     return problem(replayed);
   }
   Result<std::uint64_t> acquired() { return unopened()->acquire(first_owner); }
+  /// As a standby does it: asks until it has the store, or its holder was seen to live.
+  static Result<std::uint64_t> acquire_patiently(Store& store, const Owner& owner = second_owner) {
+    Result<std::uint64_t> taken = store.acquire(owner);
+    while (!taken && store.may_be_gone()) {
+      pass(100ms);
+      taken = store.acquire(owner);
+    }
+    return taken;
+  }
+  /// As another head would take it that has waited long enough.
+  void take_from_outside(const std::string& term) {
+    server_->ask({"SET", key("term"), term});
+    server_->ask({"SET", key("lease"), term + " 1 south other-machine 1 0"});
+  }
 
   std::unique_ptr<RedisServer> server_;
 };

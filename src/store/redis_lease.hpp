@@ -1,14 +1,16 @@
-// The hold of one head on a Redis: a lease that runs out, a term that only grows, and transactions that a head of an
-// older term cannot carry out.
+// The hold of one head on a Redis: a lease that its holder renews, a term that only grows, and transactions that a head
+// of another term cannot carry out.
 //
-// Keys (all begin with "{prefix}:"): format, term, lease ("term pid host machine", with a time to live; empty: given
-// up). Every transaction watches the term; who takes the lease raises it. Whoever was frozen meanwhile, or whose bytes
-// were still on their way, finds that EXEC does nothing.
+// Keys (all begin with "{prefix}:"): format, term, lease (redis_term.hpp). Every transaction watches the term; who
+// takes the lease raises it. Whoever was frozen meanwhile, or whose bytes were still on their way, finds that EXEC does
+// nothing. Nothing has a time to live and no wall clock is read: the holder counts beats in the lease (redis_beat.hpp,
+// on a thread of its own), and a standby takes it when it has seen no new beat for limits::store_lease
+// (lease_watch.hpp).
 //
-// A server whose disk is full answers but takes no writes, so the lease runs out though its head is well. Nobody can
-// take it either, until there is room. So that this head can go on, it asks for the term whenever it cannot renew: if
-// that is its own, whoever takes the lease does so later, and says nothing for limits::store_takeover_pause after that.
-// The word "pausing" in the lease tells the next one, should that head end meanwhile.
+// A server whose disk is full answers but takes no writes, so there are no beats though the holder is well. Nobody can
+// take the lease either, until there is room. So that the holder can go on, each refusal is followed by a look at the
+// term: if that is its own, whoever takes the lease does so later, and says nothing for limits::store_takeover_pause
+// after that. The word "pausing" in the lease tells the next one, should that head end meanwhile.
 #pragma once
 
 #include <functional>
@@ -16,33 +18,40 @@
 #include <string>
 #include <vector>
 
-#include "store/redis_connection.hpp"
+#include "store/lease_thread.hpp"
+#include "store/lease_watch.hpp"
+#include "store/redis_beat.hpp"
+#include "store/redis_link.hpp"
+#include "store/redis_term.hpp"
 #include "store/store.hpp"
 
 namespace dc::store {
 
-struct RedisOptions {
-  RedisAddress address;
-  Durability durability = Durability::always;
-  ContentHash content_hash = {};
-  DialTls dial_tls = {};
-};
-
 class RedisLease {
  public:
-  explicit RedisLease(const RedisOptions& options) : options_(options) {}
+  explicit RedisLease(const RedisOptions& options);
 
   Result<std::uint64_t> acquire(const Owner& owner);
-  Result<void> renew();
   void release();
-  /// See Store::still_held().
-  [[nodiscard]] Duration still_held() const;
+  /// See Store: of the same names.
+  [[nodiscard]] bool may_be_gone() const { return may_be_gone_; }
+  [[nodiscard]] Hold hold() const;
+  [[nodiscard]] Result<void> check_hold() const;
+  [[nodiscard]] Duration silence_left() const { return thread_ ? thread_->silence_left() : Duration::zero(); }
+  void moved(Part part, Duration longer = Duration::zero()) {
+    if (thread_) thread_->moved(part, longer);
+  }
+  Result<std::uint64_t> raise_term(std::uint64_t above);
+  /// See LeaseThread.
+  [[nodiscard]] std::string trouble() const { return thread_ ? thread_->trouble() : ""; }
 
+  /// That this head took; 0: it has not got the store.
   [[nodiscard]] std::uint64_t term() const { return term_; }
-  /// Name of a key of ours.
-  [[nodiscard]] std::string key(const std::string& name) const;
+  [[nodiscard]] std::string key(const std::string& name) const { return link_.key(name); }
   /// What an append survives, as known since acquire().
   [[nodiscard]] std::string survives() const;
+  /// Called on each new connection, when nothing of the old one can arrive any more. Its failure is that of the call.
+  void on_reconnect(std::function<Result<void>()> look) { on_reconnect_ = std::move(look); }
 
   /// Answers to reading commands (and to those on keys that only this term uses). An error of the server fails it.
   Result<std::vector<RedisReply>> ask(const std::vector<RedisCommand>& commands);
@@ -58,33 +67,48 @@ class RedisLease {
     std::string fsync;        ///< of that file: always, everysec, no; empty: it does not say
     bool can_wait = false;    ///< it has WAITAOF
   };
+  /// How the lease may be taken.
+  enum class Claim {
+    free,     ///< at once
+    ran_out,  ///< its holder may still act for limits::store_takeover_pause
+  };
+  struct Seen {
+    RedisReply format, lease, term, time_to_live;
+  };
 
   Result<void> connect();
   Result<void> look_at_server();
   /// Watches the term and sees that it is ours.
   Result<void> arm();
   Result<void> check_format(const RedisReply& format) const;
-  [[nodiscard]] bool may_take(std::string_view lease) const;
-  struct Taken {
-    std::uint64_t term{};  ///< 0: somebody else was quicker
-    bool ran_out = false;  ///< the lease before, and was not given up
-  };
-  Result<Taken> take(const Owner& owner);
-  Result<void> pause();
-  bool is_primary();
+  Result<Claim> may_take(const Seen& seen, TimePoint asked);
+  bool process_is_gone(const Lease& lease);
+  /// False: somebody else was quicker.
+  Result<bool> take(const Owner& owner);
+  Result<std::uint64_t> next_term(const Seen& seen) const;
+  void hold_from(BootClock::time_point taken, Claim claim);
   Result<void> forget_older_connections();
   Result<void> check_executed(const std::vector<RedisReply>& replies, std::size_t commands);
   Error taken_by_another();
   [[nodiscard]] bool waits_for_disk() const;
-  Result<std::vector<RedisReply>> exchange(const std::vector<RedisCommand>& commands);
 
   const RedisOptions& options_;
-  std::unique_ptr<RedisConnection> connection_;
+  RedisLink link_;
+  std::function<Result<void>()> on_reconnect_;
   Server server_;
   std::uint64_t term_ = 0;
-  std::string lease_;     ///< the value that this head wrote, or tried to
-  bool armed_ = false;    ///< the term is watched on this connection, and was ours
-  bool refused_ = false;  ///< the last renewal, for lack of room, and the term was ours
+  std::uint64_t raised_ = 0;  ///< what it was raised to, or itself
+  std::shared_ptr<OwnTerms> terms_ = std::make_shared<OwnTerms>();
+  Lease lease_;         ///< that this head wrote, or tried to
+  bool armed_ = false;  ///< the term is watched on this connection, and was ours
+  std::string seen_term_;
+
+  LeaseWatch watch_;
+  std::int64_t time_to_live_ = -1;  ///< of a lease of format 1, at the last look
+  std::uint64_t prolonged_ = 0;     ///< how often that has grown
+  bool may_be_gone_ = false;
+
+  std::unique_ptr<LeaseThread> thread_;
 };
 
 }  // namespace dc::store

@@ -1,118 +1,232 @@
-// Who has a Redis, and from when on: terms, leases that run out, and servers that take no writes.
+// Who has a Redis, and from when on: terms, leases that nobody renews, and servers that take no writes or fell back.
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "store/faulty_stream.hpp"
 #include "store/redis_fixture.hpp"
+#include "store/redis_term.hpp"
 
 namespace dc::store {
 namespace {
 
 using testing::HasSubstr;
 
-using RedisLeases = RedisFixture;
+class RedisLeases : public RedisFixture {
+ protected:
+  Lease lease() { return Lease::parse(server_->ask({"GET", key("lease")}).text()); }
+  std::uint64_t term() { return std::stoull(std::string(server_->ask({"GET", key("term")}).text())); }
+  /// Of a head on another machine that is gone, or of nobody.
+  void leave_lease(const std::string& text) {
+    server_->ask({"SET", key("term"), "7340032"});
+    server_->ask({"SET", key("format"), "2"});
+    server_->ask({"SET", key("lease"), text});
+  }
+};
+
+TEST_F(RedisLeases, TheHolderCountsBeatsAndNothingHasATimeToLive) {
+  const auto store = open();
+  const std::uint64_t beat = lease().beat;
+  EXPECT_TRUE(until([&] { return lease().beat >= beat + 2; }));
+  EXPECT_EQ(lease().owner.host, "north");
+  for (const std::string& name : keys()) EXPECT_EQ(server_->ask({"TTL", name}).integer(), -1) << name;
+  EXPECT_EQ(store->hold(), Hold::ours);
+}
 
 TEST_F(RedisLeases, AStaleHeadCanNeverWrite) {
   const auto first = open();
   ASSERT_EQ(problem(append(*first, {{1, entry("a")}})), "");
-  server_->ask({"DEL", key("lease")});  // as if it had run out
-  const auto second = open(second_owner);
+  take_from_outside(std::to_string(make_term(5, 1)));
   const Result<void> refused = append(*first, {{1, entry("late", {"payload"})}});
   EXPECT_EQ(code_of(refused), ErrorCode::fenced);
   EXPECT_THAT(problem(refused), HasSubstr("on south"));
   EXPECT_EQ(code_of(replace(*first, 1, {})), ErrorCode::fenced);
-  EXPECT_EQ(code_of(first->renew()), ErrorCode::fenced);
+  EXPECT_TRUE(until([&] { return first->hold() == Hold::lost; }));
+  EXPECT_THAT(problem(first->check_hold()), HasSubstr("on south"));
   first->release();
-  EXPECT_EQ(problem(second->renew()), "");
-  EXPECT_EQ(read_all(*second), (Logs{{1, {entry("a")}}}));
+  EXPECT_EQ(lease().owner.host, "south") << "another's lease is left alone";
+  server_->ask({"SET", key("lease"), ""});
+  EXPECT_EQ(read_all(*open(second_owner)), (Logs{{1, {entry("a")}}}));
 }
 
-TEST_F(RedisLeases, ALeaseThatRanOutAndWasNotTakenIsRenewed) {
-  const auto store = open();
-  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 5000);
-  server_->ask({"DEL", key("lease")});
-  EXPECT_EQ(problem(store->renew()), "");
-  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 5000);
-  EXPECT_EQ(code_of(acquired()), ErrorCode::fenced);
-}
-
-TEST_F(RedisLeases, AServerWithoutRoomSaysThatTheStoreIsStillOursAndWhoTakesItLaterPauses) {
+TEST_F(RedisLeases, TwoHeadsWithTheSameCounterAreTwo) {
+  // The server fell back by its last writes, and gave the same counter again.
   const auto first = open();
-  EXPECT_EQ(first->still_held(), Duration::zero()) << "nothing was refused";
-  server_->ask({"CONFIG", "SET", "maxmemory", "1"});
-  server_->ask({"DEL", key("lease")});  // it ran out meanwhile
-  ASSERT_EQ(code_of(first->renew()), ErrorCode::full);
-  EXPECT_EQ(first->still_held(), limits::store_takeover_pause);
-  EXPECT_EQ(code_of(unopened()->acquire(second_owner)), ErrorCode::full);
-
-  server_->ask({"CONFIG", "SET", "maxmemory", "0"});
-  const TimePoint start = std::chrono::steady_clock::now();
-  const auto second = open(second_owner);
-  EXPECT_GE(std::chrono::steady_clock::now() - start, limits::store_takeover_pause);
-  server_->ask({"CONFIG", "SET", "maxmemory", "1"});
-  EXPECT_FALSE(first->renew());
-  EXPECT_EQ(first->still_held(), Duration::zero()) << "the term is another's";
+  const std::uint64_t term = this->term();
+  ASSERT_EQ(problem(append(*first, {{1, entry("a")}})), "");
+  take_from_outside(std::to_string(make_term(counter_of(term), term + 1)));
+  EXPECT_EQ(code_of(append(*first, {{1, entry("b")}})), ErrorCode::fenced);
+  EXPECT_TRUE(until([&] { return first->hold() == Hold::lost; }));
+  EXPECT_EQ(lease().owner.host, "south") << "its lease is not overwritten";
 }
 
-TEST_F(RedisLeases, OneThatBecameAReplicaIsNotBelieved) {
+TEST_F(RedisLeases, TermsGoOnFromThoseOfTheEarlierVersion) {
+  server_->ask({"SET", key("term"), "1760000000123"});
+  server_->ask({"SET", key("format"), "1"});
+  server_->ask({"SET", key("lease"), ""});
+  const std::uint64_t term = acquired().value();
+  EXPECT_EQ(counter_of(term), 1760000000124U);
+  EXPECT_EQ(server_->ask({"GET", key("format")}).text(), "2");
+  EXPECT_EQ(counter_of(acquired().value()), 1760000000125U);
+}
+
+TEST_F(RedisLeases, AHeadOfTheEarlierVersionIsSeenToLiveByTheTimeThatItGivesItsLease) {
+  server_->ask({"SET", key("term"), "1760000000123"});
+  server_->ask({"SET", key("format"), "1"});
+  const auto renew = [&] {
+    server_->ask({"SET", key("lease"), "1760000000123 1 elsewhere other-machine", "PX", "10000"});
+  };
+  renew();
+  const auto store = unopened();
+  EXPECT_EQ(code_of(store->acquire(second_owner)), ErrorCode::fenced);
+  EXPECT_TRUE(store->may_be_gone());
+  pass(300ms);
+  EXPECT_EQ(code_of(store->acquire(second_owner)), ErrorCode::fenced);
+  EXPECT_TRUE(store->may_be_gone());
+  renew();
+  EXPECT_THAT(problem(store->acquire(second_owner)), HasSubstr("process id 1 on elsewhere"));
+  EXPECT_FALSE(store->may_be_gone());
+}
+
+TEST_F(RedisLeases, AnEmptiedStoreBeginsWithoutAClockAndIsRaisedAboveWhatPeersKnow) {
   const auto store = open();
-  server_->ask({"CONFIG", "SET", "replica-ignore-maxmemory", "no"});
+  const std::uint64_t first = term();
+  EXPECT_LT(counter_of(first), 3U);
+  const std::uint64_t known = make_term(1760000000123, 17);
+  const std::uint64_t raised = store->raise_term(known).value();
+  EXPECT_GT(counter_of(raised), counter_of(known));
+  EXPECT_EQ(store->raise_term(known).value(), raised) << "once is enough";
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  const std::uint64_t beat = lease().beat;
+  EXPECT_TRUE(until([&] { return lease().beat > beat; }));
+  EXPECT_EQ(store->hold(), Hold::ours);
+  EXPECT_EQ(code_of(store->raise_term(UINT64_MAX)), ErrorCode::invalid);
+  store->release();
+  EXPECT_GT(acquired().value(), raised);
+}
+
+TEST_F(RedisLeases, ALeaseThatIsMissingIsTheHoldersAgain) {
+  const auto store = open();
+  server_->ask({"DEL", key("lease")});
+  EXPECT_TRUE(until([&] { return lease().owner.host == "north"; }));
+  EXPECT_EQ(store->hold(), Hold::ours);
+}
+
+TEST_F(RedisLeases, ACopyOfTheHolderIsNoticed) {
+  const auto store = open();
+  Lease ahead = lease();
+  ahead.beat += 1000;  // of the same term: a machine was cloned
+  server_->ask({"SET", key("lease"), ahead.text()});
+  EXPECT_TRUE(until([&] { return store->hold() == Hold::lost; }));
+}
+
+TEST_F(RedisLeases, AServerWithoutRoomSaysThatTheStoreIsStillOurs) {
+  const auto first = open();
   server_->ask({"CONFIG", "SET", "maxmemory", "1"});
-  server_->ask({"REPLICAOF", "127.0.0.1", "1"});
-  EXPECT_EQ(code_of(store->renew()), ErrorCode::full);
-  EXPECT_EQ(store->still_held(), Duration::zero());
+  const std::string stands(server_->ask({"GET", key("lease")}).text());
+  ASSERT_TRUE(until([&] { return !first->check_hold(); }));
+  EXPECT_EQ(code_of(first->check_hold()), ErrorCode::full);
+  pass(2s);
+  EXPECT_EQ(first->hold(), Hold::ours);
+  EXPECT_EQ(server_->ask({"GET", key("lease")}).text(), stands);
+  server_->ask({"CONFIG", "SET", "maxmemory", "0"});
+  EXPECT_TRUE(until([&] { return first->check_hold().has_value(); }));
 }
 
 TEST_F(RedisLeases, WhatWasGivenUpIsTakenWithoutAPause) {
   open()->release();
-  const TimePoint start = std::chrono::steady_clock::now();
   const auto store = open(second_owner);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, limits::store_takeover_pause);
+  EXPECT_EQ(store->silence_left(), Duration::zero());
+  EXPECT_EQ(store->hold(), Hold::ours);
 }
 
 TEST_F(RedisLeases, WhoFollowsOneThatEndedDuringItsPausePauses) {
-  open()->release();
-  server_->ask({"DEL", key("lease")});  // as if it had run out
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(unopened()->acquire({"north", static_cast<std::uint32_t>(::getpid())}) ? 0 : 1);
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  while (!std::string(server_->ask({"GET", key("lease")}).text()).ends_with(" pausing")) {
-    ASSERT_LT(std::chrono::steady_clock::now(), end);
-  }
-  ::kill(child, SIGKILL);
-  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
-  const TimePoint start = std::chrono::steady_clock::now();
+  Lease left{"7340032", {"north", 1u << 30}, this_machine(), 5, "999999", true};
+  leave_lease(left.text());
   const auto store = open();
-  EXPECT_GE(std::chrono::steady_clock::now() - start, limits::store_takeover_pause);
-  EXPECT_FALSE(std::string(server_->ask({"GET", key("lease")}).text()).ends_with(" pausing"));
+  EXPECT_GT(store->silence_left(), Duration::zero());
+  EXPECT_EQ(store->hold(), Hold::unsure);
+  EXPECT_TRUE(lease().pausing);
+  EXPECT_TRUE(until([&] { return store->hold() == Hold::ours && !lease().pausing; }));
 }
 
 TEST_F(RedisLeases, TheLeaseOfADeadHeadOfThisMachineDoesNotCount) {
   const pid_t child = ::fork();
   if (child == 0) {
     const auto store = unopened();
-    ::_exit(store->acquire({"north", static_cast<std::uint32_t>(::getpid())}) ? 0 : 1);
+    const bool taken = store->acquire({"north", static_cast<std::uint32_t>(::getpid())}).has_value();
+    while (taken && lease().connection.empty()) pass(5ms);
+    ::_exit(taken ? 0 : 1);
   }
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   ASSERT_EQ(status, 0);
-  EXPECT_GT(server_->ask({"PTTL", key("lease")}).integer(), 0);
-  const std::int64_t term = server_->ask({"GET", key("term")}).integer();
-  EXPECT_EQ(acquired().value(), static_cast<std::uint64_t>(term) + 1);
+  const std::uint64_t counter = counter_of(term());
+  EXPECT_EQ(counter_of(acquired().value()), counter + 1);
 }
 
-TEST_F(RedisLeases, AfterItWasEmptiedTermsDoNotBeginAgain) {
-  const std::uint64_t before = acquired().value();
-  server_->ask({"FLUSHALL"});
-  EXPECT_GE(acquired().value(), before) << "or no peer would believe the head";
+TEST_F(RedisLeases, AProcessThatIsGoneHereButConnectedLivesInACopyOfThisMachine) {
+  const auto other = RedisConnection::open(server_->address(), {});
+  const std::vector<RedisCommand> id{{"CLIENT", "ID"}};
+  const std::string connection = std::to_string(other.value()->ask(id).value()[0].integer());
+  leave_lease(Lease{"7340032", {"north", 1u << 30}, this_machine(), 5, connection, false}.text());
+  const auto store = unopened();
+  EXPECT_EQ(code_of(store->acquire(second_owner)), ErrorCode::fenced);
+  EXPECT_TRUE(store->may_be_gone());
 }
 
-TEST_F(RedisLeases, TheLeaseOfAnotherMachineCountsUntilItRunsOut) {
-  server_->ask({"SET", key("lease"), "7 1 elsewhere other-machine", "PX", "300"});
-  EXPECT_THAT(problem(acquired()), HasSubstr("process id 1 on elsewhere"));
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  Result<std::uint64_t> taken = acquired();
-  while (!taken && std::chrono::steady_clock::now() < end) taken = acquired();
-  EXPECT_EQ(problem(taken), "");
+TEST_F(RedisLeases, TheLeaseOfAnotherMachineIsTakenWhenNobodyRenewsIt) {
+  leave_lease("7340032 1 elsewhere other-machine 5 0");
+  const auto store = unopened();
+  const TimePoint start = std::chrono::steady_clock::now();
+  EXPECT_THAT(problem(store->acquire(second_owner)), HasSubstr("process id 1 on elsewhere"));
+  EXPECT_EQ(problem(acquire_patiently(*store)), "");
+  const Duration taken = std::chrono::steady_clock::now() - start;
+  EXPECT_GE(taken, limits::store_lease);
+  EXPECT_LE(taken, limits::store_lease + 2s);
+  EXPECT_GT(store->silence_left(), Duration::zero()) << "its holder may be without room, and act";
+}
+
+TEST_F(RedisLeases, AHolderThatLivesIsNotTakenFrom) {
+  const auto holder = open();
+  const auto store = unopened();
+  EXPECT_EQ(code_of(acquire_patiently(*store)), ErrorCode::fenced);
+  EXPECT_FALSE(store->may_be_gone());
+  EXPECT_EQ(holder->hold(), Hold::ours);
+}
+
+TEST_F(RedisLeases, AServerThatThrowsKeysAwayIsRefusedAtTheStartAndLater) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  server_->ask({"CONFIG", "SET", "maxmemory", "100mb"});
+  for (const char* policy : {"allkeys-lru", "volatile-lru", "volatile-ttl"}) {
+    server_->ask({"CONFIG", "SET", "maxmemory-policy", policy});
+    const Result<std::uint64_t> refused = acquired();
+    EXPECT_EQ(code_of(refused), ErrorCode::invalid);
+    EXPECT_THAT(problem(refused), testing::AllOf(HasSubstr("noeviction"), HasSubstr(policy)));
+  }
+  ASSERT_TRUE(until([&] { return !store->check_hold(); })) << "it changed while the head ran";
+  EXPECT_THAT(problem(store->check_hold()), HasSubstr("noeviction"));
+  EXPECT_EQ(code_of(append(*store, {{1, entry("b")}})), ErrorCode::full);
+  EXPECT_EQ(store->hold(), Hold::ours);
+  server_->ask({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
+  ASSERT_TRUE(until([&] { return store->check_hold().has_value(); }));
+  EXPECT_EQ(problem(append(*store, {{1, entry("b")}})), "");
+}
+
+TEST_F(RedisLeases, AServerThatFellBackIsNotWrittenOn) {
+  Faults faults;
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
+  const RedisReply last = server_->ask({"XREVRANGE", key("log:1"), "+", "-", "COUNT", "1"});
+  server_->ask({"XDEL", key("log:1"), std::string(last[0][0].text())});
+  faults.breaks = [](std::string_view step) { return step == "read"; };
+  EXPECT_EQ(code_of(append(store, {{1, entry("c")}})), ErrorCode::unreachable);
+  faults.breaks = [](std::string_view) { return false; };
+  const Result<void> refused = append(store, {{1, entry("c")}});
+  EXPECT_EQ(code_of(refused), ErrorCode::fenced);
+  EXPECT_THAT(problem(refused), HasSubstr("fell back"));
 }
 
 }  // namespace

@@ -65,19 +65,20 @@ std::optional<std::string> first_entry_of(std::string_view data) {
   return entry ? std::optional<std::string>(entry->bytes) : std::nullopt;
 }
 
-std::optional<RedisRecord> decode_record(const RedisReply& element) {
+RedisRecord decode_record(const RedisReply& element) {
   constexpr std::size_t fields_count = 8;
-  if (element.size() != 2 || element[1].size() != fields_count) return std::nullopt;
+  RedisRecord record{element.size() > 0 ? std::string(element[0].text()) : "", 0, {}, element, true};
+  if (element.size() != 2 || element[1].size() != fields_count) return record;
   const RedisReply fields = element[1];
   std::string_view data = fields[7].text();
-  if (fields[5].text() != sum_of(fields[1].text(), fields[3].text(), data)) return std::nullopt;
-  RedisRecord record{std::string(element[0].text()), static_cast<std::uint64_t>(fields[1].integer()), {}, fields[7]};
+  if (fields[5].text() != sum_of(fields[1].text(), fields[3].text(), data)) return record;
+  record.first = static_cast<std::uint64_t>(fields[1].integer());
   for (std::int64_t left = fields[3].integer(); left > 0; --left) {
     std::optional<HashedEntry> entry = take_entry(data);
-    if (!entry) return std::nullopt;
+    if (!entry) return record;
     record.entries.push_back(std::move(*entry));
   }
-  if (!data.empty()) return std::nullopt;
+  record.damaged = !data.empty();
   return record;
 }
 

@@ -21,7 +21,8 @@ struct RedisRecord {
   std::string id;           ///< in the stream: "term-counter"
   std::uint64_t first = 0;  ///< number of its first entry; a log counts from 0 without gaps
   std::vector<HashedEntry> entries;
-  RedisReply source;  ///< holds the bytes
+  RedisReply source;     ///< holds the bytes
+  bool damaged = false;  ///< nothing but the id is certain
 };
 
 /// The fields of XADD: number of the first entry, count, checksum, data.
@@ -30,7 +31,7 @@ std::vector<std::string> encode_record(std::uint64_t first, const std::vector<Ha
 /// The bytes of the first entry in the last of those fields; none: it is damaged.
 std::optional<std::string> first_entry_of(std::string_view data);
 
-/// From an element of the answer to XRANGE; none: it is damaged.
-std::optional<RedisRecord> decode_record(const RedisReply& element);
+/// From an element of the answer to XRANGE.
+RedisRecord decode_record(const RedisReply& element);
 
 }  // namespace dc::store

@@ -6,17 +6,19 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "store/stored_content.hpp"
 
 namespace dc::store {
 namespace {
 
 /// Appends of one log are cut into records of about this size.
 constexpr std::size_t record_bytes = std::size_t{1} << 20;
-constexpr std::size_t records_page = 16;
 
 }  // namespace
 
-RedisStore::RedisStore(RedisOptions options) : options_(std::move(options)), lease_(options_) {}
+RedisStore::RedisStore(RedisOptions options) : options_(std::move(options)), lease_(options_) {
+  lease_.on_reconnect([this] { return look_for_what_was_certain(); });
+}
 RedisStore::~RedisStore() { RedisStore::release(); }
 
 std::string RedisStore::description() const {
@@ -30,11 +32,8 @@ std::string RedisStore::log_key(LogId id) const { return lease_.key(fmt::format(
 std::string RedisStore::next_id() { return fmt::format("{}-{}", lease_.term(), ++counter_); }
 
 Error RedisStore::broken(LogId id, std::string_view what) const {
-  return fail(
-      ErrorCode::protocol,
-      fmt::format("the store ({}) is broken ({} of pool {:016x}): bring a copy of its data back, or name another "
-                  "database with --store; named pools in it are lost then",
-                  options_.address.name(), what, id));
+  return fail(ErrorCode::protocol,
+              fmt::format("the store ({}) is broken ({} of pool {:016x})", options_.address.name(), what, id));
 }
 
 Result<std::uint64_t> RedisStore::acquire(const Owner& owner) {
@@ -48,14 +47,28 @@ Result<std::uint64_t> RedisStore::acquire(const Owner& owner) {
   return collected.error();
 }
 
-Result<void> RedisStore::renew() {
-  if (lease_.term() != 0) return lease_.renew();
-  return ready();
-}
-
 void RedisStore::release() {
   lease_.release();
   logs_.clear();
+}
+
+/// A server that was put in the place of another, or lost power, may have less than it said to have: then what this
+/// head knows is not what stands there, and must not be written on. Whoever starts again reads what there is.
+Result<void> RedisStore::look_for_what_was_certain() {
+  std::vector<RedisCommand> questions;
+  for (const auto& [id, log] : logs_) {
+    if (log.entries > 0) questions.push_back({"XRANGE", log_key(id), log.last_id, log.last_id, "COUNT", "1"});
+  }
+  if (questions.empty()) return boost::outcome_v2::success();
+  BOOST_OUTCOME_TRY(found, lease_.ask(questions));
+  for (const RedisReply& one : found) {
+    if (one.size() > 0) continue;
+    return fail(ErrorCode::fenced,
+                fmt::format("the store ({}) fell back to an earlier state, without entries that it had taken: start "
+                            "this head again, so that it reads what is left",
+                            options_.address.name()));
+  }
+  return boost::outcome_v2::success();
 }
 
 /// What every call that reads or writes begins with.
@@ -84,14 +97,17 @@ Result<std::vector<LogId>> RedisStore::logs() {
 }
 
 Result<std::vector<RedisRecord>> RedisStore::records(LogId id, const std::string& after) {
-  BOOST_OUTCOME_TRY(
-      reply, lease_.ask(RedisCommand{"XRANGE", log_key(id), "(" + after, "+", "COUNT", std::to_string(records_page)}));
+  BOOST_OUTCOME_TRY(reply,
+                    lease_.ask(RedisCommand{"XRANGE", log_key(id), "(" + after, "+", "COUNT", std::to_string(page_)}));
   std::vector<RedisRecord> found;
+  std::size_t bytes = 0;
   for (std::size_t i = 0; i < reply.size(); ++i) {
-    std::optional<RedisRecord> record = decode_record(reply[i]);
-    if (!record) return broken(id, "an entry is damaged");
-    found.push_back(std::move(*record));
+    found.push_back(decode_record(reply[i]));
+    for (const HashedEntry& entry : found.back().entries) bytes += entry.bytes.size();
   }
+  // Small ones do not wait for a round trip each.
+  if (bytes < record_bytes) page_ = std::min(2 * page_, 8 * records_page);
+  if (bytes > records_page * record_bytes) page_ = records_page;
   return found;
 }
 
@@ -100,20 +116,22 @@ Result<RedisStore::Log*> RedisStore::known(LogId id) {
   BOOST_OUTCOME_TRY(reply, lease_.ask(RedisCommand{"XREVRANGE", log_key(id), "+", "-", "COUNT", "1"}));
   Log log;
   if (reply.size() > 0) {
-    const std::optional<RedisRecord> last = decode_record(reply[0]);
-    if (!last) return broken(id, "the last entry is damaged");
-    log.last_id = last->id;
-    log.entries = last->first + last->entries.size();
+    const RedisRecord last = decode_record(reply[0]);
+    if (last.damaged) return broken(id, "the last entry is damaged");
+    log.last_id = last.id;
+    log.entries = last.first + last.entries.size();
   }
   return &(logs_[id] = log);
 }
 
-void RedisStore::hash_entry(const Entry& entry, Hashed& into) const {
+void RedisStore::hash_entry(const Entry& entry, Hashed& into) {
   HashedEntry hashed{entry.bytes, {}};
   for (const Payload& attachment : entry.attachments) {
-    std::string hash = options_.content_hash(attachment.bytes());
+    const std::string* stored = stored_hash(attachment);
+    if (!stored) lease_.moved(Part::journal, 1s * (attachment.size() / slow_hash_bytes_per_s));
+    std::string hash = stored ? *stored : options_.content_hash(attachment.bytes());
     ++into.counts[hash];
-    into.contents[hash] = &attachment;
+    if (!stored) into.contents[hash] = &attachment;
     hashed.hashes.push_back(std::move(hash));
   }
   into.entries.push_back(std::move(hashed));
@@ -140,6 +158,7 @@ void RedisStore::add_records(const std::string& key, const std::vector<HashedEnt
 Result<void> RedisStore::append(std::span<const Addressed> batch) {
   BOOST_OUTCOME_TRYV(ready());
   if (batch.empty()) return boost::outcome_v2::success();
+  if (std::string why = lease_.trouble(); !why.empty()) return fail(ErrorCode::full, std::move(why));
   std::map<LogId, Hashed> by_log;
   for (const Addressed& addressed : batch) hash_entry(addressed.entry, by_log[addressed.log]);
 
@@ -173,6 +192,7 @@ Result<void> RedisStore::take_out(LogId id, Log& log) {
     if (found.empty()) break;
     after = found.back().id;
     for (const RedisRecord& record : found) {
+      if (record.damaged) return broken(id, "an entry is damaged");
       erase.push_back(record.id);
       for (const HashedEntry& entry : record.entries) {
         for (const std::string& hash : entry.hashes) --counts[hash];
@@ -201,29 +221,55 @@ void RedisStore::drop_log(LogId id, std::vector<RedisCommand>& commands) const {
   commands.push_back({"SREM", lease_.key("logs"), std::to_string(id)});
 }
 
-Result<void> RedisStore::replay(LogId log, const std::function<void(Entry&&)>& each) {
+// --- Reading ----------------------------------------------------------------------------------------------------
+
+Result<bool> RedisStore::read(LogId log, Position& position, Attachments attachments,
+                              const std::function<void(Entry&&)>& each) {
   BOOST_OUTCOME_TRYV(ready());
-  std::uint64_t number = 0;
-  for (std::string after = "0-0";;) {
-    BOOST_OUTCOME_TRY(found, records(log, after));
-    if (found.empty()) return boost::outcome_v2::success();
-    after = found.back().id;
-    for (const RedisRecord& record : found) {
-      if (record.first != number) return broken(log, "an entry is missing");
-      number += record.entries.size();
-      BOOST_OUTCOME_TRYV(deliver(log, record, each));
+  if (position.mark.empty()) position.mark = "0-0";
+  BOOST_OUTCOME_TRY(found, records(log, position.mark));
+  for (const RedisRecord& record : found) {
+    if (record.damaged) {
+      position.mark = record.id;
+      return broken(log, "an entry is damaged");
     }
+    if (record.first != position.entries) {
+      position.entries = record.first;
+      return broken(log, "an entry is missing");
+    }
+    position.mark = record.id;
+    BOOST_OUTCOME_TRYV(deliver(log, record, position, attachments, each));
   }
+  if (found.empty() && position.entries > 0) logs_.try_emplace(log, Log{position.mark, position.entries, false});
+  return !found.empty();
 }
 
-Result<void> RedisStore::deliver(LogId id, const RedisRecord& record, const std::function<void(Entry&&)>& each) {
-  for (const HashedEntry& hashed : record.entries) {
-    Entry entry{std::string(hashed.bytes), {}};
-    for (const std::string& hash : hashed.hashes) {
-      BOOST_OUTCOME_TRY(payload, load(id, hash));
-      entry.attachments.push_back(std::move(payload));
+Result<void> RedisStore::deliver(LogId id, const RedisRecord& record, Position& position, Attachments attachments,
+                                 const std::function<void(Entry&&)>& each) {
+  Loaded loaded;
+  const std::uint64_t end = record.first + record.entries.size();
+  std::span<const HashedEntry> left = record.entries;
+  while (!left.empty()) {
+    // So many that their contents, if they are small, come in one group.
+    const std::span<const HashedEntry> some = left.first(std::min(left.size(), limits::store_group_items_max));
+    if (attachments == Attachments::load) {
+      BOOST_OUTCOME_TRYV(load(some, loaded));
     }
-    each(std::move(entry));
+    for (const HashedEntry& hashed : some) {
+      Entry entry{std::string(hashed.bytes), {}};
+      for (const std::string& hash : hashed.hashes) {
+        const auto found = loaded.find(hash);
+        if (attachments == Attachments::load && found == loaded.end()) {
+          position.entries = end;
+          return broken(id, "a payload is missing or damaged");
+        }
+        entry.attachments.push_back(attachments == Attachments::load ? found->second : stored_content(hash));
+      }
+      ++position.entries;
+      each(std::move(entry));
+    }
+    loaded.clear();
+    left = left.subspan(some.size());
   }
   return boost::outcome_v2::success();
 }

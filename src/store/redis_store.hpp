@@ -15,6 +15,10 @@
 
 namespace dc::store {
 
+inline constexpr std::size_t records_page = 16;
+/// A machine that hashes no faster than this is not stuck.
+inline constexpr std::size_t slow_hash_bytes_per_s = std::size_t{50} << 20;
+
 class RedisStore : public Store {
  public:
   explicit RedisStore(RedisOptions options);
@@ -22,13 +26,18 @@ class RedisStore : public Store {
 
   [[nodiscard]] std::string description() const override;
   Result<std::uint64_t> acquire(const Owner& owner) override;
-  Result<void> renew() override;
-  [[nodiscard]] Duration still_held() const override { return lease_.still_held(); }
-  void release() override;
+  [[nodiscard]] bool may_be_gone() const override { return lease_.may_be_gone(); }
   [[nodiscard]] bool leased() const override { return true; }
+  [[nodiscard]] Hold hold() const override { return lease_.hold(); }
+  Result<void> check_hold() override { return lease_.check_hold(); }
+  [[nodiscard]] Duration silence_left() const override { return lease_.silence_left(); }
+  void moved(Part part) override { lease_.moved(part); }
+  Result<std::uint64_t> raise_term(std::uint64_t above) override { return lease_.raise_term(above); }
+  void release() override;
   Result<std::vector<LogId>> logs() override;
   Result<void> append(std::span<const Addressed> batch) override;
-  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) override;
+  Result<bool> read(LogId log, Position& position, Attachments attachments,
+                    const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
 
@@ -44,15 +53,18 @@ class RedisStore : public Store {
   struct Hashed {
     std::vector<HashedEntry> entries;
     Counts counts;
-    Contents contents;
+    Contents contents;  ///< those that are not in the store already
   };
+  /// Of entries that are being read, by hash.
+  using Loaded = std::map<std::string, Payload>;
 
   Result<void> ready();
+  Result<void> look_for_what_was_certain();
   Result<void> collect_uploads();
   Result<void> take_out(LogId id, Log& log);
   Result<Log*> known(LogId id);
 
-  void hash_entry(const Entry& entry, Hashed& into) const;
+  void hash_entry(const Entry& entry, Hashed& into);
   /// Commands that add `entries` to the stream `key`; moves `log` on.
   void add_records(const std::string& key, const std::vector<HashedEntry>& entries, Log& log,
                    std::vector<RedisCommand>& commands);
@@ -62,23 +74,29 @@ class RedisStore : public Store {
   /// change what refers to them and drop what nothing refers to.
   Result<void> count_contents(const Counts& counts, const Contents& contents, std::vector<RedisCommand>& commands);
   Result<void> drop_uploads();
-  Result<std::string> new_upload();
-  Result<std::string> upload(const Payload& content);
+  std::string new_upload();
+  Result<void> announce(const std::vector<std::string>& uploads);
+  Result<void> upload(const std::map<std::string, const Payload*>& contents);
   void use_upload(const std::string& upload, const std::string& as, std::vector<RedisCommand>& commands) const;
 
   /// The next of them, some.
   Result<std::vector<RedisRecord>> records(LogId id, const std::string& after);
-  Result<void> deliver(LogId id, const RedisRecord& record, const std::function<void(Entry&&)>& each);
-  Result<Payload> load(LogId id, const std::string& hash);
+  Result<void> deliver(LogId id, const RedisRecord& record, Position& position, Attachments attachments,
+                       const std::function<void(Entry&&)>& each);
+  Result<void> load(std::span<const HashedEntry> entries, Loaded& into);
+  Result<std::size_t> load_group(std::span<const std::string> hashes, Loaded& into);
+  Result<Payload> load_rest(const std::string& hash, std::string content, std::int64_t parts);
 
   [[nodiscard]] std::string log_key(LogId id) const;
   [[nodiscard]] std::string next_id();
+  [[nodiscard]] Error missing_content() const;
   [[nodiscard]] Error broken(LogId id, std::string_view what) const;
 
   RedisOptions options_;
   RedisLease lease_;
   std::map<LogId, Log> logs_;
   std::vector<std::string> uploads_;  ///< of the call under way, or of one that failed
+  std::size_t page_ = records_page;   ///< so many records are asked for at once
   std::uint64_t counter_ = 0;         ///< of records and uploads of this term; never used again
 };
 

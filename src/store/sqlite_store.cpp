@@ -10,6 +10,7 @@
 #include "core/limits.hpp"
 #include "store/checksum.hpp"
 #include "store/held_by.hpp"
+#include "store/stored_content.hpp"
 
 namespace dc::store {
 namespace {
@@ -45,7 +46,10 @@ struct SqliteStore::Statements {
         attach(db, "INSERT INTO attachments VALUES(?1, ?2, ?3, ?4)"),
         known(db, "SELECT 1 FROM contents WHERE hash = ?1 LIMIT 1"),
         keep(db, "INSERT INTO contents VALUES(?1, ?2, ?3)"),
-        entries(db, "SELECT number, checksum, attachments, bytes FROM entries WHERE log = ?1 ORDER BY number"),
+        entries(
+            db,
+            "SELECT number, checksum, attachments, bytes FROM entries WHERE log = ?1 AND number > ?2 ORDER BY number "
+            "LIMIT 1024"),
         attached(db, "SELECT hash FROM attachments WHERE log = ?1 AND number = ?2 ORDER BY position"),
         parts(db, "SELECT bytes FROM contents WHERE hash = ?1 ORDER BY part"),
         hashes(db, "SELECT DISTINCT hash FROM attachments WHERE log = ?1"),
@@ -63,10 +67,7 @@ std::string SqliteStore::description() const { return fmt::format("SQLite ({})",
 
 Error SqliteStore::broken(LogId log, std::string_view what) const {
   return fail(ErrorCode::protocol,
-              fmt::format("the store {} is broken ({} of pool {:016x}): move the file away (and those beside it that "
-                          "begin with its name) and bring a copy back, or start without one; named pools in it are "
-                          "lost then",
-                          options_.path, what, log));
+              fmt::format("the store {} is broken ({} of pool {:016x})", options_.path, what, log));
 }
 
 Result<void> SqliteStore::take_lock(const Owner& owner) {
@@ -150,7 +151,7 @@ Result<std::uint64_t> SqliteStore::acquire(const Owner& owner) {
 }
 
 // The lock lasts as long as the process: nobody can have taken it.
-Result<void> SqliteStore::renew() { return check_held(); }
+Result<void> SqliteStore::check_hold() { return check_held(); }
 
 void SqliteStore::release() {
   if (db_) (void)sync();
@@ -234,8 +235,11 @@ Result<void> SqliteStore::insert(LogId log, const Entry& entry) {
           .run());
   std::int64_t position = 0;
   for (const Payload& attachment : entry.attachments) {
-    const std::string hash = options_.content_hash(attachment.bytes());
-    BOOST_OUTCOME_TRYV(keep(hash, attachment));
+    const std::string* stored = stored_hash(attachment);
+    const std::string hash = stored ? *stored : options_.content_hash(attachment.bytes());
+    if (!stored) {
+      BOOST_OUTCOME_TRYV(keep(hash, attachment));
+    }
     BOOST_OUTCOME_TRYV(statements_->attach.bind_all(log, number, position++, std::string_view(hash)).run());
   }
   return boost::outcome_v2::success();
@@ -266,10 +270,9 @@ Result<Payload> SqliteStore::load(const std::string& hash) {
 }
 
 /// Of the row that `entries` stands on.
-Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number) {
+Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number, Attachments how) {
   SqliteStatement& row = statements_->entries;
   Entry entry{std::string(row.bytes(3)), {}};
-  if (row.integer(0) != number) return broken(log, "an entry is missing");
   if (checksum(entry.bytes) != static_cast<std::uint64_t>(row.integer(1))) return broken(log, "an entry is damaged");
   const auto attachments = static_cast<std::size_t>(row.integer(2));
   if (attachments == 0) return entry;
@@ -277,7 +280,8 @@ Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number) {
   while (true) {
     BOOST_OUTCOME_TRY(more, statements_->attached.step());
     if (!more) break;
-    Result<Payload> payload = load(std::string(statements_->attached.bytes(0)));
+    std::string hash(statements_->attached.bytes(0));
+    Result<Payload> payload = how == Attachments::load ? load(hash) : stored_content(std::move(hash));
     if (!payload) {
       statements_->attached.reset();
       return payload.error().message.empty() ? broken(log, "a payload is missing or damaged") : payload.error();
@@ -288,19 +292,30 @@ Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number) {
   return entry;
 }
 
-Result<void> SqliteStore::replay(LogId log, const std::function<void(Entry&&)>& each) {
+Result<bool> SqliteStore::read(LogId log, Position& position, Attachments attachments,
+                               const std::function<void(Entry&&)>& each) {
+  constexpr std::size_t page_bytes = std::size_t{4} << 20;
   BOOST_OUTCOME_TRYV(check_held());
-  statements_->entries.bind_all(log);
-  for (std::int64_t number = 1;; ++number) {
-    BOOST_OUTCOME_TRY(row, statements_->entries.step());
-    if (!row) return boost::outcome_v2::success();
-    Result<Entry> entry = read_entry(log, number);
-    if (!entry) {
-      statements_->entries.reset();
-      return entry.error();
+  const auto attempt = [&]() -> Result<bool> {
+    statements_->entries.bind_all(log, position.entries);
+    for (std::size_t bytes = 0; bytes < page_bytes;) {
+      BOOST_OUTCOME_TRY(row, statements_->entries.step());
+      if (!row) return bytes > 0;
+      const auto number = static_cast<std::int64_t>(position.entries) + 1;
+      if (const std::int64_t stands = statements_->entries.integer(0); stands != number) {
+        position.entries = static_cast<std::uint64_t>(stands) - 1;
+        return broken(log, "an entry is missing");
+      }
+      ++position.entries;
+      BOOST_OUTCOME_TRY(entry, read_entry(log, number, attachments));
+      bytes += size_of(entry) + 1;
+      each(std::move(entry));
     }
-    each(std::move(entry.value()));
-  }
+    return true;
+  };
+  Result<bool> more = attempt();
+  statements_->entries.reset();
+  return more;
 }
 
 Result<std::vector<std::string>> SqliteStore::hashes_of(LogId log) {

@@ -26,11 +26,12 @@ class SqliteStore : public Store {
 
   [[nodiscard]] std::string description() const override;
   Result<std::uint64_t> acquire(const Owner& owner) override;
-  Result<void> renew() override;
+  Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
   Result<void> append(std::span<const Addressed> batch) override;
-  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) override;
+  Result<bool> read(LogId log, Position& position, Attachments attachments,
+                    const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
   Result<void> sync() override;
@@ -49,7 +50,7 @@ class SqliteStore : public Store {
   Result<std::vector<std::string>> hashes_of(LogId log);
   Result<void> exchange(LogId log, std::span<const Entry> entries);
   void shrink();
-  Result<Entry> read_entry(LogId log, std::int64_t number);
+  Result<Entry> read_entry(LogId log, std::int64_t number, Attachments attachments);
   Result<Payload> load(const std::string& hash);
   [[nodiscard]] Error broken(LogId log, std::string_view what) const;
 

@@ -182,8 +182,7 @@ TEST_F(Sqlite, ATornTailIsDroppedAndWhatReturnedIsKept) {
 TEST_F(Sqlite, ABrokenEntryIsAnErrorThatNamesTheFile) {
   ASSERT_EQ(problem(append(*open(), {{1, entry("aaa")}, {1, entry("bbb")}, {2, entry("c")}})), "");
   edit("UPDATE entries SET bytes = CAST('abb' AS BLOB) WHERE log = 1 AND number = 2");
-  EXPECT_THAT(why_not_replayed(1),
-              AllOf(HasSubstr(path_), HasSubstr("an entry is damaged"), HasSubstr("bring a copy")));
+  EXPECT_THAT(why_not_replayed(1), AllOf(HasSubstr(path_), HasSubstr("an entry is damaged")));
   EXPECT_EQ(read_log(*open(), 2), std::vector<Entry>{entry("c")});
 }
 

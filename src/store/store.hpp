@@ -56,6 +56,28 @@ struct Owner {
   std::uint32_t pid{};
 };
 
+/// Whose a store is.
+enum class Hold : std::uint8_t {
+  ours,    ///< no other head can act with it now
+  unsure,  ///< it could not be renewed for limits::store_lease: either nobody has it, or it will turn out to be lost
+  lost,    ///< another head has it, or it does not know this one any more. For good
+};
+
+/// Who must move for a head to serve.
+enum class Part : std::uint8_t { loop, journal };
+
+/// Where reading of a log has come to.
+struct Position {
+  std::uint64_t entries = 0;  ///< so many were read
+  std::string mark = {};      ///< the store's own
+};
+
+/// What becomes of an entry's attachments when it is read.
+enum class Attachments : std::uint8_t {
+  load,   ///< they are read and compared with their hashes
+  refer,  ///< they are stood for (stored_content.hpp), at no cost; the same store takes them again
+};
+
 /// Errors (core/result.hpp): `full`: no room, `fenced`: another head has the store, `unreachable` and `io`: trying
 /// again may help, `protocol`: what is stored is broken or of another version. Every message names the store and says
 /// what to do.
@@ -71,17 +93,27 @@ class Store {
   /// For the banner and for messages: "SQLite (/home/u/.local/state/distributed-computing/head-8899.db)".
   [[nodiscard]] virtual std::string description() const = 0;
 
-  /// Takes the store for this head. Returns the term: larger than that of every earlier holder. `fenced` when another
-  /// head holds it; the message says which.
+  /// Takes the store for this head, which holds it until release(). Returns the term: larger than that of every earlier
+  /// holder. `fenced` when another head holds it; the message says which.
   virtual Result<std::uint64_t> acquire(const Owner& owner) = 0;
-  /// To be called at least every third of limits::store_lease. `fenced`: it was lost to another head.
-  virtual Result<void> renew() = 0;
-  /// Whether another head may take it when renew() was not called for limits::store_lease. False: it is this head's
-  /// until release().
+  /// After acquire() said `fenced`: whether nobody has seen that holder live yet. To be asked again every
+  /// limits::standby_look_interval; false: it lives.
+  [[nodiscard]] virtual bool may_be_gone() const { return false; }
+  /// Whether another head may take it from one that is gone or frozen.
   [[nodiscard]] virtual bool leased() const { return false; }
-  /// Of a renew() that failed: for so long after it was called no other head acts, for the store has said that it is
-  /// still this one's. Zero: it did not say so.
-  [[nodiscard]] virtual Duration still_held() const { return Duration::zero(); }
+  /// How that stands. From any thread until release().
+  [[nodiscard]] virtual Hold hold() const { return Hold::ours; }
+  /// Whether the store is well, as far as was seen last: at no cost. `fenced`: it was lost to another head. From any
+  /// thread until release().
+  virtual Result<void> check_hold() = 0;
+  /// After acquire(): how long this head must not say anything yet, since its forerunner still may.
+  [[nodiscard]] virtual Duration silence_left() const { return Duration::zero(); }
+  /// This part of the head moves. A head whose parts do not say so for limits::store_stuck_after loses a store that is
+  /// leased. From any thread until release().
+  virtual void moved(Part) {}
+  /// Raises this head's term above one that a peer has been told (by a store of the same name, or by this one before it
+  /// fell back), so that the peer believes this head. Returns the term that it has now.
+  virtual Result<std::uint64_t> raise_term(std::uint64_t above) { return above; }
   /// Gives it up, so that the next head need not wait.
   virtual void release() = 0;
 
@@ -89,9 +121,20 @@ class Store {
   virtual Result<std::vector<LogId>> logs() = 0;
   /// Appends all or none, in order; logs come into being with their first entry.
   virtual Result<void> append(std::span<const Addressed> batch) = 0;
-  /// All entries of a log in the order in which they were appended. A torn last append is dropped (it never returned);
-  /// a broken entry, or an attachment that is missing or has another hash, is an error (`protocol`).
-  virtual Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) = 0;
+  /// Some entries of a log from `position` on, which moves on, in the order in which they were appended; false: there
+  /// are no more. A torn last append is dropped (it never returned). A broken entry, or an attachment that is missing
+  /// or has another hash, is an error (`protocol`): what stands before it was given, and the next call reads on behind
+  /// it.
+  virtual Result<bool> read(LogId log, Position& position, Attachments attachments,
+                            const std::function<void(Entry&&)>& each) = 0;
+  /// All of them; the first error ends it.
+  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) {
+    Position position;
+    while (true) {
+      BOOST_OUTCOME_TRY(more, read(log, position, Attachments::load, each));
+      if (!more) return boost::outcome_v2::success();
+    }
+  }
   /// Puts these entries in the place of the whole log, atomically. No entries: the log is removed.
   virtual Result<void> replace(LogId log, std::span<const Entry> entries) = 0;
   virtual Result<void> remove(LogId log) = 0;

@@ -114,7 +114,7 @@ TEST_P(StoreConformance, ASecondHeadIsToldWhoHasTheStore) {
   const Result<std::uint64_t> refused = second->acquire(second_owner);
   EXPECT_EQ(code_of(refused), ErrorCode::fenced);
   EXPECT_THAT(problem(refused), testing::HasSubstr(fmt::format("process id {} on north", ::getpid())));
-  EXPECT_EQ(problem(store_->renew()), "");
+  EXPECT_EQ(problem(store_->check_hold()), "");
   ASSERT_EQ(problem(append(*store_, {{1, entry("a")}})), "");
   EXPECT_EQ(code_of(append(*second, {{1, entry("b")}})), ErrorCode::fenced);
   EXPECT_EQ(code_of(second->logs()), ErrorCode::fenced);
@@ -123,7 +123,7 @@ TEST_P(StoreConformance, ASecondHeadIsToldWhoHasTheStore) {
   EXPECT_EQ(read_all(*second), (Logs{{1, {entry("a")}}}));
   // And the first cannot write any more.
   EXPECT_EQ(code_of(append(*store_, {{1, entry("late")}})), ErrorCode::fenced);
-  EXPECT_EQ(code_of(store_->renew()), ErrorCode::fenced);
+  EXPECT_EQ(code_of(store_->check_hold()), ErrorCode::fenced);
   EXPECT_EQ(read_all(*second), (Logs{{1, {entry("a")}}}));
 }
 
@@ -159,6 +159,46 @@ TEST_P(StoreConformance, ManySmallEntriesInOrder) {
               "");
     EXPECT_EQ(expected, batches * size + log);
   }
+}
+
+TEST_P(StoreConformance, IsReadInPiecesWhileItIsWrittenTo) {
+  std::vector<Addressed> batch;
+  for (int i = 0; i < 3000; ++i) batch.push_back({1, entry(std::to_string(i))});
+  ASSERT_EQ(problem(append(*store_, batch)), "");
+  Position position;
+  std::vector<std::string> read;
+  const auto each = [&](Entry&& entry) { read.push_back(entry.bytes); };
+  ASSERT_TRUE(store_->read(1, position, Attachments::load, each).value());
+  ASSERT_EQ(problem(append(*store_, {{1, entry("last")}, {2, entry("other")}})), "");
+  for (bool more = true; more;) {
+    const Result<bool> went = store_->read(1, position, Attachments::load, each);
+    ASSERT_EQ(problem(went), "");
+    more = went.value();
+  }
+  ASSERT_EQ(read.size(), 3001U);
+  EXPECT_EQ(position.entries, 3001U);
+  EXPECT_EQ(read[2999], "2999");
+  EXPECT_EQ(read[3000], "last");
+}
+
+TEST_P(StoreConformance, IsWrittenAnewWithoutItsContents) {
+  const std::string large(limits::inline_payload_max + 10, 'l');
+  ASSERT_EQ(problem(append(*store_, {{1, entry("a", {large + "1"})}, {1, entry("b", {large + "2", large + "3"})}})),
+            "");
+  ASSERT_EQ(problem(append(*store_, {{2, entry("c", {large + "2"})}})), "");
+  std::vector<Entry> entries;
+  Position position;
+  while (store_->read(1, position, Attachments::refer, [&](Entry&& entry) { entries.push_back(std::move(entry)); })
+             .value()) {
+  }
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_GT(entries[1].attachments[1].size(), limits::inline_payload_max);
+  entries.erase(entries.begin());
+  entries.push_back(entry("new", {large + "4"}));
+  ASSERT_EQ(problem(replace(*store_, 1, entries)), "");
+  reopen();
+  EXPECT_EQ(read_all(*store_), (Logs{{1, {entry("b", {large + "2", large + "3"}), entry("new", {large + "4"})}},
+                                     {2, {entry("c", {large + "2"})}}}));
 }
 
 TEST_P(StoreConformance, NamesItself) { EXPECT_NE(store_->description(), ""); }

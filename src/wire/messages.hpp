@@ -28,8 +28,9 @@ struct Hello {
   std::uint64_t peer{};  ///< NodeId or ClientId; 0 for a viewer
   std::string host;
   std::uint32_t pid{};
-  std::string proof;  ///< SCRAM client-first-message
-  MSGPACK_DEFINE(protocol, version, role, peer, host, pid, proof)
+  std::string proof;       ///< SCRAM client-first-message
+  std::uint64_t term = 0;  ///< the highest that a head has told (see Welcome)
+  MSGPACK_DEFINE(protocol, version, role, peer, host, pid, proof, term)
 };
 /// Both ways: the middle steps of the password proof.
 struct Proof {
@@ -40,7 +41,7 @@ struct Proof {
 };
 /// H -> C|N|V: the session is open. `proof` is the head's own proof that it knows the password. `term`: rises with
 /// every head that takes the store which they share; 0: no other head can take this one's place. A peer that has seen a
-/// higher term does not believe this head.
+/// higher term does not believe this head, which raises its own above that when it still has the store.
 struct Welcome {
   static constexpr std::uint8_t type = 3;
   static constexpr const char* name = "Welcome";
@@ -206,6 +207,14 @@ struct HolderGone {
   PoolId pool;
   ClientId holder;
   MSGPACK_DEFINE(pool, holder)
+};
+/// C -> H: cut the journal of the named pool that was refused because it is broken, and take the pool up again. Answer:
+/// PoolRepaired | PoolFailed.
+struct RepairPool {
+  static constexpr std::uint8_t type = 24;
+  static constexpr const char* name = "RepairPool";
+  PoolId pool;
+  MSGPACK_DEFINE(pool)
 };
 
 // --- Head -> client ---------------------------------------------------------------------------------------------
@@ -396,7 +405,7 @@ struct JobErrors {
 /// The named pool is that of another client, which has lost its connection: it has so many milliseconds to come back.
 /// Then the one that waits gets the pool (or PoolFailed, if the other came back).
 struct PoolHeld {
-  static constexpr std::uint8_t type = 60;
+  static constexpr std::uint8_t type = 61;
   static constexpr const char* name = "PoolHeld";
   PoolId pool;
   ClientId holder;
@@ -405,6 +414,17 @@ struct PoolHeld {
   std::string process;
   std::uint32_t patience_ms{};
   MSGPACK_DEFINE(pool, holder, host, pid, process, patience_ms)
+};
+/// H -> C: the pool can be opened again, unless nothing of its journal could be kept: then `removed`. `jobs_lost`: that
+/// were accepted and are gone. `jobs_again`: that had ended, and run again.
+struct PoolRepaired {
+  static constexpr std::uint8_t type = 62;
+  static constexpr const char* name = "PoolRepaired";
+  PoolId pool;
+  std::uint64_t jobs_lost{};
+  std::uint64_t jobs_again{};
+  bool removed = false;
+  MSGPACK_DEFINE(pool, jobs_lost, jobs_again, removed)
 };
 
 // --- Node -> head -----------------------------------------------------------------------------------------------
@@ -661,11 +681,11 @@ struct OutcomesSeen {
 using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // handshake
                              OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,   // C -> H
                              WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,  //
-                             HolderGone,                                                                       //
+                             HolderGone, RepairPool,                                                           //
                              PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,          // H -> C
                              UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
                              NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,       //
-                             JobErrors, PoolHeld,                                                                  //
+                             JobErrors, PoolHeld, PoolRepaired,                                                    //
                              NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
                              UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,              //
                              OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N

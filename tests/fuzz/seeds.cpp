@@ -49,7 +49,7 @@ std::vector<wire::Message> all_messages() {
   PoolOptions options;
   options.label = "Worker";
   std::vector<wire::Message> all{
-      wire::Hello{limits::protocol_version, "0.1.0", wire::Role::node, 300, "host", 1, "n,,n=,r=abc"},
+      wire::Hello{limits::protocol_version, "0.1.0", wire::Role::node, 300, "host", 1, "n,,n=,r=abc", 7},
       wire::Proof{"c=biws,r=abc,p=AAAA"},
       wire::Welcome{"0.1.0", 77, 1, "host", 1 << 20, "v=AAAA"},
       wire::Rejected{"password", "wrong"},
@@ -126,7 +126,7 @@ void write_handshake() {
     return fuzz::piece_of(frame.head + std::string(frame.body.view()));
   };
   const auto hello = [&](const std::string& proof) {
-    return frame(wire::Hello{limits::protocol_version, "0.1.0", wire::Role::client, 100, "host", 1, proof});
+    return frame(wire::Hello{limits::protocol_version, "0.1.0", wire::Role::client, 100, "host", 1, proof, 0});
   };
   const std::string binding = "p=tls-exporter,,";
   write("handshake", "plain",

@@ -46,6 +46,7 @@ class HeadProcess : public Endpoint {
   void carry_out(head::JournalRemove& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
     journal_.remove(effect);
   }
+  void carry_out(head::JournalRepair&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void carry_out(head::JournalCompact& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
     journal_.shorten(effect.pool);
   }

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from conftest import free_port, wait_until
 
@@ -47,6 +48,25 @@ class Redis:
                 return connection.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+    def ask(self, *words: str) -> Any:
+        """Give a command over a connection of its own; return its answer as text, None, or a list of such."""
+
+        def read(stream: Any) -> Any:
+            line = stream.readline().decode().rstrip("\r\n")
+            kind, rest = line[0], line[1:]
+            if kind == "$":
+                return None if rest == "-1" else stream.read(int(rest) + 2)[:-2].decode("latin-1")
+            if kind == "*":
+                return None if rest == "-1" else [read(stream) for _ in range(int(rest))]
+            assert kind != "-", rest
+            return rest
+
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            command = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+            connection.sendall(command.encode())
+            with connection.makefile("rb") as stream:
+                return read(stream)
 
     def kill(self) -> None:
         self.process.kill()

@@ -1,0 +1,136 @@
+// See repair_journal.hpp.
+#include "head/repair_journal.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace dc::head {
+namespace {
+
+/// Entries that cannot be read are guessed from the numbers around them, as long as they leave no wider gaps than this.
+constexpr JobSequence gap_max = 100'000'000;
+
+/// What is told of jobs behind the cut.
+struct Tail {
+  JobNumbers named;
+  std::set<JobSequence> ended, delivered;
+  bool unreadable = false;  ///< there was more
+
+  void add(store::Entry&& entry) {
+    const auto decoded = decode(std::move(entry));
+    if (!decoded) {
+      unreadable = true;
+      return;
+    }
+    if (const auto* jobs = std::get_if<JobsTaken>(&decoded.value())) {
+      for (const SubmittedJob& job : jobs->jobs) name(job.sequence);
+    } else if (const auto* values = std::get_if<ValuesCame>(&decoded.value())) {
+      for (const wire::ValueItem& item : values->items) end(item.sequence);
+    } else if (const auto* error = std::get_if<ErrorCame>(&decoded.value())) {
+      end(error->sequence);
+    } else if (const auto* acknowledged = std::get_if<Delivered>(&decoded.value())) {
+      for (const JobSequence sequence : acknowledged->sequences) {
+        name(sequence);
+        delivered.insert(sequence);
+      }
+    }
+  }
+
+  [[nodiscard]] std::uint64_t lost(const JobNumbers& kept) const {
+    JobNumbers all = named;
+    const JobSequence first = kept.highest() + 1;
+    if (unreadable && named.highest() >= first && named.highest() - first < gap_max) {
+      all = {};
+      all.add(first, named.highest());
+      for (const auto& [from, to] : named.intervals()) {
+        for (JobSequence sequence = from; sequence <= to && sequence < first; ++sequence) all.add(sequence);
+      }
+    }
+    std::uint64_t count = 0;
+    for (const auto& [from, to] : all.intervals()) {
+      for (JobSequence sequence = from; sequence <= to; ++sequence)
+        count += !kept.contains(sequence) && !delivered.contains(sequence);
+    }
+    return count;
+  }
+
+ private:
+  void name(JobSequence sequence) {
+    if (sequence != 0 && sequence <= job_number_max) named.add(sequence);
+  }
+  void end(JobSequence sequence) {
+    name(sequence);
+    ended.insert(sequence);
+  }
+};
+
+struct Reading {
+  std::unique_ptr<JournalState> kept = std::make_unique<JournalState>();
+  std::uint64_t entries = 0;  ///< that were kept
+  Tail tail;
+};
+
+Result<Reading> read_all(store::Store& store, store::LogId log) {
+  Reading reading;
+  bool cut = false;
+  store::Position position;
+  const auto each = [&](store::Entry&& entry) {
+    if (cut) return reading.tail.add(std::move(entry));
+    reading.kept->add(store::Entry(entry));
+    cut = !reading.kept->problem().empty();
+    if (cut) return reading.tail.add(std::move(entry));
+    ++reading.entries;
+  };
+  std::optional<store::Position> failed_at;
+  while (true) {
+    const Result<bool> more =
+        store.read(log, position, cut ? store::Attachments::refer : store::Attachments::load, each);
+    if (more && !more.value()) return reading;
+    if (more) continue;
+    if (more.error().code != ErrorCode::protocol) return more.error();
+    cut = reading.tail.unreadable = true;
+    if (failed_at && failed_at->entries == position.entries && failed_at->mark == position.mark) return reading;
+    failed_at = position;  // a store that cannot read on stays there
+  }
+}
+
+/// The first entries, in fewer that mean the same.
+Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId log, std::uint64_t entries) {
+  JournalState state;
+  store::Position position;
+  std::uint64_t read = 0;
+  while (read < entries) {
+    BOOST_OUTCOME_TRY(more, store.read(log, position, store::Attachments::refer, [&](store::Entry&& entry) {
+      if (read++ < entries) state.add(std::move(entry));
+    }));
+    if (!more) break;
+  }
+  return state.take();
+}
+
+}  // namespace
+
+Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
+  BOOST_OUTCOME_TRY(reading, read_all(store, log));
+  if (reading.kept->foreign()) return fail(ErrorCode::invalid, reading.kept->problem());
+  RepairedJournal repaired;
+  repaired.jobs_lost = reading.tail.lost(reading.kept->taken);
+  const auto again = [&](const auto& job) {
+    return reading.tail.ended.contains(job.first) || reading.tail.delivered.contains(job.first);
+  };
+  repaired.jobs_again = static_cast<std::uint64_t>(
+      std::count_if(reading.kept->unfinished.begin(), reading.kept->unfinished.end(), again));
+  if (!reading.kept->born) {
+    BOOST_OUTCOME_TRYV(store.remove(log));
+    return repaired;
+  }
+  BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries));
+  BOOST_OUTCOME_TRYV(store.replace(log, entries));
+  reading.kept->forget_problem();
+  repaired.state = std::move(reading.kept);
+  return repaired;
+}
+
+}  // namespace dc::head

@@ -1,0 +1,163 @@
+// Journals that are broken: what a repair keeps, what it says is lost, and who is told meanwhile.
+#include "head/repair_journal.hpp"
+
+#include "head/named_story.hpp"
+#include "store/memory_store.hpp"
+
+namespace dc::head {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+/// A store in which one entry is damaged; the next read goes on behind it.
+class DamagedStore : public store::MemoryStore {
+ public:
+  explicit DamagedStore(std::uint64_t damaged) : damaged_(damaged) {}
+  Result<bool> read(store::LogId log, store::Position& position, store::Attachments attachments,
+                    const std::function<void(store::Entry&&)>& each) override {
+    std::vector<store::Entry> all;
+    store::Position start;
+    BOOST_OUTCOME_TRYV(
+        MemoryStore::read(log, start, attachments, [&](store::Entry&& entry) { all.push_back(std::move(entry)); }));
+    if (position.entries >= all.size()) return false;
+    if (position.entries++ == damaged_) return fail(ErrorCode::protocol, "an entry is damaged");
+    each(std::move(all[position.entries - 1]));
+    return true;
+  }
+  Result<void> replace(store::LogId log, std::span<const store::Entry> entries) override {
+    damaged_ = UINT64_MAX;
+    return MemoryStore::replace(log, entries);
+  }
+
+ private:
+  std::uint64_t damaged_;
+};
+
+class Repair : public testing::Test {
+ protected:
+  static Payload bytes(std::string text) { return Payload(std::move(text)); }
+  /// Six jobs, of which the first two have ended, and one of these was delivered.
+  static std::vector<store::Entry> log() {
+    std::vector<store::Entry> entries;
+    entries.push_back(encode(PoolBorn{1, "sweep", {}, bytes("spec"), {}, 0, PoolId{7}}));
+    entries.push_back(encode(JobsTaken{{{1, 0, bytes("a"), {}}, {2, 0, bytes("b"), {}}, {3, 0, bytes("c"), {}}}}));
+    entries.push_back(encode(ValuesCame{{{1, bytes("A")}}}));
+    entries.push_back(encode(JobsTaken{{{4, 0, bytes("d"), {}}}}));
+    entries.push_back(encode(ValuesCame{{{2, bytes("B")}}}));
+    entries.push_back(encode(JobsTaken{{{5, 0, bytes("e"), {}}, {6, 0, bytes("f"), {}}}}));
+    entries.push_back(encode(Delivered{{1}}));
+    return entries;
+  }
+  static std::string repair(store::Store& store) {
+    Result<RepairedJournal> repaired = repair_journal(store, 1);
+    if (!repaired) return repaired.error().message;
+    std::string text = repaired.value().state ? "kept " : "nothing kept ";
+    if (repaired.value().state) text += std::to_string(repaired.value().state->taken.highest()) + " ";
+    return text + std::to_string(repaired.value().jobs_lost) + " lost " + std::to_string(repaired.value().jobs_again) +
+           " again";
+  }
+  static std::string repair(std::uint64_t damaged, const std::vector<store::Entry>& entries = log()) {
+    DamagedStore store(damaged);
+    EXPECT_TRUE(store.acquire({"here", 1}));
+    std::vector<store::Addressed> batch;
+    for (const store::Entry& entry : entries) batch.push_back({1, entry});
+    EXPECT_TRUE(store.append(batch));
+    const std::string told = repair(store);
+    JournalState again;
+    EXPECT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
+    EXPECT_TRUE(again.problem().empty()) << again.problem();
+    EXPECT_EQ(told.starts_with("nothing"), !again.born);
+    return told;
+  }
+};
+
+TEST_F(Repair, CutsBeforeWhatIsDamagedAndCountsWhatThatLoses) {
+  EXPECT_EQ(repair(3), "kept 3 3 lost 1 again") << "job 4 is guessed from 5 and 6; job 2 had ended";
+  EXPECT_EQ(repair(5), "kept 4 0 lost 0 again") << "nothing tells of 5 and 6 any more";
+  EXPECT_EQ(repair(6), "kept 6 0 lost 0 again");
+  EXPECT_EQ(repair(1), "kept 0 5 lost 0 again") << "job 1 was delivered";
+  EXPECT_EQ(repair(0), "nothing kept 5 lost 0 again");
+}
+
+TEST_F(Repair, CutsBeforeWhatMakesNoSense) {
+  std::vector<store::Entry> entries = log();
+  entries[3] = encode(UpdateCame{9, bytes("u")});
+  EXPECT_EQ(repair(UINT64_MAX, entries), "kept 3 2 lost 1 again");
+}
+
+TEST_F(Repair, LeavesAnotherVersionAlone) {
+  store::MemoryStore store;
+  ASSERT_TRUE(store.acquire({"here", 1}));
+  const std::vector<store::Addressed> batch{{1, encode(PoolBorn{2, "sweep", {}, {}, {}, 0, PoolId{7}})}};
+  ASSERT_TRUE(store.append(batch));
+  EXPECT_THAT(repair(store), HasSubstr("version 2"));
+  EXPECT_EQ(store.logs().value().size(), 1U);
+}
+
+class Refused : public NamedStory {
+ protected:
+  Refused() {
+    state_.add(encode(PoolBorn{1, "sweep", {}, bytes("spec"), {}, 0, PoolId{7}}));
+    state_.add(encode(JobsTaken{{{1, 0, bytes("a"), {}}}}));
+    machine.refuse_pool(pool, state_, "an entry is damaged", effects);
+  }
+  std::string why_not_opened(bool attach_only) {
+    hear(client, wire::OpenNamedPool{pool, "sweep", attach_only, true, {}, bytes("spec")});
+    const auto failed = told<wire::PoolFailed>(client);
+    EXPECT_THAT(failed, SizeIs(1));
+    return failed.empty() ? "" : failed[0].error.message;
+  }
+  JournalState state_;
+};
+
+TEST_F(Refused, WhoeverWantsItIsToldTheReasonAndTheRemedy) {
+  for (const bool attach_only : {false, true}) {
+    EXPECT_THAT(why_not_opened(attach_only),
+                AllOf(HasSubstr("pool 'sweep'"), HasSubstr("an entry is damaged"), HasSubstr("pools repair 'sweep'")));
+  }
+  hear(client, wire::ResumeNamedPool{pool, 2, {}, {}});
+  ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  const std::string status = machine.status_json(now);
+  EXPECT_THAT(status, AllOf(HasSubstr("\"name\":\"sweep\""), HasSubstr("an entry is damaged")));
+}
+
+TEST_F(Refused, IsServedWhenItWasRepaired) {
+  EXPECT_EQ(hear(client, wire::RepairPool{pool}), (Lines{"journal a: repaired for 1"}));
+  hear(client, wire::RepairPool{pool});
+  EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1)) << "once is enough";
+  RepairedJournal repaired{std::make_unique<JournalState>(std::move(state_)), 3, 1};
+  effects.clear();
+  machine.repaired({pool, client}, std::move(repaired), now, effects);
+  machine.flush(now, effects);
+  const auto answers = told<wire::PoolRepaired>(client);
+  ASSERT_THAT(answers, SizeIs(1));
+  EXPECT_EQ(answers[0].jobs_lost, 3U);
+  hear(client, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  const auto opened = told<wire::NamedPoolOpened>(client);
+  ASSERT_THAT(opened, SizeIs(1));
+  EXPECT_EQ(opened[0].remaining, 1U);
+  machine.check_invariants();
+}
+
+TEST_F(Refused, StaysSoWhenItCouldNotBeRepaired) {
+  hear(client, wire::RepairPool{pool});
+  effects.clear();
+  machine.repaired({pool, client}, fail(ErrorCode::io, "the disk is full"), now, effects);
+  ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  EXPECT_THAT(told<wire::PoolFailed>(client)[0].error.message, HasSubstr("the disk is full"));
+  EXPECT_THAT(why_not_opened(true), HasSubstr("an entry is damaged"));
+  hear(client, wire::RepairPool{pool});
+  EXPECT_THAT(told<wire::PoolFailed>(client), IsEmpty()) << "it may be tried again";
+}
+
+TEST_F(Refused, WhatIsNotBrokenIsNotRepaired) {
+  hear(client, wire::RepairPool{PoolId{99}});
+  ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  EXPECT_EQ(told<wire::PoolFailed>(client)[0].error.kind, ErrorKind::pool_not_found);
+}
+
+}  // namespace
+}  // namespace dc::head

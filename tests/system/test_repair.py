@@ -1,0 +1,107 @@
+"""A named pool whose journal is broken is refused by name until it is repaired; the others are served meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import BIN, Cluster, wait_until
+from distributed_computing.api import NotStored, Pool
+from own_redis import PROGRAM, Redis
+
+
+class Echo:
+    def run(self, x):
+        return x
+
+
+def pools(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / "distributed-computing"), "pools", *arguments, "-p", str(cluster.port)],
+        env=cluster.environment("head"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def break_sqlite(path: Path, log: int, entry: int) -> None:
+    """Damage an entry; the first of a log is 1."""
+    with sqlite3.connect(path) as db:
+        changed = db.execute("UPDATE entries SET bytes = x'00' WHERE log = ? AND number = ?", (log, entry)).rowcount
+    db.close()
+    assert changed == 1
+
+
+def break_redis(redis: Redis, log: int, entry: int) -> None:
+    """Take a record out."""
+    name = f"{{distributed-computing}}:log:{log % 2**64}"
+    records = redis.ask("XRANGE", name, "-", "+")
+    assert redis.ask("XDEL", name, records[entry - 1][0]) == "1"
+
+
+def pool_ids(cluster: Cluster) -> dict[str, int]:
+    """Return the ids of named pools, signed as SQLite keeps them."""
+    ids = {pool["name"]: int(pool["id"], 16) for pool in cluster.status()["pools"]}
+    return {name: number - 2**64 if number >= 2**63 else number for name, number in ids.items()}
+
+
+@pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("redis", marks=pytest.mark.skipif(PROGRAM is None, reason="none"))]
+)
+def test_a_broken_pool_is_refused_and_repaired_while_the_other_is_served(cluster, pool_arguments, tmp_path, kind):
+    redis = None
+    if kind == "redis":
+        (tmp_path / "redis").mkdir()
+        redis = Redis(tmp_path / "redis", fsync="always")
+    store = ["--store", redis.url if redis else f"sqlite://{tmp_path}/store.db"]
+    try:
+        head = cluster.head(*store)
+        for name in ("good", "bad", "hopeless"):
+            with Pool(Echo, None, *pool_arguments, name=name) as pool:
+                for number in range(5):  # an entry each, since each is waited for
+                    pool.submit(number)
+                    wait_until(lambda name=name, n=number: _queued(cluster, name) == n + 1, "it is accepted")
+        ids = pool_ids(cluster)
+        head.terminate()
+        head.wait(10)
+        for name, entry in (("bad", 4), ("hopeless", 1)):  # PoolBorn, then the jobs
+            if redis:
+                break_redis(redis, ids[name], entry)
+            else:
+                break_sqlite(tmp_path / "store.db", ids[name], entry)
+
+        cluster.head(*store)
+        cluster.node(workers=1)
+        with Pool.attach("good", *pool_arguments) as pool:
+            assert sorted(pool.imap_unordered()) == [0, 1, 2, 3, 4]
+        with pytest.raises(NotStored, match="pools repair 'bad'"):
+            Pool.attach("bad", *pool_arguments)
+        with pytest.raises(NotStored, match="cannot be opened: .*(damaged|missing)"):
+            Pool(Echo, None, *pool_arguments, name="bad")
+        assert "bad" in pools(cluster, "list").stdout and "failed" in pools(cluster, "show", "bad").stdout
+        missing = pools(cluster, "repair", "good")
+        assert missing.returncode == 4 and "no broken pool" in missing.stderr
+
+        repaired = pools(cluster, "repair", "bad")
+        assert repaired.returncode == 0, repaired.stderr
+        assert "pool 'bad' is repaired: 3 jobs that were accepted are lost" in repaired.stdout
+        with Pool.attach("bad", *pool_arguments) as pool:
+            assert sorted(pool.imap_unordered()) == [0, 1]
+            assert pool.submit("new").result(20) == "new"
+        gone = pools(cluster, "repair", "hopeless")
+        assert "nothing of pool 'hopeless' could be kept, and it is gone: 5 jobs" in gone.stdout
+        with Pool(Echo, None, *pool_arguments, name="hopeless") as pool:
+            assert pool.submit("anew").result(20) == "anew"
+    finally:
+        cluster.stop()
+        if redis:
+            redis.kill()
+
+
+def _queued(cluster: Cluster, name: str) -> int:
+    status = cluster.status()
+    return next((pool["to_deliver"] for pool in status["pools"] if pool["name"] == name), 0)

@@ -1,0 +1,81 @@
+"""A healthy Redis behind a line of 20 ms never silences its head, whatever is written to it, and a takeover takes no longer
+than reading does. The full size is for a run by hand, with DC_SLOW_STORE_JOBS=10000."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import Cluster, free_port, wait_until
+from distributed_computing.api import Pool
+from own_redis import PROGRAM, Redis
+from proxy import Proxy
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
+JOBS = int(os.environ.get("DC_SLOW_STORE_JOBS", "1000"))
+LARGE = 70 << 10
+ONE_WAY_S = 0.01
+
+
+class Echo:
+    def run(self, x):
+        return x
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Proxy]:
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    server = Redis(directory)
+    with Proxy(server.port) as proxy:
+        proxy.slow(ONE_WAY_S)
+        yield proxy
+    server.kill()
+
+
+def large(number: int) -> bytes:
+    return number.to_bytes(8, "big") + os.urandom(LARGE)
+
+
+def listed(cluster: Cluster) -> dict:
+    status = cluster.status()
+    return {pool["name"]: pool for pool in status["pools"]} if status else {}
+
+
+def test_writing_shortening_and_taking_over(line, cluster, pool_arguments, measured):
+    store = ["--store", f"redis://127.0.0.1:{line.port}"]
+    standby = free_port()
+    head = cluster.head(*store)
+    cluster.start("standby", "--head", "--workers", "0", "--standby", *store, port=standby)
+    wait_until(lambda: "standby: " in cluster.log("standby"), "the standby has seen the head")
+    with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
+        began = time.monotonic()
+        for number in range(JOBS):
+            pool.submit(large(number))
+    measured(f"{JOBS} payloads of 70 KiB to a store 20 ms away", time.monotonic() - began, JOBS / 20)
+    both = f"127.0.0.1:{cluster.port},127.0.0.1:{standby}"
+    cluster.address = both
+    cluster.node(workers=2)
+    wait_until(lambda: listed(cluster)["sweep"]["to_take"] == JOBS, "all results are stored", 60 + JOBS / 20)
+    # Delivering so many shortens the journal, in which the large ones are still to be delivered.
+    with Pool.attach("sweep", cluster.password, both) as pool:
+        assert pool.map(range(25_000)) == list(range(25_000))
+    assert listed(cluster)["sweep"]["to_deliver"] == JOBS
+    assert "has not confirmed" not in cluster.log("head"), "a healthy Redis does not silence its head"
+
+    head.kill()
+    head.wait()
+    killed = time.monotonic()
+    wait_until(lambda: "sweep" in listed(cluster), "the standby serves the pool", 30 + JOBS / 20)
+    measured(f"takeover of {JOBS} payloads of 70 KiB", time.monotonic() - killed, 15 + JOBS / 50)
+    assert listed(cluster)["sweep"]["to_deliver"] == JOBS
+    with Pool.attach("sweep", cluster.password, both) as pool:
+        found = {int.from_bytes(value[:8], "big") for value in pool.imap_unordered()}
+        assert found == set(range(JOBS))
+        pool.close()
+    log = cluster.log("standby")
+    assert log.count("this head takes over") == 1 and "has not confirmed" not in log
