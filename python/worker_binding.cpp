@@ -132,9 +132,10 @@ class PythonRunner final : public dc::worker::JobRunner {
       Outcome outcome;
       outcome.payload = from_python(nb::object(result[0]));
       if (!error.is_none()) {
-        outcome.error = error_of(static_cast<ErrorKind>(nb::cast<int>(error[0])), text_of(nb::object(error[1])));
-        outcome.error->traceback = text_of(nb::object(error[2]));
-        outcome.error->type_name = text_of(nb::object(error[3]));
+        ErrorInfo info = error_of(static_cast<ErrorKind>(nb::cast<int>(error[0])), text_of(nb::object(error[1])));
+        info.traceback = text_of(nb::object(error[2]));
+        info.type_name = text_of(nb::object(error[3]));
+        outcome.error = std::move(info);
       }
       return outcome;
     } catch (const nb::python_error& error) {

@@ -62,7 +62,7 @@ class NoSuitableDevice : public RemoteError {
 class NotStored : public RemoteError {
   using RemoteError::RemoteError;
 };
-/// Another program has the named pool; what() says which. It can be taken over with `steal`.
+/// Another program has the named pool and is connected; what() says which. It can be taken over with `steal`.
 class PoolBusy : public RemoteError {
   using RemoteError::RemoteError;
 };

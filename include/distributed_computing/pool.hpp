@@ -45,7 +45,7 @@ class Pool {
   ///
   /// With PoolSettings::name the pool outlives this program: destroying it only leaves it. If a pool of this name is
   /// there, this one goes on with it, with the class, arguments and settings of its first opening. Throws PoolBusy when
-  /// another program has it and `steal` is not set.
+  /// another program has it and `steal` is not set; one that has lost its connection is waited for, 28 s at most.
   template <class... Arguments>
   explicit Pool(const PoolSettings& settings, const Arguments&... arguments) {
     static_assert(std::is_constructible_v<Worker, const Arguments&...>,
@@ -122,8 +122,9 @@ class Pool {
     static_assert(detail::accepts<Parameters, const Arguments&...>, "handle_update does not take these arguments");
     last_update_ = pool_->update(detail::pack_tuple(Parameters(arguments...)));
   }
-  /// Waits until every present worker has applied the latest update of this thread's view. Throws TimeoutError, and
-  /// JobError when handle_update threw.
+  /// Waits until every present worker has applied the latest update of this thread's view. Throws TimeoutError,
+  /// JobError when handle_update threw, SerializationError when its arguments did not fit, and WorkerDied when a worker
+  /// ended in it.
   void wait_for_updates(std::chrono::nanoseconds timeout = forever) { pool_->wait_applied(last_update_, timeout); }
 
   /// Workers of this pool that are constructed now.

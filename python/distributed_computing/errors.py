@@ -77,7 +77,7 @@ class NotStored(_Located):
 
 
 class PoolBusy(_Located):
-    """Another program has the named pool; the message says which. ``steal=True`` takes it over."""
+    """Another program has the named pool and is connected; the message says which. ``steal=True`` takes it over."""
 
 
 class PoolNotFound(_Located, LookupError):

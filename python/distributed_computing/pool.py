@@ -56,13 +56,14 @@ class Pool:
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
             (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program.
-        steal: take the named pool from the program that has it.
+        steal: take the named pool from the program that has it. Without it, one that has lost its connection is waited for:
+            28 s at most, and not at all when it ran on this machine and is gone.
 
     Raises:
         TypeError, ValueError: an argument is not as described, or cannot be pickled.
         HeadUnreachable: no head answers.
         AuthenticationError: the head refused the password or the version.
-        PoolBusy: another program has the named pool; the message says which.
+        PoolBusy: another program has the named pool, and is connected; the message says which.
         NotStored: the head cannot keep the named pool.
     """
 
@@ -146,11 +147,12 @@ class Pool:
         Args:
             name: of the pool.
             password, server_address, server_port, connect_timeout, fingerprint: as in :class:`Pool`.
-            steal: take the pool from the program that has it; that one gets an error.
+            steal: take the pool from the program that has it; that one gets an error. Without it, one that has lost its
+                connection is waited for, as in :class:`Pool`.
 
         Raises:
             PoolNotFound: the head has no pool of this name.
-            PoolBusy: another program has it; the message says which.
+            PoolBusy: another program has it, and is connected; the message says which.
             SerializationError: it runs a class of another language.
             HeadUnreachable, AuthenticationError: as in :class:`Pool`.
         """

@@ -204,7 +204,6 @@ inline constexpr std::size_t error_text_bytes_max = std::size_t{32} << 10;
 inline constexpr std::size_t error_bytes_max = 4 * error_text_bytes_max + 64;
 static_assert(error_bytes_max + inline_payload_max + 128 <= packet_bytes_max);
 static_assert(batch_bytes_max + error_bytes_max + inline_payload_max < frame_bytes_max);
-inline constexpr std::size_t label_bytes_max = 1024;  ///< a class's name, for people
 /// Errors of updates that a node keeps whole for one worker while the head is away; of the others the message alone.
 inline constexpr std::size_t update_errors_whole = 64;
 inline constexpr std::size_t update_error_bytes = 1024;

@@ -157,7 +157,7 @@ void HeadMachine::rename_on_nodes(PoolId id, PoolId on_nodes) {
 void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
   pool.opened = true;
   pool.keeping = false;
-  if (pool.client.value == 0) append({Pending::Kind::client, id}, ClientCame{}, false, out);  // it has left meanwhile
+  if (pool.named->left) append({Pending::Kind::client, id}, client_of(pool), false, out);
   rename_on_nodes(id, pool.named->on_nodes);
   out.emplace_back(Log{fmt::format("pool {} ({}) of {} (pid {}) is open and in the store", pool.named->quoted(),
                                    pool.options.label, pool.peer.host, pool.peer.pid)});
@@ -194,6 +194,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   move_pool(message.pool, pool, session, out);
   pool.client = ClientId{peer.id};
   named.next = {};
+  named.left = false;
   if (!goes_on) named.attach(message.first_own);
   named.resuming = message.more;
   tell_waiting(message.pool, pool, ErrorKind::pool_busy, busy_text(pool), out);
@@ -291,6 +292,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   pool.named = std::make_unique<NamedPool>();
   NamedPool& named = *pool.named;
   named.process = state.holder.process;
+  named.left = state.holder.left;
   named.return_by = now + limits::client_return_grace;
   named.name = state.born->name;
   named.on_nodes = state.born->on_nodes;

@@ -18,7 +18,7 @@ constexpr std::size_t seen_max = 1024;
 }  // namespace
 
 ClientCame HeadMachine::client_of(const PoolInfo& pool) {
-  return {pool.client.value, pool.peer.host, pool.peer.pid, pool.named->process};
+  return {pool.client.value, pool.peer.host, pool.peer.pid, pool.named->process, pool.named->left};
 }
 
 std::string HeadMachine::taken_over(const NamedPool& pool, const PeerInfo& by) {
@@ -49,7 +49,7 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, const wir
   }
   if ((held && !message.steal) || !(pool.opened || named.broken))
     return fail_pool(session, id, ErrorKind::pool_busy, busy_text(pool), out);
-  const bool awaited = !held && !again && pool.client.value != 0 && now < named.return_by;
+  const bool awaited = !held && !again && !named.left && pool.client.value != 0 && now < named.return_by;
   if (awaited && !message.steal) return wait_for_holder(session, id, pool, message.process, now, out);
   if (held) fail_pool(holder, id, ErrorKind::pool_closed, taken_over(named, peer), out);
   give(id, pool, {session, message.process}, out);
@@ -94,6 +94,7 @@ void HeadMachine::give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects
   pool.session = {};
   pool.client = ClientId{peer.id};
   pool.peer = peer;
+  pool.named->left = false;
   pool.named->process = std::move(to.process);
   pool.named->next = to.session;
   std::erase_if(pool.named->waiting, [&](const auto& other) { return other.session == to.session; });
@@ -147,11 +148,12 @@ bool HeadMachine::named_pool_lost_session(PoolId id, PoolInfo& pool, SessionId s
   return false;
 }
 
-/// Its client has left it: nobody is waited for.
+/// Its client has left it: nobody is waited for. It is remembered, so that an earlier one does not take the pool for
+/// its own.
 void HeadMachine::is_nobodys(PoolId id, PoolInfo& pool, Effects& out) {
   pool.session = {};
-  pool.client = {};
-  if (!pool.keeping) append({Pending::Kind::client, id}, ClientCame{}, false, out);
+  pool.named->left = true;
+  if (!pool.keeping) append({Pending::Kind::client, id}, client_of(pool), false, out);
   give_to_the_next(id, pool, out);
 }
 

@@ -137,6 +137,25 @@ TEST_F(Holders, ANewHeadGivesItsProgramTimeToComeBack) {
   EXPECT_THAT(failure(other), HasSubstr("in the hands of"));
 }
 
+TEST_F(Holders, WhoWasRobbedIsNotHeardWhenTheThiefHasLeft) {
+  open_named();
+  submit_and_keep(1, 2);
+  lose(client);
+  wants(other, other_id, true);
+  hear(other, wire::SubmitJobs{pool, {{3, 0, bytes("x")}}});
+  keep_all();
+  hear(other, wire::LeavePool{pool});
+  keep_all();
+  for (int life = 0; life < 2; ++life) {
+    join(client, wire::Role::client, client_id);
+    hear(client, wire::ResumeNamedPool{pool, 1, {3}, {}});
+    EXPECT_THAT(failure(client), HasSubstr("taken over"))
+        << "it has a third job too, and would take the other's for it";
+    restart();
+    node_says();
+  }
+}
+
 TEST_F(Holders, ANewHeadWaitsForNobodyWhoHasLeft) {
   open_named();
   keep();
@@ -152,10 +171,13 @@ TEST_F(Holders, LookingTakesNothing) {
   const WorkerId worker = open_named();
   submit_and_keep(1, 4);
   finish(worker, 1, "one");
+  collect();
   ErrorInfo error;
   error.message = "boom";
   hear(node, wire::JobFailed{worker, pool, {2, {77, 1}}, 10, error, bytes("pickle")});
+  collect();
   finish(worker, 3, "three");  // on its way to the journal
+  collect();
   hear(viewer, wire::SeeOutcomes{pool, 0});
   EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, IsEmpty());
   keep_all();
@@ -186,7 +208,10 @@ TEST_F(Holders, LookingTakesNothing) {
 TEST_F(Holders, ManyOutcomesAreSeenPageByPage) {
   const WorkerId worker = open_named();
   submit_and_keep(1, 5);
-  for (JobSequence i = 1; i <= 5; ++i) finish(worker, i, std::string(400'000, 'x'));
+  for (JobSequence i = 1; i <= 5; ++i) {
+    finish(worker, i, std::string(400'000, 'x'));
+    collect();
+  }
   keep_all();
   std::vector<JobSequence> seen;
   wire::OutcomesSeen page;
@@ -203,18 +228,17 @@ TEST_F(Holders, ManyOutcomesAreSeenPageByPage) {
 
 TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {
   constexpr JobSequence jobs = 100'000;
-  const WorkerId worker = open_named();
-  hear(node, wire::WorkerExited{worker, ExitCause::died, {}, {}, {}});
+  node_says();
+  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  keep();
+  const auto started = told<wire::StartWorker>(node);
+  ASSERT_THAT(started, SizeIs(1));
   submit_and_keep(1, jobs);
-  // No slot is left on which its class might be constructed.
   ErrorInfo error;
   error.message = std::string(20'000, 'x');
-  for (int i = 0; i < 40 && told<wire::PoolFailed>(client).empty(); ++i) {
-    wait(5s);
-    for (const auto& start : told<wire::StartWorker>(node))
-      hear(node, wire::WorkerExited{start.worker, ExitCause::init_failed, error, {}, {}});
-  }
-  ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
+  hear(node, wire::WorkerExited{started[0].worker, ExitCause::init_failed, error, {}, {}});
+  ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1)) << "there is no other slot";
+  collect();
   keep_all();
   lose(client);
   join(client, wire::Role::client, client_id);

@@ -93,15 +93,16 @@ struct KeyKept {
 };
 
 /// Whose the pool is from here on, so that a new head does not listen to an earlier one, and gives this one time to
-/// come back. 0: nobody's.
+/// come back.
 struct ClientCame {
   static constexpr std::uint8_t type = 10;
   std::uint64_t client{};
   std::string host = {};
   std::uint32_t pid = 0;
   std::string process = {};  ///< see core/process_name.hpp
+  bool left = false;         ///< it has left the pool: nobody waits for it
   bool operator==(const ClientCame&) const = default;
-  MSGPACK_DEFINE(client, host, pid, process)
+  MSGPACK_DEFINE(client, host, pid, process, left)
 };
 
 using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary,

@@ -71,6 +71,7 @@ struct NamedPool {
   // The client that is there now.
   scheduler::Load unaccepted;       ///< jobs that it has sent, and that are neither accepted nor refused
   std::string process;              ///< the name of its process
+  bool left = false;                ///< it has left: nobody waits for it
   TimePoint return_by{};            ///< it is away: others wait for it until then
   std::vector<Waiting> waiting;     ///< who wants the pool meanwhile, the first one first
   SessionId next;                   ///< it has the pool as soon as what its forerunner sent is in the journal

@@ -19,7 +19,7 @@
 namespace dc::net {
 namespace {
 
-std::string hex(std::span<const unsigned char> digest) {
+std::string hex_digits(std::span<const unsigned char> digest) {
   constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
   text.reserve(2 * digest.size());
@@ -36,7 +36,7 @@ std::string content_hash(std::span<const std::byte> bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   DC_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1);
-  return hex({digest.data(), size});
+  return hex_digits({digest.data(), size});
 }
 
 std::string content_hash_of_file(const std::string& path) {
@@ -53,7 +53,7 @@ std::string content_hash_of_file(const std::string& path) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int length = 0;
   DC_CHECK(EVP_DigestFinal_ex(context.get(), digest.data(), &length) == 1);
-  return hex({digest.data(), length});
+  return hex_digits({digest.data(), length});
 }
 
 std::uint64_t pool_id(std::string_view name) {

@@ -131,7 +131,7 @@ class Runtime {
   }
 
   static wire::UpdateDone update_failed(UpdateNumber number, Outcome outcome) {
-    ErrorInfo& error = *outcome.error;
+    ErrorInfo error = *outcome.error;
     error.message = fmt::format("handle_update raised for update {} on {} slot {}: {}", number, error.host, error.slot,
                                 error.message);
     if (outcome.payload.size() > limits::inline_payload_max) {
