@@ -12,6 +12,7 @@
 #include "cli/pools.hpp"
 #include "cli/secrets.hpp"
 #include "cli/status.hpp"
+#include "core/printable.hpp"
 #include "core/limits.hpp"
 #include "core/version.hpp"
 
@@ -46,7 +47,7 @@ Exit codes: 0 fine, 1 the head cannot be reached or the doctor found something w
 3 refused by the head (wrong password or version; another program has the pool), 4 no such pool)";
 
 int complain(int code, const std::string& text) {
-  fmt::print(stderr, "distributed-computing: {}\n", text);
+  fmt::print(stderr, "distributed-computing: {}\n", dc::printable(text, dc::limits::log_line_bytes_max));
   return code;
 }
 
@@ -84,7 +85,7 @@ int show(const std::string& text) {
 int show_status(const Arguments& arguments) {
   const auto answer = dc::cli::ask_status(arguments.head);
   if (!answer) return complain(answer.error());
-  return show(arguments.json ? nlohmann::json::parse(answer.value()).dump(2) + "\n"
+  return show(arguments.json ? nlohmann::json::parse(answer.value()).dump(2, ' ', true) + "\n"
                              : dc::cli::status_table(answer.value()));
 }
 

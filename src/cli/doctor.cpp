@@ -23,6 +23,7 @@
 #include "cli/options.hpp"
 #include "core/limits.hpp"
 #include "core/paths.hpp"
+#include "core/printable.hpp"
 #include "gpu/files.hpp"
 #include "gpu/masks.hpp"
 #include "gpu/source.hpp"
@@ -53,7 +54,8 @@ class Report {
  private:
   static void add(Verdict verdict, const std::string& what, const std::string& text) {
     const char* sign = verdict == Verdict::fine ? "ok     " : verdict == Verdict::remark ? "note   " : "WRONG  ";
-    fmt::print("{}{:<10} {}\n", sign, what, text);
+    // Names of other users' processes may stand in it.
+    fmt::print("{}{:<10} {}\n", sign, what, printable(text, limits::log_line_bytes_max));
   }
   int wrong_ = 0;
 };

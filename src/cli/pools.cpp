@@ -10,8 +10,10 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <vector>
 
+#include "core/printable.hpp"
 #include "core/process_name.hpp"
 #include "net/session.hpp"
 
@@ -62,7 +64,7 @@ class Writer {
       return file(seen.sequence, "value", seen.payload.view());
     }
     const std::string& message = seen.error.message;
-    fmt::print("{} error {}\n", seen.sequence, message.substr(0, message.find('\n')));
+    fmt::print("{} error {}\n", seen.sequence, printable(message.substr(0, message.find('\n'))));
     const std::string& trace = seen.error.traceback;
     return file(seen.sequence, "error", message + (trace.empty() ? "\n" : "\n" + trace));
   }
@@ -83,7 +85,7 @@ class Writer {
 std::string holder_of(const json& pool) {
   const json& client = pool["client"];
   if (!client["connected"].get<bool>()) return "-";
-  return fmt::format("{} (pid {})", client["host"].get<std::string>(), client["pid"].dump());
+  return fmt::format("{} (pid {})", printable(client["host"].get<std::string>()), client["pid"].dump());
 }
 
 std::string state_of(const json& pool) {
@@ -101,7 +103,7 @@ std::string named_pools(const std::string& status_json) {
     if (!pool["name"].is_null()) pools.push_back(pool);
   }
   std::sort(pools.begin(), pools.end(), [](const json& a, const json& b) { return a["name"] < b["name"]; });
-  return json(pools).dump(2);
+  return json(pools).dump(2, ' ', true);
 }
 
 std::string pools_table(const std::string& pools_json) {
@@ -111,7 +113,7 @@ std::string pools_table(const std::string& pools_json) {
                                 "done", "to take", "in the hands of");
   for (const json& pool : pools) {
     fmt::format_to(std::back_inserter(out), "{:<24} {:<8} {:>10} {:>10} {:>10} {:>10}  {}\n",
-                   pool["name"].get<std::string>(), state_of(pool), pool["jobs_queued"].dump(),
+                   printable(pool["name"].get<std::string>()), state_of(pool), pool["jobs_queued"].dump(),
                    pool["jobs_running"].dump(), pool["jobs_done"].dump(), pool["to_take"].dump(), holder_of(pool));
   }
   return out;
@@ -122,12 +124,16 @@ Result<std::string> show_pool(const std::string& pools_json, const std::string& 
     if (pool["name"] != name) continue;
     std::string out;
     const auto line = [&](const char* what, const std::string& text) {
-      fmt::format_to(std::back_inserter(out), "{:<16} {}\n", what, text);
+      fmt::format_to(std::back_inserter(out), "{:<16} {}\n", what, printable(text));
     };
     line("name", name);
     line("class", pool["label"].get<std::string>());
     line("state", state_of(pool));
-    if (!pool["error"].is_null()) line("error", pool["error"].get<std::string>());
+    if (!pool["error"].is_null()) {
+      std::istringstream lines(pool["error"].get<std::string>());
+      std::string what = "error";
+      for (std::string one; std::getline(lines, one); what.clear()) line(what.c_str(), one);
+    }
     line("in the hands of", holder_of(pool));
     line("workers", fmt::format("{} (+{} starting)", pool["workers"].dump(), pool["starting"].dump()));
     line("jobs queued", pool["jobs_queued"].dump());

@@ -8,6 +8,8 @@
 #include <optional>
 #include <utility>
 
+#include "core/printable.hpp"
+
 namespace dc::cli {
 
 Result<std::string> ask_status(const HeadAccess& access) {
@@ -28,7 +30,7 @@ std::string status_table(const std::string& text) {
   std::string out;
   auto to = std::back_inserter(out);
   const auto string_of = [](const nlohmann::json& value) {
-    return value.is_null() ? std::string("-") : value.is_string() ? value.get<std::string>() : value.dump();
+    return value.is_null() ? std::string("-") : value.is_string() ? printable(value.get<std::string>()) : value.dump();
   };
   const auto& head = json["head"];
   fmt::format_to(to, "head   {} pid {} port {} version {} up {:.0f} s\n", string_of(head["address"]),

@@ -107,7 +107,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   std::optional<ClientMachine> machine;
   std::unique_ptr<net::Connector> connector;
   net::Session* session = nullptr;
-  std::string last_error;  ///< why the latest attempt to connect failed
+  std::string last_error;     ///< why the latest attempt to connect failed
+  bool last_refused = false;  ///< one of the addresses refused us
   bool had_session = false;
   bool shutting_down = false;
   bool leaving = false;

@@ -93,7 +93,7 @@ void PoolClient::Impl::start_connecting() {
                    std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options.connect_timeout).count()) +
                    " s): is it running, and is the port open?";
     }
-    give_up({FailureKind::unreachable, last_error, {}});
+    give_up({last_refused ? FailureKind::authentication : FailureKind::unreachable, last_error, {}});
   });
 }
 
@@ -120,7 +120,10 @@ net::Connector::Handler PoolClient::Impl::handlers() {
     machine->session_closed(why.message);
     flush();
   };
-  handler.on_retry = [this](const Error& error, int) { last_error = error.message; };
+  handler.on_retry = [this](const Error& error, int) {
+    last_error = error.message;
+    last_refused = error.code == ErrorCode::rejected;
+  };
   handler.on_final = [this](const Error& error) {
     if (shutting_down) return;
     const bool refused = error.code == ErrorCode::rejected || error.code == ErrorCode::invalid;

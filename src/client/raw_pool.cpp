@@ -278,6 +278,11 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   check_name(settings, !spec);
   if (const auto heads = net::head_addresses(settings.address, settings.port); !heads)
     throw std::invalid_argument(heads.error().message);
+  if (!settings.fingerprint.empty() && !net::are_fingerprints(settings.fingerprint))
+    throw std::invalid_argument(
+        "PoolSettings::fingerprint must be \"sha256:\" and 43 characters, as the head shows it, or several "
+        "with commas, not \"" +
+        settings.fingerprint + "\"");
   client::ClientOptions options;
   options.name = settings.name;
   options.attach_only = !spec;

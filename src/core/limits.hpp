@@ -23,6 +23,42 @@ inline constexpr auto reconnect_delay_max = 2s;
 inline constexpr auto next_address_after = 1s;
 /// And the pause between two rounds grows no longer, so that a standby is found soon after it has taken over.
 inline constexpr auto round_delay_max = 500ms;
+/// At the first contact with several addresses, one that refused us is left alone for this long.
+inline constexpr auto refused_again_after = 10s;
+
+// --- Strangers: who has not proved the password yet ---------------------------------------------------------------
+/// Connections in all, and from one address (of IPv6: one /64), unless a password was proved there lately.
+inline constexpr std::size_t strangers_max = 1024;
+inline constexpr std::size_t strangers_address_max = 512;
+/// So long a newcomer is not sent away for having shown less than others; who shows nothing more for the second figure
+/// counts as having shown nothing.
+inline constexpr auto stranger_grace = 500ms;
+inline constexpr auto stranger_patience = 2s;
+/// An address is known for so long after the last session with it ended.
+inline constexpr auto proof_remembered = std::chrono::hours(1);
+/// Addresses that are remembered for a wrong proof, or for a right one.
+inline constexpr std::size_t addresses_remembered = 10'000;
+/// What one connection may cost. A peer of ours needs some 3 KB, 10 records of TLS and 5 frames.
+inline constexpr std::size_t handshake_bytes_max = std::size_t{64} << 10;
+inline constexpr std::size_t handshake_records_max = 32;
+inline constexpr std::size_t handshake_frames_max = 16;
+inline constexpr std::size_t handshake_frame_bytes_max = std::size_t{32} << 10;
+static_assert(handshake_frame_bytes_max < handshake_bytes_max);
+/// TLS handshakes begun in a second (and at once), from one address and in all: each costs some 0.3 ms.
+inline constexpr double handshakes_per_second_address = 500;
+inline constexpr double handshakes_per_second = 1000;
+/// Accepted in one turn of the loop.
+inline constexpr std::size_t accepted_at_once = 64;
+/// A head keeps so many descriptors for its store, its files and the sessions that it has: strangers do not get them.
+inline constexpr std::size_t descriptors_reserved = 32;
+
+// --- Texts of peers ---------------------------------------------------------------------------------------------
+/// Bytes of a peer's text in a log line or a table.
+inline constexpr std::size_t shown_text_bytes_max = 500;
+inline constexpr std::size_t log_line_bytes_max = std::size_t{8} << 10;
+/// Lines of a log, warnings and errors apart: at once, and in a second after that. What is more is counted.
+inline constexpr double log_lines_at_once = 2000;
+inline constexpr double log_lines_per_second = 50;
 
 // --- Framing ----------------------------------------------------------------------------------------------------
 /// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.

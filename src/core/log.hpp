@@ -1,4 +1,5 @@
-// What a process tells its operator, on stderr. Nothing secret ever goes through here.
+// What a process tells its operator, on stderr. Nothing secret ever goes through here. Each call is one line, made
+// printable (texts of peers may stand in it), and there is a limit on how many come in a second.
 #pragma once
 
 #include <fmt/core.h>

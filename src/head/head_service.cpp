@@ -14,8 +14,10 @@
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
+#include "core/open_files.hpp"
 #include "core/output.hpp"
 #include "core/paths.hpp"
+#include "core/printable.hpp"
 #include "core/side_thread.hpp"
 #include "head/head_machine.hpp"
 #include "head/kept_files.hpp"
@@ -47,6 +49,7 @@ class HeadService {
       output::to_stderr(fmt::format("start_node: {}\n", restored.error().message));
       return restored.error().code == ErrorCode::fenced ? exit_fenced : exit_error;
     }
+    raise_open_files_limit();  // the node beside this head is a process of its own already
     auto listener = net::listen(loop_, listen_options(), handler());
     if (!listener) {
       output::to_stderr(fmt::format("start_node: {}\n", listener.error().message));
@@ -397,7 +400,7 @@ int run_head(HeadOptions options) {
   log::set_up("head");
   std::signal(SIGPIPE, SIG_IGN);  // a closed terminal or pipe behind stdout and stderr is no reason to end
   const auto complain = [](ExitCode code, const std::string& text) {
-    output::to_stderr(fmt::format("start_node: {}\n", text));
+    output::to_stderr(fmt::format("start_node: {}\n", printable(text, limits::log_line_bytes_max)));
     return code;
   };
   auto taken = LockFile::take(paths::head_file(options.port));

@@ -140,7 +140,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
     json["pools"].push_back(pool_json(failed));
   }
   for (const auto& [id, pool] : refused_) json["pools"].push_back(refused_json(id, pool));
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);  // ASCII: it ends up on terminals
 }
 
 }  // namespace dc::head

@@ -41,6 +41,7 @@ ErrorNumber open(Acceptor& acceptor, const tcp::endpoint& endpoint) {
   if (!error && v6) acceptor.set_option(asio::ip::v6_only(true), error);
   if (!error) acceptor.bind(Endpoint(endpoint.data(), endpoint.size()), error);
   if (!error) acceptor.listen(backlog, error);
+  if (!error) acceptor.native_non_blocking(true, error);
   return error;
 }
 
@@ -125,6 +126,33 @@ Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::v
 Acceptor acceptor_of(asio::io_context& context, LocalSocket& socket) {
   return {context.get_executor(), Protocol(AF_UNIX, 0), socket.release_fd()};
 }
+
+Accepted accept_one(Acceptor& acceptor) {
+  const auto failed = [](int number) { return ErrorNumber(number, boost::system::system_category()); };
+  sockaddr_storage from{};
+  socklen_t size = sizeof from;
+  Fd fd;
+  do {
+    fd = Fd(
+        ::accept4(acceptor.native_handle(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  } while (fd.get() < 0 && errno == EINTR);
+  if (fd.get() < 0) return failed(errno);
+  Socket socket(acceptor.get_executor());
+  ErrorNumber error;
+  socket.assign(Protocol(from.ss_family, from.ss_family == AF_UNIX ? 0 : IPPROTO_TCP), fd.get(), error);
+  if (error) return error;
+  (void)fd.release();
+  return socket;
+}
+
+bool no_descriptors(const ErrorNumber& error) {
+  for (const int number : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
+    if (error.value() == number) return true;
+  }
+  return false;
+}
+
+Fd open_spare() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 bool same_user(int fd) {
   ucred peer{};

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/fd.hpp"
 #include "core/result.hpp"
 #include "net/asio.hpp"
 #include "net/local_socket.hpp"
@@ -13,12 +14,22 @@ namespace dc::net {
 
 using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol, Executor>;
 
+using Accepted = boost::outcome_v2::basic_result<Socket, ErrorNumber, boost::outcome_v2::policy::terminate>;
+
 /// Listens on all the addresses with one port; 0 chooses one that is free on all. `port` is set to it.
 Result<std::vector<Acceptor>> listen_tcp(asio::io_context& context, const std::vector<std::string>& addresses,
                                          std::uint16_t& port);
 
 /// Listens on the Unix socket, whose file stays with `socket`.
 Acceptor acceptor_of(asio::io_context& context, LocalSocket& socket);
+
+/// A connection that waits at the door, ours alone and not for the processes that we start. Fails with would_block when
+/// there is none; with another error for one that is gone already, or for want of a descriptor.
+Accepted accept_one(Acceptor& acceptor);
+/// Whether nothing but a descriptor (or the memory for one) was missing.
+bool no_descriptors(const ErrorNumber& error);
+/// A descriptor to hold in reserve.
+Fd open_spare();
 
 /// True when the process at the other end of the connected Unix socket runs as our own user.
 bool same_user(int fd);

@@ -28,8 +28,8 @@ class Channel {
   virtual ~Channel() = default;
   /// Replaces the events. The first call starts the reading.
   virtual void listen(Events events) = 0;
-  /// A larger incoming frame ends the channel. Small at the beginning.
-  virtual void set_frame_bytes_max(std::size_t bytes) = 0;
+  /// The peer has proved the password. Until then it may send small frames, and little in all.
+  virtual void trust() = 0;
   /// Not again before on_written. Heartbeats may overtake, nothing else is in between.
   virtual void write(wire::Frame frame) = 0;
   /// Says why, waits for the peer's farewell; on_closed follows, unless the peer does not answer: use a deadline.
@@ -48,6 +48,9 @@ struct ChannelOptions {
   std::function<Result<void>(const std::string& fingerprint)> on_key;
   /// Accepting side: answers GET requests for `target`; empty: everything is "not found".
   std::function<HttpAnswer(std::string_view target)> on_http;
+  /// Accepting side, with TLS, until the peer is trusted: calls `work` when it is this channel's turn. Dropping it ends
+  /// the channel's reading.
+  std::function<void(Callback work)> turn;
 };
 
 /// Both call `on_ready` once, from the loop, unless abort() comes first. ErrorCode::protocol: the peer does not speak

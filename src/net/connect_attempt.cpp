@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "core/log.hpp"
 #include "net/aside.hpp"
 #include "net/connector_impl.hpp"
-#include "net/known_heads.hpp"
 
 namespace dc::net {
 namespace {
@@ -31,13 +31,16 @@ Error not_a_head(const std::string& head, const Error& why) {
 void ConnectorImpl::try_place(Place& place) {
   ++place.attempt_number;
   place.attempt.emplace();
+  place.refusal.clear();
   place.attempt->deadline = loop_.call_at(
       EventLoop::now() + options_.handshake_deadline, in_attempt(place, [](ConnectorImpl& self, Place& silent) {
         const double seconds = std::chrono::duration<double>(self.options_.handshake_deadline).count();
-        self.failed(silent, fail(ErrorCode::unreachable,
-                                 fmt::format("the head at {} does not answer (for {} s): is it running, "
-                                             "and does a firewall stand between?",
-                                             silent.name, seconds)));
+        const Error error =
+            fail(ErrorCode::unreachable, fmt::format("the head at {} does not answer (for {} s): is it running, "
+                                                     "and does a firewall stand between?",
+                                                     silent.name, seconds));
+        const bool somebody_listens = silent.attempt->channel != nullptr;
+        return self.had_session_ && somebody_listens ? self.not_the_head(silent, error) : self.failed(silent, error);
       }));
   const HeadAddress& address = place.address;
   place.attempt->dialer = dial(loop_, {address.host, address.port, address.own_port ? "" : options_.unix_path},
@@ -50,20 +53,22 @@ void ConnectorImpl::on_socket(Place& place, Result<Dialed> dialed) {
   if (!dialed) return failed(place, dialed.error());
   place.attempt->address = dialed.value().address;
   place.attempt->dialed = std::move(dialed.value());
-  const bool key_matters = place.attempt->address != "unix" && options_.fingerprint.empty();
-  return key_matters && !options_.known_heads.empty() ? read_known_key(place) : open_channel(place);
+  const bool keys_matter = place.attempt->address != "unix" && options_.fingerprint.empty();
+  return keys_matter && !options_.known_heads.empty() && !known_heads_ ? read_known_heads(place) : open_channel(place);
 }
 
 /// On another thread, and one at a time: the file may stand on a disk that hangs. An attempt that finds it being read
 /// waits for that.
-void ConnectorImpl::read_known_key(Place& place) {
+void ConnectorImpl::read_known_heads(Place& place) {
   if (std::exchange(place.reading, true)) return;
   aside(
-      loop_, [file = options_.known_heads, head = place.name] { return known_head(file, head); },
-      weakly([&place](ConnectorImpl& self, const std::optional<std::string>& known) {
+      loop_, [file = options_.known_heads] { return KnownHeads::read(file); },
+      weakly([&place](ConnectorImpl& self, const Result<KnownHeads>& known) {
         place.reading = false;
-        place.known_key = known;
-        if (place.attempt && place.attempt->dialed) self.open_channel(place);
+        if (!place.attempt || !place.attempt->dialed) return;
+        if (!known) return self.ended_early(place, known.error());
+        self.known_heads_ = known.value();
+        self.open_channel(place);
       }));
 }
 
@@ -76,7 +81,8 @@ void ConnectorImpl::open_channel(Place& place) {
       .idle_timeout = options_.idle_timeout,
       .host = place.name,
       .on_key = [this, &place](const std::string& fingerprint) { return check_key(place, fingerprint); },
-      .on_http = {}};
+      .on_http = {},
+      .turn = {}};
   auto on_ready = in_attempt(
       place, [](ConnectorImpl& self, Place& from, Result<void> ready) { self.on_channel(from, std::move(ready)); });
   place.attempt->channel = (local ? connect_channel : connect_tls_channel)(std::move(dialed.socket), std::move(options),
@@ -87,45 +93,64 @@ void ConnectorImpl::open_channel(Place& place) {
 Result<void> ConnectorImpl::check_key(Place& place, const std::string& fingerprint) {
   const std::string& head = place.name;
   place.attempt->fingerprint = fingerprint;
-  if (!options_.fingerprint.empty()) {
-    // All have the same length.
-    if (options_.fingerprint.find(fingerprint) != std::string::npos) return boost::outcome_v2::success();
-    return fail(ErrorCode::rejected,
-                fmt::format("the head at {} has the key {}, not {}: it is another head, or someone listens in between. "
-                            "The head shows its fingerprint when it starts",
-                            head, fingerprint, options_.fingerprint));
+  if (fingerprint.empty()) {
+    return fail(ErrorCode::rejected, fmt::format("the head at {} shows no key: it is none, or someone listens in "
+                                                 "between",
+                                                 head));
   }
-  if (options_.known_heads.empty()) return boost::outcome_v2::success();
-  const std::optional<std::string>& known = place.known_key;
-  if (!known || *known == fingerprint) return boost::outcome_v2::success();
+  if (options_.fingerprint.empty()) return check_known_key(place, fingerprint);
+  std::istringstream expected(options_.fingerprint);
+  for (std::string one; std::getline(expected, one, ',');) {
+    if (one == fingerprint) return boost::outcome_v2::success();
+  }
+  return fail(ErrorCode::rejected,
+              fmt::format("the head at {} has the key {}, not {}: it is another head, or someone listens in between. "
+                          "The head shows its fingerprint when it starts",
+                          head, fingerprint, options_.fingerprint));
+}
+
+/// A key that differs is looked up anew at the next attempt: somebody may remove the line meanwhile.
+Result<void> ConnectorImpl::check_known_key(Place& place, const std::string& fingerprint) {
+  if (!known_heads_) return boost::outcome_v2::success();
+  const auto* entry = known_heads_->find(place.address.host, place.address.port);
+  if (!entry || entry->fingerprint == fingerprint) return boost::outcome_v2::success();
+  const KnownHeads::Entry known = *entry;
+  known_heads_.reset();
   return fail(
       ErrorCode::rejected,
       fmt::format("the head at {} has another key than before ({}, not {}): someone may be listening in between. "
-                  "If it was set up anew, remove the line of {} from {}",
-                  head, fingerprint, *known, head, options_.known_heads));
+                  "If it was set up anew, remove the line of {} (line {}) from {}",
+                  place.name, fingerprint, known.fingerprint, known.name, known.line, options_.known_heads));
 }
 
-/// The first key that proves the password is the one to expect from now on. Nobody waits until it is written.
-void ConnectorImpl::remember_key(const Place& place) {
-  const std::string& file = options_.known_heads;
+/// Whether the key of this attempt is one that belongs to a head of ours, so that what it says is to be believed.
+/// Nobody but our own user listens on the Unix socket.
+bool ConnectorImpl::right_key(const Place& place) const {
+  if (place.attempt->address == "unix") return true;
+  const std::string& shown = place.attempt->fingerprint;
+  if (shown.empty()) return false;
+  if (!options_.fingerprint.empty()) return true;  // it was compared
+  if (known_heads_ && known_heads_->find(place.address.host, place.address.port)) return true;
+  return std::any_of(places_.begin(), places_.end(), [&](const Place& other) { return other.key == shown; });
+}
+
+/// The first key that proves the password is the one to expect from now on. Written down by a thread: the file system
+/// must not hold up a session.
+void ConnectorImpl::remember_key(Place& place) {
   const std::string& fingerprint = place.attempt->fingerprint;
-  if (fingerprint.empty() || !options_.fingerprint.empty() || file.empty()) return;
-  if (place.known_key) return;
-  aside(
-      loop_,
-      [file, head = place.name, fingerprint] {
-        if (known_head(file, head)) return std::string();  // another process was quicker
-        const auto kept = remember_head(file, head, fingerprint);
-        return kept ? std::string() : kept.error().message;
-      },
-      [head = place.name](const std::string& problem) {
-        if (!problem.empty()) log::warning("the key of the head at {} is not remembered: {}", head, problem);
-      });
+  place.key = fingerprint;
+  if (fingerprint.empty() || !known_heads_) return;
+  const HeadAddress& address = place.address;
+  if (known_heads_->find(address.host, address.port)) return;
+  known_heads_->add(address.host, address.port, fingerprint);
+  remembering_ = std::jthread([file = options_.known_heads, address, fingerprint] {
+    const auto kept = remember_head(file, address.host, address.port, fingerprint);
+    if (!kept) log::warning("the key of the head at {} is not remembered: {}", address.name(), kept.error().message);
+  });
 }
 
 void ConnectorImpl::on_channel(Place& place, Result<void> ready) {
-  if (!ready && ready.error().code == ErrorCode::rejected) return failed(place, ready.error());
-  if (!ready) return failed(place, not_a_head(place.name, ready.error()));
+  if (!ready) return ended_early(place, ready.error());
   Attempt& attempt = *place.attempt;
   attempt.handshake.emplace(options_.secret, PeerHandshake::Facts{options_.role, options_.id, term_}, salted_passwords_,
                             attempt.channel->channel_binding());
@@ -135,8 +160,8 @@ void ConnectorImpl::on_channel(Place& place, Result<void> ready) {
                                std::span<const std::byte> bytes) { self.on_frame(from, std::move(frame), bytes); }),
       .on_written =
           in_attempt(place, [](ConnectorImpl&, Place& to) { to.attempt->writer.written(*to.attempt->channel); }),
-      .on_closed = in_attempt(place, [](ConnectorImpl& self, Place& from,
-                                        const Error& why) { self.failed(from, not_a_head(from.name, why)); }),
+      .on_closed =
+          in_attempt(place, [](ConnectorImpl& self, Place& from, const Error& why) { self.ended_early(from, why); }),
   });
   HandshakeStep first = attempt.handshake->begin();
   if (!first.send) return failed(place, first.error);
@@ -151,12 +176,32 @@ void ConnectorImpl::on_frame(Place& place, std::shared_ptr<const void> frame, st
     case HandshakeStep::Then::open:
       return open(place);
     case HandshakeStep::Then::fail:
-      if (step.error.code == ErrorCode::rejected) {
-        return failed(place, fail(ErrorCode::rejected,
-                                  fmt::format("the head at {} refused: {}", place.name, step.error.message)));
-      }
-      return failed(place, not_a_head(place.name, step.error));
+      if (step.error.code != ErrorCode::rejected) return ended_early(place, step.error);
+      const Error error =
+          fail(ErrorCode::rejected, fmt::format("the head at {} refused: {}", place.name, step.error.message));
+      return had_session_ && !right_key(place) ? not_the_head(place, error) : refused(place, error);
   }
+}
+
+/// The key is wrong, or the peer broke off or talked nonsense.
+void ConnectorImpl::ended_early(Place& place, const Error& why) {
+  if (why.code == ErrorCode::invalid && !had_session_) {  // our own list of keys cannot be read
+    end_attempt(place);
+    return give_up(why);
+  }
+  const bool of_the_key = why.code == ErrorCode::rejected || why.code == ErrorCode::invalid;
+  if (of_the_key) return had_session_ ? not_the_head(place, why) : refused(place, why);
+  const Error error = not_a_head(place.name, why);
+  return had_session_ && why.code == ErrorCode::protocol ? not_the_head(place, error) : failed(place, error);
+}
+
+/// For a peer that has had a session, somebody else on the port is an outage like any other: the head is down, perhaps,
+/// and anybody on its machine may have taken the port meanwhile.
+void ConnectorImpl::not_the_head(Place& place, Error error) {
+  if (place.strangers_told.insert(error.code).second) {
+    log::warning("{}. This is not believed to be the head; it is tried again until the head is back.", error.message);
+  }
+  failed(place, fail(ErrorCode::unreachable, std::move(error.message)));
 }
 
 /// Whether this is not a head whose place another has taken: one that was frozen, or cut off, and does not know it yet.
@@ -203,6 +248,8 @@ void ConnectorImpl::open(Place& place) {
   attempt.channel.reset();  // it is the session's now
   end_attempts();
   failures_ = 0;
+  had_session_ = true;
+  place.strangers_told.clear();
   opened_ = EventLoop::now();
   handler_.session.on_open(*session_);
 }

@@ -49,12 +49,16 @@ void ConnectorImpl::begin_round() {
   next_place();
 }
 
-/// The next address of the round that is not being tried already.
+/// The next address of the round that is not being tried already, and has not refused us just now.
 void ConnectorImpl::next_place() {
   turn_.reset();
   while (tried_ < places_.size()) {
     Place& place = places_[(first_ + tried_++) % places_.size()];
     if (place.attempt) continue;
+    if (refused_lately(place)) {
+      place.problem = place.refusal;
+      continue;
+    }
     try_place(place);
     if (tried_ < places_.size()) after(limits::next_address_after, &ConnectorImpl::next_place);
     return;
@@ -78,7 +82,6 @@ void ConnectorImpl::after(Duration delay, void (ConnectorImpl::*next)()) {
 
 void ConnectorImpl::failed(Place& place, Error error) {
   end_attempt(place);
-  if (error.code == ErrorCode::rejected) return give_up(std::move(error));
   place.problem = std::move(error.message);
   const bool latest = place.index == (first_ + tried_ - 1) % places_.size();
   if (tried_ < places_.size()) return latest ? next_place() : void();
@@ -86,8 +89,31 @@ void ConnectorImpl::failed(Place& place, Error error) {
   if (!turn_) round_failed(error.code);  // else the next round waits already
 }
 
+/// The head there, or so it seems, does not want us. That is final for a peer that knows it to be the head. Another at
+/// its first contact can tell only when all say the same.
+void ConnectorImpl::refused(Place& place, Error error) {
+  place.refusal = error.message;
+  place.refused_at = EventLoop::now();
+  const bool by_all =
+      std::all_of(places_.begin(), places_.end(), [](const Place& other) { return !other.refusal.empty(); });
+  if (!had_session_ && !by_all) return failed(place, std::move(error));
+  end_attempt(place);
+  if (!had_session_) {
+    error.message.clear();
+    for (const Place& other : places_) error.message += (error.message.empty() ? "" : " ") + other.refusal;
+  }
+  give_up(std::move(error));
+}
+
+bool ConnectorImpl::refused_lately(const Place& place) const {
+  return !place.refusal.empty() && EventLoop::now() - place.refused_at < limits::refused_again_after;
+}
+
 /// No address answered so far. What hangs goes on.
 void ConnectorImpl::round_failed(ErrorCode code) {
+  for (const Place& place : places_) {
+    if (!place.refusal.empty()) code = ErrorCode::rejected;
+  }
   std::string problems;
   for (std::size_t i = 0; i < places_.size(); ++i) {
     const std::string problem = std::exchange(places_[(first_ + i) % places_.size()].problem, {});

@@ -6,13 +6,16 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "net/dialer.hpp"
 #include "net/handshake.hpp"
 #include "net/head_address.hpp"
+#include "net/known_heads.hpp"
 #include "net/session_impl.hpp"
 
 namespace dc::net {
@@ -36,10 +39,13 @@ struct Place {
   std::size_t index = 0;  // among all
   std::optional<Attempt> attempt;
   std::uint64_t attempt_number = 0;
-  std::string problem;                   // of its last attempt in this round, a whole sentence
-  std::uint64_t stale_term = 0;          // that was told in the log
-  std::optional<std::string> known_key;  // as the file of known heads said last
-  bool reading = false;                  // that file, on another thread
+  std::string problem;           // of its last attempt in this round, a whole sentence
+  std::uint64_t stale_term = 0;  // that was told in the log
+  std::string key;               // that proved the password here, by its fingerprint
+  std::string refusal;           // what the head there said when it refused us, a whole sentence
+  TimePoint refused_at{};
+  std::set<ErrorCode> strangers_told;  // the kinds of strangers met here since the last session
+  bool reading = false;                // the file of known heads, on another thread
 };
 
 /// Behind a ConnectorHandle; held by shared_ptr because operations are under way when the handle goes.
@@ -58,16 +64,22 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   void next_place();
   void try_place(Place& place);
   void on_socket(Place& place, Result<Dialed> dialed);
-  void read_known_key(Place& place);
+  void read_known_heads(Place& place);
   void open_channel(Place& place);
   Result<void> check_key(Place& place, const std::string& fingerprint);
+  Result<void> check_known_key(Place& place, const std::string& fingerprint);
   void on_channel(Place& place, Result<void> ready);
   void on_frame(Place& place, std::shared_ptr<const void> frame, std::span<const std::byte> bytes);
   void open(Place& place);
   bool believed(Place& place);
-  void remember_key(const Place& place);
+  void remember_key(Place& place);
   void on_closed(const Error& why);
   void failed(Place& place, Error error);
+  void refused(Place& place, Error error);
+  void not_the_head(Place& place, Error error);
+  void ended_early(Place& place, const Error& why);
+  [[nodiscard]] bool right_key(const Place& place) const;
+  [[nodiscard]] bool refused_lately(const Place& place) const;
   void round_failed(ErrorCode code);
   [[nodiscard]] bool all_pending() const;
   [[nodiscard]] bool any_pending() const;
@@ -108,6 +120,9 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   std::string term_from_;        // the name of that head
   std::unique_ptr<Timer> turn_;  // the next place, or the next round
   SaltedPasswords salted_passwords_;
+  std::optional<KnownHeads> known_heads_;  // read when the first key is to be checked
+  std::jthread remembering_;               // writes a new head's key down
+  bool had_session_ = false;               // with any of the places
   std::shared_ptr<SessionImpl> session_;
   TimePoint opened_{};
   int failures_ = 0;  // since the last session

@@ -13,7 +13,7 @@ namespace {
 
 using Then = HandshakeStep::Then;
 
-constexpr std::size_t sentence_max = 500;
+constexpr std::size_t name_bytes_max = 64;       ///< of a host or a version
 constexpr std::size_t handshake_array_max = 64;  ///< its messages have less than ten fields
 
 HandshakeStep failed(Error error) { return {std::nullopt, Then::fail, std::move(error)}; }
@@ -24,7 +24,7 @@ HandshakeStep rejected(std::string reason, const std::string& message) {
 
 /// A sentence of the peer, or ours when it has none.
 std::string said(std::string_view sentence, std::string_view ours) {
-  return sentence.empty() ? std::string(ours) : printable(sentence, sentence_max);
+  return sentence.empty() ? std::string(ours) : printable(sentence);
 }
 
 HandshakeStep out_of_turn() {
@@ -50,7 +50,7 @@ std::string identity_of(wire::Role role, std::uint64_t id) {
 
 /// Exactly one message, not large, in a batch frame.
 Result<wire::Message> read_one(std::span<const std::byte> bytes, std::shared_ptr<const void> frame) {
-  if (bytes.size() < 2 || bytes.size() > handshake_frame_bytes_max || bytes[0] != std::byte{0}) {
+  if (bytes.size() < 2 || bytes.size() > limits::handshake_frame_bytes_max || bytes[0] != std::byte{0}) {
     return fail(ErrorCode::protocol, "the peer's frame is no handshake");
   }
   return wire::decode(bytes.subspan(1), std::move(frame), {}, handshake_array_max);
@@ -62,7 +62,7 @@ struct ForeignHello {
   std::string version;
 };
 std::optional<ForeignHello> read_foreign_hello(std::span<const std::byte> bytes) {
-  if (bytes.size() < 2 || bytes.size() > handshake_frame_bytes_max) return std::nullopt;
+  if (bytes.size() < 2 || bytes.size() > limits::handshake_frame_bytes_max) return std::nullopt;
   try {
     wire::ObjectReader reader(reinterpret_cast<const char*>(bytes.data()) + 1, bytes.size() - 1, handshake_array_max);
     const auto message = reader.next().as<std::vector<msgpack::object>>();
@@ -76,10 +76,10 @@ std::optional<ForeignHello> read_foreign_hello(std::span<const std::byte> bytes)
 }
 
 HandshakeStep wrong_version(const ForeignHello& hello) {
-  return rejected("version",
-                  fmt::format("the head has distributed computing {} (protocol {}), this side has {} "
-                              "(protocol {}): install the same version on both",
-                              product_version, limits::protocol_version, printable(hello.version), hello.protocol));
+  return rejected("version", fmt::format("the head has distributed computing {} (protocol {}), this side has {} "
+                                         "(protocol {}): install the same version on both",
+                                         product_version, limits::protocol_version,
+                                         printable(hello.version, name_bytes_max), hello.protocol));
 }
 
 }  // namespace
@@ -88,14 +88,6 @@ wire::Frame frame_of(wire::Message message) {
   wire::FrameWriter writer;
   writer.push(std::move(message), wire::control_lane);
   return writer.next();
-}
-
-std::string printable(std::string_view text, std::size_t characters_max) {
-  std::string clean(text.substr(0, characters_max));
-  for (char& c : clean) {
-    if (c < ' ' || c > '~') c = '?';
-  }
-  return clean;
 }
 
 // --- Head -------------------------------------------------------------------------------------------------------
@@ -120,9 +112,9 @@ HandshakeStep HeadHandshake::on_hello(const wire::Hello& hello) {
   identity_ = identity_of(hello.role, hello.peer);
   peer_ = {.role = hello.role,
            .id = hello.peer,
-           .host = printable(hello.host),
+           .host = printable(hello.host, name_bytes_max),
            .pid = hello.pid,
-           .version = printable(hello.version),
+           .version = printable(hello.version, name_bytes_max),
            .address = {},
            .epoch = {},
            .payload_bytes_max = {},
@@ -187,9 +179,9 @@ HandshakeStep PeerHandshake::on_welcome(const wire::Welcome& welcome) {
   if (auto proved = scram_.finish(welcome.proof); !proved) return failed(proved.error());
   peer_ = {.role = {},
            .id = 0,
-           .host = welcome.host,
+           .host = printable(welcome.host, name_bytes_max),
            .pid = welcome.pid,
-           .version = welcome.version,
+           .version = printable(welcome.version, name_bytes_max),
            .address = {},
            .epoch = welcome.epoch,
            .payload_bytes_max = welcome.payload_bytes_max,

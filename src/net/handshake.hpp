@@ -10,6 +10,7 @@
 #include <string>
 #include <variant>
 
+#include "core/printable.hpp"
 #include "core/result.hpp"
 #include "core/version.hpp"
 #include "net/channel.hpp"
@@ -22,9 +23,6 @@ namespace dc::net {
 
 /// For people; peers compare limits::protocol_version.
 inline constexpr const char* product_version = dc::version;
-
-/// No frame before the password is proved may be larger.
-inline constexpr std::size_t handshake_frame_bytes_max = std::size_t{64} << 10;
 
 /// What to do after a frame. `send` is one frame, or empty.
 struct HandshakeStep {
@@ -112,8 +110,5 @@ class HandshakeWriter {
 
 /// One message alone in a frame.
 wire::Frame frame_of(wire::Message message);
-
-/// A text of a stranger as it may stand in a log or a sentence: printable ASCII, at most so many characters.
-std::string printable(std::string_view text, std::size_t characters_max = 64);
 
 }  // namespace dc::net

@@ -1,51 +1,30 @@
-// Accepts connections, walks each through its handshake, keeps the sessions that come of it.
+// Accepts connections, and keeps the sessions that come of them. What is between is in newcomers.hpp.
 #include <fmt/format.h>
-#include <openssl/crypto.h>
 
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <utility>
 
+#include "core/fd.hpp"
 #include "core/log.hpp"
+#include "core/open_files.hpp"
 #include "net/acceptor.hpp"
 #include "net/event_loop_impl.hpp"
-#include "net/handshake.hpp"
-#include "net/proof_limit.hpp"
+#include "net/newcomers.hpp"
 #include "net/session_impl.hpp"
 #include "net/tls.hpp"
 
 namespace dc::net {
 namespace {
 
-constexpr std::size_t handshakes_max = 64;  // in flight over TCP; more wait in the kernel's queue
-/// When so many are in flight and others wait, one that took this long is dropped: an idle stranger must not keep the
-/// door shut. Some round trips of a rightful peer from far away fit in, and after its Hello also its key derivation.
-constexpr auto patience_for_hello = 250ms;
-constexpr auto patience_for_proof = 2s;
 constexpr auto accept_retry_delay = 100ms;
-constexpr auto rejection_log_interval = 1s;
-
-/// "10.0.0.5" of "10.0.0.5:40312".
-std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
+constexpr auto no_descriptors_log_interval = 60s;
 
 std::uint64_t twice(std::uint64_t bytes) {
   constexpr auto most = std::numeric_limits<std::uint64_t>::max();
   return bytes > most / 2 ? most : 2 * bytes;
 }
-
-/// A connection whose password is not proved yet.
-struct Incoming {
-  std::shared_ptr<Channel> channel;
-  std::optional<HeadHandshake> handshake;
-  HandshakeWriter writer;
-  std::unique_ptr<Timer> deadline;
-  std::string address;
-  TimePoint started;
-  bool local = false;    // over the Unix socket: not a stranger, and not counted
-  bool greeted = false;  // has said Hello
-  bool refused = false;
-};
 
 /// Behind a ListenerHandle; held by shared_ptr because accepts are under way when the handle goes.
 class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
@@ -54,11 +33,8 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
       : loop_(loop),
         options_(std::move(options)),
         handler_(std::move(handler)),
-        verifier_(ScramVerifier::of(options_.secret.password, scram::random_salt())) {
-    std::string& password = options_.secret.password;  // the verifier is all that is needed
-    OPENSSL_cleanse(password.data(), password.size());
-    password.clear();
-  }
+        descriptors_(open_files_limit()),
+        spare_(open_spare()) {}
 
   Result<void> open();
   void renew_socket(LocalSocket socket);
@@ -70,23 +46,19 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   [[nodiscard]] const std::string& fingerprint() const { return identity_.fingerprint; }
 
  private:
-  using IncomingId = std::uint64_t;
   struct Door {
     Acceptor acceptor;
     bool local = false;  // a Unix socket
-    bool accepting = false;
+    bool waiting = false;
   };
 
-  void accept(Door& door);
-  void on_accept(Door& door, ErrorNumber error, Socket socket);
-  void greet(Socket socket, bool local);
-  void on_channel(IncomingId id, Result<void> ready);
-  void on_frame(IncomingId id, std::shared_ptr<const void> frame, std::span<const std::byte> bytes);
-  void admit(IncomingId id, std::optional<wire::Frame> welcome);
-  void refuse(IncomingId id, Incoming& incoming, HandshakeStep step);
-  void drop(IncomingId id, std::string_view why);
-  [[nodiscard]] bool full() const;
-  void make_room();
+  void wait_at(Door& door);
+  void on_knock(Door& door);
+  void let_in(Door& door, Socket socket);
+  void turn_away(Door& door);
+  [[nodiscard]] bool short_of_descriptors(int taken, bool local) const;
+  void tell_of_descriptors();
+  void admit(Admitted admitted);
   void on_closed(SessionImpl& session, const Error& why);
   void abort_all();
   void close_doors();
@@ -105,29 +77,28 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   EventLoop& loop_;
   ListenOptions options_;
   SessionHandler handler_;
-  const ScramVerifier verifier_;
   TlsIdentity identity_;
-  ProofLimit limit_;
+  std::shared_ptr<Newcomers> newcomers_;
   std::vector<std::unique_ptr<Door>> doors_;
   LocalSocket local_socket_;
-  std::map<IncomingId, Incoming> incoming_;  // in the order of arrival
-  IncomingId next_incoming_ = 1;
   std::map<SessionId, std::shared_ptr<SessionImpl>> sessions_;
-  std::unique_ptr<Timer> room_timer_;
   std::unique_ptr<Timer> retry_timer_;
-  TimePoint rejection_logged_{};
-  std::size_t rejections_unlogged_ = 0;
+  const std::size_t descriptors_;  // that this process may have
+  Fd spare_;                       // given up for a moment to turn somebody away when there is no other
+  TimePoint descriptors_logged_{};
   Callback shut_down_done_;
-  bool accept_failing_ = false;
   bool closed_ = false;  // the doors, for good
   bool dead_ = false;
 };
 
 Result<void> ListenerImpl::open() {
+  newcomers_ = std::make_shared<Newcomers>(
+      loop_, options_, weakly([](ListenerImpl& self, Admitted admitted) { self.admit(std::move(admitted)); }));
   auto& context = loop_.impl().context;
   if (!options_.addresses.empty()) {
     BOOST_OUTCOME_TRY(identity, head_identity(options_.key_file));
     identity_ = std::move(identity);
+    newcomers_->use(identity_.context);
   }
   BOOST_OUTCOME_TRY(acceptors, listen_tcp(context, options_.addresses, options_.port));
   for (Acceptor& acceptor : acceptors)
@@ -149,157 +120,75 @@ void ListenerImpl::renew_socket(LocalSocket socket) {
 // --- Accepting --------------------------------------------------------------------------------------------------
 
 void ListenerImpl::accept_more() {
-  const bool strangers_wait = full();
-  for (const auto& door : doors_) {
-    if (!door->accepting && (door->local || !strangers_wait)) accept(*door);
+  for (const auto& door : doors_) wait_at(*door);
+}
+
+void ListenerImpl::wait_at(Door& door) {
+  if (std::exchange(door.waiting, true)) return;
+  door.acceptor.async_wait(Acceptor::wait_read, weakly([&door](ListenerImpl& self, ErrorNumber error) {
+                             door.waiting = false;
+                             if (!error) return self.on_knock(door);
+                             if (!self.closed_) self.wait_at(door);  // it has another socket now
+                           }));
+}
+
+/// Takes all that wait in the kernel's queue, some at a time: there a crowd would stand before a rightful peer.
+void ListenerImpl::on_knock(Door& door) {
+  for (std::size_t i = 0; i < limits::accepted_at_once && door.acceptor.is_open(); ++i) {
+    auto accepted = accept_one(door.acceptor);
+    if (accepted) {
+      let_in(door, std::move(accepted.value()));
+      if (dead_) return;
+      continue;
+    }
+    if (accepted.error() == asio::error::would_block) break;
+    if (!no_descriptors(accepted.error())) continue;  // of that connection: it is gone already
+    if (newcomers_->send_one_away()) continue;
+    turn_away(door);
+    // It may be for longer: at once would be a busy loop.
+    retry_timer_ = loop_.call_at(EventLoop::now() + accept_retry_delay, [this] { accept_more(); });
+    return;
   }
-  if (strangers_wait) make_room();
+  if (door.acceptor.is_open()) wait_at(door);
 }
 
-bool ListenerImpl::full() const {
-  if (incoming_.size() < handshakes_max) return false;
-  return std::count_if(incoming_.begin(), incoming_.end(), [](const auto& entry) { return !entry.second.local; }) >=
-         static_cast<std::ptrdiff_t>(handshakes_max);
+/// The kernel gives the lowest number that is free: all below it are in use.
+bool ListenerImpl::short_of_descriptors(int taken, bool local) const {
+  const std::size_t kept = std::min(limits::descriptors_reserved, descriptors_ / 3) / (local ? 2 : 1);
+  return static_cast<std::size_t>(taken) + kept >= descriptors_;
 }
 
-void ListenerImpl::accept(Door& door) {
-  door.accepting = true;
-  door.acceptor.async_accept(weakly([&door](ListenerImpl& self, ErrorNumber error, Socket socket) {
-    door.accepting = false;
-    self.on_accept(door, error, std::move(socket));
-  }));
-}
-
-void ListenerImpl::on_accept(Door& door, ErrorNumber error, Socket socket) {
-  if (!error) {
-    accept_failing_ = false;
-    greet(std::move(socket), door.local);
-    return accept_more();
+void ListenerImpl::let_in(Door& door, Socket socket) {
+  if (short_of_descriptors(socket.native_handle(), door.local) && !newcomers_->send_one_away()) {
+    return tell_of_descriptors();
   }
-  if (error == asio::error::operation_aborted) return closed_ ? void() : accept_more();  // it has another socket now
-  // Most likely out of descriptors: at once would be a busy loop.
-  if (!accept_failing_) log::warning("cannot accept connections ({})", error.message());
-  accept_failing_ = true;
-  retry_timer_ = loop_.call_at(EventLoop::now() + accept_retry_delay, [this] { accept_more(); });
+  newcomers_->arrive(std::move(socket), door.local);
 }
 
-void ListenerImpl::greet(Socket socket, bool local) {
-  if (options_.admits && !options_.admits()) return;
-  const std::string address = peer_address(socket);
-  if (local && !same_user(socket.native_handle())) {
-    return log::warning("another user of this machine tried to connect");
+/// It is better told by a connection that ends than by one that nobody answers.
+void ListenerImpl::turn_away(Door& door) {
+  tell_of_descriptors();
+  spare_.reset();
+  for (std::size_t i = 0; i < limits::accepted_at_once && accept_one(door.acceptor); ++i) {
   }
-  if (!local && !limit_.admits(host_of(address), EventLoop::now())) return;
-  if (local) close_on_exec(socket.native_handle());
-  if (!local) prepare_tcp(socket.native_handle());
-  const IncomingId id = next_incoming_++;
-  Incoming& incoming = incoming_[id];
-  incoming.address = address;
-  incoming.local = local;
-  incoming.started = EventLoop::now();
-  incoming.deadline = loop_.call_at(incoming.started + options_.handshake_deadline,
-                                    [this, id] { drop(id, "no handshake within the deadline"); });
-  ChannelOptions options{.handshake_deadline = options_.handshake_deadline,
-                         .idle_timeout = options_.idle_timeout,
-                         .host = {},
-                         .on_key = {},
-                         .on_http = options_.on_http};
-  auto on_ready = weakly([id](ListenerImpl& self, Result<void> ready) { self.on_channel(id, std::move(ready)); });
-  incoming.channel =
-      local ? accept_channel(std::move(socket), std::move(options), std::move(on_ready))
-            : accept_tls_channel(std::move(socket), identity_.context, std::move(options), std::move(on_ready));
+  spare_ = open_spare();
 }
 
-void ListenerImpl::make_room() {
-  IncomingId next = 0;
-  TimePoint when = never;
-  for (const auto& [id, incoming] : incoming_) {
-    const TimePoint patient_until = incoming.started + (incoming.greeted ? patience_for_proof : patience_for_hello);
-    if (incoming.local || patient_until >= when) continue;
-    next = id;
-    when = patient_until;
-  }
-  if (when <= EventLoop::now()) return drop(next, "others are waiting");
-  room_timer_ = loop_.call_at(when, [this] {
-    if (full()) make_room();
-  });
-}
-
-void ListenerImpl::drop(IncomingId id, std::string_view why) {
-  const auto found = incoming_.find(id);
-  if (found == incoming_.end()) return;
-  log::debug("{} was turned away: {}", found->second.address, why);
-  found->second.channel->abort();
-  incoming_.erase(found);
-  accept_more();
-}
-
-// --- Handshake --------------------------------------------------------------------------------------------------
-void ListenerImpl::on_channel(IncomingId id, Result<void> ready) {
-  if (!ready) return drop(id, ready.error().message);
-  const auto found = incoming_.find(id);
-  if (found == incoming_.end()) return;
-  Incoming& incoming = found->second;
-  incoming.handshake.emplace(verifier_,
-                             HeadHandshake::Facts{options_.epoch, options_.payload_bytes_max, options_.term()},
-                             incoming.channel->channel_binding());
-  incoming.channel->listen({
-      .on_frame = weakly([id](ListenerImpl& self, std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {
-        self.on_frame(id, std::move(frame), bytes);
-      }),
-      .on_written = weakly([id](ListenerImpl& self) {
-        const auto entry = self.incoming_.find(id);
-        if (entry == self.incoming_.end()) return;
-        Incoming& writer = entry->second;
-        writer.writer.written(*writer.channel);
-        if (writer.refused && !writer.writer.writing()) writer.channel->close("refused");
-      }),
-      .on_closed = weakly([id](ListenerImpl& self, const Error& why) { self.drop(id, why.message); }),
-  });
-}
-
-void ListenerImpl::on_frame(IncomingId id, std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {
-  const auto found = incoming_.find(id);
-  if (found == incoming_.end() || found->second.refused) return;
-  Incoming& incoming = found->second;
-  incoming.greeted = true;
-  HandshakeStep step = incoming.handshake->on_frame(bytes, std::move(frame));
-  switch (step.then) {
-    case HandshakeStep::Then::wait:
-      return incoming.writer.write(*incoming.channel, std::move(*step.send));
-    case HandshakeStep::Then::open:
-      if (options_.admits && !options_.admits()) return drop(id, "this head is not certain to be the head");
-      return admit(id, std::move(step.send));
-    case HandshakeStep::Then::fail:
-      if (!step.send) return drop(id, step.error.message);
-      return refuse(id, incoming, std::move(step));
-  }
-}
-
-void ListenerImpl::refuse(IncomingId id, Incoming& incoming, HandshakeStep step) {
-  incoming.refused = true;
+void ListenerImpl::tell_of_descriptors() {
   const TimePoint now = EventLoop::now();
-  if (!incoming.local && step.error.code == ErrorCode::rejected) limit_.failed(host_of(incoming.address), now);
-  incoming.deadline = loop_.call_at(now + close_deadline, [this, id] { drop(id, "refused"); });
-  ++rejections_unlogged_;
-  if (now - rejection_logged_ >= rejection_log_interval) {
-    log::warning("refused {} peer(s), the last one from {}: {}", rejections_unlogged_, incoming.address,
-                 step.error.message);
-    rejection_logged_ = now;
-    rejections_unlogged_ = 0;
-  }
-  incoming.writer.write(*incoming.channel, std::move(*step.send));
+  if (now - descriptors_logged_ < no_descriptors_log_interval) return;
+  descriptors_logged_ = now;
+  log::error(
+      "there is no descriptor left for one more connection: this process may have {}, and {} sessions are open. Peers "
+      "are turned away until some end; start the head with a higher limit of open files (ulimit -n)",
+      descriptors_, sessions_.size());
 }
 
-void ListenerImpl::admit(IncomingId id, std::optional<wire::Frame> welcome) {
-  auto node = incoming_.extract(id);
-  Incoming& incoming = node.mapped();
-  Peer peer = incoming.handshake->peer();
-  peer.address = incoming.address;
+void ListenerImpl::admit(Admitted admitted) {
   wire::FrameReader::Options reader{.payload_bytes_max = options_.payload_bytes_max,
                                     .assembly_bytes_max = twice(options_.payload_bytes_max)};
   const auto session = std::make_shared<SessionImpl>(
-      loop_, std::move(peer), incoming.channel, std::move(reader),
+      loop_, std::move(admitted.peer), std::move(admitted.channel), std::move(reader),
       SessionImpl::Events{
           .on_messages = weakly([](ListenerImpl& self, SessionImpl& from, std::vector<wire::Message>&& messages) {
             self.handler_.on_messages(from, std::move(messages));
@@ -308,15 +197,15 @@ void ListenerImpl::admit(IncomingId id, std::optional<wire::Frame> welcome) {
               weakly([](ListenerImpl& self, SessionImpl& from, const Error& why) { self.on_closed(from, why); }),
       });
   sessions_.emplace(session->id(), session);
-  session->begin(incoming.writer.writing(), std::move(welcome));
+  session->begin(admitted.writing, std::move(admitted.welcome));
   handler_.on_open(*session);
-  if (!dead_) accept_more();
 }
 
 // --- End --------------------------------------------------------------------------------------------------------
 
 void ListenerImpl::on_closed(SessionImpl& session, const Error& why) {
   const Peer& peer = session.peer();
+  newcomers_->session_ended(peer.address);
   const Error error =
       fail(why.code, fmt::format("the connection to {} ({}) ended: {}", peer.host, peer.address, why.message));
   handler_.on_close(session.id(), error);
@@ -339,9 +228,11 @@ void ListenerImpl::finish_shut_down() {
 }
 
 void ListenerImpl::abort_all() {
-  for (auto& [id, incoming] : incoming_) incoming.channel->abort();
-  incoming_.clear();
-  for (const auto& [id, session] : sessions_) session->abort();
+  newcomers_->abort_all();
+  for (const auto& [id, session] : sessions_) {
+    session->abort();
+    newcomers_->session_ended(session->peer().address);
+  }
   sessions_.clear();
 }
 
@@ -354,11 +245,9 @@ void ListenerImpl::close_doors() {
   for (const auto& door : doors_) {
     ErrorNumber ignored;
     door->acceptor.close(ignored);
-    door->accepting = true;  // for good
+    door->waiting = true;  // for good
   }
-  for (auto& [id, incoming] : incoming_) incoming.channel->abort();
-  incoming_.clear();
-  room_timer_.reset();
+  newcomers_->abort_all();
   retry_timer_.reset();
   closed_ = true;
   local_socket_.remove_file();
@@ -368,6 +257,7 @@ void ListenerImpl::destroy() {
   dead_ = true;
   close_doors();
   abort_all();
+  newcomers_->destroy();
 }
 
 class ListenerHandle final : public Listener {

@@ -58,6 +58,13 @@ class RawPeer {
   }
   /// For TLS: the highest version to offer.
   void offer_at_most(int version) { SSL_set_max_proto_version(ssl_, version); }
+  /// With TLS, once it is encrypted: new keys, so many times, each in a record of its own, and as many answers wanted.
+  void change_keys(int times) {
+    for (int i = 0; i < times; ++i) {
+      SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED);
+      if (SSL_do_handshake(ssl_) != 1) return;
+    }
+  }
   [[nodiscard]] bool connected() const { return connected_; }
   [[nodiscard]] bool encrypted() const { return ssl_ && SSL_is_init_finished(ssl_); }
   /// Writes and reads what can be; true when the other end has closed.
@@ -142,7 +149,7 @@ class RawChannel {
     dialer_ = dial(loop, {"127.0.0.1", port, ""}, [this](Result<Dialed> dialed) {
       if (!dialed) return;
       const ChannelOptions options{
-          .handshake_deadline = 5s, .idle_timeout = 5s, .host = "test", .on_key = {}, .on_http = {}};
+          .handshake_deadline = 5s, .idle_timeout = 5s, .host = "test", .on_key = {}, .on_http = {}, .turn = {}};
       channel_ = connect_tls_channel(std::move(dialed.value().socket), options, [this](const Result<void>& ready) {
         open_ = ready.has_value();
         if (open_)

@@ -14,8 +14,9 @@ namespace dc::net {
 
 namespace scram {
 inline constexpr unsigned iterations = 100'000;
-/// A head that asks for fewer makes guessing cheap, one that asks for more wants to keep us busy.
-inline constexpr unsigned iterations_min = 4'096;
+/// All heads ask for as many. One that asks for fewer wants to make guessing cheap, one that asks for more to keep us
+/// busy.
+inline constexpr unsigned iterations_min = iterations;
 inline constexpr unsigned iterations_max = 1'000'000;
 inline constexpr std::size_t password_bytes_max = 64 << 10;
 inline constexpr std::size_t salt_bytes = 16;

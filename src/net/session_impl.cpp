@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "net/handshake.hpp"
+#include "wire/shown_texts.hpp"
 
 namespace dc::net {
 namespace {
@@ -28,7 +28,7 @@ SessionImpl::SessionImpl(EventLoop& loop, Peer peer, std::shared_ptr<Channel> ch
 void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
   writing_ = writing;
   first_ = std::move(last);
-  channel_->set_frame_bytes_max(limits::frame_bytes_max);
+  channel_->trust();
   const auto weak = weak_from_this();
   channel_->listen({
       .on_frame =
@@ -100,9 +100,10 @@ void SessionImpl::on_frame(std::shared_ptr<const void> frame, std::span<const st
   if (state_ != State::open) return;
   std::vector<wire::Message> messages;
   const auto read = reader_.read(bytes, std::move(frame), messages);
-  for (const wire::Message& message : messages) {
+  for (wire::Message& message : messages) {
+    wire::make_printable(message);
     if (const auto* goodbye = std::get_if<wire::Goodbye>(&message)) {
-      goodbye_ = goodbye->message.empty() ? "goodbye" : printable(goodbye->message, 500);
+      goodbye_ = goodbye->message.empty() ? "goodbye" : goodbye->message;
     }
   }
   if (!messages.empty()) events_.on_messages(*this, std::move(messages));

@@ -150,14 +150,38 @@ TEST_F(SeveralHeads, AllThatAreSilentAreTriedAgain) {
   EXPECT_THAT(at_peer.finals[0].message, AllOf(silent(first.name()), silent(second.name())));
 }
 
-TEST_F(SeveralHeads, AWrongPasswordAtOneIsFinal) {
+TEST_F(SeveralHeads, AWrongPasswordIsFinalWhenAllHaveSaidSo) {
   begin(one);
   auto options = to(two.name() + "," + one.name());
   options.secret = {"wrong horse"};
   join(options);
+  // The other one may still be the head: told, and tried again; the one that refused is left alone for a while.
+  ASSERT_TRUE(run_until([&] { return at_peer.retries.size() == 3; }));
+  const std::string said = "the head at " + one.name() + " refused: the password is wrong";
+  for (const std::string& retry : at_peer.retries)
+    EXPECT_THAT(retry, AllOf(HasSubstr(refused(two.name())), HasSubstr(said)));
+  EXPECT_TRUE(at_peer.finals.empty());
+  begin(two);
   ASSERT_TRUE(run_until([&] { return !at_peer.finals.empty(); }));
   EXPECT_EQ(at_peer.finals[0].code, ErrorCode::rejected);
-  EXPECT_THAT(at_peer.finals[0].message, HasSubstr("the head at " + one.name() + " refused: the password is wrong"));
+  EXPECT_THAT(at_peer.finals[0].message, AllOf(HasSubstr(said), HasSubstr("the head at " + two.name() + " refused")));
+}
+
+TEST_F(SeveralHeads, ARefusalOfOneLooksForTheOther) {
+  two.options.secret = {"another horse"};
+  begin(one);
+  begin(two);
+  join(to(two.name() + "," + one.name()));
+  ASSERT_TRUE(at(one));
+  EXPECT_TRUE(at_peer.finals.empty());
+  connector.reset();
+  at_peer.open.clear();
+  auto once = to(two.name() + "," + one.name());
+  once.reconnect = false;
+  end(one);
+  join(once);
+  ASSERT_TRUE(run_until([&] { return !at_peer.finals.empty(); }));
+  EXPECT_EQ(at_peer.finals[0].code, ErrorCode::rejected) << "said to who asks once, although the other was not reached";
 }
 
 TEST_F(SeveralHeads, AnAddressThatCannotBeReadIsFinal) {

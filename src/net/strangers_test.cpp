@@ -3,6 +3,7 @@
 #include <memory>
 #include <random>
 
+#include "core/open_files.hpp"
 #include "net/raw_peer.hpp"
 #include "net/session_fixture.hpp"
 
@@ -15,6 +16,7 @@ using ::testing::StartsWith;
 class Strangers : public SessionTest {
  protected:
   void SetUp() override {
+    raise_open_files_limit();
     auto options = listen_options(Transport::tcp, dir);
     options.handshake_deadline = 500ms;
     options.on_http = [](std::string_view target) {
@@ -87,7 +89,64 @@ TEST_F(Strangers, HangingAboutInNumbersDoNotKeepTheDoorShut) {
   options.handshake_deadline = 60s;
   start(options);
   std::vector<std::unique_ptr<RawPeer>> idlers;
-  for (int i = 0; i < 200; ++i) idlers.push_back(std::make_unique<RawPeer>(listener->port()));
+  for (std::size_t i = 0; i < 2 * limits::strangers_address_max; ++i) {
+    idlers.push_back(std::make_unique<RawPeer>(listener->port()));
+  }
+  expect_that_a_rightful_peer_joins();
+  const auto sent_away = std::count_if(idlers.begin(), idlers.end(), [](const auto& idler) { return idler->closed(); });
+  EXPECT_GE(static_cast<std::size_t>(sent_away), limits::strangers_address_max);
+}
+
+TEST_F(Strangers, WhoWriteOneByteAndWaitDoNotKeepTheDoorShut) {
+  listener.reset();
+  auto options = listening;
+  options.handshake_deadline = 60s;
+  start(options);
+  std::vector<std::unique_ptr<RawPeer>> idlers;
+  for (std::size_t i = 0; i < 2 * limits::strangers_address_max; ++i) {
+    idlers.push_back(std::make_unique<RawPeer>(listener->port()));
+    idlers.back()->send("\x16");
+  }
+  expect_that_a_rightful_peer_joins();
+}
+
+TEST_F(Strangers, WhoChangeTheirKeysAgainAndAgainAreCutOff) {
+  listener.reset();
+  auto options = listening;
+  options.handshake_deadline = 60s;
+  start(options);
+  std::vector<std::unique_ptr<RawPeer>> peers;
+  for (int i = 0; i < 10; ++i) peers.push_back(std::make_unique<RawPeer>(listener->port(), true));
+  for (auto& peer : peers) ASSERT_TRUE(run_until([&] { return !peer->closed() && peer->encrypted(); }));
+  for (auto& peer : peers) peer->change_keys(1000);
+  for (auto& peer : peers) EXPECT_TRUE(run_until([&] { return peer->closed(); })) << "long before the deadline";
+  expect_that_a_rightful_peer_joins();
+}
+
+TEST_F(Strangers, WhoSendRecordsOrPingsWithoutEndAreCutOff) {
+  listener.reset();
+  auto options = listening;
+  options.handshake_deadline = 60s;
+  start(options);
+  const std::string upgrade =
+      "GET /session HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+  const std::string ping("\x89\x80\0\0\0\0", 6);
+  RawPeer pings(listener->port(), true);
+  pings.send(upgrade);
+  ASSERT_TRUE(run_until([&] { return pings.closed() || !pings.received().empty(); }));
+  std::string many;
+  for (std::size_t i = 0; i <= limits::handshake_frames_max; ++i) many += ping;
+  pings.send(many);
+  EXPECT_TRUE(run_until([&] { return pings.closed(); }));
+  // One byte in a record each, of a header without end.
+  RawPeer crumbs(listener->port(), true);
+  std::size_t sent = 0;
+  EXPECT_TRUE(run_until([&] {
+    if (crumbs.encrypted()) crumbs.send(sent++ < upgrade.size() - 2 ? upgrade.substr(sent - 1, 1) : "x");
+    return crumbs.closed();
+  }));
+  EXPECT_LT(sent, 4000U) << "that many bytes alone would be no reason";
   expect_that_a_rightful_peer_joins();
 }
 
@@ -157,7 +216,7 @@ TEST_F(Strangers, WhoSkipTheHandshakeAreCutOff) {
   openings.push_back({frame_of(hello), frame_of(wire::SubmitJobs{})});
   openings.push_back({wire::Frame{std::string("\1\x93\1\x91\1\xc4\0", 7), {}}});
   openings.push_back({wire::Frame{"", {}}});
-  openings.push_back({wire::Frame{std::string(handshake_frame_bytes_max + 1, '\0'), {}}});
+  openings.push_back({wire::Frame{std::string(limits::handshake_frame_bytes_max + 1, '\0'), {}}});
   for (auto& opening : openings) {
     RawChannel peer(loop, listener->port());
     ASSERT_TRUE(run_until([&] { return peer.open(); }));

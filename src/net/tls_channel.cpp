@@ -11,8 +11,8 @@ inline constexpr bool is_encrypted<TlsSocket> = true;
 
 std::shared_ptr<Channel> accept_tls_channel(Socket socket, const TlsContext& context, ChannelOptions options,
                                             ChannelReady on_ready) {
-  auto channel = std::make_shared<WebSocketChannel<TlsSocket>>(TlsSocket(std::move(socket), context),
-                                                               std::move(options), std::move(on_ready));
+  TlsSocket tls(std::move(socket), context, options.turn);
+  auto channel = std::make_shared<WebSocketChannel<TlsSocket>>(std::move(tls), std::move(options), std::move(on_ready));
   channel->accept();
   return channel;
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/check.hpp"
+#include "core/limits.hpp"
 
 namespace dc::net {
 namespace {
@@ -18,6 +19,8 @@ namespace {
 constexpr std::size_t record_bytes_max = SSL3_RT_MAX_PLAIN_LENGTH;
 /// Received at once, and encrypted before it is sent: several records, and still in the processor's cache.
 constexpr std::size_t bytes_at_once = 8 * record_bytes_max;
+/// Received at once from a peer that is not trusted.
+constexpr std::size_t bytes_of_stranger = 4 << 10;
 
 TlsEngine& engine_of(BIO* bio) { return *static_cast<TlsEngine*>(BIO_get_data(bio)); }
 
@@ -50,6 +53,46 @@ const BIO_METHOD* buffers_method() {
 
 }  // namespace
 
+// --- Who is not trusted -----------------------------------------------------------------------------------------
+
+std::size_t RecordMeter::pass(std::span<const char> bytes) {
+  std::size_t passed = 0;
+  if (header_ == 0 && body_ > 0) {
+    passed = std::min(body_, bytes.size());
+    body_ -= passed;
+    return passed;
+  }
+  while (passed < bytes.size() && header_ < SSL3_RT_HEADER_LENGTH) {
+    const auto byte = static_cast<unsigned char>(bytes[passed++]);
+    if (++header_ >= SSL3_RT_HEADER_LENGTH - 1) body_ = body_ << 8 | byte;  // the last two hold the length
+  }
+  if (header_ < SSL3_RT_HEADER_LENGTH) return passed;
+  header_ = 0;
+  return passed;
+}
+
+/// Whether OpenSSL may take some of what has come: at the beginning of a record only when it is allowed one.
+bool TlsEngine::may_take() {
+  if (trusted_ || !meter_.between_records()) return true;
+  if (records_allowed_ == 0) return false;
+  --records_allowed_;
+  ++records_;
+  return true;
+}
+
+ErrorNumber TlsEngine::one_record() {
+  records_allowed_ = 1;
+  return trusted_ || records_ < limits::handshake_records_max ? ErrorNumber{} : asio::error::message_size;
+}
+
+ErrorNumber TlsEngine::received(std::size_t bytes) {
+  incoming_end_ = bytes;
+  bytes_ += bytes;
+  return trusted_ || bytes_ <= limits::handshake_bytes_max ? ErrorNumber{} : asio::error::message_size;
+}
+
+// --- Operations -------------------------------------------------------------------------------------------------
+
 TlsEngine::TlsEngine(const TlsContext& context) : ssl_(SSL_new(context->native_handle())) {
   BIO* buffers = BIO_new(buffers_method());
   DC_CHECK(ssl_ && buffers);
@@ -74,10 +117,10 @@ TlsEngine::Progress TlsEngine::read(std::span<std::byte> into) {
   }
   if (total == into.size()) return {Next::done, {}, total};
   Progress made = progress(result);
-  const bool no_more = made.next == Next::receive || made.next == Next::send || made.error == asio::error::eof;
-  if (total > 0 && no_more) return {Next::done, {}, total};
+  const bool waits = made.next == Next::receive || made.next == Next::turn || made.next == Next::send;
+  if (total > 0 && (waits || made.error == asio::error::eof)) return {Next::done, {}, total};
   // What it has to say to the peer goes with what is written next: another operation may be sending now.
-  made.next = no_more && !made.error ? Next::receive : Next::done;
+  made.next = waits && !made.error ? more() : Next::done;
   return made;
 }
 
@@ -122,7 +165,7 @@ TlsEngine::Progress TlsEngine::progress(int result) {
   if (result > 0) return made;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
-      made.next = to_send ? Next::send : Next::receive;
+      made.next = to_send ? Next::send : more();
       break;
     case SSL_ERROR_ZERO_RETURN:
       made.error = asio::error::eof;
@@ -138,12 +181,12 @@ TlsEngine::Progress TlsEngine::progress(int result) {
 
 asio::mutable_buffer TlsEngine::incoming() {
   DC_CHECK(incoming_begin_ == incoming_end_);
-  if (!incoming_) incoming_ = std::make_unique_for_overwrite<char[]>(bytes_at_once);
+  const std::size_t size = trusted_ ? bytes_at_once : bytes_of_stranger;
+  if (size != incoming_size_) incoming_ = std::make_unique_for_overwrite<char[]>(size);
+  incoming_size_ = size;
   incoming_begin_ = incoming_end_ = 0;
-  return asio::buffer(incoming_.get(), bytes_at_once);
+  return asio::buffer(incoming_.get(), size);
 }
-
-void TlsEngine::received(std::size_t bytes) { incoming_end_ = bytes; }
 
 asio::const_buffer TlsEngine::outgoing() {
   DC_CHECK(sending_.empty());
@@ -158,7 +201,8 @@ void TlsEngine::sent() {
 
 std::size_t TlsEngine::take(char* into, std::size_t size) {
   size = std::min(size, incoming_end_ - incoming_begin_);
-  if (size == 0) return 0;  // nothing was ever received, perhaps: there is no buffer then
+  if (size == 0 || !may_take()) return 0;  // nothing was ever received, perhaps: there is no buffer then
+  if (!trusted_) size = meter_.pass({incoming_.get() + incoming_begin_, size});
   std::memcpy(into, incoming_.get() + incoming_begin_, size);
   incoming_begin_ += size;
   return size;

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "net/asio.hpp"
+#include "net/event_loop.hpp"
 #include "net/ssl.hpp"
 #include "net/tls.hpp"
 
@@ -23,12 +25,26 @@ namespace dc::net {
 
 namespace beast = boost::beast;
 
-/// OpenSSL between two buffers: what has come from the peer, and what is to go there. Does no I/O.
+/// Where records of TLS end in a stream of bytes.
+class RecordMeter {
+ public:
+  [[nodiscard]] bool between_records() const { return header_ == 0 && body_ == 0; }
+  /// Passes bytes up to the end of the header or of the record, and says how many.
+  std::size_t pass(std::span<const char> bytes);
+
+ private:
+  std::size_t header_ = 0;  ///< bytes of the header that have passed
+  std::size_t body_ = 0;    ///< bytes of the record that are to come
+};
+
+/// OpenSSL between two buffers: what has come from the peer, and what is to go there. Does no I/O. Until the peer is
+/// trusted, its bytes and records are counted, and it works on one record at a time: what a record costs is up to the
+/// peer (new keys for each of 27 bytes), and nothing else happens in this process meanwhile.
 class TlsEngine {
  public:
   /// What an operation needs: incoming() to be filled, or outgoing() to be sent, both before it is tried again;
-  /// outgoing() to be sent, after which it is done; or nothing.
-  enum class Next { receive, send, send_last, done };
+  /// outgoing() to be sent, after which it is done; a turn, and then one_record(); or nothing.
+  enum class Next { receive, send, send_last, turn, done };
   struct Progress {
     Next next = Next::done;
     ErrorNumber error;
@@ -49,9 +65,15 @@ class TlsEngine {
   /// Tells the peer that nothing more will come.
   Progress shut_down();
 
+  void trust() { trusted_ = true; }
+  [[nodiscard]] bool trusted() const { return trusted_; }
+  /// Allows work on one record more, of a peer that is not trusted; an error when it has had too many.
+  ErrorNumber one_record();
+
   /// Where bytes from the peer are to be put, when an operation waits for them; then say how many.
   [[nodiscard]] asio::mutable_buffer incoming();
-  void received(std::size_t bytes);
+  /// An error when that is too much for a peer that is not trusted.
+  ErrorNumber received(std::size_t bytes);
   /// What is to be sent; it stays where it is until sent().
   [[nodiscard]] asio::const_buffer outgoing();
   void sent();
@@ -62,10 +84,16 @@ class TlsEngine {
 
  private:
   Progress progress(int result);
+  [[nodiscard]] Next more() const { return incoming_begin_ != incoming_end_ ? Next::turn : Next::receive; }
+  bool may_take();
 
   Ssl ssl_;
   std::unique_ptr<char[]> incoming_;
+  std::size_t incoming_size_ = 0;
   std::size_t incoming_begin_ = 0, incoming_end_ = 0;  // what OpenSSL has not taken yet
+  bool trusted_ = false;
+  std::size_t bytes_ = 0, records_ = 0, records_allowed_ = 0;
+  RecordMeter meter_;
   std::vector<char> outgoing_;
   std::vector<char> sending_;
 };
@@ -75,13 +103,18 @@ class TlsSocket {
   using executor_type = Executor;
   using next_layer_type = Socket;
 
-  TlsSocket(Socket socket, const TlsContext& context)
-      : socket_(std::move(socket)), engine_(std::make_unique<TlsEngine>(context)) {}
+  /// `turn`: see ChannelOptions; empty: the next turn of the loop.
+  TlsSocket(Socket socket, const TlsContext& context, std::function<void(Callback)> turn = {})
+      : socket_(std::move(socket)), engine_(std::make_unique<TlsEngine>(context)), turn_(std::move(turn)) {}
 
   executor_type get_executor() { return socket_.get_executor(); }
   Socket& next_layer() { return socket_; }
   [[nodiscard]] const Socket& next_layer() const { return socket_; }
   [[nodiscard]] SSL* ssl() const { return engine_->ssl(); }
+  void trust() {
+    engine_->trust();
+    turn_ = {};
+  }
 
   /// As all of these, calls `token` with (ErrorNumber, std::size_t).
   template <class Token>
@@ -129,14 +162,18 @@ class TlsSocket {
                                                                       std::size_t bytes = 0) mutable {
           const bool first = !std::exchange(begun, true);
           const Next last = std::exchange(progress.next, Next::done);
-          if (last == Next::receive) engine_->received(bytes);
+          if (last == Next::receive && !error) error = engine_->received(bytes);
           if (last == Next::send || last == Next::send_last) engine_->sent();
+          if (last == Next::turn) error = engine_->one_record();
           if (error) {
             progress.error = error;
-          } else if (first || last == Next::receive || last == Next::send) {
+          } else if (last == Next::receive && !engine_->trusted()) {
+            progress.next = Next::turn;
+          } else if (first || last == Next::receive || last == Next::send || last == Next::turn) {
             progress = step(*engine_);
           }
           if (progress.next == Next::receive) return socket_.async_read_some(engine_->incoming(), std::move(self));
+          if (progress.next == Next::turn) return wait_for_turn(std::move(self));
           if (progress.next != Next::done)
             return asio::async_write(socket_, engine_->outgoing(), all_at_once, std::move(self));
           if (first) return asio::post(socket_.get_executor(), std::move(self));
@@ -145,8 +182,17 @@ class TlsSocket {
         token, socket_);
   }
 
+  /// Goes on with an operation when it is its turn. It may be dropped instead, with the connection.
+  template <class Operation>
+  void wait_for_turn(Operation operation) {
+    if (!turn_) return asio::post(socket_.get_executor(), std::move(operation));
+    const auto turn = turn_;  // dropping the operation may end this
+    turn([waiting = std::make_shared<Operation>(std::move(operation))] { (*waiting)(ErrorNumber{}, std::size_t{0}); });
+  }
+
   Socket socket_;
   std::unique_ptr<TlsEngine> engine_;
+  std::function<void(Callback)> turn_;
 };
 
 /// How Beast ends a WebSocket's connection: with TLS's farewell, then as on a bare socket.

@@ -55,6 +55,9 @@ inline Error to_error(const ErrorNumber& error, Duration idle_timeout) {
   if (error == asio::error::eof || error == http::error::end_of_stream || error == http::error::partial_message) {
     return fail(ErrorCode::unreachable, "it was closed at the other end");
   }
+  if (error == asio::error::message_size) {
+    return fail(ErrorCode::protocol, "it says more than a handshake takes");
+  }
   // Asio's categories of TLS, known by their names so that a plain channel need not include it.
   const std::string_view category = error.category().name();
   if (category == "asio.ssl.stream") return fail(ErrorCode::unreachable, "it was closed at the other end");
@@ -90,11 +93,18 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
     events_ = std::make_shared<Events>(std::move(events));
     if (!first) return;
     incoming_.heard();
-    websocket_.control_callback([this](websocket::frame_type, beast::string_view) { incoming_.heard(); });
+    websocket_.control_callback([this](websocket::frame_type, beast::string_view) {
+      incoming_.heard();
+      count_frame();
+    });
     read();
     schedule_pulse();
   }
-  void set_frame_bytes_max(std::size_t bytes) override { websocket_.read_message_max(bytes); }
+  void trust() override {
+    trusted_ = true;
+    websocket_.read_message_max(limits::frame_bytes_max);
+    if constexpr (is_encrypted<Stream>) websocket_.next_layer().trust();
+  }
   void write(wire::Frame frame) override;
   void close(const std::string& reason) override;
   void abort() override {
@@ -144,7 +154,7 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
   void set_up(Role role) {
     websocket_.binary(true);
     websocket_.auto_fragment(false);
-    websocket_.read_message_max(handshake_frame_bytes_max);
+    websocket_.read_message_max(limits::handshake_frame_bytes_max);
     if (role == Role::client) websocket_.write_buffer_bytes(mask_buffer_bytes);
     websocket_.set_option(
         websocket::stream_base::timeout{options_.handshake_deadline, websocket::stream_base::none(), false});
@@ -156,6 +166,7 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
   void answer(HttpAnswer answer);
   void request_upgrade();
   void read();
+  bool count_frame();
   void schedule_pulse();
   void on_pulse(TimePoint due);
   void finish(const ErrorNumber& error);
@@ -168,6 +179,8 @@ class WebSocketChannel final : public Channel, public std::enable_shared_from_th
   FrameBuffer incoming_;
   wire::Frame outgoing_;
   bool over_ = false;  // no more events
+  bool trusted_ = false;
+  std::size_t frames_ = 0;  // that came before the peer was trusted
   bool closing_ = false;
   bool wrote_ = false;  // since the last pulse
   bool pulse_in_flight_ = false;
@@ -237,11 +250,25 @@ void WebSocketChannel<Stream>::read() {
                           if (error) return self.finish(error);
                           if (!self.websocket_.got_binary())
                             return self.finish(make_error_code(websocket::error::bad_opcode));
+                          if (!self.count_frame()) return;
                           const FrameBuffer::Frame frame = self.incoming_.take();
                           const auto events = self.events_;
                           events->on_frame(frame.owner, frame.bytes);
                           if (!self.over_) self.read();
                         }));
+}
+
+/// False when a peer that is not trusted has sent too many: then the channel ends. Inside of Beast's own operation, so
+/// not at once.
+template <class Stream>
+bool WebSocketChannel<Stream>::count_frame() {
+  if (trusted_ || ++frames_ <= limits::handshake_frames_max) return true;
+  if (frames_ == limits::handshake_frames_max + 1) {
+    asio::post(websocket_.get_executor(), [self = this->shared_from_this()] {
+      if (!self->over_) self->finish(asio::error::message_size);
+    });
+  }
+  return false;
 }
 
 template <class Stream>

@@ -13,6 +13,7 @@
 
 #include "core/held_signals.hpp"
 #include "core/log.hpp"
+#include "core/open_files.hpp"
 #include "core/output.hpp"
 #include "core/paths.hpp"
 #include "core/side_thread.hpp"

@@ -195,12 +195,4 @@ WorkerProcess::~WorkerProcess() {
   if (claims_) ::munmap(claims_, sizeof(wire::Claims));
 }
 
-std::optional<rlimit> raise_open_files_limit() {
-  rlimit before{};
-  if (::getrlimit(RLIMIT_NOFILE, &before) != 0) return std::nullopt;
-  const rlimit raised{before.rlim_max, before.rlim_max};
-  if (::setrlimit(RLIMIT_NOFILE, &raised) != 0) return std::nullopt;
-  return before;
-}
-
 }  // namespace dc::node

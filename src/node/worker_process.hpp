@@ -67,8 +67,4 @@ class WorkerProcess {
   wire::Claims* claims_ = nullptr;
 };
 
-/// Lets this process have as many descriptors as the system allows it: every large payload is one. Returns the limit as
-/// it was, for the workers.
-std::optional<rlimit> raise_open_files_limit();
-
 }  // namespace dc::node

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import os
 import random
+import re
 import socket
 import ssl
 import struct
@@ -15,7 +16,7 @@ import time
 import msgpack
 import pytest
 
-from conftest import BIN, rss_mib, wait_until
+from conftest import BIN, HERE, recorder_items, rss_mib, runs, wait_until
 from distributed_computing.api import AuthenticationError, Pool
 from workers import Hostile, Recorder
 
@@ -31,6 +32,9 @@ UPGRADE = (
     b"GET /session HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+
+
+PROTOCOL = int(re.search(r"protocol_version = (\d+)", (HERE.parents[1] / "src/core/limits.hpp").read_text())[1])
 
 
 def frame(length, payload=b"", opcode=2):
@@ -151,7 +155,7 @@ def wrong_proof(source, port):
         while not upgraded.endswith(b"\r\n\r\n"):
             upgraded += link.recv(4096) or b"closed\r\n\r\n"
         assert b" 101 " in upgraded
-        hello = [1, [1, "x", 0, 7, "h", 1, "p=tls-exporter,,n=dc,r=abcdefgh"]]
+        hello = [1, [PROTOCOL, "x", 0, 7, "h", 1, "p=tls-exporter,,n=dc,r=abcdefgh"]]
         link.sendall(message(hello))
         answer = link.recv(4096)
         nonce = answer[answer.index(b"r=abc") : answer.index(b",s=")].decode()
@@ -224,6 +228,70 @@ def test_a_flood_of_wrong_passwords_delays_no_job_and_no_rightful_join(cluster, 
     assert rss_mib(head.pid) - before < 64
     refusals = [line for line in cluster.log("head").splitlines() if "refused" in line]
     assert 1 <= len(refusals) < 200, "told, but not a line for each"
+
+
+@contextlib.contextmanager
+def babble(port):
+    """Listen there and greet everybody as another kind of server does."""
+    with socket.create_server(("127.0.0.1", port)) as server:
+        server.settimeout(0.1)
+        over = threading.Event()
+
+        def serve():
+            while not over.is_set():
+                with contextlib.suppress(OSError), server.accept()[0] as peer:
+                    peer.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_somebody_else_on_the_port_of_a_dead_head_ends_nobody(cluster, pool_arguments, notes, monkeypatch, capfd):
+    monkeypatch.setenv("DISTRIBUTED_COMPUTING_HOME", cluster.environment("client")["DISTRIBUTED_COMPUTING_HOME"])
+    head = cluster.head()
+    node = cluster.node(workers=2)
+    with Pool(Recorder, str(notes), *pool_arguments) as pool:
+        results = pool.imap_unordered(recorder_items(8, 0.3))
+        done = [next(results)]
+        head.kill()
+        head.wait()
+        with babble(cluster.port):
+            wait_until(lambda: "not a head of distributed computing" in cluster.log("node"), "the node has told of it")
+        password, cluster.password = cluster.password, "of somebody else"
+        stranger = cluster.start("stranger", "--head", "--workers", "0")
+        wait_until(lambda: "start_node -p" in cluster.log("stranger"), "a stranger's head has the port")
+        look = subprocess.run(
+            [BIN / "distributed-computing", "status", "-a", "127.0.0.1", "-p", str(cluster.port)],
+            env=cluster.environment("client") | {"DISTRIBUTED_COMPUTING_PASSWORD": password},
+            capture_output=True,
+            text=True,
+        )
+        assert look.returncode != 0 and "another key than before" in look.stderr, "a first contact is told, and ends"
+        told = ""
+
+        def both_were_told():
+            nonlocal told
+            told += capfd.readouterr().err
+            return told.count("another key than before") and cluster.log("node").count("another key than before")
+
+        wait_until(both_were_told, "node and program have met the stranger")
+        assert node.poll() is None
+        stranger.kill()
+        stranger.wait()
+        cluster.password = password
+        cluster.head()
+        done += results
+    assert sorted(item for item, *_ in done) == list(range(8))
+    assert [runs(notes, i) for i in range(8)] == [1] * 8, "adopted, not run again"
+    assert node.poll() is None
+    told += capfd.readouterr().err
+    for log in (cluster.log("node"), told):
+        assert log.count("another key than before") == 1, "once"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import secrets
 import socket
 import ssl
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +100,7 @@ def test_a_head_is_known_by_the_key_that_it_had_first(cluster):
     first = fingerprint(cluster)
     node = cluster.node("node", 1)
     remembered = cluster.root / "node" / "state" / "known_heads"
+    wait_until(lambda: remembered.exists() and remembered.read_text(), "the key is remembered")
     assert remembered.read_text() == f"localhost:{cluster.port} {first}\n"
     assert remembered.stat().st_mode & 0o777 == 0o600
 
@@ -111,11 +114,43 @@ def test_a_head_is_known_by_the_key_that_it_had_first(cluster):
     assert head.wait(10) == 0
     key.unlink()
     cluster.head()
-    assert node.wait(20) == 3
+    wait_until(lambda: "another key than before" in cluster.log("node"), "the node has told of it")
+    assert node.poll() is None, "it has had a session: anybody may be on the port for a while"
     log = cluster.log("node")
-    assert "another key than before" in log and str(remembered) in log and f"localhost:{cluster.port}" in log
+    assert str(remembered) in log and f"localhost:{cluster.port} (line 1)" in log
+    old = Path(cluster.environment("newcomer")["DISTRIBUTED_COMPUTING_HOME"]) / "state" / "known_heads"
+    old.parent.mkdir(mode=0o700)
+    old.write_text(f"127.0.0.1:{cluster.port} {first}\n")
+    newcomer = cluster.start("newcomer", "--workers", "1")  # knows the old key by another name of the same head
+    assert newcomer.wait(20) == 3, "final at the first contact"
+    assert "another key than before" in cluster.log("newcomer")
     remembered.unlink()
-    cluster.node("node", 1)
+    wait_until(lambda: len(cluster.nodes()) == 1, "the node takes the new key")
+    assert node.poll() is None
+
+
+@pytest.mark.parametrize("trouble", ["damaged", "unreadable"])
+def test_keys_of_known_heads_that_cannot_be_read_are_an_error(cluster, trouble):
+    cluster.head()
+    known = Path(cluster.environment("node")["DISTRIBUTED_COMPUTING_HOME"]) / "state" / "known_heads"
+    known.parent.mkdir(mode=0o700)
+    if trouble == "damaged":
+        known.write_text("localhost:1 sha2")
+    else:
+        known.mkdir()
+    node = cluster.start("node", "--workers", "1")
+    assert node.wait(20) == 1
+    assert str(known) in cluster.log("node") and not cluster.nodes()
+    node = cluster.start("node", "--workers", "1", "--fingerprint", fingerprint(cluster))
+    wait_until(lambda: len(cluster.nodes()) == 1, "the file is not needed beside a fingerprint")
+    script = (
+        "from distributed_computing.api import Pool; from workers import Hostile; "
+        f"Pool(Hostile, None, {cluster.password!r}, '127.0.0.1', {cluster.port})"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script], env=cluster.environment("node"), capture_output=True, text=True, timeout=30
+    )
+    assert "AuthenticationError" in answer.stderr and str(known) in answer.stderr
 
 
 def test_a_fingerprint_of_a_wrong_form_is_named(cluster):
