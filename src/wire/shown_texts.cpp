@@ -45,6 +45,7 @@ struct Cleaner {
   void operator()(JobsRefused& refused) const { clean(refused.error); }
   void operator()(JobErrors& ended) const { clean(ended.error); }
   void operator()(UpdateFailed& failed) const { clean(failed.error); }
+  void operator()(UpdatesApplied& applied) const { clean(applied.error); }
   void operator()(OutcomesSeen& seen) const {
     for (SeenOutcome& item : seen.items) clean(item.error);
   }
