@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/limits.hpp"
+#include "core/output.hpp"
 
 namespace dc::log {
 namespace {
@@ -18,6 +19,7 @@ TEST(Log, LinesArePrintableAndBounded) {
   set_up("test");
   info("pool {}", "x\x1b[2J\n2026-01-01 00:00:00.000 head info: forged");
   warning("{}", std::string(1 << 20, 'x'));
+  output::flush();
   const std::string log = ::testing::internal::GetCapturedStderr();
   EXPECT_THAT(log, HasSubstr("pool x?[2J 2026-01-01 00:00:00.000 head info: forged\n"));
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2);
@@ -30,6 +32,7 @@ TEST(Log, TooManyLinesAreLeftOutAndCountedButNotWarnings) {
   const auto most = static_cast<std::ptrdiff_t>(limits::log_lines_at_once);
   for (std::ptrdiff_t i = 0; i < 3 * most; ++i) info("pool {} is open", i);
   warning("still heard");
+  output::flush();
   const std::string log = ::testing::internal::GetCapturedStderr();
   const auto lines = std::count(log.begin(), log.end(), '\n');
   EXPECT_GE(lines, most);

@@ -140,10 +140,10 @@ class HeadMachine {
  private:
   struct Session {
     PeerInfo peer;
-    bool refused = false;     ///< it broke the rules and is being closed: nothing of it is heard any more
-    bool complained = false;  ///< a message for a pool that is not its own was logged: once is enough
-    std::set<PoolId> past = {};    ///< pools that it had lately: messages for them may come late
-    std::set<PoolId> pools = {};   ///< that it has or waits for; perhaps others have taken some of them meanwhile
+    bool refused = false;         ///< it broke the rules and is being closed: nothing of it is heard any more
+    bool complained = false;      ///< a message for a pool that is not its own was logged: once is enough
+    std::set<PoolId> past = {};   ///< pools that it had lately: messages for them may come late
+    std::set<PoolId> pools = {};  ///< that it has or waits for; perhaps others have taken some of them meanwhile
     std::set<std::string> programs_asked = {};  ///< that it was asked for and has not sent
     bool answering = false;                     ///< a StatusReply is on its way
     std::uint32_t asks = 0;                     ///< StatusRequests behind it

@@ -13,11 +13,11 @@ using testing::SizeIs;
 
 TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
   const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false false 0 0 0 1]";
-  EXPECT_EQ(hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
-            (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
-                   "2: OpenPoolHere [10 " + options + " <spec>] in lane a",
-                   "2: ResultWindow [10 67108864 []] in lane a", "2: StartWorker [330712481793 10 0 0 []] in lane a",
-                   "1: PoolState [10 0 1 1 1 1]"}));
+  EXPECT_EQ(
+      hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
+      (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
+             "2: OpenPoolHere [10 " + options + " <spec>] in lane a", "2: ResultWindow [10 67108864 []] in lane a",
+             "2: StartWorker [330712481793 10 0 0 []] in lane a", "1: PoolState [10 0 1 1 1 1]"}));
   EXPECT_EQ(hear(node, wire::WorkerReady{WorkerId{330712481793}, 99}), (Lines{"1: PoolState [10 1 0 1 1 1]"}));
 }
 

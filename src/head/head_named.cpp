@@ -188,9 +188,9 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   if (pool.client.value != 0 && pool.client.value != peer.id)
     return fail(ErrorKind::pool_closed, taken_over(named, pool.peer));
   const bool goes_on = pool.session == session;
-  if (goes_on && !named.resuming) return refuse(session, "a second ResumeNamedPool", out);
   if (const std::string wrong = named.cannot_be_received(message.received); !wrong.empty())
     return refuse(session, wrong, out);
+  if (goes_on && !named.resuming) return refuse(session, "a second ResumeNamedPool", out);
   move_pool(message.pool, pool, session, out);
   pool.client = ClientId{peer.id};
   named.next = {};
@@ -198,17 +198,15 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   if (!goes_on) named.attach(message.first_own);
   named.resuming = message.more;
   tell_waiting(message.pool, pool, ErrorKind::pool_busy, busy_text(pool), out);
-  wire::AcksKept kept{message.pool, {}};
   for (const JobSequence sequence : message.received) {
     const auto record = named.records.find(sequence);
     if (record != named.records.end()) {
       record->second.sent = record->second.durable;  // if not, the journal has lost it, and it will come again
       named.ready.erase(sequence);
     } else if (!named.acknowledging.contains(sequence)) {
-      kept.sequences.push_back(sequence);
+      named.confirmed.push_back(sequence);
     }
   }
-  if (!kept.sequences.empty()) out.emplace_back(Send{session, std::move(kept)});
   if (message.more) return;
   wire::NamedPoolKnown known{message.pool, named.updates_kept, {}, named.taken.highest(), {}};
   const std::vector<JobSequence> earlier = named.earlier();
@@ -226,6 +224,12 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   }
   pool.most_workers = std::max<std::uint64_t>(pool.most_workers, named.unaccepted.jobs + known.missing.size());
   out.emplace_back(Send{session, std::move(known)});
+  while (!named.confirmed.empty()) {
+    const auto count = std::min(named.confirmed.size(), limits::sequences_per_message);
+    const auto from = named.confirmed.end() - static_cast<std::ptrdiff_t>(count);
+    out.emplace_back(Send{session, wire::AcksKept{message.pool, {from, named.confirmed.end()}}});
+    named.confirmed.erase(from, named.confirmed.end());
+  }
   if (!accepted.sequences.empty()) out.emplace_back(Send{session, std::move(accepted)});
   for (auto& [sequence, record] : named.records) {
     if (sequence >= named.first_own && record.durable && !record.sent) deliver(message.pool, sequence, record, out);

@@ -233,7 +233,7 @@ TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {
   keep();
   const auto started = told<wire::StartWorker>(node);
   ASSERT_THAT(started, SizeIs(1));
-  submit_and_keep(1, jobs);
+  for (JobSequence first = 1; first < jobs; first += 10'000) submit_and_keep(first, first + 9'999);
   ErrorInfo error;
   error.message = std::string(20'000, 'x');
   hear(node, wire::WorkerExited{started[0].worker, ExitCause::init_failed, error, {}, {}});

@@ -121,7 +121,7 @@ TEST(JournalState, ShrinksWhatWasDelivered) {
 TEST(JournalState, SaysWhatIsWrong) {
   JournalState newer;
   newer.add(encode(PoolBorn{2, "sweep", {}, {}, {}}));
-  EXPECT_EQ(newer.problem(), "the journal is of version 2, and this head reads version 1");
+  EXPECT_EQ(newer.problem(), "its journal is of version 2, and this head reads version 1");
   JournalState broken;
   broken.add({"rubbish", {}});
   EXPECT_THAT(broken.problem(), testing::HasSubstr("cannot be read"));

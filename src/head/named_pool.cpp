@@ -8,6 +8,7 @@ namespace dc::head {
 void NamedPool::attach(JobSequence first) {
   first_own = first;
   resuming = false;
+  confirmed.clear();
   credit = 0;
   in_order = false;
   cursor = 0;

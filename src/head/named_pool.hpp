@@ -69,19 +69,20 @@ struct NamedPool {
   std::uint64_t delivered_since_compaction = 0;
 
   // The client that is there now.
-  scheduler::Load unaccepted;       ///< jobs that it has sent, and that are neither accepted nor refused
-  std::string process;              ///< the name of its process
-  bool left = false;                ///< it has left: nobody waits for it
-  TimePoint return_by{};            ///< it is away: others wait for it until then
-  std::vector<Waiting> waiting;     ///< who wants the pool meanwhile, the first one first
-  SessionId next;                   ///< it has the pool as soon as what its forerunner sent is in the journal
-  std::vector<SubmittedJob> early;  ///< that came before an update that they must not run without
-  JobSequence first_own = 1;        ///< its jobs begin here
-  bool resuming = false;            ///< it is back, and says in several messages what it has
-  std::uint64_t credit = 0;         ///< outcomes of earlier jobs that it may be sent
-  bool in_order = false;            ///< it wants those in the order of submission
-  JobSequence cursor = 0;           ///< in order: all before this were sent
-  std::set<JobSequence> ready;      ///< earlier jobs whose outcome is durable and not sent
+  scheduler::Load unaccepted;          ///< jobs that it has sent, and that are neither accepted nor refused
+  std::string process;                 ///< the name of its process
+  bool left = false;                   ///< it has left: nobody waits for it
+  TimePoint return_by{};               ///< it is away: others wait for it until then
+  std::vector<Waiting> waiting;        ///< who wants the pool meanwhile, the first one first
+  std::vector<JobSequence> confirmed;  ///< that a ResumeNamedPool in parts named so far, and that are acknowledged
+  SessionId next;                      ///< it has the pool as soon as what its forerunner sent is in the journal
+  std::vector<SubmittedJob> early;     ///< that came before an update that they must not run without
+  JobSequence first_own = 1;           ///< its jobs begin here
+  bool resuming = false;               ///< it is back, and says in several messages what it has
+  std::uint64_t credit = 0;            ///< outcomes of earlier jobs that it may be sent
+  bool in_order = false;               ///< it wants those in the order of submission
+  JobSequence cursor = 0;              ///< in order: all before this were sent
+  std::set<JobSequence> ready;         ///< earlier jobs whose outcome is durable and not sent
 
   /// The journal has the record's outcome.
   void made_durable(Record& record) {

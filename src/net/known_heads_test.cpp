@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/output.hpp"
 #include "net/session_fixture.hpp"
 
 namespace dc::net {
@@ -162,6 +163,7 @@ TEST_F(KnownHeadsOfPeers, AnotherKeyIsAnOutageForWhoHadASession) {
   ::testing::internal::CaptureStderr();
   another_head();
   ASSERT_TRUE(run_until([&] { return at_peer.retries.size() == 3; }));
+  output::flush();
   const std::string log = ::testing::internal::GetCapturedStderr();
   EXPECT_THAT(log, HasSubstr("has another key than before"));
   EXPECT_EQ(log.find("another key"), log.rfind("another key")) << "told once:\n" << log;

@@ -222,10 +222,15 @@ void Scheduler::on(const ResultsParked& event, TimePoint now, Commands& out) {
   state.thaw(now);
   Pool* pool = state.find_pool(event.pool);
   Worker* worker = state.find_worker(event.worker);
-  if (!pool || (worker && worker->node->id != event.node)) return;
+  Node* node = state.find_node(event.node);
+  if (!node || !pool || (worker && worker->node != node)) return;
+  const auto has = node->pools.find(event.pool);
   for (const Attempt& attempt : event.attempts) {
     Job* job = State::current(*pool, attempt);
-    if (job && job->node == event.node) job->worker = {};  // as one whose result is on its way
+    if (job && job->node == event.node && has != node->pools.end()) {  // as one whose result is on its way
+      job->worker = {};
+      has->second.on_way.insert(attempt.sequence);
+    }
     if (worker) state.release(*worker, attempt, now, out);
   }
 }
