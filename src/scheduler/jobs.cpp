@@ -222,14 +222,17 @@ void Scheduler::on(const ResultsParked& event, TimePoint now, Commands& out) {
   state.thaw(now);
   Pool* pool = state.find_pool(event.pool);
   Worker* worker = state.find_worker(event.worker);
+  if (const std::string wrong = state.foreign(event.worker, event.node); !wrong.empty()) {
+    out.emplace_back(Contradiction{"JobsParked " + wrong});
+    return;
+  }
   Node* node = state.find_node(event.node);
-  if (!node || !pool || (worker && worker->node != node)) return;
-  const auto has = node->pools.find(event.pool);
+  if (!pool || !node || !node->pools.contains(event.pool)) return;
   for (const Attempt& attempt : event.attempts) {
     Job* job = State::current(*pool, attempt);
-    if (job && job->node == event.node && has != node->pools.end()) {  // as one whose result is on its way
+    if (job && job->node == event.node) {  // as one whose result is on its way
       job->worker = {};
-      has->second.on_way.insert(attempt.sequence);
+      node->pools.at(event.pool).on_way.insert(job->sequence);
     }
     if (worker) state.release(*worker, attempt, now, out);
   }

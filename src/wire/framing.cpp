@@ -56,7 +56,8 @@ const char* name_of(const Message& message) {
 // --- Writer -----------------------------------------------------------------------------------------------------
 
 void FrameWriter::push(Message message, Lane lane) {
-  const bool outcome = std::holds_alternative<JobValues>(message) || std::holds_alternative<JobError>(message);
+  const bool outcome = std::holds_alternative<JobValues>(message) || std::holds_alternative<JobError>(message) ||
+                       std::holds_alternative<JobErrors>(message);
   // Nearly always the message is small and its lane is free: encode it where it will be sent from.
   const bool lane_busy = lane != control_lane && !lanes_.empty() && lanes_.contains(lane);
   std::vector<Payload> external;

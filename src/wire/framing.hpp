@@ -56,7 +56,7 @@ class FrameWriter {
   [[nodiscard]] bool empty() const;
   /// Bytes queued and not yet handed out.
   [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
-  /// Those of them that are messages other than outcomes (JobValues, JobError), without large payloads.
+  /// Those of them that are messages other than outcomes (JobValues, JobError, JobErrors), without large payloads.
   [[nodiscard]] std::size_t queued_talk() const { return queued_talk_; }
   /// Next frame: the batch when there is one, else one chunk of the next lane in turn; alternates so that neither
   /// starves the other. Not to be called when empty().
