@@ -38,8 +38,7 @@ class Pool:
         server_port: its port; of addresses that name none.
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
-        min_gpu_memory_required: GPU memory that a worker needs, in MiB, or a text such as ``"12GB"``, ``"12GiB"`` or
-            ``"512MB"``. Smaller GPUs are not used, nor one on which less is free.
+        min_gpu_memory_required: free GPU memory that a worker needs, in MiB, or a text such as ``"12GB"`` or ``"512MiB"``.
         min_workers: workers to keep even while there are no jobs: as many as its fair share of what is there holds.
         device: what a worker needs: ``"gpu"``, ``"cpu"`` for a slot without a GPU, or ``"any"``.
         gpus_per_worker: so many different GPUs of one node make up a worker.
@@ -51,8 +50,7 @@ class Pool:
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
-        fingerprint: of the head's key, as the head shows it (``"sha256:…"``), or several. None: the key that was seen first
-            at each address; another one is refused.
+        fingerprint: of the head's key, as it shows it (``"sha256:…"``), or several. None: the key first seen at an address.
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
             (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program.

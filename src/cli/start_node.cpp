@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "cli/allocation.hpp"
+#include "cli/banner.hpp"
 #include "cli/drain.hpp"
 #include "cli/init.hpp"
 #include "cli/node_child.hpp"
@@ -265,36 +266,6 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   return node::run_node(std::move(options), std::move(devices.value()));
 }
 
-/// Whether the head can be reached from this machine alone.
-bool loopback_only(const std::vector<std::string>& addresses) {
-  return std::all_of(addresses.begin(), addresses.end(), [](const std::string& address) {
-    return address == "localhost" || address == "::1" || address.starts_with("127.");
-  });
-}
-
-/// What the join line names: this machine's address where the head listens on all, else the one that it listens on.
-std::string shown_address(const std::vector<std::string>& addresses) {
-  for (const std::string& address : addresses) {
-    if (address == "0.0.0.0" || address == "::") return net::reachable_address();
-  }
-  return addresses.front();
-}
-
-void print_banner(const Arguments& arguments, const std::string& fingerprint, const std::string& store,
-                  const Password& password) {
-  const std::string stars(90, '*');
-  const std::string option = password_option(password, ::isatty(STDOUT_FILENO) != 0);
-  std::string banner =
-      fmt::format("\n{}\nTo start a worker node, type:\nstart_node -p {} -a {} {}--fingerprint {}\n{}\n\n", stars,
-                  arguments.port, shown_address(arguments.bind), option, fingerprint, stars);
-  banner += fmt::format("Named pools are kept in {}.\n", store);
-  const bool here_only = loopback_only(arguments.bind);
-  if (here_only) banner += "This head listens on this machine only (--bind).\n";
-  output::to_stdout(std::move(banner));
-  const std::string weakness = here_only ? "" : weakness_of(password.text);
-  if (!weakness.empty()) output::to_stderr(fmt::format("start_node: warning: {}\n", weakness));
-}
-
 /// The node of this machine beside the head, in a process of its own.
 int run_node_child(Arguments arguments, const std::string& password) {
   arguments.if_none = true;
@@ -342,7 +313,7 @@ int run_head_here(Arguments arguments, Password password) {
   options.durability = arguments.durability;
   options.standby = arguments.standby;
   options.on_listening = [&](const std::string& fingerprint, const std::string& store) {
-    print_banner(arguments, fingerprint, store, password);
+    print_banner({arguments.port, arguments.bind, fingerprint, store}, password);
     wipe(password.text);
     if (child) child->start();
   };

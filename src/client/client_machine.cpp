@@ -8,7 +8,6 @@
 #include "core/check.hpp"
 
 namespace dc::client {
-
 namespace {
 
 /// A SubmitJobs message of small jobs is closed when it reaches either figure, so that it stays far below a frame.

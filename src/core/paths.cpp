@@ -95,8 +95,8 @@ std::string check_private(const std::string& dir) {
   if (target.st_mode & (S_IWGRP | S_IWOTH)) {
     return fmt::format("others may write in the directory {}: run 'chmod 700 {}'", dir, dir);
   }
-  // Sockets and locks are for nobody else's eyes: what was made by hand, or with a wider umask, becomes as we make it. A
-  // directory that the user named for something else is left as it is.
+  // Sockets and locks are for nobody else's eyes: what was made by hand, or with a wider umask, becomes as we make it.
+  // A directory that the user named for something else is left as it is.
   if ((target.st_mode & 077) != 0 && is_own(dir) && chmod(dir.c_str(), 0700) != 0) return cannot_make(dir, errno);
   if (access(dir.c_str(), W_OK | X_OK) != 0) {
     return fmt::format("the directory {} is not writable ({})", dir, std::strerror(errno));

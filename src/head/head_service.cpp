@@ -22,6 +22,7 @@
 #include "head/head_machine.hpp"
 #include "head/kept_files.hpp"
 #include "head/repair_journal.hpp"
+#include "head/restore_pools.hpp"
 #include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
 
@@ -45,7 +46,8 @@ class HeadService {
         store_(std::move(taken.store)) {}
 
   int run() {
-    if (const auto restored = restore(); !restored) {
+    if (const auto restored = store_ ? restore_pools(*store_, machine_, effects_) : boost::outcome_v2::success();
+        !restored) {
       output::to_stderr(fmt::format("start_node: {}\n", restored.error().message));
       return restored.error().code == ErrorCode::fenced ? exit_fenced : exit_error;
     }
@@ -83,42 +85,6 @@ class HeadService {
     listen.term = [this] { return term_; };
     listen.admits = [this] { return certain(); };
     return listen;
-  }
-
-  /// The named pools that an earlier head kept.
-  Result<void> restore() {
-    if (!store_) return boost::outcome_v2::success();
-    BOOST_OUTCOME_TRY(logs, store_->logs());
-    for (const store::LogId log : logs) {
-      BOOST_OUTCOME_TRYV(restore(log));
-    }
-    // The head before may still speak; usually reading took longer than that.
-    while (store_->silence_left() > Duration::zero()) {
-      std::this_thread::sleep_for(std::min<Duration>(store_->silence_left(), limits::store_hold_look_interval));
-      store_->moved(store::Part::loop);
-    }
-    return boost::outcome_v2::success();
-  }
-
-  /// A pool whose journal is broken, or contradicts itself, is refused alone.
-  Result<void> restore(store::LogId log) {
-    JournalState state;
-    const Result<void> read = store_->replay(log, [&](store::Entry&& entry) {
-      state.add(std::move(entry));
-      store_->moved(store::Part::loop);
-    });
-    if (!read && read.error().code != ErrorCode::protocol) return read.error();
-    std::string problem = read ? state.problem() : read.error().message;
-    if (problem.empty() && !state.born) problem = "its first entry is missing";
-    if (problem.empty() && net::pool_id(state.born->name) != log) problem = "it is in the place of another pool";
-    if (problem.empty()) problem = machine_.objection_to(PoolId{log}, state);
-    if (problem.empty()) {
-      machine_.restore(PoolId{log}, std::move(state), net::EventLoop::now(), effects_);
-    } else {
-      machine_.refuse_pool(PoolId{log}, state, std::move(problem), effects_);
-    }
-    store_->moved(store::Part::loop);
-    return boost::outcome_v2::success();
   }
 
   void start_journal() {
