@@ -296,7 +296,7 @@ def _own_redis(password: str, head_port: int) -> subprocess.Popen[bytes] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        _output.show_notice(f"the head keeps named pools in SQLite: {error}")
+        _output.show(f"distributed-computing: the head keeps named pools in SQLite: {error}\n")
         return None
 
 

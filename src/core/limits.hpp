@@ -259,6 +259,7 @@ inline constexpr auto output_stalled_after = 500ms;
 inline constexpr auto output_flush_max = 3s;
 /// Signals that come within this time are one: batch systems and service managers send theirs twice.
 inline constexpr auto signals_are_one = 2s;
+inline constexpr auto signals_meet_within = 100ms;  ///< those that were sent together
 /// Lock files and the head's socket are looked at this often, and put back where a cleaner has removed them.
 inline constexpr auto files_look_interval = 2s;
 /// In a job of a batch system a node leaves so long after its head has ended in order.

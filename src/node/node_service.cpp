@@ -316,19 +316,30 @@ class NodeService {
   // --- The end --------------------------------------------------------------------------------------------------
 
   /// Batch systems and service managers send several signals at once: those are one. Ctrl-C among them still says that
-  /// jobs are not to be waited for.
+  /// jobs are not to be waited for. SIGHUP waits a moment: the kernel hands it over before a SIGTERM that was sent
+  /// first.
   void stop(int signal) {
     stopping_ = true;
+    const bool after_hang_up = std::exchange(hang_up_waits_, false);
     if (!asked_at_) {
       asked_at_ = now();
+      if (signal != SIGHUP) return leave(signal == SIGTERM);
     } else if (now() - *asked_at_ >= limits::signals_are_one) {
       log::warning("second signal: leaving at once");
       exit_code_ = exit_error;
       return loop_.stop();
-    } else if (signal != SIGINT) {
+    } else if (signal == SIGINT || (after_hang_up && signal == SIGTERM)) {
+      return leave(signal == SIGTERM);
+    } else if (!after_hang_up) {
       return;
     }
-    const bool in_order = signal == SIGTERM;
+    hang_up_waits_ = true;
+    hang_up_ = loop_.call_at(now() + limits::signals_meet_within, [this] {
+      if (std::exchange(hang_up_waits_, false)) leave(false);
+    });
+  }
+
+  void leave(bool in_order) {
     log::info("leaving{}", in_order ? fmt::format(": running jobs have {} s to finish", options_.drain_timeout.count())
                                     : "; running jobs go elsewhere");
     machine_.leave("the node was asked to leave", in_order ? now() + options_.drain_timeout : now(), effects_);
@@ -367,6 +378,8 @@ class NodeService {
   std::map<WorkerId, Dead> dead_;
   std::unique_ptr<net::Timer> silence_timer_, head_timer_;
   std::optional<TimePoint> asked_at_;  ///< to end, by a signal
+  std::unique_ptr<net::Timer> hang_up_;
+  bool hang_up_waits_ = false;  ///< a SIGHUP, for a SIGTERM
   std::vector<WorkerId> to_send_;
   std::map<std::uint32_t, std::size_t> lines_dropped_;  ///< by slot
   Effects effects_;

@@ -4,6 +4,7 @@ for leftovers afterwards."""
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -38,10 +39,17 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = 30.0
         time.sleep(0.02)
 
 
+_ports = itertools.count(os.getpid() * 499)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port that nobody has. It is below those that the system gives to connections: between here and the start of
+    a head another test's connection could take one of these."""
+    while True:
+        port = 10_000 + next(_ports) % 22_000
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def alive(pid: int) -> bool:

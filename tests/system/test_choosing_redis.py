@@ -6,10 +6,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from conftest import BIN, bare_environment, state_dir
+
+
+@pytest.fixture
+def tmp_path():
+    """A short one: the path of a socket has room for 107 bytes."""
+    directory = Path(tempfile.mkdtemp(prefix="dc-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
 
 REDIS = shutil.which("redis-server") or shutil.which("valkey-server")
 

@@ -47,7 +47,8 @@ def test_results_for_a_slow_client_wait_at_the_node(cluster, pool_arguments, not
             assert len(value) == size and value[:8] == i.to_bytes(8, "little")
         sample()
     assert made(notes) == jobs, "no job ran twice"
-    assert most - before < 130, f"the head grew by {most - before:.0f} MiB for {jobs * size // MIB} MiB of results"
+    # Large results take turns within 192 MiB.
+    assert most - before < 220, f"the head grew by {most - before:.0f} MiB for {jobs * size // MIB} MiB of results"
 
 
 def test_results_larger_than_a_window_have_turns(cluster, pool_arguments, notes):
@@ -63,10 +64,10 @@ def test_results_larger_than_a_window_have_turns(cluster, pool_arguments, notes)
 
 def test_the_state_of_a_large_cluster_is_told(cluster):
     head = cluster.head()
-    for i in range(5):
+    for i in range(6):
         cluster.node(f"node{i}", 4096)
     status = cluster.status()
-    assert sum(len(node["slots"]) for node in status["nodes"]) == 20_480
+    assert sum(len(node["slots"]) for node in status["nodes"]) == 24_576
     assert len(json.dumps(status)) > 4 * MIB, "more than a frame holds"
 
     def command(*arguments):
