@@ -51,6 +51,7 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, const wir
     return fail_pool(session, id, ErrorKind::pool_busy, busy_text(pool), out);
   const bool awaited = !held && !again && !named.left && pool.client.value != 0 && now < named.return_by;
   if (awaited && !message.steal) return wait_for_holder(session, id, pool, message.process, now, out);
+  if (held) flush_batches(out);  // what is still its own comes before it hears that it has lost the pool
   if (held) fail_pool(holder, id, ErrorKind::pool_closed, taken_over(named, peer), out);
   give(id, pool, {session, message.process}, out);
 }

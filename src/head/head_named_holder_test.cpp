@@ -1,5 +1,7 @@
 // Whose a named pool is: a program that lives does not lose its pool by a moment without a connection, one that is gone
 // holds nobody up, and who only looks takes nothing.
+#include <algorithm>
+
 #include "head/named_story.hpp"
 
 namespace dc::head {
@@ -92,6 +94,31 @@ TEST_F(Holders, AProgramThatIsSeenToBeGoneIsNotWaitedFor) {
   lose(other);
   wants(third, third_id);
   EXPECT_EQ(told<wire::PoolHeld>(third).at(0).process, "process 101");
+}
+
+TEST_F(Holders, ItsOutcomesComeBeforeTheNewsThatThePoolIsTaken) {
+  const WorkerId worker = open_named();
+  submit_and_keep(1, 1);
+  finish(worker, 1, "one");
+  keep();
+  lose(client);
+  join(client, wire::Role::client, client_id);
+  join(other, wire::Role::client, other_id);
+  effects.clear();  // both come in one turn: the outcome waits for others that could share its message
+  std::vector<wire::Message> resumes, steals;
+  resumes.emplace_back(wire::ResumeNamedPool{pool, 1, {}, {}});
+  steals.emplace_back(wire::OpenNamedPool{pool, "sweep", true, true, {}, {}, {}});
+  machine.on_messages(client, std::move(resumes), now, effects);
+  machine.on_messages(other, std::move(steals), now, effects);
+  machine.flush(now, effects);
+  EXPECT_THAT(values(client), ElementsAre("1=one"));
+  const auto last = std::find_if(effects.rbegin(), effects.rend(), [](const Effect& effect) {
+    const auto* send = std::get_if<Send>(&effect);
+    return send && send->session == client;
+  });
+  ASSERT_NE(last, effects.rend());
+  EXPECT_TRUE(std::holds_alternative<wire::PoolFailed>(std::get<Send>(*last).message));
+  EXPECT_TRUE(has_it(other));
 }
 
 TEST_F(Holders, StealingAndLeavingAreQuicker) {

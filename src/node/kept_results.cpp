@@ -35,7 +35,16 @@ void KeptResults::send(Kept& kept) {
   if (!kept.large) under_way_ += kept.cost;
 }
 
+/// For room, and not for a turn.
+bool KeptResults::waits(JobSequence sequence) const {
+  const auto kept = kept_.find(sequence);
+  return kept != kept_.end() && !kept->second.sent && !kept->second.large;
+}
+
+/// One that is gone holds up nobody: it was acknowledged while it was parked, after an earlier session had sent it, and
+/// perhaps no acknowledgement comes after that one.
 bool KeptResults::offer(JobSequence sequence, Kept& kept) {
+  while (!parked_.empty() && (parked_.front() == sequence || !waits(parked_.front()))) parked_.pop_front();
   if (parked_.empty() && under_way_ + kept.cost <= window_) {
     send(kept);
     return true;
@@ -58,10 +67,10 @@ std::optional<JobSequence> KeptResults::next() {
   while (!parked_.empty()) {
     const JobSequence sequence = parked_.front();
     const auto kept = kept_.find(sequence);
-    const bool waits = kept != kept_.end() && !kept->second.sent && !kept->second.large;
-    if (waits && kept->second.cost <= window_ && under_way_ + kept->second.cost > window_) return std::nullopt;
+    const bool waiting = waits(sequence);
+    if (waiting && kept->second.cost <= window_ && under_way_ + kept->second.cost > window_) return std::nullopt;
     parked_.pop_front();
-    if (!waits) continue;
+    if (!waiting) continue;
     if (kept->second.cost > window_) {  // which has become smaller
       kept->second.large = true;
       asks_.push_back(sequence);

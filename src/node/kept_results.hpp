@@ -61,6 +61,7 @@ class KeptResults {
  private:
   void remove(std::unordered_map<JobSequence, Kept>::iterator kept);
   void send(Kept& kept);
+  [[nodiscard]] bool waits(JobSequence sequence) const;
 
   Limits limits_;
   std::unordered_map<JobSequence, Kept> kept_;

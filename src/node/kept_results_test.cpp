@@ -89,6 +89,25 @@ TEST_F(KeptResultsTest, ANewSessionBeginsWithNothingUnderWay) {
   EXPECT_THAT(sent(), ElementsAre(2));
 }
 
+TEST_F(KeptResultsTest, OneThatIsAcknowledgedWhileItIsParkedHoldsUpNobody) {
+  EXPECT_TRUE(add(1, 800));
+  results.session_over();
+  EXPECT_TRUE(add(2, 800));
+  EXPECT_FALSE(results.offer(1, results.at(1)));
+  results.acknowledge(job(2));
+  results.acknowledge(job(1));  // which the earlier session had sent
+  EXPECT_TRUE(results.empty());
+  EXPECT_TRUE(add(3, 800)) << "no acknowledgement will come that could let it go";
+}
+
+TEST_F(KeptResultsTest, AnAttemptIsNotHeldUpByTheParkedOneThatItReplaces) {
+  EXPECT_TRUE(add(1, 800));
+  EXPECT_FALSE(add(2, 800));
+  results.acknowledge(job(1));
+  EXPECT_TRUE(add(2, 800, 2));
+  EXPECT_THAT(sent(), IsEmpty());
+}
+
 TEST_F(KeptResultsTest, AnotherAttemptTakesTheResultsPlace) {
   EXPECT_TRUE(add(1, 900));
   EXPECT_TRUE(add(1, 1000, 2)) << "the first one takes no room any more";
