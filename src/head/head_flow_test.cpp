@@ -5,7 +5,10 @@
 namespace dc::head {
 namespace {
 
+using testing::Contains;
+using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 class FlowStory : public Story {
@@ -46,6 +49,22 @@ TEST_F(FlowStory, LargeResultsAreLetInOneAfterTheOther) {
   hear(client, wire::AckOutcomes{pool, {1}});
   EXPECT_EQ(told<wire::ResultWindow>(node).at(0).turn.at(0).sequence, 3U);
   EXPECT_THAT(told<wire::AckResults>(node), SizeIs(1));
+}
+
+TEST_F(FlowStory, WhatHasComeIsNotLetInAgain) {
+  const WorkerId worker = open();
+  submit(1, 5);
+  hear(node, wire::JobsDone{worker, pool, {{{1, {77, 1}}, 5'000'000, bytes("v")}}});
+  EXPECT_THAT(park(worker, 1, large), Not(Contains(HasSubstr("ResultWindow")))) << "its client is about to take it";
+  EXPECT_THAT(told<wire::AckResults>(node), IsEmpty());
+  hear(client, wire::AckOutcomes{pool, {1}});
+  EXPECT_THAT(told<wire::AckResults>(node), SizeIs(1));
+  park(worker, 1, large);  // said before it heard that
+  EXPECT_THAT(told<wire::ResultWindow>(node), IsEmpty());
+  for (JobSequence job = 2; job <= 3; ++job) {
+    park(worker, job, large);
+    EXPECT_THAT(told<wire::ResultWindow>(node), SizeIs(1)) << "no turn is lost";
+  }
 }
 
 TEST_F(FlowStory, WhoLooksHasOneAnswerUnderWay) {

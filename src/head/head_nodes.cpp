@@ -139,7 +139,12 @@ void HeadMachine::on(SessionId session, wire::JobsParked&& message, TimePoint no
   tell(std::move(event), now, out);
   ResultFlow::Says says;
   for (const wire::ParkedItem& item : message.items) {
-    if (item.bytes > 0) flow_.ask(message.pool, node, item.attempt, item.bytes, says);
+    if (item.bytes == 0) continue;
+    // One that has come, in an earlier session, and perhaps gone to its client already, is not let in again: its turn
+    // would never be given back.
+    const auto job = scheduler_.find_job(message.pool, item.attempt.sequence);
+    const bool awaited = job && job->state == scheduler::JobView::State::assigned && job->token == item.attempt.token;
+    if (awaited) flow_.ask(message.pool, node, item.attempt, item.bytes, says);
   }
   tell_nodes(std::move(says), out);
 }

@@ -106,6 +106,12 @@ class NodeMachine {
     return found == workers_.end() || found->second.cause.has_value();
   }
 
+  /// The head was told that no more jobs of the pool should come, for the results that are kept.
+  [[nodiscard]] bool full(PoolId pool) const {
+    const auto found = pools_.find(pool);
+    return connected_ && found != pools_.end() && found->second.full_said;
+  }
+
   /// The node shall end: what runs is finished first, until `deadline`.
   void leave(const std::string& reason, TimePoint deadline, Effects& out);
 

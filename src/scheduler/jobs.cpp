@@ -179,6 +179,15 @@ void Scheduler::on(JobsSubmitted event, TimePoint now, Commands&) {
   if (state_->pools.size() > 1 || pool->workers.empty()) state_->sharing_dirty = true;
 }
 
+/// A result of an attempt that is not current.
+void Scheduler::State::not_awaited(Pool& pool, NodeId node, const Attempt& attempt, Commands& out) {
+  // Sent again after a reconnection, and on its way to the client: the node keeps it until the client has it.
+  const Job* done = find_job(pool, attempt.sequence);
+  if (done && done->state == JobState::done && done->token == attempt.token && done->node == node) return;
+  // The attempt was given up (its node was lost for a while) or the job is done: first outcome wins.
+  out.emplace_back(AckResult{node, pool.id, attempt});
+}
+
 void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
@@ -194,14 +203,7 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
     state.release(*worker, event.attempt, now, out);
   }
   if (!pool) return;
-  if (!job) {
-    // Sent again after a reconnection, and on its way to the client: the node keeps it until the client has it.
-    const Job* done = State::find_job(*pool, event.attempt.sequence);
-    if (done && done->state == JobState::done && done->token == event.attempt.token && done->node == event.node) return;
-    // The attempt was given up (its node was lost for a while) or the job is done: first outcome wins.
-    out.emplace_back(AckResult{event.node, event.pool, event.attempt});
-    return;
-  }
+  if (!job) return State::not_awaited(*pool, event.node, event.attempt, out);
   state.forget_on_way(*job, event.pool);
   const Duration sample = std::max(event.run_time, Duration{1});
   pool->mean = pool->mean ? *pool->mean + (sample - *pool->mean) / 16 : sample;
@@ -233,6 +235,8 @@ void Scheduler::on(const ResultsParked& event, TimePoint now, Commands& out) {
     if (job && job->node == event.node) {  // as one whose result is on its way
       job->worker = {};
       node->pools.at(event.pool).on_way.insert(job->sequence);
+    } else if (!job && !pool->resuming) {
+      State::not_awaited(*pool, event.node, attempt, out);
     }
     if (worker) state.release(*worker, attempt, now, out);
   }

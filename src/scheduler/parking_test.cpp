@@ -67,6 +67,14 @@ TEST_F(ParkingStory, TheWorkerGoesOnAndTheJobEndsWhenItsResultComes) {
               ElementsAre(AckResult{here, slow, attempt(jobs[0])}));
 }
 
+TEST_F(ParkingStory, WhatNobodyAwaitsIsNotKept) {
+  const auto jobs = submit(slow, 1, 1);
+  after(JobFinished{here, jobs[0].worker, slow, attempt(jobs[0]), 1s, {}});
+  EXPECT_THAT(only<AckResult>(parked(jobs[0])), IsEmpty()) << "its client does not have it";
+  after(OutcomesAcknowledged{slow, {1}});
+  EXPECT_THAT(only<AckResult>(parked(jobs[0])), ElementsAre(AckResult{here, slow, attempt(jobs[0])}));
+}
+
 TEST_F(ParkingStory, WhatWaitsOnALostNodeRunsAgain) {
   const auto jobs = submit(slow, 1, 1);
   parked(jobs[0]);

@@ -65,7 +65,7 @@ struct Load {
   std::uint64_t jobs = 0, argument_bytes = 0;
 };
 
-/// Where a job is, for tests and the simulator.
+/// Where a job is.
 struct JobView {
   enum class State : std::uint8_t { queued, assigned, done } state{};
   Token token;  ///< of the current or last attempt

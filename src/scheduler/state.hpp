@@ -210,6 +210,7 @@ struct Scheduler::State {
   void forget(Pool& pool, Job& job, Commands& out);
   /// True when this attempt is the job's current one and it is assigned.
   static Job* current(Pool& pool, const Attempt& attempt);
+  static void not_awaited(Pool& pool, NodeId node, const Attempt& attempt, Commands& out);
   void dispatch(Pool& pool, TimePoint now, Commands& out);
   void hand_over(Pool& pool, Worker& worker, std::size_t depth, TimePoint now, Commands& out);
   Job* next_queued(Pool& pool);

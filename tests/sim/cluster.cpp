@@ -136,27 +136,43 @@ Duration Cluster::gathering_max() const {
   return longest + limits::terminate_grace;
 }
 
-/// Nothing is wrong any more: a queued job does not wait beside an idle worker or a free slot.
+bool Cluster::full(NodeId id, PoolId pool) const {
+  return std::any_of(nodes_.begin(), nodes_.end(),
+                     [&](const auto& node) { return node->has_id(id) && node->full(pool); });
+}
+
+/// How many have left the nodes for good.
+std::uint64_t Cluster::results_of(PoolId id) {
+  std::uint64_t came = 0;
+  for (const JobRecord& job : ledger_.pool(id).jobs) came += static_cast<std::uint64_t>(job.delivered) + job.stored;
+  return came;
+}
+
+/// Nothing is wrong any more: a queued job does not wait beside an idle worker or a free slot. A worker whose node says
+/// that it keeps as many results as it may is rightly idle, as long as results of its pool go on to come.
 void Cluster::check_stall(int seconds) {
   const scheduler::Status status = head_.machine().scheduler().status();
   const bool gathering = std::any_of(status.pools.begin(), status.pools.end(),
                                      [](const auto& pool) { return pool.gpus_per_worker > 1 && pool.jobs_queued > 0; });
   const Duration allowed = 5s + (gathering ? gathering_max() : Duration{});
   for (const auto& pool : status.pools) {
-    bool idle = false;
+    bool idle = false, waits_for_results = false;
     for (const auto& node : status.nodes) {
       if (!node.connected || node.leaving) continue;
       for (const auto& slot : node.slots) {
-        idle |= slot.state == scheduler::SlotState::idle && slot.pool == pool.pool;
+        if (slot.state == scheduler::SlotState::idle && slot.pool == pool.pool)
+          (full(node.node, pool.pool) ? waits_for_results : idle) = true;
         idle |= slot.state == scheduler::SlotState::free && pool.slots_eligible == pool.slots_total &&
                 pool.gpus_per_worker == 1;
       }
     }
-    int& time = stalled_[pool.pool];
-    time = idle && pool.jobs_queued > 0 ? time + seconds : 0;
-    if (std::chrono::seconds(time) >= allowed)
+    Stall& stall = stalled_[pool.pool];
+    const std::uint64_t came = results_of(pool.pool);
+    waits_for_results &= std::exchange(stall.came, came) == came;
+    stall.seconds = (idle || waits_for_results) && pool.jobs_queued > 0 ? stall.seconds + seconds : 0;
+    if (std::chrono::seconds(stall.seconds) >= allowed)
       world_.violation("{} jobs of pool {} have waited for {} s beside idle slots", pool.jobs_queued,
-                       short_name(pool.pool.value), time);
+                       short_name(pool.pool.value), stall.seconds);
   }
   world_.after(std::chrono::seconds(seconds), [this, seconds] { check_stall(seconds); });
 }

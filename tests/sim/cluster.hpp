@@ -38,6 +38,8 @@ class Cluster {
   void check_shares();
   [[nodiscard]] Duration gathering_max() const;
   void check_stall(int seconds);
+  bool full(NodeId node, PoolId pool) const;
+  std::uint64_t results_of(PoolId pool);
   const WorkerProcess* find_worker(WorkerId id) const;
 
   const std::uint64_t seed_;
@@ -48,7 +50,11 @@ class Cluster {
   HeadProcess head_;
   std::vector<std::unique_ptr<NodeProcess>> nodes_;
   std::vector<std::unique_ptr<Client>> clients_;
-  std::map<PoolId, int> stalled_;  ///< for how many seconds a pool has had work and idle workers
+  struct Stall {
+    int seconds = 0;         ///< for so long a pool has had work and idle workers
+    std::uint64_t came = 0;  ///< results that had come before
+  };
+  std::map<PoolId, Stall> stalled_;
 };
 
 Report run_seed(std::uint64_t seed, bool tracing);

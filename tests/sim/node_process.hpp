@@ -36,6 +36,9 @@ class NodeProcess : public Peer {
   [[nodiscard]] const NodePlan& facts() const { return facts_; }
   [[nodiscard]] bool leaving() const { return leaving_; }
   [[nodiscard]] std::map<WorkerId, std::unique_ptr<WorkerProcess>>& workers() { return workers_; }
+  [[nodiscard]] bool has_id(NodeId id) const { return alive() && id_ == id.value; }
+  /// It keeps as many results of the pool as it may.
+  [[nodiscard]] bool full(PoolId pool) const { return machine_ && machine_->full(pool); }
   /// Everything that the node would report now.
   [[nodiscard]] wire::NodeState state() const;
 
