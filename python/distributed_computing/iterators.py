@@ -59,7 +59,7 @@ class ResultIterator:
         ordered: results in the order of the items.
         bounded: False when results that wait to be consumed do not count (map keeps them all anyway).
         window: jobs under way at most.
-        whole: the caller needs all results, or none of them counts as delivered; see `all_delivered`.
+        whole: the caller needs all results, or none of them counts as delivered.
     """
 
     def __init__(
@@ -138,6 +138,7 @@ class ResultIterator:
                     error, self._item_error = self._item_error, None
                     raise error
                 else:
+                    self._end_whole()
                     self.close()
                     raise StopIteration
         except KeyboardInterrupt:
@@ -152,8 +153,8 @@ class ResultIterator:
         else:
             self._whole.append(sequence)
 
-    def all_delivered(self) -> None:
-        """With `whole`: the caller has all results."""
+    def _end_whole(self) -> None:
+        """With `whole`: the caller has all results. A closed stream takes no more hands-over."""
         if self._whole:
             self._stream.hand_over(self._whole)
             self._whole = []

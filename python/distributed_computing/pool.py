@@ -214,9 +214,7 @@ class Pool:
         """
         results = ResultIterator(self, data, ordered=True, bounded=False, window=_MAP_WINDOW, whole=True)
         try:
-            values = list(results)
-            results.all_delivered()
-            return values
+            return list(results)
         finally:
             results.close()
 

@@ -16,7 +16,8 @@ constexpr JobSequence gap_max = 100'000'000;
 struct Tail {
   JobNumbers named;
   std::set<JobSequence> ended, delivered;
-  bool unreadable = false;  ///< there was more
+  std::optional<ClientCame> holder;  ///< whose the pool was at last
+  bool unreadable = false;           ///< there was more
 
   void add(store::Entry&& entry) {
     const auto decoded = decode(std::move(entry));
@@ -35,6 +36,8 @@ struct Tail {
         name(sequence);
         delivered.insert(sequence);
       }
+    } else if (const auto* came = std::get_if<ClientCame>(&decoded.value())) {
+      holder = *came;
     }
   }
 
@@ -96,17 +99,21 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
   }
 }
 
-/// The first entries, in fewer that mean the same.
-Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId log, std::uint64_t entries) {
+/// The first entries, in fewer that mean the same; but the pool is this holder's.
+Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId log, std::uint64_t entries,
+                                            const ClientCame& holder) {
   JournalState state;
   store::Position position;
   std::uint64_t read = 0;
   while (read < entries) {
-    BOOST_OUTCOME_TRY(more, store.read(log, position, store::Attachments::refer, [&](store::Entry&& entry) {
+    const Result<bool> more = store.read(log, position, store::Attachments::refer, [&](store::Entry&& entry) {
       if (read++ < entries) state.add(std::move(entry));
-    }));
-    if (!more) break;
+    });
+    if (read >= entries) break;  // what is broken often stands on the same page, behind them
+    if (!more) return more.error();
+    if (!more.value()) return fail(ErrorCode::io, "the store gave fewer entries than before");
   }
+  state.holder = holder;
   return state.take();
 }
 
@@ -126,7 +133,8 @@ Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
     BOOST_OUTCOME_TRYV(store.remove(log));
     return repaired;
   }
-  BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries));
+  if (reading.tail.holder) reading.kept->holder = *reading.tail.holder;
+  BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries, reading.kept->holder));
   BOOST_OUTCOME_TRYV(store.replace(log, entries));
   reading.kept->forget_problem();
   repaired.state = std::move(reading.kept);

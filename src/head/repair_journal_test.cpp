@@ -12,7 +12,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-/// A store in which one entry is damaged; the next read goes on behind it.
+/// A store in which one entry is damaged. As in the true ones, a read gives what stands before it and says so in the
+/// same call, and the next goes on behind it.
 class DamagedStore : public store::MemoryStore {
  public:
   explicit DamagedStore(std::uint64_t damaged) : damaged_(damaged) {}
@@ -23,8 +24,10 @@ class DamagedStore : public store::MemoryStore {
     BOOST_OUTCOME_TRYV(
         MemoryStore::read(log, start, attachments, [&](store::Entry&& entry) { all.push_back(std::move(entry)); }));
     if (position.entries >= all.size()) return false;
-    if (position.entries++ == damaged_) return fail(ErrorCode::protocol, "an entry is damaged");
-    each(std::move(all[position.entries - 1]));
+    while (position.entries < all.size()) {
+      if (position.entries++ == damaged_) return fail(ErrorCode::protocol, "an entry is damaged");
+      each(std::move(all[position.entries - 1]));
+    }
     return true;
   }
   Result<void> replace(store::LogId log, std::span<const store::Entry> entries) override {
@@ -86,6 +89,22 @@ TEST_F(Repair, CutsBeforeWhatMakesNoSense) {
   std::vector<store::Entry> entries = log();
   entries[3] = encode(UpdateCame{9, bytes("u")});
   EXPECT_EQ(repair(UINT64_MAX, entries), "kept 3 2 lost 1 again");
+}
+
+TEST_F(Repair, KnowsWhoHadThePoolAtLast) {
+  DamagedStore store(3);
+  ASSERT_TRUE(store.acquire({"here", 1}));
+  std::vector<store::Addressed> batch;
+  for (const store::Entry& entry : log()) batch.push_back({1, entry});
+  const ClientCame left{8, "there", 5, "p", true};
+  batch.push_back({1, encode(left)});
+  ASSERT_TRUE(store.append(batch));
+  const Result<RepairedJournal> repaired = repair_journal(store, 1);
+  ASSERT_TRUE(repaired);
+  EXPECT_EQ(repaired.value().state->holder, left) << "nobody is waited for";
+  JournalState again;
+  ASSERT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
+  EXPECT_EQ(again.holder, left);
 }
 
 TEST_F(Repair, LeavesAnotherVersionAlone) {

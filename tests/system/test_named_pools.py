@@ -174,6 +174,22 @@ def test_one_program_at_a_time_unless_it_is_taken_over(started, pool_arguments):
     second.close()
 
 
+def test_what_map_returned_is_delivered(started, pool_arguments):
+    with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
+        assert pool.map(range(100)) == list(range(100))
+        with pytest.raises(JobError):
+            pool.map([0, "bad", 2])
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        # A map that failed gave its caller nothing.
+        outcomes = pool.imap()
+        assert outcomes.next(timeout=20) == 0
+        with pytest.raises(JobError):
+            outcomes.next(timeout=20)
+        assert outcomes.next(timeout=20) == 2
+        assert list(outcomes) == []
+        pool.close()
+
+
 def test_a_key_that_is_done_is_not_run_again(started, pool_arguments):
     path = started.root / "runs"
     items = [{"args": [x], "key": f"x={x}"} for x in range(20)]

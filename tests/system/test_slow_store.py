@@ -27,14 +27,19 @@ class Echo:
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Proxy]:
+def server(tmp_path: Path) -> Iterator[Redis]:
     directory = tmp_path / "redis"
     directory.mkdir()
-    server = Redis(directory)
+    redis = Redis(directory)
+    yield redis
+    redis.kill()
+
+
+@pytest.fixture
+def line(server: Redis) -> Iterator[Proxy]:
     with Proxy(server.port) as proxy:
         proxy.slow(ONE_WAY_S)
         yield proxy
-    server.kill()
 
 
 def large(number: int) -> bytes:
@@ -46,7 +51,14 @@ def listed(cluster: Cluster) -> dict:
     return {pool["name"]: pool for pool in status["pools"]} if status else {}
 
 
-def test_writing_shortening_and_taking_over(line, cluster, pool_arguments, measured):
+def records(server: Redis) -> int:
+    """Return how many records the only journal has."""
+    (log,) = server.ask("SMEMBERS", "{distributed-computing}:logs")
+    return int(server.ask("XLEN", f"{{distributed-computing}}:log:{log}"))
+
+
+@pytest.mark.timeout(90 + JOBS // 20)
+def test_writing_shortening_and_taking_over(server, line, cluster, pool_arguments, measured):
     store = ["--store", f"redis://127.0.0.1:{line.port}"]
     standby = free_port()
     head = cluster.head(*store)
@@ -61,10 +73,12 @@ def test_writing_shortening_and_taking_over(line, cluster, pool_arguments, measu
     cluster.address = both
     cluster.node(workers=2)
     wait_until(lambda: listed(cluster)["sweep"]["to_take"] == JOBS, "all results are stored", 60 + JOBS / 20)
+    before = records(server)
     # Delivering so many shortens the journal, in which the large ones are still to be delivered.
     with Pool.attach("sweep", cluster.password, both) as pool:
         assert pool.map(range(25_000)) == list(range(25_000))
     assert listed(cluster)["sweep"]["to_deliver"] == JOBS
+    wait_until(lambda: records(server) < before, "the journal is shorter", 30 + JOBS / 20)
     assert "has not confirmed" not in cluster.log("head"), "a healthy Redis does not silence its head"
 
     head.kill()
