@@ -31,6 +31,16 @@ PoolId id_on_nodes(PoolId pool, std::uint32_t epoch, store::Ticket ticket) {
   return PoolId{(id ^ (id >> 31)) | 1};
 }
 
+/// Their acknowledgement is in the journal.
+void send_confirmed(PoolId id, NamedPool& named, SessionId session, Effects& out) {
+  while (!named.confirmed.empty()) {
+    const auto count = std::min(named.confirmed.size(), limits::sequences_per_message);
+    const auto from = named.confirmed.end() - static_cast<std::ptrdiff_t>(count);
+    out.emplace_back(Send{session, wire::AcksKept{id, {from, named.confirmed.end()}}});
+    named.confirmed.erase(from, named.confirmed.end());
+  }
+}
+
 }  // namespace
 
 // --- The journal ------------------------------------------------------------------------------------------------
@@ -224,12 +234,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   }
   pool.most_workers = std::max<std::uint64_t>(pool.most_workers, named.unaccepted.jobs + known.missing.size());
   out.emplace_back(Send{session, std::move(known)});
-  while (!named.confirmed.empty()) {
-    const auto count = std::min(named.confirmed.size(), limits::sequences_per_message);
-    const auto from = named.confirmed.end() - static_cast<std::ptrdiff_t>(count);
-    out.emplace_back(Send{session, wire::AcksKept{message.pool, {from, named.confirmed.end()}}});
-    named.confirmed.erase(from, named.confirmed.end());
-  }
+  send_confirmed(message.pool, named, session, out);
   if (!accepted.sequences.empty()) out.emplace_back(Send{session, std::move(accepted)});
   for (auto& [sequence, record] : named.records) {
     if (sequence >= named.first_own && record.durable && !record.sent) deliver(message.pool, sequence, record, out);
