@@ -106,10 +106,13 @@ class NodeMachine {
     return found == workers_.end() || found->second.cause.has_value();
   }
 
-  /// The head was told that no more jobs of the pool should come, for the results that are kept.
-  [[nodiscard]] bool full(PoolId pool) const {
-    const auto found = pools_.find(pool);
-    return connected_ && found != pools_.end() && found->second.full_said;
+  /// Pools of which the head was told that no more jobs should come, for the results that are kept.
+  [[nodiscard]] std::vector<PoolId> full_pools() const {
+    std::vector<PoolId> full;
+    for (const auto& [id, pool] : pools_) {
+      if (connected_ && pool.full_said) full.push_back(id);
+    }
+    return full;
   }
 
   /// The node shall end: what runs is finished first, until `deadline`.

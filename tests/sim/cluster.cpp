@@ -137,8 +137,13 @@ Duration Cluster::gathering_max() const {
 }
 
 bool Cluster::full(NodeId id, PoolId pool) const {
-  return std::any_of(nodes_.begin(), nodes_.end(),
-                     [&](const auto& node) { return node->has_id(id) && node->full(pool); });
+  for (const auto& node : nodes_) {
+    if (!node->has_id(id)) continue;
+    for (const PoolId there : node->full_pools()) {
+      if (head_.own_id(there) == pool) return true;
+    }
+  }
+  return false;
 }
 
 /// How many have left the nodes for good.

@@ -24,6 +24,8 @@ class HeadProcess : public Endpoint {
   HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker);
 
   void start();
+  /// A pool's id, from the one that it has on nodes.
+  [[nodiscard]] PoolId own_id(PoolId on_nodes) const;
   /// It reads its journal before anybody can reach it.
   [[nodiscard]] bool listens() const override { return alive() && door_open_; }
   /// `in_order`: it says goodbye first.
@@ -63,7 +65,6 @@ class HeadProcess : public Endpoint {
   void excuse_later(const std::string& host, Duration grace, bool restart = false);
   void note_back(const std::string& host, const wire::NodeState& state);
   void excuse_lost();
-  [[nodiscard]] PoolId own_id(PoolId on_nodes) const;
   void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
   void check_holder(const wire::Message& message, SessionId session);

@@ -37,8 +37,8 @@ class NodeProcess : public Peer {
   [[nodiscard]] bool leaving() const { return leaving_; }
   [[nodiscard]] std::map<WorkerId, std::unique_ptr<WorkerProcess>>& workers() { return workers_; }
   [[nodiscard]] bool has_id(NodeId id) const { return alive() && id_ == id.value; }
-  /// It keeps as many results of the pool as it may.
-  [[nodiscard]] bool full(PoolId pool) const { return machine_ && machine_->full(pool); }
+  /// It keeps as many results of these as it may.
+  [[nodiscard]] std::vector<PoolId> full_pools() const { return machine_->full_pools(); }
   /// Everything that the node would report now.
   [[nodiscard]] wire::NodeState state() const;
 
