@@ -81,7 +81,7 @@ def test_the_state_of_a_large_cluster_is_told(cluster):
     assert command("pools", "list").returncode == 0
     shown = command("pools", "show", "nothing")
     assert "nothing" in shown.stderr and "WebSocket" not in shown.stderr
-    assert len(json.loads(_client.status("localhost", cluster.port, cluster.password.encode()))["nodes"]) == 5
+    assert len(json.loads(_client.status("localhost", cluster.port, cluster.password.encode()))["nodes"]) == 6
     assert head.poll() is None
 
 
