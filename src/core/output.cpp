@@ -188,6 +188,7 @@ class Writer {
 struct Writers {
   Writer* out;
   Writer* err;
+  Writers* of_parent = nullptr;  // those that a fork has left behind
 };
 
 std::atomic<Writers*> writers = nullptr;
@@ -203,7 +204,8 @@ void flush_at_exit() { flush(); }
 
 /// A child has none of our threads, and what is queued is the parent's to write.
 void forget_in_child() {
-  writers.store(nullptr);
+  static Writers* forgotten = nullptr;  // their memory stays: the parent's threads are in the middle of it
+  if (Writers* made = writers.exchange(nullptr)) made->of_parent = std::exchange(forgotten, made);
   new (&making) std::mutex;
 }
 

@@ -116,6 +116,11 @@ TEST(Packet, ALargePayloadLeavesNoDescriptorBehind) {
 }
 
 TEST(Packet, ASenderWithoutDescriptorsSendsTheBytes) {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+  GTEST_SKIP() << "the sanitizer needs descriptors of its own to look at an object's type";
+#endif
+#endif
   in_child([] {
     PacketPair pair;
     use_up_descriptors();
