@@ -63,7 +63,7 @@ TEST_P(BothTransports, APeerThatReadsSlowlyGetsAllThatWasSentBeforeClose) {
   join();
   ASSERT_TRUE(joined());
   at_head.on_message = [](Session&, wire::Message&) { usleep(1000); };  // 2 s in all, the limit for each frame is 1 s
-  for (int i = 0; i < 2000; ++i) at_peer.open[0]->send(notice(std::string(10'000, 'x')));
+  for (int i = 0; i < 2000; ++i) at_peer.open[0]->send(notice(std::string(8'000, 'x')));
   bool done = false;
   connector->shut_down("the user is done", [&] { done = true; });
   ASSERT_TRUE(run_until([&] { return done && at_head.closed.size() == 1; }));
