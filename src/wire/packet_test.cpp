@@ -60,6 +60,18 @@ void in_child(Story story) {
   EXPECT_EQ(status, 0);
 }
 
+/// UBSan looks at an object's type through a pipe that it opens for that; without a free descriptor every type that it
+/// has not met before counts as a wrong one.
+#if defined(__clang__)
+#if __has_feature(undefined_behavior_sanitizer)
+constexpr bool sanitizer_opens_pipes = true;
+#else
+constexpr bool sanitizer_opens_pipes = false;
+#endif
+#else
+constexpr bool sanitizer_opens_pipes = false;
+#endif
+
 /// Opens files until there is no room for another.
 void use_up_descriptors() {
   const rlimit few{64, 64};
@@ -116,11 +128,7 @@ TEST(Packet, ALargePayloadLeavesNoDescriptorBehind) {
 }
 
 TEST(Packet, ASenderWithoutDescriptorsSendsTheBytes) {
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
-  GTEST_SKIP() << "the sanitizer needs descriptors of its own to look at an object's type";
-#endif
-#endif
+  if (sanitizer_opens_pipes) GTEST_SKIP() << "the sanitizer needs descriptors too";
   in_child([] {
     PacketPair pair;
     use_up_descriptors();
@@ -132,6 +140,7 @@ TEST(Packet, ASenderWithoutDescriptorsSendsTheBytes) {
 }
 
 TEST(Packet, AReceiverWithoutDescriptorsHasOneSpare) {
+  if (sanitizer_opens_pipes) GTEST_SKIP() << "the sanitizer needs descriptors too";
   in_child([] {
     PacketPair pair;
     std::vector<Packet> packets;
@@ -155,6 +164,7 @@ TEST(Packet, AReceiverWithoutDescriptorsHasOneSpare) {
 }
 
 TEST(Packet, ADescriptorForWhichThereIsNoRoomIsNotLost) {
+  if (sanitizer_opens_pipes) GTEST_SKIP() << "the sanitizer needs descriptors too";
   in_child([] {
     PacketPair pair;
     std::vector<Packet> packets;

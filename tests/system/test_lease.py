@@ -35,8 +35,7 @@ def test_a_head_ends_when_the_server_gave_its_counter_to_another(redis, cluster)
     term = int(redis.ask("GET", key("term")))
     other = (term >> CHANCE_BITS << CHANCE_BITS) + ((term + 1) % 2**CHANCE_BITS)
     lease = f"{other} 1 elsewhere other-machine 1 0"
-    redis.ask("SET", key("term"), str(other))
-    redis.ask("SET", key("lease"), lease)
+    redis.ask("MSET", key("term"), str(other), key("lease"), lease)
     assert head.wait(10) == 5
     assert "on elsewhere" in cluster.log("head") and "steps down" in cluster.log("head")
     assert redis.ask("GET", key("lease")) == lease, "another's lease is left alone"
