@@ -63,7 +63,10 @@ void Faults::end() {
     if (!node->alive()) node->start();
     stays |= !node->leaving() && node->facts().slots == in_.plan_.nodes.front().slots;
   }
-  if (!stays) in_.add_node(in_.plan_.nodes.front());
+  if (stays) return;
+  NodePlan last = in_.plan_.nodes.front();
+  last.host = "last";  // one that leaves may still be there: the ledger tells nodes apart by their hosts
+  in_.add_node(std::move(last));
 }
 
 // --- Whom it hits -----------------------------------------------------------------------------------------------
