@@ -3,38 +3,29 @@
 #include <gtest/gtest.h>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/test_names.hpp"
+#include "scheduler/story.hpp"
 
 namespace dc::scheduler {
 namespace {
 
 /// Two nodes with a worker each, and some jobs, of which each worker has some.
-class Liars : public testing::Test {
+class Liars : public Story {
  protected:
   Liars() {
-    for (const NodeId id : {node, other_node}) tell(NodeJoined{id, "host", {{0, "cpu", 0}}, {}, {}});
+    for (const NodeId id : {node, other_node}) tell(joining(id, 1));
     tell(PoolOpened{pool, {}, false});
     for (const StartWorker& start : only<StartWorker>()) workers[start.node] = start.worker;
     for (const auto& [id, worker] : workers) tell(WorkerReady{id, worker, 1});
-    JobsSubmitted jobs{pool, {}};
-    for (JobSequence i = 1; i <= 10; ++i) jobs.jobs.push_back({i, 0, {}});
-    tell(std::move(jobs));
+    tell(jobs(pool, 1, 10));
     for (const RunJob& job : only<RunJob>()) given[job.node].push_back({job.sequence, job.token});
   }
   template <class Event>
   void tell(Event event) {
-    out.clear();
-    scheduler.on(std::move(event), now, out);
-    scheduler.flush(now, out);
-    scheduler.check_invariants();
+    out = after(std::move(event));
   }
   template <class Kind>
   std::vector<Kind> only() const {
-    std::vector<Kind> found;
-    for (const Command& command : out) {
-      if (const auto* kind = std::get_if<Kind>(&command)) found.push_back(*kind);
-    }
-    return found;
+    return Story::only<Kind>(out);
   }
   /// The contradiction that this event is, and nothing else comes of it.
   template <class Event>
@@ -48,8 +39,6 @@ class Liars : public testing::Test {
     return scheduler.contradiction(NodeJoined{node, "host", {{0, "cpu", 0}}, std::move(pools), std::move(reports)});
   }
 
-  TimePoint now{std::chrono::hours(1)};
-  Scheduler scheduler{77, now};
   Commands out;
   std::map<NodeId, WorkerId> workers;
   std::map<NodeId, std::vector<Attempt>> given;

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/test_names.hpp"
+#include "scheduler/story.hpp"
 
 namespace dc::scheduler {
 namespace {
@@ -31,7 +31,7 @@ PoolOptions needing(std::uint64_t memory, std::uint32_t gpus = 1) {
 }
 
 /// A scheduler, its time, and where its workers are. Workers that are asked to stop are gone at once.
-class Devices : public testing::Test {
+class Devices : public Story {
  protected:
   template <class Event>
   Commands after(Event event) {
@@ -76,11 +76,7 @@ class Devices : public testing::Test {
   static NodeJoined joining(NodeId id, std::vector<SlotInfo> slots) {
     return {id, "host" + std::to_string(id.value), std::move(slots), {}, {}};
   }
-  Commands submit(PoolId id, JobSequence count) {
-    JobsSubmitted event{id, {}};
-    for (JobSequence i = 1; i <= count; ++i) event.jobs.push_back({i, 0, {}});
-    return after(std::move(event));
-  }
+  Commands submit(PoolId id, JobSequence count) { return after(jobs(id, 1, count)); }
   /// Every job that runs comes to its end.
   void finish_all() {
     for (const auto& [worker, job] : std::exchange(running, {}))
@@ -98,18 +94,8 @@ class Devices : public testing::Test {
     }
     return all;
   }
-  template <class Kind>
-  static std::vector<Kind> only(const Commands& commands) {
-    std::vector<Kind> found;
-    for (const Command& command : commands) {
-      if (const auto* kind = std::get_if<Kind>(&command)) found.push_back(*kind);
-    }
-    return found;
-  }
   using Places = std::set<std::string>;
 
-  TimePoint now{std::chrono::hours(1)};
-  Scheduler scheduler{77, now};
   std::map<WorkerId, StartWorker> workers;
   std::map<WorkerId, RunJob> running;
   int starts = 0;

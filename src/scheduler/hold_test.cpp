@@ -6,7 +6,7 @@
 #include <set>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/test_names.hpp"
+#include "scheduler/story.hpp"
 
 namespace dc::scheduler {
 namespace {
@@ -14,16 +14,14 @@ namespace {
 constexpr std::uint32_t before = 66;  ///< the epoch of the head that was there before
 
 /// A head with a pool from the time before it. All of its jobs are here, and the nodes that run some are not.
-class Restarted : public testing::Test {
+class Restarted : public Story {
  protected:
   void restore(JobSequence jobs) {
     Commands out;
     scheduler.on(PoolOpened{pool, {}, true}, now, out);
     constexpr JobSequence at_once = 4096;
     for (JobSequence first = 1; first <= jobs; first += at_once) {
-      JobsSubmitted event{pool, {}};
-      for (JobSequence i = first; i < first + at_once && i <= jobs; ++i) event.jobs.push_back({i, 0, {}});
-      scheduler.on(std::move(event), now, out);
+      scheduler.on(Story::jobs(pool, first, std::min(first + at_once - 1, jobs)), now, out);
     }
     scheduler.on(PoolResumed{pool}, now, out);
   }
@@ -54,16 +52,7 @@ class Restarted : public testing::Test {
     scheduler.flush(now, out);
     return jobs_in(out);
   }
-  static std::vector<JobSequence> jobs_in(const Commands& commands) {
-    std::vector<JobSequence> jobs;
-    for (const Command& command : commands) {
-      if (const auto* run = std::get_if<RunJob>(&command)) jobs.push_back(run->sequence);
-    }
-    return jobs;
-  }
-
-  TimePoint now{std::chrono::hours(1)};
-  Scheduler scheduler{77, now};
+  static std::vector<JobSequence> jobs_in(const Commands& commands) { return sequences(only<RunJob>(commands)); }
 };
 
 using testing::ElementsAre;

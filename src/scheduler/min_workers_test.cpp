@@ -5,15 +5,15 @@
 #include <map>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/test_names.hpp"
+#include "scheduler/story.hpp"
 
 namespace dc::scheduler {
 namespace {
 
 /// Four slots, whose workers start and end at once, and jobs that never end.
-class Wishes : public testing::Test {
+class Wishes : public Story {
  protected:
-  Wishes() { tell(NodeJoined{node, "host", {{0, "cpu", 0}, {1, "cpu", 0}, {2, "cpu", 0}, {3, "cpu", 0}}, {}, {}}); }
+  Wishes() { tell(joining(node, 4)); }
   template <class Event>
   void tell(Event event) {
     Commands out;
@@ -36,18 +36,13 @@ class Wishes : public testing::Test {
     }
   }
   std::uint32_t workers(PoolId id) { return scheduler.pool_status(id).workers_ready; }
-
-  TimePoint now{std::chrono::hours(1)};
-  Scheduler scheduler{77, now};
 };
 
 TEST_F(Wishes, AWishForMoreThanThereIsLeavesOthersTheirShare) {
   tell(PoolOpened{pool, {.min_workers = 1U << 20}, false});
   EXPECT_EQ(workers(pool), 4U) << "nobody else wants any";
   tell(PoolOpened{other_pool, {}, false});
-  JobsSubmitted jobs{other_pool, {}};
-  for (JobSequence i = 1; i <= 100; ++i) jobs.jobs.push_back({i, 0, {}});
-  tell(std::move(jobs));
+  tell(jobs(other_pool, 1, 100));
   EXPECT_EQ(workers(other_pool), 2U);
   EXPECT_EQ(workers(pool), 2U);
 }
@@ -55,9 +50,7 @@ TEST_F(Wishes, AWishForMoreThanThereIsLeavesOthersTheirShare) {
 TEST_F(Wishes, ASmallWishIsKeptAndTheRestIsLent) {
   tell(PoolOpened{pool, {.min_workers = 1}, false});
   tell(PoolOpened{other_pool, {}, false});
-  JobsSubmitted jobs{other_pool, {}};
-  for (JobSequence i = 1; i <= 100; ++i) jobs.jobs.push_back({i, 0, {}});
-  tell(std::move(jobs));
+  tell(jobs(other_pool, 1, 100));
   EXPECT_EQ(workers(other_pool), 3U);
   EXPECT_EQ(workers(pool), 1U);
 }

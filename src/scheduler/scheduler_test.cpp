@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "scheduler/test_names.hpp"
+#include "scheduler/story.hpp"
 
 namespace dc::scheduler {
 namespace {
@@ -13,52 +13,9 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr TimePoint t0{std::chrono::hours(1)};
-
-/// A scheduler, its time, and the commands of the last call.
-class Story : public testing::Test {
+/// With what becomes of jobs and workers.
+class Promises : public Story {
  protected:
-  template <class Event>
-  Commands after(Event event) {
-    Commands out;
-    scheduler.on(std::move(event), now, out);
-    scheduler.flush(now, out);
-    scheduler.check_invariants();
-    return out;
-  }
-  Commands wait(Duration duration) {
-    now += duration;
-    Commands out;
-    scheduler.flush(now, out);
-    scheduler.check_invariants();
-    return out;
-  }
-  template <class Kind>
-  static std::vector<Kind> only(const Commands& commands) {
-    std::vector<Kind> found;
-    for (const Command& command : commands) {
-      if (const auto* kind = std::get_if<Kind>(&command)) found.push_back(*kind);
-    }
-    return found;
-  }
-  static NodeJoined joining(NodeId id, std::uint32_t slots) {
-    NodeJoined event{id, "host", {}, {}, {}};
-    for (std::uint32_t i = 0; i < slots; ++i) event.slots.push_back({i, "cpu", 0});
-    return event;
-  }
-  /// Opens a pool, makes every worker that is started ready, until nothing more is started.
-  void open(PoolId id, PoolOptions options = {}) { make_ready(after(PoolOpened{id, options, false})); }
-  void make_ready(const Commands& commands) {
-    for (const auto& start : only<StartWorker>(commands)) {
-      make_ready(after(WorkerReady{start.node, start.worker, 99}));
-      started.push_back(start);
-    }
-  }
-  Commands submit(PoolId id, JobSequence first, JobSequence last, UpdateNumber after_update = 0) {
-    JobsSubmitted event{id, {}};
-    for (JobSequence i = first; i <= last; ++i) event.jobs.push_back({i, after_update, {}});
-    return after(std::move(event));
-  }
   Commands finished(const RunJob& job, Duration run_time = 1s) {
     return after(JobFinished{job.node, job.worker, job.pool, {job.sequence, job.token}, run_time, {}});
   }
@@ -68,19 +25,9 @@ class Story : public testing::Test {
     event.error.message = "gone";
     return after(std::move(event));
   }
-  static std::vector<JobSequence> sequences(const std::vector<RunJob>& jobs) {
-    std::vector<JobSequence> result;
-    for (const RunJob& job : jobs) result.push_back(job.sequence);
-    return result;
-  }
-  static Attempt attempt(const RunJob& job) { return {job.sequence, job.token}; }
-
-  TimePoint now = t0;
-  Scheduler scheduler{77, t0};
-  std::vector<StartWorker> started;
 };
 
-TEST_F(Story, WorkersAreMadeEagerlyAndJobsRunInOrder) {
+TEST_F(Promises, WorkersAreMadeEagerlyAndJobsRunInOrder) {
   after(joining(node, 2));
   const Commands opened = after(PoolOpened{pool, {}, false});
   ASSERT_THAT(only<StartWorker>(opened), SizeIs(2));
@@ -95,7 +42,7 @@ TEST_F(Story, WorkersAreMadeEagerlyAndJobsRunInOrder) {
               ElementsAre(AckResult{node, pool, attempt(first[1])}));
 }
 
-TEST_F(Story, AJobOfADeadWorkerGoesToTheFrontAndOnlyTheOneThatRanIsCharged) {
+TEST_F(Promises, AJobOfADeadWorkerGoesToTheFrontAndOnlyTheOneThatRanIsCharged) {
   after(joining(node, 1));
   PoolOptions options;
   options.max_retries = 2;
@@ -115,7 +62,7 @@ TEST_F(Story, AJobOfADeadWorkerGoesToTheFrontAndOnlyTheOneThatRanIsCharged) {
   EXPECT_THAT(only<DeliverOutcome>(requested), IsEmpty());
 }
 
-TEST_F(Story, LackOfMemoryIsTriedThreeTimesWhateverMaxRetriesSays) {
+TEST_F(Promises, LackOfMemoryIsTriedThreeTimesWhateverMaxRetriesSays) {
   after(joining(node, 1));
   PoolOptions options;
   options.max_retries = 1;
@@ -132,7 +79,7 @@ TEST_F(Story, LackOfMemoryIsTriedThreeTimesWhateverMaxRetriesSays) {
   }
 }
 
-TEST_F(Story, AStaleResultIsDroppedAndForgottenAtTheNode) {
+TEST_F(Promises, AStaleResultIsDroppedAndForgottenAtTheNode) {
   after(joining(node, 1));
   open(pool);
   const auto job = only<RunJob>(submit(pool, 1, 1))[0];
@@ -145,7 +92,7 @@ TEST_F(Story, AStaleResultIsDroppedAndForgottenAtTheNode) {
   EXPECT_THAT(only<DeliverOutcome>(finished(job)), IsEmpty()) << "delivered twice";
 }
 
-TEST_F(Story, ANodeThatComesBackInTimeKeepsItsJobs) {
+TEST_F(Promises, ANodeThatComesBackInTimeKeepsItsJobs) {
   after(joining(node, 1));
   open(pool);
   const auto job = only<RunJob>(submit(pool, 1, 1))[0];
@@ -160,7 +107,7 @@ TEST_F(Story, ANodeThatComesBackInTimeKeepsItsJobs) {
   EXPECT_THAT(only<DeliverOutcome>(finished(job)), SizeIs(1));
 }
 
-TEST_F(Story, ANodeGoesOnWithAPoolThatIsNewToItsClient) {
+TEST_F(Promises, ANodeGoesOnWithAPoolThatIsNewToItsClient) {
   NodeJoined back = joining(node, 1);  // the earlier head has opened the pool, but could not say so
   back.pools = {{pool, 0, {}}};
   back.workers = {{WorkerId{1}, pool, 0, true, 99, 0, {}}};
@@ -168,7 +115,7 @@ TEST_F(Story, ANodeGoesOnWithAPoolThatIsNewToItsClient) {
   EXPECT_THAT(only<ActivatePoolOnNode>(after(PoolOpened{pool, {}, false})), SizeIs(1));
 }
 
-TEST_F(Story, ALostNodesJobsGoElsewhereAndItsLateResultIsDropped) {
+TEST_F(Promises, ALostNodesJobsGoElsewhereAndItsLateResultIsDropped) {
   after(joining(node, 1));
   after(joining(other_node, 1));
   open(pool);
@@ -182,7 +129,7 @@ TEST_F(Story, ALostNodesJobsGoElsewhereAndItsLateResultIsDropped) {
   EXPECT_THAT(only<DeliverOutcome>(finished(lost)), IsEmpty());
 }
 
-TEST_F(Story, AFrozenHeadDeclaresNobodyLost) {
+TEST_F(Promises, AFrozenHeadDeclaresNobodyLost) {
   after(joining(node, 1));
   open(pool);
   submit(pool, 1, 1);
@@ -193,7 +140,7 @@ TEST_F(Story, AFrozenHeadDeclaresNobodyLost) {
   EXPECT_THAT(scheduler.status().nodes, IsEmpty());
 }
 
-TEST_F(Story, NoJobRunsBeforeItsUpdates) {
+TEST_F(Promises, NoJobRunsBeforeItsUpdates) {
   after(joining(node, 1));
   open(pool);
   EXPECT_THAT(only<RunJob>(submit(pool, 1, 1, 2)), IsEmpty());
@@ -209,7 +156,7 @@ TEST_F(Story, NoJobRunsBeforeItsUpdates) {
   EXPECT_THAT(only<SendUpdate>(joined), SizeIs(2)) << "the history goes to a new node";
 }
 
-TEST_F(Story, ShortJobsArePrefetchedAndTakenBackFromASlowWorker) {
+TEST_F(Promises, ShortJobsArePrefetchedAndTakenBackFromASlowWorker) {
   after(joining(node, 2));
   open(pool);
   auto jobs = only<RunJob>(submit(pool, 1, 2));
@@ -234,14 +181,14 @@ TEST_F(Story, ShortJobsArePrefetchedAndTakenBackFromASlowWorker) {
   for (const RunJob& job : only<RunJob>(recalled)) EXPECT_NE(job.worker, slow);
 }
 
-TEST_F(Story, LongJobsAreNeverQueuedBehindEachOther) {
+TEST_F(Promises, LongJobsAreNeverQueuedBehindEachOther) {
   after(joining(node, 1));
   open(pool);
   const auto job = only<RunJob>(submit(pool, 1, 5))[0];
   EXPECT_THAT(only<RunJob>(finished(job, 60ms)), SizeIs(1));
 }
 
-TEST_F(Story, TwoBusyPoolsShareAndAClosedOneGivesItsSlotsBack) {
+TEST_F(Promises, TwoBusyPoolsShareAndAClosedOneGivesItsSlotsBack) {
   after(joining(node, 4));
   open(pool);
   auto running = only<RunJob>(submit(pool, 1, 100));
@@ -264,7 +211,7 @@ TEST_F(Story, TwoBusyPoolsShareAndAClosedOneGivesItsSlotsBack) {
   EXPECT_EQ(scheduler.pool_status(pool).workers_ready, 4U);
 }
 
-TEST_F(Story, AClassThatFailsEverywhereEndsItsPool) {
+TEST_F(Promises, AClassThatFailsEverywhereEndsItsPool) {
   after(joining(node, 2));
   const auto starts = only<StartWorker>(after(PoolOpened{pool, {}, false}));
   EXPECT_THAT(only<PoolFailed>(exited(starts[0].worker, ExitCause::init_failed)), IsEmpty());
@@ -274,7 +221,7 @@ TEST_F(Story, AClassThatFailsEverywhereEndsItsPool) {
   EXPECT_FALSE(scheduler.has_pool(pool));
 }
 
-TEST_F(Story, AClassThatFailsSomewhereIsRetriedThereAndThenSetAside) {
+TEST_F(Promises, AClassThatFailsSomewhereIsRetriedThereAndThenSetAside) {
   after(joining(node, 2));
   const auto starts = only<StartWorker>(after(PoolOpened{pool, {}, false}));
   after(WorkerReady{node, starts[0].worker, 1});
@@ -291,7 +238,7 @@ TEST_F(Story, AClassThatFailsSomewhereIsRetriedThereAndThenSetAside) {
   EXPECT_EQ(scheduler.pool_status(pool).slots_set_aside, 1U);
 }
 
-TEST_F(Story, ANewHeadAdoptsWhatNodesRunAndHaveFinished) {
+TEST_F(Promises, ANewHeadAdoptsWhatNodesRunAndHaveFinished) {
   const Attempt running{5, {33, 1}}, done{4, {33, 1}}, delivered{3, {33, 1}};
   NodeJoined back = joining(node, 1);
   back.pools = {{pool, 0, {done, delivered}}};
@@ -307,7 +254,7 @@ TEST_F(Story, ANewHeadAdoptsWhatNodesRunAndHaveFinished) {
   EXPECT_THAT(sequences(only<RunJob>(wait(limits::recovery_hold))), ElementsAre(6));
 }
 
-TEST_F(Story, AClientThatComesBackGetsWhatItMissed) {
+TEST_F(Promises, AClientThatComesBackGetsWhatItMissed) {
   after(joining(node, 1));
   open(pool);
   const auto job = only<RunJob>(submit(pool, 1, 2))[0];
@@ -317,7 +264,7 @@ TEST_F(Story, AClientThatComesBackGetsWhatItMissed) {
   EXPECT_THAT(only<MissingJobs>(returned), ElementsAre(MissingJobs{pool, {3}}));
 }
 
-TEST_F(Story, AnUpdateWithoutHistoryIsKeptUntilEveryWorkerHasIt) {
+TEST_F(Promises, AnUpdateWithoutHistoryIsKeptUntilEveryWorkerHasIt) {
   after(joining(node, 1));
   open(pool, {.keep_updates_history = false});
   after(NodeDisconnected{node});
@@ -330,7 +277,7 @@ TEST_F(Story, AnUpdateWithoutHistoryIsKeptUntilEveryWorkerHasIt) {
   EXPECT_THAT(only<StopWorker>(joined), IsEmpty());
 }
 
-TEST_F(Story, AWorkerThatMissedAnUpdateForGoodIsStopped) {
+TEST_F(Promises, AWorkerThatMissedAnUpdateForGoodIsStopped) {
   after(joining(node, 1));
   open(pool, {.keep_updates_history = false});
   after(NodeDisconnected{node});
@@ -342,7 +289,7 @@ TEST_F(Story, AWorkerThatMissedAnUpdateForGoodIsStopped) {
   EXPECT_THAT(only<StopWorker>(after(std::move(back))), ElementsAre(StopWorker{node, started[0].worker}));
 }
 
-TEST_F(Story, AResultThatComesAgainIsKeptUntilTheClientHasIt) {
+TEST_F(Promises, AResultThatComesAgainIsKeptUntilTheClientHasIt) {
   after(joining(node, 1));
   open(pool);
   const RunJob job = only<RunJob>(submit(pool, 1, 1))[0];
@@ -356,7 +303,7 @@ TEST_F(Story, AResultThatComesAgainIsKeptUntilTheClientHasIt) {
               ElementsAre(AckResult{node, pool, attempt(job)}));
 }
 
-TEST_F(Story, AResultThatIsRetriedIsNotWaitedForAgain) {
+TEST_F(Promises, AResultThatIsRetriedIsNotWaitedForAgain) {
   after(joining(node, 1));
   open(pool, {.retry_exceptions = true});
   const RunJob job = only<RunJob>(submit(pool, 1, 1))[0];
@@ -368,7 +315,7 @@ TEST_F(Story, AResultThatIsRetriedIsNotWaitedForAgain) {
   EXPECT_THAT(sequences(only<RunJob>(after(std::move(back)))), ElementsAre(1));
 }
 
-TEST_F(Story, WhatAWorkerClaimedIsVoidWhenItEnds) {
+TEST_F(Promises, WhatAWorkerClaimedIsVoidWhenItEnds) {
   NodeJoined old_node = joining(node, 2);
   old_node.pools.push_back({pool, 0, {}});
   old_node.workers.push_back({WorkerId{900}, pool, 0, true, 99, 0, {{5, {66, 1}}}});
@@ -381,7 +328,7 @@ TEST_F(Story, WhatAWorkerClaimedIsVoidWhenItEnds) {
   EXPECT_THAT(sequences(only<RunJob>(wait(limits::recovery_hold))), ElementsAre(5));
 }
 
-TEST_F(Story, APoolFailsWhenTheLastSlotThatMightDoBetterGoes) {
+TEST_F(Promises, APoolFailsWhenTheLastSlotThatMightDoBetterGoes) {
   after(joining(node, 1));
   after(joining(other_node, 1));
   after(PoolOpened{pool, {}, false});
