@@ -100,7 +100,7 @@ void JournalState::add(store::Entry&& entry) {
 }
 
 std::string JournalState::contradiction(const JournalEntry& entry) const {
-  const auto bad_number = [](JobSequence sequence) { return sequence == 0 || sequence > job_number_max; };
+  const auto bad_number = [](JobSequence sequence) { return sequence == 0 || sequence > limits::number_max; };
   if (const auto* other = std::get_if<PoolBorn>(&entry)) {
     if (other->version != PoolBorn{}.version) {
       return fmt::format("its journal is of version {}, and this head reads version {}", other->version,
@@ -217,9 +217,13 @@ std::vector<store::Entry> JournalState::take() {
   }
   jobs.close();
   if (broken) out.push_back(encode(PoolBroke{*broken}));
-  Summary summary;  // after all that counts outcomes
-  for (const auto& [first, last] : taken.intervals()) summary.taken.push_back({first, last});
-  summary.done = done;
+  Summary summary{{}, done};  // after all that counts outcomes
+  for (const auto& [first, last] : taken.intervals()) {
+    summary.taken.push_back({first, last});
+    if (summary.taken.size() < limits::sequences_per_message) continue;
+    out.push_back(encode(summary));
+    summary.taken.clear();
+  }
   out.push_back(encode(summary));
   out.push_back(encode(holder));
   return out;

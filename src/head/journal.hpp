@@ -77,7 +77,7 @@ struct PoolBroke {
   ErrorInfo error;
   MSGPACK_DEFINE(error)
 };
-/// Of a shortened journal: what no other entry tells any more.
+/// Of a shortened journal: what no other entry tells any more. Several, where there are many gaps in the numbers.
 struct Summary {
   static constexpr std::uint8_t type = 8;
   std::vector<std::vector<JobSequence>> taken;  ///< numbers of jobs that were taken, as pairs [first, last]
@@ -125,9 +125,6 @@ Result<JournalEntry> decode(store::Entry&& entry);
 std::string name_in(std::string_view first_entry);
 
 // --- State ------------------------------------------------------------------------------------------------------
-
-/// No program submits so many.
-inline constexpr JobSequence job_number_max = JobSequence{1} << 48;
 
 /// How a job ended; there may be millions, with one error between them.
 using StoredOutcome = Outcome;

@@ -118,6 +118,21 @@ TEST(JournalState, ShrinksWhatWasDelivered) {
   EXPECT_LT(after, 200);
 }
 
+TEST(JournalState, CanHaveMoreGapsThanAnArrayHasElements) {
+  JournalState state;
+  state.add(encode(PoolBorn{1, "sweep", {}, {}, {}}));
+  constexpr JobSequence last = 2 * limits::array_size_max + 101;
+  for (JobSequence sequence = 1; sequence <= last; sequence += 2) state.taken.add(sequence);
+  state.done = 7;
+  JournalState read;
+  for (store::Entry& entry : state.take()) read.add(std::move(entry));
+  EXPECT_EQ(read.problem(), "");
+  EXPECT_EQ(read.done, 7U);
+  EXPECT_EQ(read.taken.intervals().size(), (last + 1) / 2);
+  EXPECT_TRUE(read.taken.contains(last));
+  EXPECT_FALSE(read.taken.contains(last - 1));
+}
+
 TEST(JournalState, SaysWhatIsWrong) {
   JournalState newer;
   newer.add(encode(PoolBorn{2, "sweep", {}, {}, {}}));

@@ -61,7 +61,7 @@ struct Tail {
 
  private:
   void name(JobSequence sequence) {
-    if (sequence != 0 && sequence <= job_number_max) named.add(sequence);
+    if (sequence != 0 && sequence <= limits::number_max) named.add(sequence);
   }
   void end(JobSequence sequence) {
     name(sequence);
