@@ -13,6 +13,9 @@
 namespace dc::store {
 namespace {
 
+/// SQLite's own default.
+constexpr int checkpoint_pages = 1000;
+
 constexpr int busy_timeout_ms = 2000;
 
 std::string reason(sqlite3* db, int code) {
@@ -107,7 +110,17 @@ Result<std::unique_ptr<SqliteDb>> SqliteDb::open(const std::string& path) {
     struct stat file {};
     if (born.get() >= 0 && ::fstat(born.get(), &file) == 0 && (file.st_mode & 077) != 0) ::fchmod(born.get(), 0600);
   }
-  return open_with(path, SQLITE_OPEN_READWRITE);
+  BOOST_OUTCOME_TRY(opened, open_with(path, SQLITE_OPEN_READWRITE));
+  sqlite3_wal_hook(opened->db_.get(), &SqliteDb::checkpoint, opened.get());
+  return opened;
+}
+
+/// As SQLite does by itself after a commit, which would not tell of a sync that failed.
+int SqliteDb::checkpoint(void* self, sqlite3* db, const char* name, int pages) {
+  if (pages < checkpoint_pages) return SQLITE_OK;
+  const int code = sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if ((code & 0xff) == SQLITE_IOERR) static_cast<SqliteDb*>(self)->log_suspect_ = true;
+  return SQLITE_OK;
 }
 
 Result<std::unique_ptr<SqliteDb>> SqliteDb::open_to_read(const std::string& path) {
@@ -143,7 +156,10 @@ Result<void> SqliteDb::sync_log() {
   sqlite3_file* log = nullptr;
   sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_JOURNAL_POINTER, static_cast<void*>(&log));
   if (!log || !log->pMethods) return boost::outcome_v2::success();
-  const int code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+  const int code = log_suspect_
+                       ? sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr)
+                       : log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+  log_suspect_ = code != SQLITE_OK;
   if (code != SQLITE_OK) return error(code);
   return boost::outcome_v2::success();
 }

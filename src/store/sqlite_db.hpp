@@ -68,17 +68,20 @@ class SqliteDb {
   Result<std::int64_t> number(const std::string& sql);
   /// The last error of a call that returned `code`, with the remedy.
   [[nodiscard]] Error error(int code) const;
-  /// fdatasync of the write-ahead log.
+  /// fdatasync of the write-ahead log. After one that failed its content goes to the database itself: the kernel tells
+  /// of a page that it could not write once, and forgets it.
   Result<void> sync_log();
   [[nodiscard]] sqlite3* handle() const { return db_.get(); }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   static Result<std::unique_ptr<SqliteDb>> open_with(const std::string& path, int flags);
+  static int checkpoint(void* self, sqlite3* db, const char* name, int pages);
   struct Close {
     void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
   };
   std::string path_;
+  bool log_suspect_ = false;  ///< a sync of it has failed
   std::unique_ptr<sqlite3, Close> db_;
 };
 

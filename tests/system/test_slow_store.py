@@ -93,3 +93,35 @@ def test_writing_shortening_and_taking_over(server, line, cluster, pool_argument
         pool.close()
     log = cluster.log("standby")
     assert log.count("this head takes over") == 1 and "has not confirmed" not in log
+
+
+HUGE_MIB = int(os.environ.get("DC_SLOW_STORE_MIB", "100"))
+
+
+@pytest.mark.timeout(90 + HUGE_MIB // 2)
+def test_one_huge_payload(server, line, cluster, pool_arguments, measured):
+    """The full size, by hand: DC_SLOW_STORE_MIB=1024."""
+    store = ["--store", f"redis://127.0.0.1:{line.port}"]
+    standby = free_port()
+    head = cluster.head(*store)
+    cluster.start("standby", "--head", "--workers", "0", "--standby", *store, port=standby)
+    wait_until(lambda: "standby: " in cluster.log("standby"), "the standby has seen the head")
+    payload = os.urandom(1 << 20) * HUGE_MIB
+    with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
+        began = time.monotonic()
+        pool.submit(payload)
+    measured(f"{HUGE_MIB} MiB to a store 20 ms away", time.monotonic() - began, 30 + HUGE_MIB / 4)
+    assert "has not confirmed" not in cluster.log("head"), "a healthy Redis does not silence its head"
+    head.kill()
+    head.wait()
+    killed = time.monotonic()
+    both = f"127.0.0.1:{cluster.port},127.0.0.1:{standby}"
+    cluster.address = both
+    wait_until(lambda: "sweep" in listed(cluster), "the standby serves the pool", 30 + HUGE_MIB / 4)
+    measured(f"takeover of {HUGE_MIB} MiB", time.monotonic() - killed, 15 + HUGE_MIB / 4)
+    cluster.node(workers=1)
+    with Pool.attach("sweep", cluster.password, both) as pool:
+        assert next(iter(pool.imap_unordered())) == payload
+        pool.close()
+    log = cluster.log("standby")
+    assert log.count("this head takes over") == 1 and "has not confirmed" not in log
