@@ -91,7 +91,7 @@ class Liar {
 
   wire::Message of_node() {
     const Payload small(std::string("x"));
-    switch (input_.byte() % 8) {
+    switch (input_.byte() % 10) {
       case 0: {
         wire::NodeState state{{{0, "cpu", 0}, {1, "cpu", 0}}, {{pool(), number() % 4, attempts()}}, {}, {}};
         for (int i = input_.byte() % 3; i > 0; --i)
@@ -110,13 +110,17 @@ class Liar {
         return wire::JobsRecalled{worker(), attempts()};
       case 6:
         return wire::UpdatesApplied{worker(), number(), {}};
+      case 7:
+        return wire::JobsParked{worker(), pool(), {{attempt(), number()}}};
+      case 8:
+        return wire::ResultsFull{pool(), input_.byte() % 2 == 0};
       default:
         return wire::SlotsChanged{{{input_.byte() % 3U, "cpu", 0}}};
     }
   }
   wire::Message of_client() {
     const Payload small(std::string("x"));
-    switch (input_.byte() % 13) {
+    switch (input_.byte() % 14) {
       case 0:
         return wire::OpenPool{pool(), {}, input_.byte() % 2 == 0, small};
       case 1:
@@ -141,6 +145,8 @@ class Liar {
         return wire::LeavePool{pool()};
       case 11:
         return wire::PoolResumed{pool()};
+      case 12:
+        return wire::RepairPool{pool()};
       default:
         return wire::ClosePool{pool()};
     }

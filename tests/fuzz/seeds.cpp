@@ -33,9 +33,27 @@ std::string text_of(const wire::Message& message) {
 const Payload small = Payload::copy("payload");
 const ErrorInfo error{ErrorKind::job_error, "ValueError: no", "traceback", "ValueError", "host", 1, -1, 9};
 
-/// Whose a named pool is, and what is in it.
-std::vector<wire::Message> messages_of_holders() {
+PoolOptions some_options() {
+  PoolOptions options;
+  options.label = "Worker";
+  return options;
+}
+
+/// Of named pools: their jobs, whose they are, and what is in them.
+std::vector<wire::Message> messages_of_named_pools() {
   return {
+      wire::OpenNamedPool{pool, "sweep", false, true, some_options(), small, "process"},
+      wire::ResumeNamedPool{pool, 1, {2}, {1}, false},
+      wire::LeavePool{pool},
+      wire::WantOutcomes{pool, 10, true},
+      wire::RepairPool{pool},
+      wire::NamedPoolOpened{pool, some_options(), 3, 1, 2},
+      wire::NamedPoolKnown{pool, 1, {2}, 3, {1}, false},
+      wire::JobsAccepted{pool, {1, 2}},
+      wire::JobsRefused{pool, {3}, error},
+      wire::AcksKept{pool, {1}},
+      wire::PoolLeft{pool},
+      wire::PoolRepaired{pool, 2, 1, false},
       wire::JobErrors{pool, {2, 3}, error},
       wire::HolderGone{pool, ClientId{100}},
       wire::PoolHeld{pool, ClientId{100}, "host", 1, "process", 28000},
@@ -44,10 +62,19 @@ std::vector<wire::Message> messages_of_holders() {
   };
 }
 
+/// Results that wait at their node, and slots that change.
+std::vector<wire::Message> messages_of_results() {
+  return {
+      wire::SlotsChanged{{{0, "gpu", 16000, "GPU-0", 8000, "lost"}}},
+      wire::JobsParked{first_worker, pool, {{attempt, 0}, {{2, {77, 1}}, 1U << 30}}},
+      wire::ResultsFull{pool, true},
+      wire::ResultWindow{pool, 1 << 20, {attempt}},
+  };
+}
+
 /// One of each, its lists filled.
 std::vector<wire::Message> all_messages() {
-  PoolOptions options;
-  options.label = "Worker";
+  const PoolOptions options = some_options();
   std::vector<wire::Message> all{
       wire::Hello{limits::protocol_version, "0.1.0", wire::Role::node, 300, "host", 1, "n,,n=,r=abc", 7},
       wire::Proof{"c=biws,r=abc,p=AAAA"},
@@ -99,7 +126,8 @@ std::vector<wire::Message> all_messages() {
       wire::StatusRequest{},
       wire::StatusReply{Payload(std::string("{}"))},
   };
-  for (wire::Message& message : messages_of_holders()) all.push_back(std::move(message));
+  for (wire::Message& message : messages_of_named_pools()) all.push_back(std::move(message));
+  for (wire::Message& message : messages_of_results()) all.push_back(std::move(message));
   if (all.size() != std::variant_size_v<wire::Message>) fuzz::broken("every message has a seed");
   return all;
 }
@@ -177,6 +205,12 @@ void write_head_machine(const std::vector<wire::Message>& all) {
   write("head_machine", "update", open + says('\1', "AddUpdate") + says('\3', "UpdatesApplied"));
   write("head_machine", "node_lost", open + "\x83" + std::string(3, '\0') + "\x83" + says('\3', "NodeState"));
   write("head_machine", "client_lost", open + "\x81\x81" + says('\1', "ResumePool") + says('\1', "PoolResumed"));
+  write("head_machine", "parked", open + says('\3', "JobsParked") + says('\3', "JobsDone") + says('\3', "ResultsFull"));
+  const std::string attached = says('\1', "OpenNamedPool") + says('\1', "WantOutcomes") + says('\1', "SubmitJobs");
+  write("head_machine", "named",
+        says('\3', "NodeState") + attached + says('\5', "SeeOutcomes") + says('\1', "AckOutcomes") +
+            says('\2', "OpenNamedPool") + says('\1', "LeavePool") + says('\2', "OpenNamedPool"));
+  write("head_machine", "named_lost", attached + "\x81\x81" + says('\1', "ResumeNamedPool") + says('\1', "RepairPool"));
   write("head_machine", "leaving",
         begin + says('\3', "NodeLeaving") + says('\3', "JobsRecalled") + says('\3', "Goodbye"));
   // Somebody says something made up: who, which message, and what its fields are drawn by.
