@@ -2,7 +2,7 @@
 #include "client/pool_client.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "client/pool_client_impl.hpp"
+#include "core/signals_blocked.hpp"
 #include "net/head_address.hpp"
 
 namespace dc::client {
@@ -27,22 +28,6 @@ Failure closed_failure() { return {FailureKind::pool_closed, "the pool is closed
 Failure too_large(const char* what, std::uint64_t size, std::uint64_t limit) {
   return {FailureKind::too_large, too_large_text(what, size, limit), {}};
 }
-
-/// Runs with all signals blocked, so that they reach the user's threads; threads inherit the mask.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 }  // namespace
 

@@ -4,20 +4,20 @@
 #include <fmt/format.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <ctime>
 #include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
+
+#include "core/signals_blocked.hpp"
 
 namespace dc {
 namespace {
@@ -139,15 +139,12 @@ class Writer {
 
  private:
   void start() {
-    sigset_t all, before;  // signals are for the threads that wait for them; SIGPIPE becomes EPIPE
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;  // SIGPIPE becomes EPIPE
     try {
       std::thread([this] { run(); }).detach();
     } catch (const std::system_error&) {
       started_ = false;
     }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
   [[noreturn]] void run() {

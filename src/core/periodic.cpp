@@ -1,13 +1,12 @@
 // See periodic.hpp.
 #include "core/periodic.hpp"
 
-#include <pthread.h>
-
 #include <condition_variable>
-#include <csignal>
 #include <mutex>
 #include <thread>
 #include <utility>
+
+#include "core/signals_blocked.hpp"
 
 namespace dc {
 namespace {
@@ -39,11 +38,8 @@ struct Periodic::Shared {
 
 Periodic::Periodic(Duration interval, std::function<void()> look) : shared_(std::make_shared<Shared>()) {
   shared_->look = std::move(look);
-  sigset_t all, before;  // signals are for the main thread
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   std::thread([shared = shared_, interval] { shared->run(interval); }).detach();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Periodic::~Periodic() {

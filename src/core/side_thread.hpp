@@ -8,6 +8,8 @@
 #include <thread>
 #include <utility>
 
+#include "core/signals_blocked.hpp"
+
 namespace dc {
 
 /// Begins with the first task. Tasks end with a post() to the loop that wants to know; what they use must outlive this
@@ -31,7 +33,10 @@ class SideThread {
       const std::lock_guard lock(mutex_);
       tasks_.push_back(std::move(task));
     }
-    if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+    if (!thread_.joinable()) {
+      const SignalsBlocked blocked;
+      thread_ = std::thread([this] { work(); });
+    }
     wake_.notify_all();
   }
 

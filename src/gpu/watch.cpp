@@ -1,10 +1,10 @@
 // See watch.hpp.
 #include "gpu/watch.hpp"
 
-#include <csignal>
 #include <thread>
 #include <utility>
 
+#include "core/signals_blocked.hpp"
 #include "gpu/source.hpp"
 
 namespace dc::gpu {
@@ -68,12 +68,8 @@ Watch::Eyes Watch::real_eyes() {
 
 Watch::Watch(Eyes eyes) : shared_(std::make_shared<Shared>()) {
   shared_->eyes = std::move(eyes);
-  // Signals are for the main thread.
-  sigset_t all, before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   std::thread([shared = shared_] { shared->run(); }).detach();
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Watch::~Watch() {

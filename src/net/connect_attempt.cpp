@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/log.hpp"
+#include "core/signals_blocked.hpp"
 #include "net/aside.hpp"
 #include "net/connector_impl.hpp"
 
@@ -143,7 +144,8 @@ void ConnectorImpl::remember_key(Place& place) {
   const HeadAddress& address = place.address;
   if (known_heads_->find(address.host, address.port)) return;
   known_heads_->add(address.host, address.port, fingerprint);
-  remembering_ = std::jthread([file = options_.known_heads, address, fingerprint] {
+  const SignalsBlocked blocked;
+  remembering_.emplace_back([file = options_.known_heads, address, fingerprint] {
     const auto kept = remember_head(file, address.host, address.port, fingerprint);
     if (!kept) log::warning("the key of the head at {} is not remembered: {}", address.name(), kept.error().message);
   });

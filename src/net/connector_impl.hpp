@@ -11,11 +11,13 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "net/dialer.hpp"
 #include "net/handshake.hpp"
 #include "net/head_address.hpp"
 #include "net/known_heads.hpp"
+#include "net/mortal.hpp"
 #include "net/session_impl.hpp"
 
 namespace dc::net {
@@ -49,7 +51,7 @@ struct Place {
 };
 
 /// Behind a ConnectorHandle; held by shared_ptr because operations are under way when the handle goes.
-class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
+class ConnectorImpl : public Mortal<ConnectorImpl> {
  public:
   ConnectorImpl(EventLoop& loop, ConnectOptions options, Connector::Handler handler)
       : loop_(loop), options_(std::move(options)), handler_(std::move(handler)) {}
@@ -90,16 +92,7 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   void end_attempts();
   void finish_shut_down();
 
-  /// A callback that does nothing once the connector is gone, and keeps it alive while it runs.
-  template <class Body>
-  auto weakly(Body body) {
-    return [weak = weak_from_this(), body = std::move(body)](auto&&... arguments) {
-      if (const auto self = weak.lock(); self && !self->dead_) {
-        body(*self, std::forward<decltype(arguments)>(arguments)...);
-      }
-    };
-  }
-  /// The same for callbacks of one attempt, which nobody wants after its end.
+  /// weakly() for callbacks of one attempt, which nobody wants after its end.
   template <class Body>
   auto in_attempt(Place& place, Body body) {
     return weakly(
@@ -121,7 +114,7 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   std::unique_ptr<Timer> turn_;  // the next place, or the next round
   SaltedPasswords salted_passwords_;
   std::optional<KnownHeads> known_heads_;  // read when the first key is to be checked
-  std::jthread remembering_;               // writes a new head's key down
+  std::vector<std::jthread> remembering_;  // each writes a new head's key down
   bool had_session_ = false;               // with any of the places
   std::shared_ptr<SessionImpl> session_;
   TimePoint opened_{};
@@ -130,7 +123,6 @@ class ConnectorImpl : public std::enable_shared_from_this<ConnectorImpl> {
   Callback shut_down_done_;
   bool shutting_down_ = false;
   bool over_ = false;  // no further attempt
-  bool dead_ = false;  // no further callback
 };
 
 }  // namespace dc::net

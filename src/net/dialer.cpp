@@ -83,12 +83,16 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
     lookup_ = look_up(loop_, target_.address, [weak = weak_from_this()](const Found& found) {
       const auto self = weak.lock();
       if (!self || self->over_) return;
-      if (found.endpoints.empty()) {
+      if (found.addresses.empty()) {
         return self->done(
             fail(ErrorCode::unreachable, fmt::format("cannot find the machine '{}' ({}): is the name right?",
                                                      self->target_.address, lower_first(found.problem))));
       }
-      for (tcp::endpoint endpoint : found.endpoints) {
+      for (const SocketAddress& address : found.addresses) {
+        tcp::endpoint endpoint;
+        if (address.size > endpoint.capacity()) continue;
+        std::memcpy(endpoint.data(), address.get(), address.size);
+        endpoint.resize(address.size);
         endpoint.port(self->target_.port);
         self->endpoints_.push_back(endpoint);
       }

@@ -11,6 +11,7 @@
 #include "core/open_files.hpp"
 #include "net/acceptor.hpp"
 #include "net/event_loop_impl.hpp"
+#include "net/mortal.hpp"
 #include "net/newcomers.hpp"
 #include "net/session_impl.hpp"
 #include "net/tls.hpp"
@@ -27,7 +28,7 @@ std::uint64_t twice(std::uint64_t bytes) {
 }
 
 /// Behind a ListenerHandle; held by shared_ptr because accepts are under way when the handle goes.
-class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
+class ListenerImpl : public Mortal<ListenerImpl> {
  public:
   ListenerImpl(EventLoop& loop, ListenOptions options, SessionHandler handler)
       : loop_(loop),
@@ -64,16 +65,6 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   void close_doors();
   void finish_shut_down();
 
-  /// A callback that does nothing once the listener is gone, and keeps it alive while it runs.
-  template <class Body>
-  auto weakly(Body body) {
-    return [weak = weak_from_this(), body = std::move(body)](auto&&... arguments) {
-      if (const auto self = weak.lock(); self && !self->dead_) {
-        body(*self, std::forward<decltype(arguments)>(arguments)...);
-      }
-    };
-  }
-
   EventLoop& loop_;
   ListenOptions options_;
   SessionHandler handler_;
@@ -88,7 +79,6 @@ class ListenerImpl : public std::enable_shared_from_this<ListenerImpl> {
   TimePoint descriptors_logged_{};
   Callback shut_down_done_;
   bool closed_ = false;  // the doors, for good
-  bool dead_ = false;
 };
 
 Result<void> ListenerImpl::open() {

@@ -28,14 +28,14 @@ TEST(Lookup, EachWhoAsksIsAnswered) {
   asking.loop.run();
   EXPECT_EQ(asking.answers, 3);
   EXPECT_EQ(asking.last.problem, "");
-  EXPECT_FALSE(asking.last.endpoints.empty());
+  EXPECT_FALSE(asking.last.addresses.empty());
 }
 
 TEST(Lookup, ANameThatNobodyHasIsSaid) {
   Asking asking;
   const auto one = asking.ask("no such name!", 1);
   asking.loop.run();
-  EXPECT_TRUE(asking.last.endpoints.empty());
+  EXPECT_TRUE(asking.last.addresses.empty());
   EXPECT_NE(asking.last.problem, "");
 }
 

@@ -11,6 +11,7 @@
 
 #include "net/channel.hpp"
 #include "net/handshake.hpp"
+#include "net/mortal.hpp"
 #include "net/proof_limit.hpp"
 #include "net/scram.hpp"
 #include "net/session.hpp"
@@ -31,7 +32,7 @@ struct Admitted {
 /// turns, one piece of work (a record of TLS) in one turn of the loop, so that whoever has a session does not notice
 /// them; and when there is no room, WaitingRoom says who goes. Peers on the Unix socket are no strangers. Owned by the
 /// listener; held by shared_ptr because handshakes are under way when it goes.
-class Newcomers : public std::enable_shared_from_this<Newcomers> {
+class Newcomers : public Mortal<Newcomers> {
  public:
   using Id = WaitingRoom::Id;
 
@@ -75,16 +76,6 @@ class Newcomers : public std::enable_shared_from_this<Newcomers> {
   void drop(Id id, std::string_view why);
   void no_room_for(Id id);
 
-  /// A callback that does nothing once the listener is gone, and keeps this alive while it runs.
-  template <class Body>
-  auto weakly(Body body) {
-    return [weak = weak_from_this(), body = std::move(body)](auto&&... arguments) {
-      if (const auto self = weak.lock(); self && !self->dead_) {
-        body(*self, std::forward<decltype(arguments)>(arguments)...);
-      }
-    };
-  }
-
   EventLoop& loop_;
   ListenOptions& options_;
   std::function<void(Admitted)> on_admitted_;
@@ -96,7 +87,6 @@ class Newcomers : public std::enable_shared_from_this<Newcomers> {
   Id next_id_ = 1;
   std::unique_ptr<Timer> turn_timer_;
   bool turn_scheduled_ = false;
-  bool dead_ = false;
   TimePoint rejection_logged_{};
   std::size_t rejections_unlogged_ = 0;
   TimePoint crowd_logged_{};

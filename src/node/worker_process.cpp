@@ -19,6 +19,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/signals_blocked.hpp"
 #include "core/text.hpp"
 #include "node/child.hpp"
 #include "node/python_worker.hpp"
@@ -86,16 +87,11 @@ Result<Channels> open_channels() {
   return channels;
 }
 
-/// fork() with all signals blocked, so that none meant for the node is handled twice.
+/// With all signals blocked, so that none meant for the node is handled twice.
 pid_t fork_worker(const ChildPlan& plan) {
-  sigset_t all, before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   const pid_t pid = ::fork();
   if (pid == 0) become_worker(plan);
-  const int error = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  errno = error;
   return pid;
 }
 
