@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed_computing import _output, _paths, redis_server
-from distributed_computing._options import addresses, password_bytes
+from distributed_computing._options import addresses, count, password_bytes
 from distributed_computing._options import fingerprint as checked_fingerprint
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
@@ -244,6 +244,7 @@ def start_server(
 
     Raises:
         OSError: the port is in use, or a head runs there already.
+        ValueError: the port is 0, or none at all.
     """
     return _start_head(password, port, {"workers": 0, "bind": bind, "store": store}, quiet)
 
@@ -280,6 +281,7 @@ def start_head_node(
 
     Raises:
         OSError: the port is in use, or a head runs there already.
+        ValueError: the port is 0, or none at all.
     """
     devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
     own = {"workers": workers, "python": python, "bind": bind, "store": store}
@@ -301,6 +303,12 @@ def _own_redis(password: str, head_port: int) -> subprocess.Popen[bytes] | None:
 
 
 def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
+    if port == 0:
+        raise ValueError(
+            "port is 0: nobody would learn which one the head has taken. Name one; the command "
+            "`start_node --head -p 0` takes any that is free and shows it"
+        )
+    port = count("port", port, 1, 65535)
     store = options.pop("store") or os.environ.get("DISTRIBUTED_COMPUTING_STORE")
     redis = None if store else _own_redis(password, port)
     try:
@@ -336,14 +344,17 @@ def start_redis(password: str, port: int = REDIS_PORT) -> subprocess.Popen[bytes
     """Start a private Redis (or Valkey) server on this machine, at the loopback address, protected by the password. Its data
     are kept in the state directory, over restarts. It goes on when this program ends, until its process is terminated.
 
-    It also listens on a Unix socket in the state directory, through which heads on this machine find and use it. A password
-    on a port of the loopback address is a weaker lock than a head's: every user of this machine can try passwords there,
-    some hundred thousand a second, and a program that sends it the password sends it in clear text. Choose a long random
-    one, or use :func:`start_server` or :func:`start_head_node`, whose server has a secret of its own and no port.
+    It also listens on a Unix socket in the state directory, through which heads on this machine find and use the server of
+    port 6379. One of another port they use only if it is named, ``store="redis+unix://STATE/redis-PORT/redis.sock?
+    password=PASSWORD"`` in one line, with the state directory (usually ``~/.local/state/distributed-computing``) for STATE.
+
+    A password on a port of the loopback address is a weaker lock than a head's: every user of this machine can try passwords
+    there, some hundred thousand a second, and a program that sends it the password sends it in clear text. Choose a long
+    random one, or use :func:`start_server` or :func:`start_head_node`, whose server has a secret of its own and no port.
 
     Args:
         password: that it shall ask for.
-        port: to listen on.
+        port: to listen on; with another than 6379, name the server to the head, as above.
 
     Returns:
         The process, or None when this user's server that takes this password is running there already.

@@ -127,6 +127,13 @@ class _Server:
         return "\n".join(lines) + "\n"
 
 
+def _use_port(port: int) -> str:
+    """Say how to go on with another port, of which heads know nothing."""
+    path = str(_paths.state_dir() / f"redis-{port}" / "redis.sock").replace("%", "%25").replace("?", "%3F")
+    url = f"redis+unix://{path}?password=PASSWORD"
+    return f"start_redis(password, port={port}), and name that server to the head: start_head_node(password, store={url!r})"
+
+
 def _of_start_redis(password: str | bytes, port: int) -> _Server:
     return _Server(_paths.state_dir() / f"redis-{port}", port, password_bytes(password))
 
@@ -195,7 +202,7 @@ def _check_port(port: int) -> None:
         errno.EADDRINUSE,
         f"port {port} of this machine is held by another program. Nothing was sent to it. If it is a server that an earlier "
         f"version started, end it and call start_redis again, which finds its data; else use another port, "
-        f"start_redis(password, port={port + 1}). A Redis that is to keep named pools can also be named: "
+        f"{_use_port(port + 1)}. A Redis that is to keep named pools can also be named by its port: "
         f'start_head_node(password, store="redis://:PASSWORD@127.0.0.1:{port}")',
     )
 
@@ -237,7 +244,7 @@ def _ours_refuses(server: _Server, answer: str, pid: int) -> OSError:
         )
     return OSError(
         f"port {server.port} is held by your own Redis (process {pid}), which does not take this password: give the one "
-        f"that it was started with, end it (kill {pid}), or use another port, start_redis(password, port={server.port + 1})"
+        f"that it was started with, end it (kill {pid}), or use another port, {_use_port(server.port + 1)}"
     )
 
 

@@ -15,10 +15,12 @@ constexpr std::size_t name_bytes_max = 64;
 
 struct System {
   const char* job;    ///< variable with the number of the job
-  const char* place;  ///< and of the process in it
+  const char* step;   ///< of the command in it that has started processes and numbers them anew; null: there is none
+  const char* place;  ///< and of the process
 };
-constexpr System systems[] = {
-    {"SLURM_JOB_ID", "SLURM_PROCID"}, {"PBS_JOBID", "PBS_TASKNUM"}, {"LSB_JOBID", "LSB_JOBINDEX"}};
+constexpr System systems[] = {{"SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID"},
+                              {"PBS_JOBID", nullptr, "PBS_TASKNUM"},
+                              {"LSB_JOBID", nullptr, "LSB_JOBINDEX"}};
 
 bool plain(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.'; }
 
@@ -36,8 +38,13 @@ std::optional<Allocation> allocation() {
   for (const System& system : systems) {
     const std::string job = variable(system.job);
     if (job.empty()) continue;
-    const std::string place = variable(system.place);
-    return Allocation{"job-" + job, "job-" + job + (place.empty() ? "" : "-" + place)};
+    Allocation found{"job-" + job, "job-" + job};
+    for (const char* name : {system.step, system.place}) {
+      const std::string number = name ? variable(name) : "";
+      if (!number.empty()) found.node += "-" + number;
+    }
+    found.node.resize(std::min(found.node.size(), name_bytes_max));
+    return found;
   }
   return std::nullopt;
 }

@@ -9,7 +9,7 @@ namespace dc::cli {
 
 struct Allocation {
   std::string job;   ///< "job-12": the same for all its processes
-  std::string node;  ///< "job-12-0": of this process's place in it, where the batch system starts several
+  std::string node;  ///< "job-12-3-0": of its step and this process's place in that, where the batch system tells them
 };
 
 /// As the environment tells of it (Slurm, PBS, LSF); nothing outside of a batch job.

@@ -89,6 +89,10 @@ void look_at_masks(const gpu::Inventory& inventory, Report& report) {
   const gpu::Masks masks = gpu::masks_of_environment();
   const auto look = [&](gpu::Vendor vendor, const char* name, const std::optional<std::string>& mask) {
     if (!mask) return;
+    if (gpu::of_the_other_vendor(inventory.devices, masks, vendor)) {
+      const std::string text = fmt::format("{}={} says nothing here: there is no GPU of that kind", name, *mask);
+      return report.remark("mask", text);
+    }
     std::string problem;
     const auto places = gpu::masked(inventory.devices, vendor, mask, problem);
     std::vector<std::string> uuids;

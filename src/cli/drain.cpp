@@ -9,10 +9,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "cli/allocation.hpp"
 #include "cli/options.hpp"
 #include "core/node_lock.hpp"
 #include "core/paths.hpp"
@@ -45,6 +47,14 @@ std::string none_runs(const std::string& name) {
 }
 
 }  // namespace
+
+std::string node_to_drain(const Allocation& batch) {
+  if (NodeLock::owner(batch.node)) return batch.node;
+  std::vector<std::string> names = NodeLock::running();
+  const auto of_job = [&](const std::string& name) { return (name + "-").starts_with(batch.job + "-"); };
+  std::erase_if(names, std::not_fn(of_job));
+  return names.size() == 1 ? names.front() : batch.node;
+}
 
 int drain(const std::string& name, std::optional<std::chrono::seconds> patience) {
   using Clock = std::chrono::steady_clock;

@@ -2,8 +2,10 @@
 #include "cli/pools.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -120,13 +122,14 @@ std::string pools_table(const std::string& pools_json) {
 }
 
 Result<std::string> show_pool(const std::string& pools_json, const std::string& name) {
+  const std::string id = fmt::format("{:016x}", net::pool_id(name));  // of a broken one perhaps nothing else is known
   for (const json& pool : json::parse(pools_json)) {
-    if (pool["name"] != name) continue;
+    if (pool["name"] != name && pool["id"] != id) continue;
     std::string out;
     const auto line = [&](const char* what, const std::string& text) {
       fmt::format_to(std::back_inserter(out), "{:<16} {}\n", what, printable(text));
     };
-    line("name", name);
+    line("name", pool["name"].get<std::string>());
     line("class", pool["label"].get<std::string>());
     line("state", state_of(pool));
     if (!pool["error"].is_null()) {
@@ -148,6 +151,7 @@ Result<std::string> show_pool(const std::string& pools_json, const std::string& 
 
 Result<void> write_results(const HeadAccess& access, const std::string& name, const std::string& directory) {
   if (!directory.empty()) {
+    ::umask(077);  // the values are this user's alone, and this process makes no other files
     std::error_code problem;
     std::filesystem::create_directories(directory, problem);
     if (problem) return fail(ErrorCode::io, fmt::format("{} cannot be made ({})", directory, problem.message()));
@@ -179,26 +183,44 @@ Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool
   return errand->run();
 }
 
-Result<std::string> repair_pool(const HeadAccess& access, const std::string& name) {
+namespace {
+
+/// What `pools list` shows of a broken pool whose name cannot be read.
+std::optional<PoolId> id_in(const std::string& text) {
+  PoolId id;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id.value, 16);
+  if (problem != std::errc() || text != fmt::format("{:016x}", id.value)) return std::nullopt;
+  return id;
+}
+
+Result<std::string> repair_pool(const HeadAccess& access, const std::string& name, PoolId pool) {
   std::string told;
   std::optional<Errand> errand;
-  errand.emplace(
-      access, wire::Role::client, wire::RepairPool{PoolId{net::pool_id(name)}},
-      [&](net::Session&, wire::Message& message) {
-        if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
-          const bool missing = failed->error.kind == ErrorKind::pool_not_found;
-          return errand->fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
-        }
-        const auto* repaired = std::get_if<wire::PoolRepaired>(&message);
-        if (!repaired) return;
-        told = fmt::format("{} jobs that were accepted are lost, {} that had ended run again", repaired->jobs_lost,
-                           repaired->jobs_again);
-        told = repaired->removed ? fmt::format("nothing of pool '{}' could be kept, and it is gone: {}", name, told)
-                                 : fmt::format("pool '{}' is repaired: {}", name, told);
-        errand->done();
-      });
+  errand.emplace(access, wire::Role::client, wire::RepairPool{pool}, [&](net::Session&, wire::Message& message) {
+    if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
+      const bool missing = failed->error.kind == ErrorKind::pool_not_found;
+      return errand->fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
+    }
+    const auto* repaired = std::get_if<wire::PoolRepaired>(&message);
+    if (!repaired) return;
+    told = fmt::format("{}{} jobs that were accepted are lost{}, {} that had ended run again",
+                       repaired->or_more ? "at least " : "", repaired->jobs_lost,
+                       repaired->or_more ? " (what cannot be read may have held more)" : "", repaired->jobs_again);
+    told = repaired->removed ? fmt::format("nothing of pool '{}' could be kept, and it is gone: {}", name, told)
+                             : fmt::format("pool '{}' is repaired: {}", name, told);
+    errand->done();
+  });
   BOOST_OUTCOME_TRYV(errand->run());
   return told;
+}
+
+}  // namespace
+
+Result<std::string> repair_pool(const HeadAccess& access, const std::string& name) {
+  const auto id = id_in(name);
+  Result<std::string> told = repair_pool(access, name, PoolId{net::pool_id(name)});
+  if (told || !id || told.error().code != ErrorCode::not_found) return told;
+  return repair_pool(access, name, *id);
 }
 
 }  // namespace dc::cli

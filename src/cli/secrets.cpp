@@ -150,9 +150,11 @@ Result<Password> read_password(PasswordSources& sources) {
     BOOST_OUTCOME_TRY(line, read_line_of_stdin());
     return Password{std::move(line), From::elsewhere, {}};
   }
-  if (!sources.file.empty()) {
-    BOOST_OUTCOME_TRY(held, read_secret_file(sources.file, "password file"));
-    return Password{std::move(held), From::file, sources.file};
+  if (sources.file) {
+    if (sources.file->empty())
+      return fail(ErrorCode::invalid, "--password-file names no file: name one, or leave it out");
+    BOOST_OUTCOME_TRY(held, read_secret_file(*sources.file, "password file"));
+    return Password{std::move(held), From::file, *sources.file};
   }
   if (!from_environment.empty()) return Password{std::move(from_environment), From::elsewhere, {}};
   BOOST_OUTCOME_TRY(given, read_credential(password_credential, "credential"));

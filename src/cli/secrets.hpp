@@ -20,7 +20,7 @@ inline constexpr const char* store_credential = "distributed-computing.store";
 struct PasswordSources {
   std::optional<std::string> argument;  ///< --password, -r
   bool standard_input = false;          ///< --password-stdin: its first line
-  std::string file;                     ///< --password-file
+  std::optional<std::string> file;      ///< --password-file
 };
 
 /// A password, and how the head's join line may repeat it.

@@ -112,7 +112,8 @@ and below $DISTRIBUTED_COMPUTING_HOME/state, else $XDG_STATE_HOME/distributed-co
   known_heads                      the keys of heads that were joined from here
   nodes/                           the locks of the nodes, for each machine that has this directory
   head-8899.db                     named pools of the head, unless --store says otherwise
-  head-8899.password               the password that was made for it, where no terminal could show it
+  head-8899.password               the password that was made for it, where no terminal could show it; with -p 0
+                                   head-any.password, in a batch job head-job-12.password
   redis-6379, head-8899-redis      data and sockets of the Redis servers that Python's functions start
 
 Exit codes: 0 fine, 1 error, 2 wrong usage, 3 refused by the head (wrong password or version),
@@ -290,11 +291,19 @@ Result<std::optional<net::FreePort>> choose_port(Arguments& arguments) {
   return std::optional(std::move(port));
 }
 
+/// Where a made password is kept: like the store, by the port, or where any port will do by the batch job.
+std::string password_place(const Arguments& arguments) {
+  if (arguments.port != 0) return paths::head_password(arguments.port);
+  const auto batch = allocation();
+  return fmt::format("{}/head-{}.password", paths::state_dir(), batch ? batch->job : "any");
+}
+
 int run_head_here(Arguments arguments, Password password) {
+  const std::string kept_password = password_place(arguments);
   auto reserved = choose_port(arguments);
   if (!reserved) return complain(head::exit_error, reserved.error().message);
   if (password.from == Password::From::nowhere) {
-    auto made = made_password(paths::head_password(arguments.port), ::isatty(STDOUT_FILENO) != 0);
+    auto made = made_password(kept_password, ::isatty(STDOUT_FILENO) != 0);
     if (!made) return complain(head::exit_error, made.error().message);
     password = std::move(made.value());
   }
@@ -348,7 +357,8 @@ int start_node(int argc, char** argv) {
   hide_secrets(argc, argv);
   auto password = read_password(arguments.password);
   auto store = read_store(std::move(arguments.store));
-  if (const auto batch = allocation(); batch && arguments.name.empty()) arguments.name = batch->node;
+  if (const auto batch = allocation(); batch && arguments.name.empty())
+    arguments.name = arguments.drain ? node_to_drain(*batch) : batch->node;
   if (arguments.verbose) ::setenv("DISTRIBUTED_COMPUTING_LOG", "debug", 1);
   if (arguments.drain) {
     std::optional<std::chrono::seconds> patience;

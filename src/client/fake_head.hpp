@@ -231,7 +231,8 @@ class FakeHead {
     if (!update_error.empty()) {
       ErrorInfo error;
       error.message = update_error;
-      session.send(wire::UpdateFailed{message.pool, message.number, std::move(error), {}});
+      for (int times = 0; times < 2; ++times)  // nodes say it again after a reconnection
+        session.send(wire::UpdateFailed{message.pool, message.number, error, {}});
     }
     session.send(wire::UpdateApplied{message.pool, message.number});
   }

@@ -19,6 +19,7 @@
 
 #include "client/client_machine.hpp"
 #include "client/pool_client.hpp"
+#include "core/text_pace.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"
 
@@ -63,6 +64,7 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void deliver(std::vector<Delivery>& deliveries);
   void report(const Report& report);
   void note(const std::string& text);
+  void note_failed_update(const std::string& text);
   void give_up(Failure why);
   void begin_shut_down();
   void watch_leaving();
@@ -114,6 +116,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   bool leaving = false;
   Duration close_timeout{};
   std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer, holder_timer;
+  TextPace failed_updates{limits::failed_updates_at_once, limits::failed_updates_per_second};
+  bool failed_updates_unshown = false;
   std::string holder_told;  ///< what was said of the one that is waited for
   TimePoint tick_at = never;
   // While leaving: until when it is waited, since when there is no session, since when the head has taken nothing, and

@@ -193,6 +193,22 @@ TEST_F(PoolClientTest, WhatHandleUpdateRaisedIsToldAndKept) {
   EXPECT_TRUE(client->wait_applied(update, long_enough).value());
   EXPECT_EQ(client->update_failure(update)->error->message, "host slot 0: KeyError");
   EXPECT_THAT(notices.wait_for(1), ElementsAre("an update failed: host slot 0: KeyError"));
+  EXPECT_TRUE(client->wait_applied(client->update(Payload::copy("u")).value(), long_enough).value());
+  EXPECT_EQ(notices.wait_for(2).size(), 2U) << "each is told once, though the head may say it again";
+}
+
+TEST_F(PoolClientTest, FailedUpdatesAreToldWithoutCommandsAndNotAllOfThem) {
+  head.update_error = "host slot 0: \x1b[2J\ndistributed-computing: forged" + std::string(1 << 16, 'x');
+  const auto client = open();
+  UpdateNumber last = 0;
+  for (int i = 0; i < 200; ++i) last = client->update(Payload::copy("u")).value();
+  EXPECT_TRUE(client->wait_applied(last, long_enough).value());
+  const auto told = notices.wait_for(1);
+  EXPECT_THAT(told.front(),
+              ::testing::StartsWith("an update failed: host slot 0: ?[2J\n  distributed-computing: forged"));
+  EXPECT_THAT(told, ::testing::Contains("updates fail so often that not all are shown"));
+  EXPECT_LT(told.size(), 100U);
+  for (const std::string& one : told) EXPECT_LE(one.size(), limits::notice_bytes_max + 100);
 }
 
 TEST_F(PoolClientTest, CountsChangeAndWorkersCanBeWaitedFor) {

@@ -6,6 +6,7 @@
 
 #include "client/pool_client_impl.hpp"
 #include "core/paths.hpp"
+#include "core/printable.hpp"
 #include "core/process_name.hpp"
 #include "net/head_address.hpp"
 
@@ -17,7 +18,6 @@ namespace {
 constexpr auto goodbye_time = 300ms;
 /// A program that waits for another one of this machine looks so often whether that is gone.
 constexpr auto holder_look_interval = 250ms;
-constexpr std::size_t raised_updates_max = 256;
 
 ErrorInfo closed_info(std::string message) {
   ErrorInfo info;
@@ -255,6 +255,7 @@ void PoolClient::Impl::report(const Report& report) {
     return;
   }
   if (const auto* over = std::get_if<PoolIsOver>(&report)) return fail(failure_of(over->error));
+  bool first_of_update = true;  // a node says it again after a reconnection
   {
     const std::lock_guard lock(mutex);
     if (const auto* now = std::get_if<PoolIsOpen>(&report)) {
@@ -265,8 +266,8 @@ void PoolClient::Impl::report(const Report& report) {
     if (const auto* now = std::get_if<UpdatesAccepted>(&report)) accepted = now->number;
     if (const auto* now = std::get_if<UpdatesDone>(&report)) applied = now->number;
     if (const auto* error = std::get_if<UpdateRaised>(&report)) {
-      raised.try_emplace(error->number, error->outcome);
-      if (raised.size() > raised_updates_max) raised.erase(raised.begin());
+      first_of_update = raised.try_emplace(error->number, error->outcome).second;
+      if (raised.size() > limits::failed_updates_kept) raised.erase(raised.begin());
     }
     if (const auto* now = std::get_if<CountsChanged>(&report)) {
       state = now->state;
@@ -274,14 +275,27 @@ void PoolClient::Impl::report(const Report& report) {
     }
   }
   changed.notify_all();
-  if (const auto* raised_by = std::get_if<UpdateRaised>(&report)) {
+  if (const auto* raised_by = std::get_if<UpdateRaised>(&report); raised_by && first_of_update) {
     const ErrorInfo& error = *raised_by->outcome.error;
-    note("an update failed: " + error.message + (error.traceback.empty() ? "" : "\n" + error.traceback));
+    note_failed_update(error.message + (error.traceback.empty() ? "" : "\n" + error.traceback));
   }
 }
 
+/// Of an update that fails, others most often fail too.
+void PoolClient::Impl::note_failed_update(const std::string& text) {
+  const auto left_out = failed_updates.admit(net::EventLoop::now());
+  if (!left_out) {
+    if (!std::exchange(failed_updates_unshown, true)) note("updates fail so often that not all are shown");
+    return;
+  }
+  failed_updates_unshown = false;
+  if (*left_out > 0) note(std::to_string(*left_out) + " failures of updates were not shown");
+  note("an update failed: " + text);
+}
+
+/// It may stand on a terminal, and texts of workers in it.
 void PoolClient::Impl::note(const std::string& text) {
-  if (options.on_notice) options.on_notice(text);
+  if (options.on_notice) options.on_notice(printable_lines(text, limits::notice_bytes_max));
 }
 
 /// From here on every call reports `why` (the first one counts). All outcomes that there will be are delivered.

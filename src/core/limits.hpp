@@ -59,6 +59,11 @@ inline constexpr std::size_t log_line_bytes_max = std::size_t{8} << 10;
 /// Lines of a log, warnings and errors apart: at once, and in a second after that. What is more is counted.
 inline constexpr double log_lines_at_once = 2000;
 inline constexpr double log_lines_per_second = 50;
+/// Bytes of what a client is told in one piece, and failed updates that it is told: at once, and in a second after
+/// that. What is more is counted.
+inline constexpr std::size_t notice_bytes_max = std::size_t{4} << 10;
+inline constexpr double failed_updates_at_once = 20;
+inline constexpr double failed_updates_per_second = 1;
 
 // --- Framing ----------------------------------------------------------------------------------------------------
 /// Payloads up to this size travel inside their message. Larger ones travel in chunks beside it.
@@ -76,6 +81,8 @@ static_assert(batch_bytes_max + inline_payload_max < frame_bytes_max && chunk_by
 inline constexpr std::size_t message_bytes_max = std::size_t{256} << 20;
 /// Numbers of jobs and updates: nobody has so many, and sums of them never wrap.
 inline constexpr std::uint64_t number_max = std::uint64_t{1} << 60;
+/// A named pool's jobs are numbered onwards for as long as it lives: no job may use up more numbers than this at once.
+inline constexpr std::uint64_t number_leap_max = std::uint64_t{1} << 32;
 /// Elements of one array in a message.
 inline constexpr std::size_t array_size_max = std::size_t{1} << 20;
 /// Lists of jobs that may have any length are cut into messages of so many.
@@ -139,6 +146,9 @@ inline constexpr auto store_retry_delay_max = 1s;
 /// full) may go on so long after the store has told it that nobody else has taken it.
 inline constexpr auto store_takeover_pause = 1500ms;
 static_assert(store_takeover_pause >= 4 * store_renew_again);
+/// A peer may have been told of a term up to this, half of what terms have room for: this head's is raised above that.
+/// Higher claims are none, so that no peer can bring the terms of a store to their end.
+inline constexpr std::uint64_t claimed_term_max = std::uint64_t{1} << 62;
 /// One group commit, but always one entry.
 inline constexpr std::size_t store_batch_entries_max = 4096;
 inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
@@ -169,6 +179,11 @@ inline constexpr auto leave_progress_patience = store_patience + leave_patience;
 /// job for each worker.
 inline constexpr std::size_t submit_window_jobs = 16384;
 inline constexpr std::size_t submit_window_bytes = std::size_t{256} << 20;
+/// Updates that workers still lack, of a pool without history: a client that is further ahead waits. Two are let
+/// through however large they are.
+inline constexpr std::size_t update_window_bytes = std::size_t{256} << 20;
+/// Updates that may come before one that is on its way (a large one has a lane of its own).
+inline constexpr std::uint64_t updates_ahead_max = 4096;
 /// "One job for each worker" ends here, and a client that submits more than it may is cut off.
 inline constexpr std::size_t submit_jobs_max = std::size_t{64} << 10;
 /// imap and imap_unordered read the caller's iterator at most this far ahead of what was consumed, but always
@@ -240,7 +255,9 @@ inline constexpr std::size_t error_text_bytes_max = std::size_t{32} << 10;
 inline constexpr std::size_t error_bytes_max = 4 * error_text_bytes_max + 64;
 static_assert(error_bytes_max + inline_payload_max + 128 <= packet_bytes_max);
 static_assert(batch_bytes_max + error_bytes_max + inline_payload_max < frame_bytes_max);
-/// Errors of updates that a node keeps whole for one worker while the head is away; of the others the message alone.
+/// The first error of each of a pool's latest updates that failed is kept by its nodes, for the next session, and by
+/// its client. At a node so many are whole; of the others the message alone.
+inline constexpr std::size_t failed_updates_kept = 256;
 inline constexpr std::size_t update_errors_whole = 64;
 inline constexpr std::size_t update_error_bytes = 1024;
 /// Descriptors and mappings are few on some machines (ulimit -n, vm.max_map_count), and the user's code wants them too:

@@ -4,7 +4,6 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -16,9 +15,9 @@
 #include <string>
 #include <utility>
 
-#include "core/clock.hpp"
 #include "core/limits.hpp"
 #include "core/output.hpp"
+#include "core/text_pace.hpp"
 #include "core/printable.hpp"
 
 namespace dc::log {
@@ -87,33 +86,13 @@ void before_abort(int signal) {
   std::abort();
 }
 
-/// Keeps peers that come and go, or open and close pools, from filling a disk with lines about it.
-class Pace {
- public:
-  /// How many lines were left out before this one, or nothing when this one is too many.
-  std::optional<std::size_t> admit(TimePoint now) {
-    const std::lock_guard lock(mutex_);
-    const double seconds = std::chrono::duration<double>(now - at_).count();
-    at_ = now;
-    lines_ = std::min(limits::log_lines_at_once, lines_ + seconds * limits::log_lines_per_second);
-    if (lines_ < 1) {
-      ++left_out_;
-      return std::nullopt;
-    }
-    lines_ -= 1;
-    return std::exchange(left_out_, 0);
-  }
-
- private:
-  std::mutex mutex_;
-  double lines_ = limits::log_lines_at_once;
-  TimePoint at_ = std::chrono::steady_clock::now();
-  std::size_t left_out_ = 0;
-};
-
-Pace& pace() {
-  static Pace instance;
-  return instance;
+/// Keeps peers that come and go, or open and close pools, from filling a disk with lines about it: how many lines were
+/// left out before this one, or nothing when this one is too many.
+std::optional<std::size_t> admitted() {
+  static std::mutex mutex;
+  static TextPace pace(limits::log_lines_at_once, limits::log_lines_per_second);
+  const std::lock_guard lock(mutex);
+  return pace.admit(std::chrono::steady_clock::now());
 }
 
 }  // namespace
@@ -133,7 +112,7 @@ bool enabled(Level level) { return logger()->should_log(to_spdlog(level)); }
 
 void write(Level level, std::string_view text) {
   if (level <= Level::info) {
-    const auto left_out = pace().admit(std::chrono::steady_clock::now());
+    const auto left_out = admitted();
     if (!left_out) return;
     if (*left_out > 0) logger()->log(to_spdlog(Level::info), "({} lines are left out: there were too many)", *left_out);
   }

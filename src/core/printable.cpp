@@ -5,6 +5,8 @@
 #include <array>
 #include <utility>
 
+#include "core/text.hpp"
+
 namespace dc {
 namespace {
 
@@ -73,6 +75,19 @@ std::string printable(std::string_view text, std::size_t bytes_max) {
     text.remove_prefix(size);
   }
   return shown;
+}
+
+std::string printable_lines(std::string_view text, std::size_t bytes_max) {
+  const std::string kept = shortened(text, bytes_max);
+  std::string_view rest = kept;
+  std::string shown;
+  while (true) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    shown += printable(rest.substr(0, end), bytes_max);
+    if (end == rest.size()) return shown;
+    shown += "\n  ";
+    rest.remove_prefix(end + 1);
+  }
 }
 
 }  // namespace dc

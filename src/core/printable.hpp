@@ -14,4 +14,8 @@ namespace dc {
 /// white space a blank, and what is cut off "…". Letters of all languages stay.
 std::string printable(std::string_view text, std::size_t bytes_max = limits::shown_text_bytes_max);
 
+/// The same of a text of several lines, of which beginning and end are kept where it is longer. Lines after the first
+/// begin with blanks: none can pass for another message.
+std::string printable_lines(std::string_view text, std::size_t bytes_max);
+
 }  // namespace dc

@@ -38,5 +38,13 @@ TEST(Printable, IsBounded) {
   EXPECT_EQ(printable("\xff\xff\xff\xff\xff", 4), "?…");
 }
 
+TEST(Printable, LinesStayLinesAndPassForNoOther) {
+  EXPECT_EQ(printable_lines("one", 100), "one");
+  EXPECT_EQ(printable_lines("one\n  two\x1b[2J\n\nhead: forged\r\n", 100), "one\n    two?[2J\n  \n  head: forged \n  ");
+  const std::string large = printable_lines("first\n" + std::string(1 << 20, 'x') + "\nlast", 1000);
+  EXPECT_LE(large.size(), 1100U);
+  EXPECT_TRUE(large.starts_with("first\n") && large.ends_with("\n  last")) << large;
+}
+
 }  // namespace
 }  // namespace dc

@@ -4,63 +4,69 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
 
+#include "core/clock.hpp"
 #include "core/signals_blocked.hpp"
 
 namespace dc {
 
-/// Begins with the first task. Tasks end with a post() to the loop that wants to know; what they use must outlive this
-/// object, which waits for the task that runs and drops the others.
+/// Begins with the first task. A task that hangs (a disk may) is left behind with its thread: so tasks own what they
+/// use, and answer by way of EventLoop::poster().
 class SideThread {
  public:
   SideThread() = default;
   SideThread(const SideThread&) = delete;
   SideThread& operator=(const SideThread&) = delete;
+  /// Waits a second for the task that runs, and drops the others.
   ~SideThread() {
-    {
-      const std::lock_guard lock(mutex_);
-      over_ = true;
-    }
-    wake_.notify_all();
-    if (thread_.joinable()) thread_.join();
+    std::unique_lock lock(shared_->mutex);
+    shared_->over = true;
+    shared_->changed.notify_all();
+    shared_->changed.wait_for(lock, std::chrono::seconds(1), [this] { return !shared_->lives; });
+    const auto dropped = std::exchange(shared_->tasks, {});
+    lock.unlock();
   }
 
   void run(std::function<void()> task) {
-    {
-      const std::lock_guard lock(mutex_);
-      tasks_.push_back(std::move(task));
-    }
-    if (!thread_.joinable()) {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->tasks.push_back(std::move(task));
+    if (!std::exchange(shared_->lives, true)) {
       const SignalsBlocked blocked;
-      thread_ = std::thread([this] { work(); });
+      std::thread([shared = shared_] { shared->work(); }).detach();
     }
-    wake_.notify_all();
+    shared_->changed.notify_all();
   }
 
  private:
-  void work() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      wake_.wait(lock, [this] { return over_ || !tasks_.empty(); });
-      if (over_) return;
-      {
-        const std::function<void()> task = std::move(tasks_.front());
-        tasks_.pop_front();
-        lock.unlock();
-        task();
-      }  // what it held is let go of without the lock
-      lock.lock();
-    }
-  }
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<std::function<void()>> tasks;
+    bool over = false, lives = false;
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> tasks_;  ///< guarded by mutex_, like `over_`
-  bool over_ = false;
-  std::thread thread_;
+    void work() {
+      std::unique_lock lock(mutex);
+      while (true) {
+        changed.wait(lock, [this] { return over || !tasks.empty(); });
+        if (over) break;
+        {
+          const std::function<void()> task = std::move(tasks.front());
+          tasks.pop_front();
+          lock.unlock();
+          task();
+        }  // what it held is let go of without the lock
+        lock.lock();
+      }
+      lives = false;
+      changed.notify_all();
+    }
+  };
+
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 }  // namespace dc

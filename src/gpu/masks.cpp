@@ -157,13 +157,6 @@ bool contains(const std::vector<std::size_t>& places, std::size_t place) {
   return std::find(places.begin(), places.end(), place) != places.end();
 }
 
-/// Slurm sets the masks of all vendors alike. One for a vendor that this machine has nothing of is not worth a word,
-/// where another's devices are there.
-bool of_the_other_vendor(const std::vector<Device>& devices, Vendor vendor) {
-  return !devices.empty() && std::none_of(devices.begin(), devices.end(),
-                                          [vendor](const Device& device) { return device.vendor == vendor; });
-}
-
 /// What the masks let through; NVIDIA's first.
 std::vector<std::size_t> let_through(const std::vector<Device>& devices, const Masks& masks,
                                      std::vector<std::string>& remarks) {
@@ -172,7 +165,7 @@ std::vector<std::size_t> let_through(const std::vector<Device>& devices, const M
     std::string problem;
     const auto& mask = vendor == Vendor::nvidia ? masks.cuda : masks.rocr;
     const auto some = masked(devices, vendor, mask, problem);
-    if (!problem.empty() && !of_the_other_vendor(devices, vendor)) remarks.push_back(std::move(problem));
+    if (!problem.empty() && !of_the_other_vendor(devices, masks, vendor)) remarks.push_back(std::move(problem));
     places.insert(places.end(), some.begin(), some.end());
   }
   return places;
@@ -217,6 +210,11 @@ Masks masks_of_environment() {
     return text ? std::optional<std::string>(text) : std::nullopt;
   };
   return {value("CUDA_VISIBLE_DEVICES"), value("ROCR_VISIBLE_DEVICES"), value("HIP_VISIBLE_DEVICES")};
+}
+
+bool of_the_other_vendor(const std::vector<Device>& devices, const Masks& masks, Vendor vendor) {
+  if (devices.empty()) return vendor == Vendor::amd && masks.cuda && masks.cuda == masks.rocr;
+  return std::none_of(devices.begin(), devices.end(), [&](const Device& device) { return device.vendor == vendor; });
 }
 
 std::vector<std::size_t> masked(const std::vector<Device>& devices, Vendor vendor,

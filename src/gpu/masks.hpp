@@ -31,6 +31,10 @@ Masks masks_of_environment();
 std::vector<std::size_t> masked(const std::vector<Device>& devices, Vendor vendor,
                                 const std::optional<std::string>& mask, std::string& problem);
 
+/// Slurm sets the masks of all vendors alike. One for a vendor that this machine has nothing of is not worth a word,
+/// where another's devices are there; and where there are none at all, NVIDIA's says it for both.
+bool of_the_other_vendor(const std::vector<Device>& devices, const Masks& masks, Vendor vendor);
+
 /// What a person asked for.
 struct Selection {
   std::optional<std::vector<std::string>> gpus;  ///< indices, "gpu:instance", UUIDs or beginnings; empty list: none

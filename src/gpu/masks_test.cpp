@@ -206,7 +206,11 @@ TEST(Plan, SlurmsMaskForTheOtherVendorIsNoTrouble) {
   EXPECT_THAT(plan.remarks, IsEmpty());
   EXPECT_EQ(plan.slots.size(), 1U);
   EXPECT_THAT(plan_slots(nvidia, {"7", "7", std::nullopt}, {}, 4).value().remarks, ElementsAre(HasSubstr("CUDA_")));
-  EXPECT_THAT(plan_slots({}, slurm, {}, 4).value().remarks, testing::Not(IsEmpty())) << "no driver: that is trouble";
+  EXPECT_THAT(plan_slots({}, slurm, {}, 4).value().remarks, ElementsAre(HasSubstr("CUDA_")))
+      << "no driver: that is trouble, and said once";
+  EXPECT_THAT(plan_slots({}, {"", "1", std::nullopt}, {}, 4).value().remarks, ElementsAre(HasSubstr("ROCR_")));
+  EXPECT_TRUE(of_the_other_vendor(nvidia.devices, slurm, Vendor::amd));
+  EXPECT_FALSE(of_the_other_vendor(nvidia.devices, slurm, Vendor::nvidia));
 }
 
 }  // namespace

@@ -74,8 +74,10 @@ void HeadMachine::fail_pool(SessionId session, PoolId pool, ErrorKind kind, std:
 void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
   const PeerInfo& peer = sessions_.at(session).peer;
   if (message.pool.value == 0) return refuse(session, "OpenPool without a pool", out);
-  if (const std::string problem = problem_of(message.options); !problem.empty())
+  if (const std::string problem = problem_of(message.options); !problem.empty()) {
+    if (pools_.contains(message.pool)) return refuse(session, "OpenPool of an open pool, with other options", out);
     return fail_pool(session, message.pool, ErrorKind::pool_closed, problem, out);
+  }
   const auto [entry, is_new] = pools_.try_emplace(message.pool);
   PoolInfo& pool = entry->second;
   if (is_new) {
@@ -113,16 +115,19 @@ void HeadMachine::open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& o
 void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out) {
   const auto found = pools_.find(message.pool);
   const PeerInfo& peer = sessions_.at(session).peer;
-  const bool knows = found != pools_.end() && found->second.opened && !found->second.named;
+  if (found != pools_.end() && found->second.named) return refuse(session, "ResumePool of a named pool", out);
+  if (found != pools_.end() && found->second.session == session)
+    return refuse(session, "ResumePool of a pool that the session has", out);
+  const bool knows = found != pools_.end() && found->second.opened;
   if (!knows || found->second.client.value != peer.id) {
     has_left(session, message.pool);  // it has something under way for the pool perhaps
     out.emplace_back(Send{session, wire::PoolKnown{message.pool, false, 0, {}}});
     return;
   }
-  if (found->second.session == session) return refuse(session, "a second ResumePool", out);
   move_pool(message.pool, found->second, session, out);
   found->second.resuming = true;
   tell(scheduler::ClientReturned{message.pool, std::move(message.outstanding)}, now, out);
+  tell_of_updates(message.pool, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::PoolResumed&& message, TimePoint now, Effects& out) {
@@ -149,7 +154,13 @@ void HeadMachine::on(SessionId session, wire::SubmitJobs&& message, TimePoint no
   if (!pool) return;
   const scheduler::Load load = pool->named ? pool->named->unaccepted : scheduler_.load(message.pool);
   if (const std::string wrong = over_window(*pool, load, message); !wrong.empty()) return refuse(session, wrong, out);
-  if (pool->named) return take_jobs(message.pool, *pool->named, std::move(message.jobs), out);
+  if (pool->named) {
+    if (!message.jobs.empty() && message.jobs.back().sequence > pool->named->highest + limits::number_leap_max)
+      return refuse(
+          session,
+          fmt::format("SubmitJobs with job {} behind job {}", message.jobs.back().sequence, pool->named->highest), out);
+    return take_jobs(message.pool, *pool->named, std::move(message.jobs), out);
+  }
   tell(scheduler::JobsSubmitted{message.pool, std::move(message.jobs)}, now, out);
 }
 

@@ -1,6 +1,8 @@
 // Commands of the scheduler become messages: those of one kind that stand together become one.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -8,6 +10,8 @@ namespace {
 
 /// Room that a job or a value takes in a message beside its payload, at most.
 constexpr std::size_t item_bytes = 48;
+/// The latest of each pool, for a client that was away: at most so many times 160 KiB, mostly far less.
+constexpr std::size_t update_failures_max = 64;
 /// Jobs that end with one error, in one message.
 constexpr std::size_t errors_at_once = limits::batch_bytes_max / 16;
 
@@ -165,6 +169,12 @@ void HeadMachine::carry_out(scheduler::AckResult& command, Effects& out) {
   if (!says.empty()) tell_nodes(std::move(says), out);
 }
 
+void HeadMachine::carry_out(scheduler::ResultsStranded& command, Effects& out) {
+  ResultFlow::Says says;
+  flow_.strand(command.pool, command.bytes, says);
+  if (!says.empty()) tell_nodes(std::move(says), out);
+}
+
 // --- To clients -------------------------------------------------------------------------------------------------
 
 void HeadMachine::carry_out(scheduler::DeliverOutcome& command, Effects& out) {
@@ -220,12 +230,28 @@ void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
   Outcome& outcome = command.outcome;
   if (outcome.error->kind == ErrorKind::worker_died)
     out.emplace_back(Log{fmt::format("pool {:x}: {}", command.pool.value, outcome.error->message)});
+  const auto found = pools_.find(command.pool);
+  if (found == pools_.end()) return;
   // The exception is small: it need not leave the lane in which UpdateApplied comes behind it.
   const bool small = outcome.payload.size() <= limits::inline_payload_max;
-  send_to_client(command.pool,
-                 wire::UpdateFailed{command.pool, command.number, std::move(*outcome.error),
-                                    small ? std::move(outcome.payload) : Payload{}},
-                 wire::control_lane, out);
+  wire::UpdateFailed failed{command.pool, command.number, std::move(*outcome.error),
+                            small ? std::move(outcome.payload) : Payload{}};
+  std::deque<wire::UpdateFailed>& failures =
+      found->second.update_failures;  // the first of each update, as at the client
+  const bool known = std::any_of(failures.begin(), failures.end(),
+                                 [&](const wire::UpdateFailed& other) { return other.number == failed.number; });
+  if (!known) failures.push_back(failed);
+  if (failures.size() > update_failures_max) failures.pop_front();
+  send_to_client(command.pool, std::move(failed), wire::control_lane, out);
+}
+
+/// A client that is back may have missed how its updates went.
+void HeadMachine::tell_of_updates(PoolId id, TimePoint now, Effects& out) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end()) return;
+  for (const wire::UpdateFailed& failure : found->second.update_failures)
+    send_to_client(id, failure, wire::control_lane, out);
+  tell(scheduler::UpdatesMissed{id}, now, out);
 }
 
 void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {

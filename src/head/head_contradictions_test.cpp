@@ -69,7 +69,17 @@ TEST_F(Contradictions, OfClients) {
   EXPECT_THAT(wrong(wire::SubmitJobs{pool, {{5, 0, {}}, {5, 0, {}}}}), HasSubstr("job 5 behind job 5"));
   EXPECT_THAT(wrong(wire::SubmitJobs{pool, {{5, huge, {}}}}), HasSubstr("a job after update"));
   EXPECT_THAT(wrong(wire::SubmitJobs{named, {{5, 0, {}, std::string(5000, 'k')}}}), HasSubstr("a key of 5000 bytes"));
+  EXPECT_THAT(wrong(wire::SubmitJobs{named, {{1ULL << 40, 0, {}}}}), HasSubstr("job 1099511627776 behind job 1"));
   EXPECT_THAT(wrong(wire::ResumePool{pool, {2, 2}}), HasSubstr("job 2 behind job 2"));
+  EXPECT_THAT(wrong(wire::ResumePool{pool, {2}}), HasSubstr("ResumePool of a pool that the session has"));
+  EXPECT_THAT(wrong(wire::ResumePool{named, {}}), HasSubstr("ResumePool of a named pool"));
+  EXPECT_THAT(wrong(wire::ResumeNamedPool{pool, 1, {}, {}}), HasSubstr("ResumeNamedPool without a name"));
+  EXPECT_THAT(wrong(wire::RepairPool{pool}), HasSubstr("RepairPool of a pool that it has"));
+  EXPECT_THAT(wrong(wire::OpenNamedPool{named, "sweep", true, true, {}, {}}), HasSubstr("that the session has"));
+  PoolOptions heavy;
+  heavy.weight = 1e9;
+  EXPECT_THAT(wrong(wire::OpenPool{pool, heavy, false, {}}), HasSubstr("with other options"));
+  EXPECT_THAT(wrong(wire::AddUpdate{pool, 10'000, {}}), HasSubstr("AddUpdate 10000 behind 0"));
   EXPECT_THAT(wrong(wire::ResumePool{pool, {huge}}), HasSubstr("ResumePool with the number"));
   EXPECT_THAT(wrong(wire::ResumeNamedPool{named, 0, {}, {}}), HasSubstr("ResumeNamedPool with the number 0"));
   EXPECT_THAT(wrong(wire::ResumeNamedPool{named, huge, {}, {}}), HasSubstr("ResumeNamedPool with the number"));
@@ -109,6 +119,11 @@ TEST_F(Contradictions, OfNodes) {
   EXPECT_EQ(wrong(wire::NodeState{slots, pools, holding({mine}), {}}), "");
   EXPECT_THAT(wrong(wire::NodeState{slots, pools, holding({mine, mine}), {}}), HasSubstr("NodeState with job 1 twice"));
   EXPECT_THAT(wrong(wire::NodeState{slots, {{pool, 0, {mine}}}, holding({mine}), {}}), HasSubstr("job 1 twice"));
+  const Attempt old{8, {66, 1}}, older{9, {66, 1}};
+  EXPECT_EQ(wrong(wire::NodeState{slots, {{pool, 0, {old}}, {pool, 0, {older}}}, holding({mine}), {}}), "")
+      << "results in parts";
+  EXPECT_THAT(wrong(wire::NodeState{slots, {{pool, 0, {old}}, {pool, 0, {old}}}, {}, {}}), HasSubstr("job 8 twice"));
+  EXPECT_THAT(wrong(wire::NodeState{slots, {{pool, 0, {old}}, {pool, 1, {older}}}, {}, {}}), HasSubstr("pool twice"));
   EXPECT_THAT(wrong(wire::NodeState{slots, pools, holding({never}), {}}), HasSubstr("never given"));
   EXPECT_THAT(wrong(wire::NodeState{slots, pools, holding({strange}), {}}), HasSubstr("NodeState with the number"));
   EXPECT_THAT(wrong(wire::NodeState{slots, {pools[0], pools[0]}, {}, {}}), HasSubstr("one pool twice"));

@@ -51,6 +51,20 @@ TEST_F(FlowStory, LargeResultsAreLetInOneAfterTheOther) {
   EXPECT_THAT(told<wire::AckResults>(node), SizeIs(1));
 }
 
+TEST_F(FlowStory, ANodeThatLeavesItsResultsBehindMakesNoRoomForAnother) {
+  const WorkerId worker = open();
+  submit(1, 1);
+  hear(node, wire::JobsDone{worker, pool, {{{1, {77, 1}}, 5, bytes(48U << 20)}}});
+  constexpr SessionId second{5};
+  join(second, wire::Role::node, 201);
+  hear(node, wire::Goodbye{"bye"});
+  hear(second, wire::NodeState{{{0, "cpu", 0}}, {}, {}, {}});
+  ASSERT_FALSE(told<wire::ResultWindow>(second).empty());
+  EXPECT_EQ(told<wire::ResultWindow>(second).back().bytes, 16U << 20) << "the client does not have the 48 MiB yet";
+  hear(client, wire::AckOutcomes{pool, {1}});
+  EXPECT_EQ(told<wire::ResultWindow>(second).back().bytes, 64U << 20);
+}
+
 TEST_F(FlowStory, WhatHasComeIsNotLetInAgain) {
   const WorkerId worker = open();
   submit(1, 5);
@@ -130,7 +144,7 @@ TEST_F(FlowStory, OneJobForEachWorkerMayHaveAnySizeAndWhatWasOpenBeforeToo) {
   hear(again, wire::PoolResumed{pool});
   EXPECT_EQ(machine.scheduler().find_job(pool, 3)->state, scheduler::JobView::State::queued);
   EXPECT_EQ(hear(again, wire::ResumePool{pool, {1, 2, 3}}).back(),
-            "9: closed (you broke the protocol (a second ResumePool))");
+            "9: closed (you broke the protocol (ResumePool of a pool that the session has))");
 }
 
 }  // namespace

@@ -50,6 +50,12 @@ void HeadMachine::check_invariants() const {
     DC_CHECK(pool.named ? pool.close_at == never : (pool.session.value == 0) == (pool.close_at != never));
     DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
     DC_CHECK(!pool.named || ids_of_pools_.contains(pool.named->on_nodes) == pool.opened);
+    const auto hears = [&, pool_id = id](SessionId session) {
+      return session.value == 0 || (sessions_.contains(session) && sessions_.at(session).pools.contains(pool_id));
+    };
+    DC_CHECK(hears(pool.session) && (!pool.named || hears(pool.named->next)));
+    DC_CHECK(!pool.named || std::all_of(pool.named->waiting.begin(), pool.named->waiting.end(),
+                                        [&](const auto& other) { return hears(other.session); }));
   }
   for (const auto& [id, node] : nodes_) {
     DC_CHECK((node.session.value == 0) == (node.forget_at != never));
@@ -278,11 +284,14 @@ void HeadMachine::carry_out(scheduler::Contradiction& command, Effects& out) {
   if (speaker != sessions_.end() && !speaker->second.refused) refuse(speaking_, command.what, out);
 }
 
-/// What the session still sends for the pool may come late.
+/// The pool is not, or will not be, the session's. What that still sends for the pool may come late.
 void HeadMachine::has_left(SessionId session, PoolId pool) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return;
   found->second.pools.erase(pool);
+  const auto named = pools_.find(pool);
+  if (named != pools_.end() && named->second.named)
+    std::erase_if(named->second.named->waiting, [&](const auto& other) { return other.session == session; });
   std::set<PoolId>& past = found->second.past;
   if (past.size() >= past_pools_max) past.clear();
   past.insert(pool);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -178,6 +179,7 @@ class HeadMachine {
     bool keeping = false;              ///< named, and its first entry is on its way to the journal
     bool resuming = false;             ///< its client sends again what this head lacks
     std::uint64_t most_workers = 1;    ///< that its client was told, or as many jobs as it may have had before
+    std::deque<wire::UpdateFailed> update_failures;  ///< the latest, for when its client is back
   };
 
   [[nodiscard]] std::string contradiction(NodeId node, const wire::NodeState& report) const;
@@ -227,6 +229,7 @@ class HeadMachine {
   void carry_out(scheduler::RunJob& command, Effects& out);
   void carry_out(scheduler::Recall& command, Effects& out);
   void carry_out(scheduler::AckResult& command, Effects& out);
+  void carry_out(scheduler::ResultsStranded& command, Effects& out);
   void carry_out(scheduler::DeliverOutcome& command, Effects& out);
   void carry_out(scheduler::MissingJobs& command, Effects& out);
   void carry_out(scheduler::UpdateAccepted& command, Effects& out);
@@ -253,8 +256,9 @@ class HeadMachine {
 
   /// A named pool whose journal is broken.
   struct RefusedPool {
-    std::string name;  ///< empty: it cannot be read
+    std::string name;  ///< or its id, when that cannot be read
     std::string why;
+    PoolId on_nodes = {};  ///< its id there, if that can be read: what they have of it is for the repaired pool
     bool repairing = false;
   };
   [[nodiscard]] static std::string refusal(const RefusedPool& pool);
@@ -286,6 +290,9 @@ class HeadMachine {
                                Effects& out);
   void hand_over(PoolId id, Effects& out);
   void carry_out_state(PoolId id, Effects& out);
+  void tell_of_updates(PoolId id, TimePoint now, Effects& out);
+  void tell_what_is_known(SessionId session, PoolId id, PoolInfo& pool, const std::vector<JobSequence>& unaccepted,
+                          TimePoint now, Effects& out);
   void take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, Effects& out);
   void jobs_are_taken(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);
   void start_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);

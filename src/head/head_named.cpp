@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/weight.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -20,6 +21,14 @@ std::string name_problem(const std::string& name) {
     if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) return "the pool's name has control characters";
   }
   return {};
+}
+
+/// Earlier versions took any.
+void bring_into_range(double& weight, const std::string& pool, Effects& out) {
+  const std::string problem = problem_of_weight(weight);
+  if (problem.empty()) return;
+  weight = std::clamp(weight, limits::weight_min, limits::weight_max);
+  out.emplace_back(Log{fmt::format("pool '{}' is of an earlier version: {}. It is {} now", pool, problem, weight)});
 }
 
 /// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
@@ -183,7 +192,7 @@ void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::st
   forget_pool(id);
 }
 
-void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoint, Effects& out) {
+void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoint now, Effects& out) {
   const PeerInfo& peer = sessions_.at(session).peer;
   const auto found = pools_.find(message.pool);
   const auto fail = [&](ErrorKind kind, std::string text) {
@@ -191,7 +200,10 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   };
   if (const auto broken = refused_.find(message.pool); broken != refused_.end())
     return fail(ErrorKind::not_stored, refusal(broken->second));
-  if (found == pools_.end() || !found->second.named || found->second.keeping)
+  if (found != pools_.end() && !found->second.named) return refuse(session, "ResumeNamedPool without a name", out);
+  if (found != pools_.end() && found->second.session == session && found->second.keeping)
+    return refuse(session, "ResumeNamedPool of a pool that it opens", out);
+  if (found == pools_.end() || found->second.keeping)
     return fail(ErrorKind::pool_not_found, "the head does not have this named pool any more: it was closed or removed");
   PoolInfo& pool = found->second;
   NamedPool& named = *pool.named;
@@ -217,29 +229,36 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
       named.confirmed.push_back(sequence);
     }
   }
-  if (message.more) return;
-  wire::NamedPoolKnown known{message.pool, named.updates_kept, {}, named.taken.highest(), {}};
+  if (!message.more) tell_what_is_known(session, message.pool, pool, message.unaccepted, now, out);
+}
+
+/// The client is back, and has said all that it has.
+void HeadMachine::tell_what_is_known(SessionId session, PoolId id, PoolInfo& pool,
+                                     const std::vector<JobSequence>& unaccepted, TimePoint now, Effects& out) {
+  NamedPool& named = *pool.named;
+  wire::NamedPoolKnown known{id, named.updates_kept, {}, named.taken.highest(), {}};
   const std::vector<JobSequence> earlier = named.earlier();
   auto next = earlier.begin();
   for (; static_cast<std::size_t>(earlier.end() - next) > limits::sequences_per_message;) {
     const auto part = next + static_cast<std::ptrdiff_t>(limits::sequences_per_message);
-    out.emplace_back(Send{session, wire::NamedPoolKnown{message.pool, 0, {}, 0, {next, part}, true}});
+    out.emplace_back(Send{session, wire::NamedPoolKnown{id, 0, {}, 0, {next, part}, true}});
     next = part;
   }
   known.earlier.assign(next, earlier.end());
-  wire::JobsAccepted accepted{message.pool, {}};
-  for (const JobSequence sequence : message.unaccepted) {
+  wire::JobsAccepted accepted{id, {}};
+  for (const JobSequence sequence : unaccepted) {
     if (!named.taken.contains(sequence)) known.missing.push_back(sequence);
     if (named.records.contains(sequence)) accepted.sequences.push_back(sequence);
   }
   pool.most_workers = std::max<std::uint64_t>(pool.most_workers, named.unaccepted.jobs + known.missing.size());
   out.emplace_back(Send{session, std::move(known)});
-  send_confirmed(message.pool, named, session, out);
+  send_confirmed(id, named, session, out);
   if (!accepted.sequences.empty()) out.emplace_back(Send{session, std::move(accepted)});
   for (auto& [sequence, record] : named.records) {
-    if (sequence >= named.first_own && record.durable && !record.sent) deliver(message.pool, sequence, record, out);
+    if (sequence >= named.first_own && record.durable && !record.sent) deliver(id, sequence, record, out);
   }
-  if (pool.opened) carry_out_state(message.pool, out);
+  tell_of_updates(id, now, out);
+  if (pool.opened) carry_out_state(id, out);
 }
 
 // --- Ends -------------------------------------------------------------------------------------------------------
@@ -294,6 +313,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   pool.peer.host = state.holder.host;
   pool.peer.pid = state.holder.pid;
   pool.options = state.born->options;
+  bring_into_range(pool.options.weight, state.born->name, out);
   pool.spec = state.born->spec;
   use_program(pool.options.program_hash);
   pool.resumed = true;

@@ -14,6 +14,12 @@ namespace {
 /// One answer to SeeOutcomes: so many jobs are looked at, and so many outcomes are in it, at most.
 constexpr std::size_t looked_at_max = std::size_t{1} << 16;
 constexpr std::size_t seen_max = 1024;
+/// Of one outcome in a message, beside its texts and its payload.
+constexpr std::size_t seen_bytes = 128;
+
+std::size_t size_of(const ErrorInfo& error) {
+  return error.message.size() + error.traceback.size() + error.type_name.size() + error.host.size();
+}
 
 }  // namespace
 
@@ -41,7 +47,8 @@ void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, const wir
   const PeerInfo& peer = sessions_.at(session).peer;
   const bool again = pool.client.value == peer.id;
   const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
-  const bool held = holder.value != 0 && holder != session;
+  if (holder == session) return refuse(session, "OpenNamedPool of a pool that the session has", out);
+  const bool held = holder.value != 0;
   if (pool.keeping && again) {  // the client that opens it is back before it is open
     pool.session = session;
     pool.peer = peer;
@@ -95,6 +102,7 @@ void HeadMachine::give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects
   pool.session = {};
   pool.client = ClientId{peer.id};
   pool.peer = peer;
+  pool.update_failures.clear();
   pool.named->left = false;
   pool.named->process = std::move(to.process);
   pool.named->next = to.session;
@@ -158,17 +166,22 @@ void HeadMachine::is_nobodys(PoolId id, PoolInfo& pool, Effects& out) {
   give_to_the_next(id, pool, out);
 }
 
-void HeadMachine::on(SessionId session, wire::LeavePool&& message, TimePoint, Effects& out) {
-  PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+/// Who has the pool leaves it, and who waits for it does not want it any more.
+void HeadMachine::on(SessionId session, wire::LeavePool&& message, TimePoint now, Effects& out) {
+  const auto found = pools_.find(message.pool);
+  const bool has = found != pools_.end() && sessions_.at(session).pools.contains(message.pool);
+  PoolInfo* pool = has ? &found->second : own_pool(session, message.pool, message.name, out);
   if (pool && !pool->named) return refuse(session, "LeavePool of a pool without a name", out);
   if (pool) {
     flush_batches(out);
+    if (pool->session == session) {
+      out.emplace_back(
+          Log{fmt::format("{} (pid {}) leaves pool {}", pool->peer.host, pool->peer.pid, pool->named->quoted())});
+    }
     has_left(session, message.pool);
-    out.emplace_back(
-        Log{fmt::format("{} (pid {}) leaves pool {}", pool->peer.host, pool->peer.pid, pool->named->quoted())});
   }
   out.emplace_back(Send{session, wire::PoolLeft{message.pool}});
-  if (pool) is_nobodys(message.pool, *pool, out);
+  if (pool && named_pool_lost_session(message.pool, *pool, session, true, now, out)) close_pool(message.pool, now, out);
 }
 
 // --- Who only looks ---------------------------------------------------------------------------------------------
@@ -191,8 +204,7 @@ void HeadMachine::on(SessionId session, wire::SeeOutcomes&& message, TimePoint, 
       continue;
     }
     const StoredOutcome& outcome = *record.outcome;
-    std::size_t size = outcome.payload.size();
-    if (outcome.error) size += outcome.error->message.size() + outcome.error->traceback.size();
+    const std::size_t size = seen_bytes + outcome.payload.size() + (outcome.error ? size_of(*outcome.error) : 0);
     if (!seen.items.empty() && bytes + size > limits::batch_bytes_max) break;
     bytes += size;
     seen.items.push_back(

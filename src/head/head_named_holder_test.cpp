@@ -12,8 +12,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr SessionId other{7}, third{8}, viewer{9};
-constexpr std::uint64_t other_id = 101, third_id = 102;
+constexpr SessionId other{7}, third{8}, viewer{9}, fourth{10};
+constexpr std::uint64_t other_id = 101, third_id = 102, fourth_id = 103;
 
 class Holders : public NamedStory {
  protected:
@@ -119,6 +119,53 @@ TEST_F(Holders, ItsOutcomesComeBeforeTheNewsThatThePoolIsTaken) {
   ASSERT_NE(last, effects.rend());
   EXPECT_TRUE(std::holds_alternative<wire::PoolFailed>(std::get<Send>(*last).message));
   EXPECT_TRUE(has_it(other));
+}
+
+/// Whatever a client says of a pool that it waits for or has, and whenever it hangs up after that: nobody is given a
+/// pool who is not there, and no pool stays in the hands of one who is gone.
+TEST_F(Holders, WhoSaysWhatCannotBeAndGoesLeavesNothingBehind) {
+  const std::vector<wire::Message> anything{
+      wire::OpenPool{pool, {}, false, {}},
+      wire::ResumePool{pool, {}},
+      wire::PoolResumed{pool},
+      wire::SubmitJobs{pool, {{7, 0, {}}}},
+      wire::AddUpdate{pool, 1, {}},
+      wire::AckOutcomes{pool, {1}},
+      wire::WantWorkers{pool, 2},
+      wire::OpenNamedPool{pool, "sweep", true, false, {}, {}},
+      wire::WantOutcomes{pool, 1, false},
+      wire::OpenNamedPool{pool, "sweep", true, true, {}, {}},
+      wire::HolderGone{pool, ClientId{client_id}},
+      wire::ResumeNamedPool{pool, 1, {}, {}},
+      wire::LeavePool{pool},
+      wire::ResumeNamedPool{pool, 1, {}, {}, true},
+      wire::RepairPool{pool},
+  };
+  open_named();
+  for (const bool holds : {false, true}) {
+    for (const wire::Message& message : anything) {
+      join(third, wire::Role::client, third_id);
+      hear(third, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+      keep_all();
+      if (!holds) lose(third);
+      wants(other, other_id, holds);
+      keep_all();
+      hear(other, wire::Message(message));
+      collect();
+      machine.check_invariants();
+      lose(other);
+      machine.check_invariants();
+      wait(limits::client_return_grace + 1s);
+      keep_all();
+      wants(fourth, fourth_id);
+      EXPECT_TRUE(has_it(fourth)) << wire::name_of(message);
+      keep_all();
+      hear(fourth, wire::LeavePool{pool});
+      keep_all();
+      lose(fourth);
+      lose(third);
+    }
+  }
 }
 
 TEST_F(Holders, StealingAndLeavingAreQuicker) {
@@ -251,6 +298,32 @@ TEST_F(Holders, ManyOutcomesAreSeenPageByPage) {
   } while (page.more);
   EXPECT_THAT(seen, ElementsAre(1, 2, 3, 4, 5));
   EXPECT_EQ(pages, 3);
+}
+
+TEST_F(Holders, APageIsAMessageWhateverItsErrorsSay) {
+  const WorkerId worker = open_named();
+  constexpr JobSequence jobs = 1100;
+  submit_and_keep(1, jobs);
+  finish(worker, 1, std::string(limits::inline_payload_max + 1, 'x'));
+  collect();
+  ErrorInfo error{ErrorKind::job_error, std::string(700, 'm'), "t", std::string(200, 'N'), std::string(60, 'h')};
+  for (JobSequence i = 2; i <= jobs; ++i) {
+    hear(node, wire::JobFailed{worker, pool, {i, {77, 1}}, 1, error, {}});
+    collect();
+  }
+  keep_all();
+  std::size_t seen = 0;
+  wire::OutcomesSeen page;
+  do {
+    hear(viewer, wire::SeeOutcomes{pool, page.last});
+    page = told<wire::OutcomesSeen>(viewer).at(0);
+    seen += page.items.size();
+    std::string text;
+    std::vector<Payload> beside;
+    wire::encode(wire::Message(page), text, beside);
+    EXPECT_LE(text.size(), limits::batch_bytes_max);
+  } while (page.more);
+  EXPECT_EQ(seen, jobs);
 }
 
 TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {

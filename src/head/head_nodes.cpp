@@ -66,7 +66,13 @@ void HeadMachine::on(SessionId session, wire::NodeState&& message, TimePoint now
   const NodeId id = node_of(session);
   if (const std::string wrong = contradiction(id, message); !wrong.empty()) return refuse(session, wrong, out);
   scheduler::NodeJoined event{id, {}, {}, {}, {}};
-  for (wire::HeldPool& held : message.pools) event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
+  for (wire::HeldPool& held : message.pools) {
+    auto* before = event.pools.empty() ? nullptr : &event.pools.back();
+    if (before && before->pool == held.pool && before->updates == held.updates && !held.finished.empty())
+      before->finished.insert(before->finished.end(), held.finished.begin(), held.finished.end());
+    else
+      event.pools.push_back({held.pool, held.updates, std::move(held.finished)});
+  }
   event.workers = std::move(message.workers);
   if (const std::string wrong = scheduler_.contradiction(event); !wrong.empty())
     return refuse(session, "NodeState " + wrong, out);

@@ -16,16 +16,19 @@ std::string HeadMachine::objection_to(PoolId id, const JournalState& state) cons
 }
 
 std::string HeadMachine::refusal(const RefusedPool& pool) {
-  const std::string name = pool.name.empty() ? "NAME" : "'" + pool.name + "'";
   return fmt::format(
-      "{} cannot be opened: {}. `distributed-computing pools repair {}` cuts its journal where it is "
+      "pool '{0}' cannot be opened: {1}. `distributed-computing pools repair '{0}'` cuts its journal where it is "
       "broken, and says how many jobs that loses; or bring a copy of the store back",
-      pool.name.empty() ? "this pool" : "pool " + name, pool.why, name);
+      pool.name, pool.why);
 }
 
 void HeadMachine::refuse_pool(PoolId id, const JournalState& state, std::string why, Effects& out) {
   RefusedPool& pool = refused_[id];
-  pool = {state.born ? state.born->name : "", std::move(why)};
+  pool = {state.born ? state.born->name : fmt::format("{:016x}", id.value), std::move(why)};
+  if (state.born && objection_to(id, state).empty()) {
+    pool.on_nodes = state.born->on_nodes;
+    rename_on_nodes(id, pool.on_nodes);
+  }
   out.emplace_back(Log{fmt::format("{} (id {:016x})", refusal(pool), id.value)});
 }
 
@@ -33,13 +36,15 @@ nlohmann::json HeadMachine::refused_json(PoolId id, const RefusedPool& pool) con
   scheduler::PoolStatus status;
   status.pool = id;
   nlohmann::json json = pool_json(status);
-  json["name"] = pool.name.empty() ? fmt::format("{:016x}", id.value) : pool.name;
+  json["name"] = pool.name;
   json["error"] = refusal(pool);
   return json;
 }
 
 void HeadMachine::on(SessionId session, wire::RepairPool&& message, TimePoint, Effects& out) {
   const auto found = refused_.find(message.pool);
+  if (sessions_.at(session).pools.contains(message.pool))
+    return refuse(session, "RepairPool of a pool that it has or waits for", out);
   if (found == refused_.end()) {
     return fail_pool(session, message.pool, ErrorKind::pool_not_found,
                      fmt::format("the head on {} has no broken pool of this name: `distributed-computing pools list` "
@@ -68,15 +73,17 @@ void HeadMachine::repaired(const JournalRepair& wanted, Result<RepairedJournal> 
     return;
   }
   RepairedJournal& repaired = journal.value();
-  out.emplace_back(Log{fmt::format("pool '{}' was repaired: {} jobs are lost, {} run again{}", found->second.name,
-                                   repaired.jobs_lost, repaired.jobs_again,
+  out.emplace_back(Log{fmt::format("pool '{}' was repaired: {}{} jobs are lost, {} run again{}", found->second.name,
+                                   repaired.or_more ? "at least " : "", repaired.jobs_lost, repaired.jobs_again,
                                    repaired.state ? "" : "; nothing could be kept, and it is gone")});
+  ids_of_pools_.erase(found->second.on_nodes);
   refused_.erase(found);
   const bool removed = !repaired.state;
+  if (removed) ids_on_nodes_.erase(wanted.pool);
   if (!removed) restore(wanted.pool, std::move(*repaired.state), now, out);
   if (!listens) return;
-  out.emplace_back(
-      Send{wanted.session, wire::PoolRepaired{wanted.pool, repaired.jobs_lost, repaired.jobs_again, removed}});
+  out.emplace_back(Send{wanted.session, wire::PoolRepaired{wanted.pool, repaired.jobs_lost, repaired.jobs_again,
+                                                           removed, repaired.or_more}});
 }
 
 }  // namespace dc::head

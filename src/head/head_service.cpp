@@ -298,9 +298,9 @@ class HeadService {
   }
   void carry_out(JournalCompact& compact) { journal_->compact(compact.pool.value); }
   void carry_out(HashProgram& program) {
-    side_.run([this, asked = std::make_shared<HashProgram>(std::move(program))] {
+    side_.run([this, post = loop_.poster(), asked = std::make_shared<HashProgram>(std::move(program))] {
       std::string hash = net::content_hash(asked->program.bytes());
-      loop_.post([this, asked, hash = std::move(hash)] {
+      post([this, asked, hash = std::move(hash)] {
         if (!is_head()) return;  // its sessions are gone
         machine_.program_hashed(std::move(*asked), hash, net::EventLoop::now(), effects_);
         schedule_flush();
@@ -357,7 +357,7 @@ class HeadService {
   bool flush_scheduled_ = false;
   bool stopping_ = false;
   int exit_code_ = exit_fine;
-  SideThread side_;  ///< hashes programs; last: it uses what is above
+  SideThread side_;  ///< hashes programs
 };
 
 }  // namespace

@@ -26,6 +26,28 @@ TEST_F(Story, APoolWhoseClientComesBackGoesOn) {
   EXPECT_EQ(wait(60s), Lines{}) << "the grace is over, and forgotten";
 }
 
+TEST_F(Story, AClientThatWasAwayHearsHowItsUpdatesWent) {
+  const WorkerId worker = open();
+  hear(client, wire::AddUpdate{pool, 1, bytes("u")});
+  hear(client, wire::AddUpdate{pool, 2, bytes("u")});
+  lose(client);
+  ErrorInfo error;
+  error.message = "handle_update raised";
+  hear(node, wire::UpdatesApplied{worker, 1, true, error, bytes("pickle")});
+  hear(node, wire::UpdatesApplied{worker, 2, false, {}, {}});
+  join(again, wire::Role::client, client_id);
+  hear(again, wire::ResumePool{pool, {}});
+  const auto failed = told<wire::UpdateFailed>(again);
+  ASSERT_THAT(failed, SizeIs(1));
+  EXPECT_EQ(failed[0].number, 1U);
+  EXPECT_EQ(failed[0].error.message, "handle_update raised");
+  EXPECT_EQ(failed[0].exception.view(), "pickle");
+  const Lines all = text_of(effects);
+  EXPECT_TRUE(all.back().starts_with("9: PoolState") || all.back().starts_with("9: UpdateApplied [10 2]"))
+      << all.back();
+  EXPECT_THAT(all, testing::Contains("9: UpdateApplied [10 2]"));
+}
+
 TEST_F(Story, APoolWhoseClientStaysAwayIsClosed) {
   open();
   lose(client);

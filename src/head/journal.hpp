@@ -35,7 +35,7 @@ struct PoolBorn {
   Payload spec;
   Payload program;  ///< executable of a C++ pool
   std::uint64_t client{};
-  PoolId on_nodes;  ///< its id there
+  PoolId on_nodes = {};  ///< its id there
   // Of the client, see ClientCame:
   std::string host = {};
   std::uint32_t pid = 0;

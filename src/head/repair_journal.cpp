@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <span>
 #include <utility>
 
 namespace dc::head {
@@ -18,15 +19,17 @@ struct Tail {
   std::set<JobSequence> ended, delivered;
   std::optional<ClientCame> holder;  ///< whose the pool was at last
   bool unreadable = false;           ///< there was more
+  bool open_ended = false;           ///< and no job that was accepted later tells how many it was
+
+  void note_unreadable() { unreadable = open_ended = true; }
+  [[nodiscard]] bool empty() const { return !unreadable && named.highest() == 0; }
 
   void add(store::Entry&& entry) {
     const auto decoded = decode(std::move(entry));
-    if (!decoded) {
-      unreadable = true;
-      return;
-    }
+    if (!decoded) return note_unreadable();
     if (const auto* jobs = std::get_if<JobsTaken>(&decoded.value())) {
       for (const SubmittedJob& job : jobs->jobs) name(job.sequence);
+      open_ended = open_ended && jobs->jobs.empty();
     } else if (const auto* values = std::get_if<ValuesCame>(&decoded.value())) {
       for (const wire::ValueItem& item : values->items) end(item.sequence);
     } else if (const auto* error = std::get_if<ErrorCame>(&decoded.value())) {
@@ -44,7 +47,7 @@ struct Tail {
   [[nodiscard]] std::uint64_t lost(const JobNumbers& kept) const {
     JobNumbers all = named;
     const JobSequence first = kept.highest() + 1;
-    if (unreadable && named.highest() >= first && named.highest() - first < gap_max) {
+    if (unreadable && named.highest() >= first && !too_wide(kept)) {
       all = {};
       all.add(first, named.highest());
       for (const auto& [from, to] : named.intervals()) {
@@ -58,8 +61,13 @@ struct Tail {
     }
     return count;
   }
+  /// Whether there may have been more than lost() says.
+  [[nodiscard]] bool or_more(const JobNumbers& kept) const { return unreadable && (open_ended || too_wide(kept)); }
 
  private:
+  [[nodiscard]] bool too_wide(const JobNumbers& kept) const {
+    return named.highest() > kept.highest() && named.highest() - kept.highest() > gap_max;
+  }
   void name(JobSequence sequence) {
     if (sequence != 0 && sequence <= limits::number_max) named.add(sequence);
   }
@@ -93,7 +101,8 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
     if (more && !more.value()) return reading;
     if (more) continue;
     if (more.error().code != ErrorCode::protocol) return more.error();
-    cut = reading.tail.unreadable = true;
+    cut = true;
+    reading.tail.note_unreadable();
     if (failed_at && failed_at->entries == position.entries && failed_at->mark == position.mark) return reading;
     failed_at = position;  // a store that cannot read on stays there
   }
@@ -117,25 +126,35 @@ Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId lo
   return state.take();
 }
 
+/// No entries: the log is removed.
+Result<void> put_in_place(store::Store& store, store::LogId log, std::span<const store::Entry> entries) {
+  const Result<void> replaced = store.replace(log, entries);
+  if (replaced || replaced.error().code != ErrorCode::protocol) return replaced;
+  BOOST_OUTCOME_TRYV(store.rewrite());
+  return store.replace(log, entries);
+}
+
 }  // namespace
 
 Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
   BOOST_OUTCOME_TRY(reading, read_all(store, log));
   if (reading.kept->foreign()) return fail(ErrorCode::invalid, reading.kept->problem());
   RepairedJournal repaired;
+  if (!reading.kept->born && reading.tail.empty()) reading.tail.note_unreadable();  // its entries are gone
   repaired.jobs_lost = reading.tail.lost(reading.kept->taken);
+  repaired.or_more = reading.tail.or_more(reading.kept->taken);
   const auto again = [&](const auto& job) {
     return reading.tail.ended.contains(job.first) || reading.tail.delivered.contains(job.first);
   };
   repaired.jobs_again = static_cast<std::uint64_t>(
       std::count_if(reading.kept->unfinished.begin(), reading.kept->unfinished.end(), again));
   if (!reading.kept->born) {
-    BOOST_OUTCOME_TRYV(store.remove(log));
+    BOOST_OUTCOME_TRYV(put_in_place(store, log, {}));
     return repaired;
   }
   if (reading.tail.holder) reading.kept->holder = *reading.tail.holder;
   BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries, reading.kept->holder));
-  BOOST_OUTCOME_TRYV(store.replace(log, entries));
+  BOOST_OUTCOME_TRYV(put_in_place(store, log, entries));
   reading.kept->forget_problem();
   repaired.state = std::move(reading.kept);
   return repaired;

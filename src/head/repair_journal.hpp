@@ -13,6 +13,7 @@ namespace dc::head {
 struct RepairedJournal {
   std::unique_ptr<JournalState> state;  ///< what was kept; null: nothing, and the log is gone
   std::uint64_t jobs_lost = 0;          ///< that were accepted and whose outcome nobody had
+  bool or_more = false;                 ///< what could not be read may have held more of them
   std::uint64_t jobs_again = 0;         ///< that had ended, and do not know it any more
 };
 

@@ -59,8 +59,8 @@ class Repair : public testing::Test {
     if (!repaired) return repaired.error().message;
     std::string text = repaired.value().state ? "kept " : "nothing kept ";
     if (repaired.value().state) text += std::to_string(repaired.value().state->taken.highest()) + " ";
-    return text + std::to_string(repaired.value().jobs_lost) + " lost " + std::to_string(repaired.value().jobs_again) +
-           " again";
+    return text + std::to_string(repaired.value().jobs_lost) + (repaired.value().or_more ? " or more" : "") + " lost " +
+           std::to_string(repaired.value().jobs_again) + " again";
   }
   static std::string repair(std::uint64_t damaged, const std::vector<store::Entry>& entries = log()) {
     DamagedStore store(damaged);
@@ -79,8 +79,8 @@ class Repair : public testing::Test {
 
 TEST_F(Repair, CutsBeforeWhatIsDamagedAndCountsWhatThatLoses) {
   EXPECT_EQ(repair(3), "kept 3 3 lost 1 again") << "job 4 is guessed from 5 and 6; job 2 had ended";
-  EXPECT_EQ(repair(5), "kept 4 0 lost 0 again") << "nothing tells of 5 and 6 any more";
-  EXPECT_EQ(repair(6), "kept 6 0 lost 0 again");
+  EXPECT_EQ(repair(5), "kept 4 0 or more lost 0 again") << "nothing tells of 5 and 6 any more";
+  EXPECT_EQ(repair(6), "kept 6 0 or more lost 0 again") << "nor of what the last entry was";
   EXPECT_EQ(repair(1), "kept 0 5 lost 0 again") << "job 1 was delivered";
   EXPECT_EQ(repair(0), "nothing kept 5 lost 0 again");
 }
@@ -89,6 +89,19 @@ TEST_F(Repair, CutsBeforeWhatMakesNoSense) {
   std::vector<store::Entry> entries = log();
   entries[3] = encode(UpdateCame{9, bytes("u")});
   EXPECT_EQ(repair(UINT64_MAX, entries), "kept 3 2 lost 1 again");
+}
+
+TEST_F(Repair, SaysThatItDoesNotKnowHowManyAreLost) {
+  std::vector<store::Entry> entries = log();
+  entries.push_back(encode(ValuesCame{{{5, bytes("E")}}}));
+  EXPECT_EQ(repair(5, entries), "kept 4 1 or more lost 0 again") << "6 stood there too";
+  entries.push_back(encode(JobsTaken{{{500'000'000, 0, bytes("far"), {}}}}));
+  EXPECT_EQ(repair(5, entries), "kept 4 2 or more lost 0 again") << "a gap that is no measure";
+  entries = {entries[1]};
+  EXPECT_EQ(repair(UINT64_MAX, entries), "nothing kept 3 lost 0 again");
+  store::MemoryStore emptied;
+  ASSERT_TRUE(emptied.acquire({"here", 1}));
+  EXPECT_EQ(repair(emptied), "nothing kept 0 or more lost 0 again") << "all entries are gone";
 }
 
 TEST_F(Repair, KnowsWhoHadThePoolAtLast) {
@@ -105,6 +118,29 @@ TEST_F(Repair, KnowsWhoHadThePoolAtLast) {
   JournalState again;
   ASSERT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
   EXPECT_EQ(again.holder, left);
+}
+
+TEST_F(Repair, HasAStoreWrittenAnewWhoseDamageIsInTheWay) {
+  class Stuck : public DamagedStore {
+   public:
+    Stuck() : DamagedStore(3) {}
+    Result<void> replace(store::LogId log, std::span<const store::Entry> entries) override {
+      if (!rewritten) return fail(ErrorCode::protocol, "a page is damaged");
+      return DamagedStore::replace(log, entries);
+    }
+    Result<void> rewrite() override {
+      rewritten = true;
+      return boost::outcome_v2::success();
+    }
+    bool rewritten = false;
+  };
+  Stuck store;
+  ASSERT_TRUE(store.acquire({"here", 1}));
+  std::vector<store::Addressed> batch;
+  for (const store::Entry& entry : log()) batch.push_back({1, entry});
+  ASSERT_TRUE(store.append(batch));
+  EXPECT_EQ(repair(store), "kept 3 3 lost 1 again");
+  EXPECT_TRUE(store.rewritten);
 }
 
 TEST_F(Repair, LeavesAnotherVersionAlone) {
@@ -143,11 +179,19 @@ TEST_F(Refused, WhoeverWantsItIsToldTheReasonAndTheRemedy) {
   EXPECT_THAT(status, AllOf(HasSubstr("\"name\":\"sweep\""), HasSubstr("an entry is damaged")));
 }
 
+TEST_F(Refused, OneWhoseNameCannotBeReadHasItsIdForAName) {
+  machine.refuse_pool(PoolId{0xab}, JournalState(), "its first entry is missing", effects);
+  std::string told;
+  for (const Effect& effect : effects) told += text_of(effect) + "\n";
+  EXPECT_THAT(told, HasSubstr("pools repair '00000000000000ab'"));
+  EXPECT_THAT(machine.status_json(now), HasSubstr("\"name\":\"00000000000000ab\""));
+}
+
 TEST_F(Refused, IsServedWhenItWasRepaired) {
   EXPECT_EQ(hear(client, wire::RepairPool{pool}), (Lines{"journal a: repaired for 1"}));
   hear(client, wire::RepairPool{pool});
   EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1)) << "once is enough";
-  RepairedJournal repaired{std::make_unique<JournalState>(std::move(state_)), 3, 1};
+  RepairedJournal repaired{std::make_unique<JournalState>(std::move(state_)), 3, false, 1};
   effects.clear();
   machine.repaired({pool, client}, std::move(repaired), now, effects);
   machine.flush(now, effects);
@@ -159,6 +203,27 @@ TEST_F(Refused, IsServedWhenItWasRepaired) {
   ASSERT_THAT(opened, SizeIs(1));
   EXPECT_EQ(opened[0].remaining, 1U);
   machine.check_invariants();
+}
+
+TEST_F(Refused, WhatItsNodesRunIsNotGivenOutAgainWhenItWasRepaired) {
+  node_says({{WorkerId{(66ULL << 32) + 1}, PoolId{7}, 0, true, 4711, 0, {{1, {66, 1}}}}}, {{PoolId{7}, 0, {}}});
+  hear(client, wire::RepairPool{pool});
+  effects.clear();
+  machine.repaired({pool, client}, RepairedJournal{std::make_unique<JournalState>(std::move(state_)), 3, false, 1}, now,
+                   effects);
+  machine.flush(now, effects);
+  machine.check_invariants();
+  EXPECT_THAT(told<wire::RunJobs>(node), testing::IsEmpty());
+  EXPECT_THAT(told<wire::StartWorker>(node), testing::IsEmpty());
+  wait(60s);
+  EXPECT_THAT(told<wire::RunJobs>(node), testing::IsEmpty());
+  EXPECT_THAT(told<wire::ClosePoolHere>(node), testing::IsEmpty());
+  hear(node, wire::JobsDone{WorkerId{(66ULL << 32) + 1}, PoolId{7}, {{{1, {66, 1}}, 5, bytes("value")}}});
+  keep_all();
+  hear(client, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+  keep_all();
+  hear(client, wire::WantOutcomes{pool, 1, false});
+  EXPECT_THAT(values(client), testing::ElementsAre("1=value"));
 }
 
 TEST_F(Refused, StaysSoWhenItCouldNotBeRepaired) {

@@ -17,9 +17,19 @@ void ResultFlow::add(PoolId id, NodeId node, Says& out) {
 /// The window of each node; all are told when it has changed.
 void ResultFlow::share(PoolId id, Pool& pool, Says& out) const {
   const std::uint64_t nodes = std::bit_ceil(std::max<std::uint64_t>(pool.nodes.size(), 1));
-  const std::uint64_t window = std::max(limits_.window / nodes, limits_.window_min);
+  const std::uint64_t step = std::max<std::uint64_t>(limits_.window / 8, 1);  // not told anew with every result
+  const std::uint64_t taken = std::min((pool.stranded + step - 1) / step * step, limits_.window);
+  const std::uint64_t window = std::max((limits_.window - taken) / nodes, limits_.window_min);
   if (std::exchange(pool.window, window) == window) return;
   for (const auto& [node, waiting] : pool.nodes) out.push_back({node, id, window, {}});
+}
+
+void ResultFlow::strand(PoolId id, std::uint64_t bytes, Says& out) {
+  const auto found = pools_.find(id);
+  if (found == pools_.end()) return;
+  found->second.stranded = bytes;
+  share(id, found->second, out);
+  give_turns(id, found->second, out);
 }
 
 void ResultFlow::drop_turns(Pool& pool, NodeId node) {
@@ -85,7 +95,8 @@ void ResultFlow::give_turns(PoolId id, Pool& pool, Says& out) const {
     if (next == pool.nodes.end()) next = std::find_if(pool.nodes.begin(), pool.nodes.end(), has_one);
     if (next == pool.nodes.end()) return;
     const Turn& turn = next->second.front();
-    if (pool.out.size() >= turns_min && pool.out_bytes + turn.bytes > limits_.turns) return;
+    const bool may_be_larger = pool.out.size() < turns_min && pool.stranded == 0;
+    if (!may_be_larger && pool.out_bytes + turn.bytes + pool.stranded > limits_.turns) return;
     pool.last = turn.node;
     pool.out_bytes += turn.bytes;
     out.push_back({turn.node, id, pool.window, turn.attempt});

@@ -7,7 +7,8 @@
 //
 // A result that is larger than its node's window waits for its turn. Turns of a pool go round its nodes, and are given
 // as long as their results stay within limits::result_turns_bytes, or fewer than two are out: one comes in while one
-// goes out. So of one pool the head holds at most both figures, or two results if these are larger.
+// goes out. So of one pool the head holds at most both figures, or two results if these are larger. Results of nodes
+// that have gone since take the place of others until the client has them.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +48,8 @@ class ResultFlow {
   /// The node's session is over: it will ask again.
   void remove(NodeId node, Says& out);
   void close(PoolId pool);
+  /// So many bytes of results of nodes that are gone wait for the pool's client: others get less room meanwhile.
+  void strand(PoolId pool, std::uint64_t bytes, Says& out);
   /// The node keeps this result, which is larger than its window.
   void ask(PoolId pool, NodeId node, const Attempt& attempt, std::uint64_t bytes, Says& out);
   /// The node is told that it need not keep this result any longer.
@@ -65,7 +68,8 @@ class ResultFlow {
     std::uint64_t window = 0;
     std::vector<Turn> out;  ///< given and not acknowledged
     std::uint64_t out_bytes = 0;
-    NodeId last;  ///< had the latest turn
+    std::uint64_t stranded = 0;  ///< bytes of results of nodes that are gone
+    NodeId last;                 ///< had the latest turn
   };
   void give_back(PoolId pool, NodeId node, const Attempt& attempt, Says& out);
   void share(PoolId id, Pool& pool, Says& out) const;

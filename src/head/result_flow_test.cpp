@@ -57,6 +57,19 @@ TEST_F(ResultFlowTest, LargeResultsHaveTurnsThatGoRoundTheNodes) {
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, job(4)}));
 }
 
+TEST_F(ResultFlowTest, WhatNodesThatAreGoneHaveSentTakesTheRoomOfOthers) {
+  flow.add(pool, a, says);
+  said();
+  flow.strand(pool, 750, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 100, {}})) << "no less than that";
+  flow.strand(pool, 730, says);
+  EXPECT_THAT(said(), IsEmpty()) << "not with every result";
+  for (JobSequence i = 1; i <= 3; ++i) flow.ask(pool, a, job(i), 4000, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 100, job(1)})) << "two only where nothing else waits";
+  flow.strand(pool, 0, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 800, {}}, ResultFlow::Say{a, pool, 800, job(2)}));
+}
+
 TEST_F(ResultFlowTest, TwoTurnsAreOutHoweverLargeTheyAre) {
   flow.add(pool, a, says);
   said();

@@ -73,7 +73,8 @@ Result<TakenStore> take_store(const HeadOptions& options) {
       return taken;
     }
     const ErrorCode why = term.error().code;
-    // A server without room on its disk takes no new holder either, and has room again some day.
+    // A server without room on its disk takes no new holder either, and has room again some day; one that only reads,
+    // or throws keys away, is at fault for a moment where servers change their parts. Both are such errors.
     const bool passes = why == ErrorCode::fenced || why == ErrorCode::unreachable || why == ErrorCode::full;
     // Whoever does not stand by waits only to see whether the holder lives.
     const bool unseen = why == ErrorCode::fenced && store->may_be_gone();

@@ -2,15 +2,18 @@
 #include "net/dialer.hpp"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
+#include <atomic>
 #include <cctype>
 #include <cstring>
 #include <utility>
 #include <vector>
 
+#include "core/fd.hpp"
 #include "net/acceptor.hpp"
+#include "net/aside.hpp"
 #include "net/event_loop_impl.hpp"
 #include "net/lookup.hpp"
 #include "net/machine.hpp"
@@ -21,16 +24,19 @@ namespace {
 using asio::ip::tcp;
 using Endpoint = asio::generic::stream_protocol::endpoint;
 
-bool is_socket(const std::string& path) {
-  struct stat file {};
-  return !path.empty() && stat(path.c_str(), &file) == 0 && S_ISSOCK(file.st_mode);
-}
+/// The directory may be one of another machine, which does not answer: the port serves then.
+constexpr auto file_patience = 500ms;
+constexpr int files_tried_max = 8;  ///< at once; each has a thread
+std::atomic<int> files_tried{0};
 
-Endpoint unix_endpoint(const std::string& path) {
+/// Negative: nobody listens there.
+Fd connect_to_file(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
-  return {&address, sizeof address};
+  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  return ::connect(socket.get(), generic, sizeof address) == 0 ? std::move(socket) : Fd();
 }
 
 std::string lower_first(std::string text) {
@@ -74,6 +80,7 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
   void cancel() {
     over_ = true;
     lookup_.reset();
+    file_timer_.reset();
     ErrorNumber ignored;
     socket_.close(ignored);
   }
@@ -103,13 +110,33 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
   void connect_first() {
     bool own_machine = false;
     for (const tcp::endpoint& endpoint : endpoints_) own_machine = own_machine || local_address(*endpoint.data());
-    if (!own_machine || !is_socket(target_.unix_path)) return connect_next();
-    socket_.async_connect(unix_endpoint(target_.unix_path), then([](DialerImpl& self, ErrorNumber error) {
-                            // A file that a dead head left, or someone else's socket: the port decides.
-                            if (error || !same_user(self.socket_.native_handle())) return self.connect_next();
-                            close_on_exec(self.socket_.native_handle());
-                            self.done(Dialed{std::move(self.socket_), "unix"});
-                          }));
+    if (!own_machine || target_.unix_path.empty() || files_tried >= files_tried_max) return connect_next();
+    // Even the look for a file waits for its disk.
+    ++files_tried;
+    aside(
+        loop_,
+        [path = target_.unix_path] {
+          auto socket = std::make_shared<Fd>(connect_to_file(path));
+          --files_tried;
+          return socket;
+        },
+        [weak = weak_from_this()](const std::shared_ptr<Fd>& socket) {
+          if (const auto self = weak.lock(); self && !self->over_ && std::exchange(self->file_timer_, nullptr))
+            self->on_file(*socket);
+        });
+    file_timer_ = loop_.call_at(EventLoop::now() + file_patience, [weak = weak_from_this()] {
+      if (const auto self = weak.lock(); self && std::exchange(self->file_timer_, nullptr)) self->connect_next();
+    });
+  }
+
+  /// A file that a dead head left, or someone else's socket: the port decides.
+  void on_file(Fd& socket) {
+    ErrorNumber error;
+    if (socket.get() < 0 || !same_user(socket.get())) return connect_next();
+    socket_.assign(asio::generic::stream_protocol(AF_UNIX, 0), socket.get(), error);
+    if (error) return connect_next();
+    socket.release();
+    done(Dialed{std::move(socket_), "unix"});
   }
 
   void connect_next() {
@@ -148,6 +175,7 @@ class DialerImpl : public std::enable_shared_from_this<DialerImpl> {
   DialTarget target_;
   std::function<void(Result<Dialed>)> on_done_;
   std::shared_ptr<Lookup> lookup_;
+  std::unique_ptr<Timer> file_timer_;  ///< while the socket's file is tried
   Socket socket_;
   std::vector<tcp::endpoint> endpoints_;
   std::size_t tried_ = 0;

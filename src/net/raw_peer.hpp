@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/check.hpp"
 #include "net/channel.hpp"
 #include "net/dialer.hpp"
 #include "net/handshake.hpp"
@@ -58,6 +59,10 @@ class RawPeer {
   }
   /// For TLS: the highest version to offer.
   void offer_at_most(int version) { SSL_set_max_proto_version(ssl_, version); }
+  /// For TLS: the only groups to offer, the first with its share of a key.
+  void offer_only(const char* groups) { DC_CHECK(SSL_set1_groups_list(ssl_, groups) == 1); }
+  /// Why TLS has failed, once closed() says so.
+  [[nodiscard]] const std::string& alert() const { return alert_; }
   /// With TLS, once it is encrypted: new keys, so many times, each in a record of its own, and as many answers wanted.
   void change_keys(int times) {
     for (int i = 0; i < times; ++i) {
@@ -71,7 +76,12 @@ class RawPeer {
   bool closed() {
     ERR_clear_error();
     if (ssl_ && !SSL_is_init_finished(ssl_)) {
-      if (const int done = SSL_do_handshake(ssl_); done != 1) return !waits(done);
+      if (const int done = SSL_do_handshake(ssl_); done != 1) {
+        if (waits(done)) return false;
+        const char* reason = ERR_reason_error_string(ERR_peek_error());
+        alert_ = reason ? reason : "";
+        return true;
+      }
     }
     if (ssl_ && !unsent_.empty()) {
       const int sent = SSL_write(ssl_, unsent_.data(), static_cast<int>(unsent_.size()));
@@ -97,7 +107,7 @@ class RawPeer {
   SSL_CTX* context_ = nullptr;
   SSL* ssl_ = nullptr;
   bool connected_ = false;
-  std::string unsent_, received_;
+  std::string unsent_, received_, alert_;
 };
 
 /// Listens on a port of this machine, says `greeting` to each who connects, and closes then if told so.

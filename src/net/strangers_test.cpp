@@ -62,6 +62,22 @@ TEST_F(Strangers, OfAnOlderTlsAreRefused) {
   expect_that_a_rightful_peer_joins();
 }
 
+TEST_F(Strangers, ChoosingWhatCostsMuchAreRefused) {
+  for (const char* dear : {"ffdhe8192", "ffdhe2048", "P-521", "P-384", "X448"}) {
+    RawPeer peer(listener->port(), true);
+    peer.offer_only(dear);
+    EXPECT_TRUE(run_until([&] { return peer.closed() || peer.encrypted(); }, 3s));
+    EXPECT_THAT(peer.alert(), HasSubstr("alert handshake failure")) << dear;
+  }
+  for (const char* usual : {"X25519", "P-256", "X448:P-256"}) {
+    RawPeer peer(listener->port(), true);
+    peer.offer_only(usual);
+    EXPECT_TRUE(run_until([&] { return peer.closed() || peer.encrypted(); }, 3s));
+    EXPECT_TRUE(peer.encrypted()) << usual;
+  }
+  expect_that_a_rightful_peer_joins();
+}
+
 TEST_F(Strangers, AskingForAPageGetAShortAnswer) {
   EXPECT_THAT(answer_to("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), StartsWith("HTTP/1.1 404 Not Found\r\n"));
   EXPECT_THAT(answer_to("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),

@@ -19,19 +19,32 @@ constexpr int report_fd = 5;
 constexpr int first_free_fd = 10;  // above every fixed number
 constexpr int busy_retries = 50;
 
+/// `report` is where the node reads why.
+[[noreturn]] void give_up(int report) {
+  const int error = errno;
+  [[maybe_unused]] const auto written = ::write(report, &error, sizeof error);
+  ::_exit(127);
+}
+
 void place_descriptors(const ChildPlan& plan) {
   // Copies above the fixed numbers first, so that none is overwritten before it is used.
-  const int socket = ::fcntl(plan.socket, F_DUPFD, first_free_fd);
-  const int claims = ::fcntl(plan.claims, F_DUPFD, first_free_fd);
-  const int output = ::fcntl(plan.output, F_DUPFD, first_free_fd);
-  const int null = ::fcntl(plan.null, F_DUPFD, first_free_fd);
-  const int report = ::fcntl(plan.report, F_DUPFD, first_free_fd);
-  ::dup2(null, 0);
-  ::dup2(output, 1);
-  ::dup2(output, 2);
-  ::dup2(socket, wire::worker_socket_fd);
-  ::dup2(claims, wire::worker_claims_fd);
-  ::dup2(report, report_fd);
+  const auto above = [&plan](int fd) {
+    const int copy = ::fcntl(fd, F_DUPFD, first_free_fd);
+    if (copy < 0) give_up(plan.report);  // there may be few (ulimit -n)
+    return copy;
+  };
+  const int report = above(plan.report);
+  const auto put = [report](int fd, int number) {
+    if (::dup2(fd, number) < 0) give_up(report);
+  };
+  const int socket = above(plan.socket), claims = above(plan.claims), output = above(plan.output);
+  const int null = above(plan.null);
+  put(null, 0);
+  put(output, 1);
+  put(output, 2);
+  put(socket, wire::worker_socket_fd);
+  put(claims, wire::worker_claims_fd);
+  put(report, report_fd);
   ::fcntl(report_fd, F_SETFD, FD_CLOEXEC);
   if (::syscall(SYS_close_range, static_cast<unsigned>(report_fd + 1), ~0U, 0U) != 0) {
     for (int fd = report_fd + 1; fd < 4096; ++fd) ::close(fd);  // a kernel before 5.9
@@ -55,7 +68,7 @@ void become_worker(const ChildPlan& plan) {
   place_descriptors(plan);
   if (plan.open_files) ::setrlimit(RLIMIT_NOFILE, plan.open_files);
   if (plan.cpus) ::sched_setaffinity(0, sizeof *plan.cpus, plan.cpus);
-  if (plan.directory && ::chdir(plan.directory) != 0) ::_exit(127);
+  if (plan.directory && ::chdir(plan.directory) != 0) give_up(report_fd);
   reset_signals();
   // A program that was written a moment ago is "busy" while another child, forked meanwhile, still holds the
   // descriptor.
@@ -65,9 +78,7 @@ void become_worker(const ChildPlan& plan) {
     const timespec pause{0, 10'000'000};
     ::nanosleep(&pause, nullptr);
   }
-  const int error = errno;
-  [[maybe_unused]] const auto written = ::write(report_fd, &error, sizeof error);
-  ::_exit(127);
+  give_up(report_fd);
 }
 
 }  // namespace dc::node

@@ -10,7 +10,7 @@ namespace dc::node {
 /// Everything the child needs, prepared before the fork: the child must not allocate.
 struct ChildPlan {
   int socket, claims, output, null;
-  int report;  ///< gets errno when the program cannot be executed; closed by a successful exec
+  int report;  ///< gets errno when it cannot come to that; closed by a successful exec
   char* const* command;
   char* const* environment;
   pid_t parent;

@@ -115,6 +115,7 @@ struct EffectText {
   }
   std::string operator()(const StoreProgram& e) const { return "store " + e.hash; }
   std::string operator()(const CheckProgram& e) const { return "check " + e.hash; }
+  std::string operator()(const UseProgram& e) const { return fmt::format("use {} for {}", e.hash, e.worker.value); }
   std::string operator()(const LookAtDevices&) const { return "look at devices"; }
   std::string operator()(const Left&) const { return "left"; }
 };

@@ -48,7 +48,7 @@ void NodeMachine::watch_devices(TimePoint now, Effects& out) {
     if (worker.phase != Phase::waits_for_device || worker.cause) continue;
     const Pool* pool = find_pool(worker.pool);
     if (pool && !devices_.blocked(worker.devices, now)) {
-      spawn(worker, *pool, out);
+      spawn_if_possible(worker, *pool, now, out);
       continue;
     }
     for (const std::string& device : worker.devices) {

@@ -58,13 +58,20 @@ void NodeMachine::session_opened(TimePoint, Effects& out) {
     pool.exits.clear();  // what is not in this report, the node does not have
     pool.full_said = false;
     pool.results.session_over();
-    state.pools.push_back({id, pool.last_update(), pool.results.attempts()});
+    const std::vector<Attempt> finished = pool.results.attempts();
+    auto begin = finished.begin();
+    do {  // no list is longer than a receiver takes
+      const auto end = begin + std::min<std::ptrdiff_t>(finished.end() - begin, limits::sequences_per_message);
+      state.pools.push_back({id, pool.last_update(), {begin, end}});
+      begin = end;
+    } while (begin != finished.end());
   }
   for (auto& [id, worker] : workers_) {
     worker.done = {};  // kept, and sent again when the head asks
     worker.update_report = false;
     state.workers.push_back(report_of(worker));
   }
+  report_updates(state);
   state.programs.assign(facts_.programs.begin(), facts_.programs.end());
   to_head(std::move(state), wire::control_lane, out);
   if (leaving_) to_head(wire::NodeLeaving{"leaving"}, wire::control_lane, out);
@@ -97,6 +104,7 @@ void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
 void NodeMachine::on(wire::ClosePoolHere&& message, TimePoint now, Effects& out) {
   if (Pool* pool = find_pool(message.pool)) send_exits(*pool, out);
   pools_.erase(message.pool);
+  std::erase_if(ended_, [&](const Ended& ended) { return ended.report.pool == message.pool; });
   devices_.pool_closed(message.pool);
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool) continue;
@@ -119,6 +127,7 @@ void NodeMachine::activate(PoolId id, Pool& pool, Effects& out) {
     report_or_park(batches[kept.worker], id, pool, attempt.sequence, kept, out);
   }
   for (auto& [worker, batch] : batches) send_batch(batch, out);
+  send_failed_updates(pool, out);
   send_exits(pool, out);
   say_full(id, pool, out);
 }
@@ -172,68 +181,6 @@ void NodeMachine::on(wire::ResultWindow&& message, TimePoint, Effects& out) {
   pool->results.window(message.bytes);
   for (const Attempt& attempt : message.turn) pool->results.turn(attempt);
   report_parked(message.pool, *pool, out);
-}
-
-// --- Programs ---------------------------------------------------------------------------------------------------
-
-/// From the cache, where it is looked at before its first use in this life, else from the head.
-void NodeMachine::get_program(const std::string& hash, Effects& out) {
-  if (facts_.programs.contains(hash)) {
-    if (programs_in_check_.insert(hash).second) out.emplace_back(CheckProgram{hash});
-  } else if (programs_asked_.insert(hash).second) {
-    to_head(wire::NeedProgram{hash}, wire::control_lane, out);
-  }
-}
-
-void NodeMachine::on(wire::Program&& message, TimePoint, Effects& out) {
-  if (facts_.programs.contains(message.hash)) return;
-  programs_asked_.insert(message.hash);  // it is here: no need to ask while it is being stored
-  out.emplace_back(StoreProgram{std::move(message.hash), std::move(message.program)});
-}
-
-void NodeMachine::program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out) {
-  programs_asked_.erase(hash);
-  if (error.empty()) {
-    facts_.programs.insert(hash);
-    programs_sound_.insert(hash);
-  }
-  std::vector<WorkerId> failed;
-  for (auto& [id, worker] : workers_) {
-    const Pool* pool = find_pool(worker.pool);
-    if (worker.phase != Phase::waits_for_program || !pool || pool->options.program_hash != hash) continue;
-    if (error.empty()) {
-      spawn_if_possible(worker, *pool, now, out);
-    } else {
-      failed.push_back(id);
-    }
-  }
-  for (const WorkerId id : failed) worker_exited(id, {{}, {}, {}, error}, out);
-}
-
-void NodeMachine::program_missing(WorkerId id, TimePoint now, Effects& out) {
-  Worker* worker = find_worker(id);
-  const Pool* pool = worker ? find_pool(worker->pool) : nullptr;
-  if (!pool) {
-    if (worker) worker_exited(id, {{}, {}, {}, "its pool was closed"}, out);
-    return;
-  }
-  programs_sound_.erase(pool->options.program_hash);  // another node may have stored it anew: a look will tell
-  spawn_if_possible(*worker, *pool, now, out);
-}
-
-void NodeMachine::program_checked(const std::string& hash, bool sound, TimePoint now, Effects& out) {
-  programs_in_check_.erase(hash);
-  if (sound) {
-    programs_sound_.insert(hash);
-  } else {
-    facts_.programs.erase(hash);
-    programs_sound_.erase(hash);
-  }
-  for (auto& [id, worker] : workers_) {
-    const Pool* pool = find_pool(worker.pool);
-    if (worker.phase == Phase::waits_for_program && !worker.cause && pool && pool->options.program_hash == hash)
-      spawn_if_possible(worker, *pool, now, out);
-  }
 }
 
 // --- Jobs of the head -------------------------------------------------------------------------------------------

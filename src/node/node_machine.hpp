@@ -53,12 +53,17 @@ struct StoreProgram {
 struct CheckProgram {
   std::string hash;
 };
+/// A worker is to be started: is the program in the cache, as it was? It counts as used.
+struct UseProgram {
+  WorkerId worker;
+  std::string hash;
+};
 /// Something is awaited of a device: devices_seen() should be called soon.
 struct LookAtDevices {};
 /// The node has left in order: say goodbye and end.
 struct Left {};
-using Effect =
-    std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, CheckProgram, LookAtDevices, Left>;
+using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, CheckProgram, UseProgram,
+                            LookAtDevices, Left>;
 using Effects = std::vector<Effect>;
 
 struct NodeFacts {
@@ -81,7 +86,8 @@ class NodeMachine {
 
   // Workers. `claims` lives until worker_exited returns.
   void worker_spawned(WorkerId worker, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out);
-  /// The executable of the worker's pool is no longer in the cache, or not as it was.
+  /// Answers to UseProgram. Missing: it is no longer in the cache, or not as it was.
+  void program_usable(WorkerId worker, TimePoint now, Effects& out);
   void program_missing(WorkerId worker, TimePoint now, Effects& out);
   void on_worker_messages(WorkerId worker, std::vector<wire::FromWorker>&& messages, TimePoint now, Effects& out);
   /// It closed its end of the channel: it is about to end, or will never answer again.
@@ -135,6 +141,8 @@ class NodeMachine {
     bool active = true;      ///< the head knows the pool in this session
     /// Workers that ended while it was not: told behind the results, or the head would run finished jobs again.
     std::vector<wire::WorkerExited> exits;
+    /// The first failure of each of the latest updates that failed, for the next session.
+    std::map<UpdateNumber, wire::UpdatesApplied> failed_updates;
     [[nodiscard]] UpdateNumber last_update() const { return first_update + updates.size(); }
   };
   struct Given {
@@ -147,7 +155,7 @@ class NodeMachine {
     std::size_t bytes = 0;
     wire::JobsParked parked;
   };
-  enum class Phase { waits_for_program, waits_for_device, spawning, constructing, ready };
+  enum class Phase { waits_for_program, waits_for_disk, waits_for_device, spawning, constructing, ready };
   struct Worker {
     WorkerId id;
     PoolId pool;
@@ -163,14 +171,21 @@ class NodeMachine {
     std::uint64_t next_index = 0, passed_index = 0;
     UpdateNumber skip_updates = 0, updates_sent = 0, updates_applied = 0;
     bool update_report = false;
-    std::vector<wire::UpdatesApplied> update_errors;
-    std::optional<ExitCause> cause;  ///< decided before the process ended
+    std::vector<wire::UpdatesApplied> update_errors;  ///< of this turn
+    std::optional<ExitCause> cause;                   ///< decided before the process ended
     std::string cause_text;
     std::optional<ErrorInfo> init_error;
+    std::optional<ProcessEnd> doubted;  ///< how it ended, while its program is looked at
+    bool was_doubted = false;
     TimePoint init_deadline = never, terminate_at = never, kill_at = never, hung_up_at = never;
     Batch done;
   };
   using Workers = std::map<WorkerId, Worker>;
+  /// A worker that is gone, as it was, and its end.
+  struct Ended {
+    WorkerReport report;
+    wire::WorkerExited exit;
+  };
 
   void on(wire::OpenPoolHere&& message, TimePoint now, Effects& out);
   void on(wire::ClosePoolHere&& message, TimePoint now, Effects& out);
@@ -195,7 +210,16 @@ class NodeMachine {
   Pool* find_pool(PoolId id);
   Worker* find_worker(WorkerId id);
   WorkerReport report_of(const Worker& worker) const;
+  static UpdateNumber updates_to_say(const Pool& pool, const WorkerReport& report);
+  static void keep_failure(Pool& pool, wire::UpdatesApplied failure);
+  void keep_end(Pool& pool, WorkerReport report, wire::WorkerExited exit);
+  void report_updates(wire::NodeState& state);
+  void forget_ended_worker(const wire::StartWorker& successor);
+  void send_failed_updates(const Pool& pool, Effects& out);
   void get_program(const std::string& hash, Effects& out);
+  void begin_again(Worker& worker, const Pool& pool, TimePoint now, Effects& out);
+  bool doubts_program(const Worker& worker, const ProcessEnd& end) const;
+  void doubt_program(Worker& worker, const ProcessEnd& end, Effects& out);
   void spawn_if_possible(Worker& worker, const Pool& pool, TimePoint now, Effects& out);
   void spawn(Worker& worker, const Pool& pool, Effects& out);
   void send_updates(Worker& worker, const Pool& pool, Effects& out);
@@ -231,6 +255,7 @@ class NodeMachine {
   bool connected_ = false;
   std::map<PoolId, Pool> pools_;
   Workers workers_;
+  std::vector<Ended> ended_;  ///< of whose updates the head may not have heard
   std::set<std::string> programs_asked_;
   std::set<std::string> programs_sound_, programs_in_check_;  ///< of facts_.programs: stored or checked in this life
   std::set<WorkerId> stopped_early_;  ///< StopWorker overtook their StartWorker, which travels behind the pool's class

@@ -255,6 +255,8 @@ TEST_F(Story, AProgramThatIsMissingIsAskedForOnce) {
   hear(wire::Program{"abc", Payload::copy(std::string_view("ELF"))});
   EXPECT_THAT(taken<StoreProgram>(), SizeIs(1));
   machine.program_stored("abc", "", now, effects);
+  EXPECT_THAT(taken<UseProgram>(), SizeIs(1));
+  machine.program_usable(worker, now, effects);
   EXPECT_THAT(taken<SpawnWorker>(), SizeIs(1));
 }
 

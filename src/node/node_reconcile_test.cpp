@@ -224,18 +224,24 @@ TEST(NodeMachine, ALargeResultTravelsAlone) {
   EXPECT_EQ(world.turn(), (Lines{"JobsDone 1 2.1=(large)", "JobsDone 1 1.1=v"}));
 }
 
-TEST(NodeMachine, WhatAnOldSessionWasToHearOfUpdatesIsNotLost) {
+TEST(NodeMachine, VeryManyResultsOfAPoolAreReportedInListsThatAReceiverTakes) {
   NodeWorld world;
   world.ready(w1);
-  world.head(world.update(1));
-  world.turn();
+  constexpr JobSequence all = 2 * limits::sequences_per_message + 10;
+  world.head(NodeWorld::jobs(w1, 1, all));
   world.machine.session_closed();
-  world.worker(w1, update_raised(1));
-  EXPECT_EQ(world.turn(), Lines{});
+  for (JobSequence job = 1; job <= all; ++job) {
+    world.worker(w1, NodeWorld::value(job - 1));
+    world.effects.clear();
+  }
   world.connect();
-  EXPECT_EQ(world.turn(),
-            (Lines{"NodeState pool 7: updates 1 finished [] worker 1: pool 7 slot 0 ready pid 4001 updates 1 held []",
-                   "UpdatesApplied 1 1: KeyError"}));
+  const auto state = std::get<wire::NodeState>(std::get<ToHead>(world.effects.at(0)).message);
+  std::vector<std::size_t> parts;
+  for (const wire::HeldPool& part : state.pools) {
+    EXPECT_EQ(part.pool, NodeWorld::pool);
+    parts.push_back(part.finished.size());
+  }
+  EXPECT_EQ(parts, (std::vector<std::size_t>{limits::sequences_per_message, limits::sequences_per_message, 10}));
 }
 
 TEST(NodeMachine, AMissingProgramIsAskedForOnceAndAgainAfterAReconnection) {
@@ -254,7 +260,9 @@ TEST(NodeMachine, AMissingProgramIsAskedForOnceAndAgainAfterAReconnection) {
   world.head(wire::Program{"f00d", Payload::copy("elf")});
   EXPECT_EQ(world.turn(), (Lines{"store f00d"}));
   world.machine.program_stored("f00d", "", world.now, world.effects);
-  EXPECT_EQ(world.turn(), (Lines{"spawn 1 on slot 0", "spawn 2 on slot 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"use f00d for 1", "use f00d for 2"}));
+  world.machine.program_usable(w2, world.now, world.effects);
+  EXPECT_EQ(world.turn(), (Lines{"spawn 2 on slot 1"}));
   world.machine.program_missing(w1, world.now, world.effects);  // someone emptied the cache
   EXPECT_EQ(world.turn(), (Lines{"check f00d"}));
   world.machine.program_checked("f00d", false, world.now, world.effects);
@@ -275,7 +283,7 @@ TEST(NodeMachine, AProgramOfAnEarlierLifeIsLookedAtBeforeItsFirstUse) {
   world.connect();
   EXPECT_EQ(world.turn().size(), 1U) << "the report; nothing is fetched for nothing";
   world.machine.program_checked("f00d", true, world.now, world.effects);
-  EXPECT_EQ(world.turn(), (Lines{"spawn 1 on slot 0", "spawn 2 on slot 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"use f00d for 1", "use f00d for 2"}));
 
   options.program_hash = "beef";
   world.head(wire::OpenPoolHere{PoolId{8}, options, {}}, wire::StartWorker{WorkerId{3}, PoolId{8}, 0, 0});
@@ -285,7 +293,7 @@ TEST(NodeMachine, AProgramOfAnEarlierLifeIsLookedAtBeforeItsFirstUse) {
   world.head(wire::Program{"beef", Payload::copy("elf")});
   EXPECT_EQ(world.turn(), (Lines{"store beef"}));
   world.machine.program_stored("beef", "", world.now, world.effects);
-  EXPECT_EQ(world.turn(), (Lines{"spawn 3 on slot 0"}));
+  EXPECT_EQ(world.turn(), (Lines{"use beef for 3"}));
 }
 
 TEST(NodeMachine, AProgramThatCannotBeStoredIsAnInitErrorAndIsAskedForAgainLater) {

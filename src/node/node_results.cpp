@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "core/mutation.hpp"
-#include "core/text.hpp"
 #include "node/node_machine.hpp"
 
 namespace dc::node {
@@ -45,19 +44,6 @@ void NodeMachine::on_worker(Worker& worker, wire::WorkerValue&& message, Effects
 
 void NodeMachine::on_worker(Worker& worker, wire::WorkerError&& message, Effects& out) {
   finished(worker, message.index, message.run_time_us, {std::move(message.exception), std::move(message.error)}, out);
-}
-
-void NodeMachine::on_worker(Worker& worker, wire::UpdateDone&& message, Effects&) {
-  worker.updates_applied = std::max(worker.updates_applied, message.number);
-  worker.update_report = true;
-  if (!message.failed) return;
-  if (worker.update_errors.size() >= limits::update_errors_whole) {
-    message.error.message = shortened(message.error.message, limits::update_error_bytes);
-    message.error.traceback.clear();
-    message.exception = {};
-  }
-  worker.update_errors.push_back(
-      {worker.id, message.number, true, std::move(message.error), message.exception.compact()});
 }
 
 /// The job with this index leaves the worker's hands. Nothing, if it had been taken back.
@@ -155,9 +141,10 @@ void NodeMachine::send_batch(Batch& batch, Effects& out) {
 /// What the worker did in this turn.
 void NodeMachine::send_reports(Worker& worker, Effects& out) {
   send_batch(worker.done, out);
-  if (!connected_) return;
-  for (wire::UpdatesApplied& error : worker.update_errors) to_head(std::move(error), worker.id.value, out);
-  worker.update_errors.clear();
+  std::vector<wire::UpdatesApplied> errors = std::exchange(worker.update_errors, {});
+  const Pool* pool = find_pool(worker.pool);
+  if (!connected_ || !pool || !pool->active) return;  // said when it is active again
+  for (wire::UpdatesApplied& error : errors) to_head(std::move(error), worker.id.value, out);
   if (std::exchange(worker.update_report, false)) {
     to_head(wire::UpdatesApplied{worker.id, worker.updates_applied}, worker.id.value, out);
   }

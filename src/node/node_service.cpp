@@ -16,10 +16,9 @@
 #include "core/open_files.hpp"
 #include "core/output.hpp"
 #include "core/paths.hpp"
-#include "core/side_thread.hpp"
+#include "node/cache_thread.hpp"
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
-#include "node/program_cache.hpp"
 #include "node/python_worker.hpp"
 #include "node/worker_link.hpp"
 
@@ -36,6 +35,8 @@ std::string working_directory() {
   return error ? python_start_directory : directory.string();  // it was removed
 }
 
+std::string program_directory() { return paths::cache_dir() + "/programs"; }
+
 class NodeService {
  public:
   NodeService(NodeOptions options, std::unique_ptr<Devices> devices)
@@ -43,7 +44,7 @@ class NodeService {
         host_(net::host_name()),
         directory_(working_directory()),
         devices_(std::move(devices)),
-        cache_(paths::cache_dir() + "/programs"),
+        cache_(loop_, program_directory()),
         machine_(facts()),
         open_files_(raise_open_files_limit()) {}
 
@@ -75,7 +76,9 @@ class NodeService {
  private:
   static TimePoint now() { return net::EventLoop::now(); }
 
-  NodeFacts facts() const { return {host_, devices_->plan().slots, cache_.list(), devices_->plan().devices}; }
+  NodeFacts facts() const {
+    return {host_, devices_->plan().slots, ProgramCache(program_directory()).list(), devices_->plan().devices};
+  }
 
   // --- The head -------------------------------------------------------------------------------------------------
 
@@ -175,25 +178,25 @@ class NodeService {
     if (const auto link = links_.find(effect.worker); link != links_.end()) link->second->signal_group(effect.signal);
   }
 
-  /// Beside the loop: a slow disk must not cost us the session.
   void carry_out(StoreProgram& effect) {
-    side_.run([this, hash = std::move(effect.hash), program = std::move(effect.program)] {
-      std::string problem = cache_.store(hash, program);
-      loop_.post([this, hash, problem = std::move(problem)] {
-        machine_.program_stored(hash, problem, now(), effects_);
-        schedule_flush();
-      });
+    cache_.store(effect.hash, std::move(effect.program), [this, hash = effect.hash](const std::string& problem) {
+      machine_.program_stored(hash, problem, now(), effects_);
+      schedule_flush();
     });
   }
 
   void carry_out(CheckProgram& effect) {
-    side_.run([this, hash = std::move(effect.hash)] {
-      const bool sound = cache_.check(hash);
-      loop_.post([this, hash, sound] {
-        if (!sound) log::warning("program {} in {} was damaged or gone: it is fetched again", hash, cache_.path(""));
-        machine_.program_checked(hash, sound, now(), effects_);
-        schedule_flush();
-      });
+    cache_.check(effect.hash, [this, hash = effect.hash](bool sound) {
+      if (!sound) log::warning("program {} in {} was damaged or gone: it is fetched again", hash, cache_.path(""));
+      machine_.program_checked(hash, sound, now(), effects_);
+      schedule_flush();
+    });
+  }
+
+  void carry_out(UseProgram& effect) {
+    cache_.use(effect.hash, [this, id = effect.worker](bool usable) {
+      usable ? machine_.program_usable(id, now(), effects_) : machine_.program_missing(id, now(), effects_);
+      schedule_flush();
     });
   }
 
@@ -217,9 +220,7 @@ class NodeService {
     spawn.environment.push_back(fmt::format("DISTRIBUTED_COMPUTING_SLOT={}", effect.slot));
     spawn.cpus = devices_->cpus(slots);
     if (effect.options.language == Language::cpp) {
-      const std::string& hash = effect.options.program_hash;
-      if (!cache_.use(hash)) return machine_.program_missing(id, now(), effects_);
-      spawn.command = {cache_.path(hash)};
+      spawn.command = {cache_.path(effect.options.program_hash)};
     } else if (options_.python.empty()) {
       return refuse("the node found no Python interpreter: start it with --python and the path of one");
     } else {
@@ -364,8 +365,8 @@ class NodeService {
   NodeOptions options_;
   std::string host_, directory_;
   std::unique_ptr<Devices> devices_;
-  ProgramCache cache_;
   net::EventLoop loop_;
+  CacheThread cache_;
   NodeMachine machine_;
   std::optional<rlimit> open_files_;
   std::unique_ptr<net::Connector> connector_;
@@ -385,7 +386,6 @@ class NodeService {
   Effects effects_;
   bool flush_scheduled_ = false, stopping_ = false, outage_said_ = false;
   int exit_code_ = exit_left;
-  SideThread side_;  ///< last: it uses what is above
 };
 
 }  // namespace

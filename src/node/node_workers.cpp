@@ -28,6 +28,7 @@ double seconds(std::chrono::milliseconds time) { return std::chrono::duration<do
 void NodeMachine::on(wire::StartWorker&& message, TimePoint now, Effects& out) {
   const auto [entry, is_new] = workers_.try_emplace(message.worker);
   if (!is_new) return;
+  forget_ended_worker(message);
   Worker& worker = entry->second;
   worker.id = message.worker;
   worker.pool = message.pool;
@@ -57,9 +58,12 @@ void NodeMachine::spawn_if_possible(Worker& worker, const Pool& pool, TimePoint 
   }
   if (devices_.blocked(worker.devices, now)) {
     worker.phase = Phase::waits_for_device;
-    return;
+  } else if (!hash.empty()) {
+    worker.phase = Phase::waits_for_disk;
+    out.emplace_back(UseProgram{worker.id, hash});
+  } else {
+    spawn(worker, pool, out);
   }
-  spawn(worker, pool, out);
 }
 
 void NodeMachine::spawn(Worker& worker, const Pool& pool, Effects& out) {
@@ -208,7 +212,7 @@ void NodeMachine::watch_limits(Worker& worker, TimePoint now, Effects& out) {
 // --- Death ------------------------------------------------------------------------------------------------------
 
 void NodeMachine::worker_hung_up(WorkerId id, TimePoint now) {
-  if (Worker* worker = find_worker(id)) worker->hung_up_at = now;
+  if (Worker* worker = find_worker(id); worker && worker->phase >= Phase::constructing) worker->hung_up_at = now;
 }
 
 void NodeMachine::channel_broke(WorkerId id, std::string why, TimePoint now, Effects& out) {
@@ -222,6 +226,7 @@ void NodeMachine::channel_broke(WorkerId id, std::string why, TimePoint now, Eff
 void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out) {
   Worker* worker = find_worker(id);
   if (!worker) return;
+  if (doubts_program(*worker, end)) return doubt_program(*worker, end, out);
   send_reports(*worker, out);
   if (leaving_ && end.signal == SIGTERM && !worker->cause) {
     // Whoever told the node to leave told its workers too: no fault of a job.
@@ -259,6 +264,7 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
   if (message.cause == ExitCause::init_failed) devices_.constructor_failed(worker->devices, worker->pool);
   const PoolId pool_id = worker->pool;
   Pool* told_later = find_pool(pool_id);
+  if (told_later && constructed) keep_end(*told_later, report_of(*worker), message);
   if (connected_ && told_later && !told_later->active) {
     told_later->exits.push_back(std::move(message));
   } else {

@@ -7,8 +7,7 @@
 namespace dc::node {
 namespace {
 
-/// The interpreter puts an empty entry first on its path, which means the working directory. It is not inherited by
-/// what the user's code starts, as PYTHONSAFEPATH would be.
+/// Of the path nothing relative stays, whoever has put it there.
 constexpr const char* program = R"(
 import os, sys
 sys.path[:] = [entry for entry in sys.path if entry.startswith("/")]
@@ -20,32 +19,52 @@ from distributed_computing.worker_main import main
 sys.exit(main())
 )";
 
-constexpr std::array list_variables = {"PYTHONPATH", "PYTHONHOME"};
-constexpr std::array path_variables = {"PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"};
+bool is_absolute(std::string_view path) { return path.starts_with('/') || path.starts_with('~'); }
 
-bool is_one_of(const auto& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
+/// The loader's word for the directory of the program.
+bool is_absolute_to_loader(std::string_view path) {
+  return path.starts_with('/') || path.starts_with("$ORIGIN") || path.starts_with("${ORIGIN}");
 }
 
-bool is_absolute(std::string_view path) { return path.starts_with('/') || path.starts_with('~'); }
+/// One without a slash is the name of a library, for which the loader searches its path.
+bool is_library(std::string_view entry) {
+  return !entry.empty() && (is_absolute_to_loader(entry) || entry.find('/') == entry.npos);
+}
+
+/// Which entries of a variable stay.
+struct Searched {
+  std::string_view name;
+  std::string_view separators;  ///< of its entries; none: it is one path
+  bool (*stays)(std::string_view entry);
+};
+constexpr std::array searched = {Searched{"PYTHONPATH", ":", is_absolute},
+                                 Searched{"PYTHONHOME", ":", is_absolute},
+                                 Searched{"PYTHONUSERBASE", "", is_absolute},
+                                 Searched{"PYTHONPYCACHEPREFIX", "", is_absolute},
+                                 Searched{"LD_LIBRARY_PATH", ":;", is_absolute_to_loader},
+                                 Searched{"LD_PRELOAD", ": ", is_library},
+                                 Searched{"LD_AUDIT", ":", is_library}};
 
 }  // namespace
 
+/// -P: the interpreter does not put the working directory first on its path. As an option multiprocessing hands it on
+/// to the interpreters that it starts (its tracker of resources is one). Nothing else of the user's inherits it, as
+/// PYTHONSAFEPATH would be.
 std::vector<std::string> python_worker_command(const std::string& python, const std::string& directory) {
-  return {python, "-c", program, directory};
+  return {python, "-P", "-c", program, directory};
 }
 
 std::string without_relative_entries(std::string_view variable) {
   const std::size_t end = std::min(variable.find('='), variable.size());
   const std::string_view name = variable.substr(0, end);
   std::string_view rest = variable.substr(std::min(end + 1, variable.size()));
-  if (is_one_of(path_variables, name)) return is_absolute(rest) ? std::string(variable) : std::string();
-  if (!is_one_of(list_variables, name)) return std::string(variable);
+  const auto rule = std::find_if(searched.begin(), searched.end(), [&](const auto& one) { return one.name == name; });
+  if (rule == searched.end()) return std::string(variable);
   std::string kept;
   while (!rest.empty()) {
-    const std::string_view entry = rest.substr(0, rest.find(':'));
+    const std::string_view entry = rest.substr(0, rest.find_first_of(rule->separators));
     rest.remove_prefix(std::min(entry.size() + 1, rest.size()));
-    if (!is_absolute(entry)) continue;
+    if (!rule->stays(entry)) continue;
     if (!kept.empty()) kept += ':';
     kept += entry;
   }

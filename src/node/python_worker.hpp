@@ -15,8 +15,9 @@ inline constexpr const char* python_start_directory = "/";
 /// The command, to be started in python_start_directory; its working directory becomes `directory`.
 std::vector<std::string> python_worker_command(const std::string& python, const std::string& directory);
 
-/// "NAME=value" of the node's environment as workers get it: what would let Python search the working directory, an
-/// empty or relative entry of PYTHONPATH and the like, is taken out. Empty: the variable is left out.
+/// "NAME=value" of the node's environment as workers of all kinds get it: what would let Python, or the loader of
+/// libraries, search the working directory, an empty or relative entry of PYTHONPATH, LD_LIBRARY_PATH and the like, is
+/// taken out. Empty: the variable is left out.
 std::string without_relative_entries(std::string_view variable);
 
 }  // namespace dc::node

@@ -18,6 +18,24 @@ TEST(PythonWorker, NothingRelativeIsSearched) {
   EXPECT_EQ(without_relative_entries("PYTHONHOME=/usr:/opt"), "PYTHONHOME=/usr:/opt");
 }
 
+TEST(PythonWorker, NoLibraryIsLookedForInTheWorkingDirectory) {
+  EXPECT_EQ(without_relative_entries("LD_LIBRARY_PATH=:/opt/x;lib:/opt/y:."), "LD_LIBRARY_PATH=/opt/x:/opt/y");
+  EXPECT_EQ(without_relative_entries("LD_LIBRARY_PATH=$ORIGIN/../lib:${ORIGIN}"),
+            "LD_LIBRARY_PATH=$ORIGIN/../lib:${ORIGIN}");
+  EXPECT_EQ(without_relative_entries("LD_PRELOAD=libjemalloc.so.2 ./here.so:/opt/there.so sub/x.so"),
+            "LD_PRELOAD=libjemalloc.so.2:/opt/there.so");
+  for (const char* nothing :
+       {"LD_LIBRARY_PATH=", "LD_LIBRARY_PATH=:", "LD_LIBRARY_PATH=lib", "LD_PRELOAD=./x.so", "LD_AUDIT=a/b.so"}) {
+    EXPECT_EQ(without_relative_entries(nothing), "") << nothing;
+  }
+}
+
+TEST(PythonWorker, WhatMultiprocessingStartsSearchesNoWorkingDirectoryEither) {
+  const auto command = python_worker_command("/usr/bin/python3", "/where");
+  EXPECT_EQ(command.at(1), "-P") << "an option, which it hands on; a variable would reach all that the user starts";
+  EXPECT_EQ(command.back(), "/where");
+}
+
 TEST(PythonWorker, OtherVariablesAreNotTouched) {
   for (const char* other : {"PATH=.:/bin", "PYTHONPATHS=.", "EMPTY=", "NO_VALUE"})
     EXPECT_EQ(without_relative_entries(other), other);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -209,6 +210,32 @@ TEST(WorkerLink, MoreThanASocketHoldsIsQueuedAndUpdatesAreAnnouncedOnceTheyAreSe
   EXPECT_EQ(run.ends, 1);
   run.link->queue(wire::Stop{});  // too late, and harmless
   run.link->send();
+}
+
+/// Whatever the limit is: the node says so, or the child does, or the program runs.
+TEST(WorkerProcess, ThatDescriptorsRanOutIsSaidByNameWhereverThatHappens) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  int here = 0, in_child = 0, ran = 0;
+  for (rlim_t few = 12; few <= 128; ++few) {
+    const rlimit limit{few, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+    auto process = WorkerProcess::spawn(shell("exit 7"));
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (!process) {
+      EXPECT_NE(process.error().message.find("EMFILE"), std::string::npos) << process.error().message;
+      ++here;
+      continue;
+    }
+    const int status = process.value()->reap().exit_status;
+    const std::string problem = process.value()->exec_problem();
+    (problem.empty() ? ran : in_child) += 1;
+    EXPECT_EQ(status, problem.empty() ? 7 : 127);
+    EXPECT_EQ(problem.empty(), problem.find("EMFILE") == std::string::npos) << problem;
+  }
+  EXPECT_GT(here, 0);
+  EXPECT_GT(in_child, 0);
+  EXPECT_GT(ran, 0);
 }
 
 }  // namespace

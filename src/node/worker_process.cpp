@@ -15,7 +15,6 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -158,7 +157,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
 std::string WorkerProcess::exec_problem() const {
   int error = 0;
   if (::read(report_.get(), &error, sizeof error) != sizeof error) return {};
-  return fmt::format("{} cannot be executed ({})", program_, std::strerror(error));
+  return fmt::format("{} cannot be executed ({})", program_, errno_text(error));
 }
 
 void WorkerProcess::signal_group(int signal) const {

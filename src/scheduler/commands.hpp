@@ -80,6 +80,13 @@ struct AckResult {
   bool operator==(const AckResult&) const = default;
 };
 
+/// So many bytes of results are here for the pool's client from nodes that are gone: no window counts them.
+struct ResultsStranded {
+  PoolId pool;
+  std::uint64_t bytes{};
+  bool operator==(const ResultsStranded&) const = default;
+};
+
 // --- To the pool's client ---------------------------------------------------------------------------------------
 
 struct DeliverOutcome {
@@ -140,7 +147,7 @@ struct Contradiction {
 };
 
 using Command = std::variant<OpenPoolOnNode, ClosePoolOnNode, ActivatePoolOnNode, SendUpdate, StartWorker, StopWorker,
-                             RunJob, Recall, AckResult, DeliverOutcome, MissingJobs, UpdateAccepted,
+                             RunJob, Recall, AckResult, ResultsStranded, DeliverOutcome, MissingJobs, UpdateAccepted,
                              UpdateAppliedEverywhere, UpdateFailed, PoolFailed, PoolChanged, Notice, Contradiction>;
 using Commands = std::vector<Command>;
 

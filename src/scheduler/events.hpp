@@ -70,6 +70,11 @@ struct ClientReturned {
   std::vector<JobSequence> outstanding;
 };
 
+/// The pool's client may have missed which updates count as applied: it is told again.
+struct UpdatesMissed {
+  PoolId pool;
+};
+
 /// The pool ends now: its running jobs are aborted (workers killed), its slots are free.
 struct PoolClosed {
   PoolId pool;

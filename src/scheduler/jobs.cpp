@@ -76,6 +76,7 @@ void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId no
   job.node = node;
   --pool.assigned;
   ++pool.done;
+  count_landed(pool, job);
   out.emplace_back(DeliverOutcome{pool.id, job.sequence, *job.outcome});
 }
 
@@ -91,10 +92,34 @@ void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
       if (job.node.value != 0 && find_node(job.node)) {
         out.emplace_back(AckResult{job.node, pool.id, {job.sequence, job.token}});
       }
+      take_landed(pool, job, out);
       break;
   }
   pool.argument_bytes -= job.arguments.size();
   pool.jobs.erase(job.sequence);
+}
+
+void Scheduler::State::count_landed(const Pool& pool, const Job& job) {
+  Node* node = find_node(job.node);
+  const auto has = node ? node->pools.find(pool.id) : decltype(node->pools.end()){};
+  if (node && has != node->pools.end()) has->second.landed += job.outcome->payload.size();
+}
+
+/// The client has it. A node that was given up and is back has new results and old ones: which of them went does not
+/// matter, as long as no byte is counted for ever.
+void Scheduler::State::take_landed(Pool& pool, const Job& job, Commands& out) {
+  if (job.node.value == 0) return;
+  std::uint64_t bytes = job.outcome->payload.size();
+  Node* node = find_node(job.node);
+  const auto has = node ? node->pools.find(pool.id) : decltype(node->pools.end()){};
+  if (node && has != node->pools.end()) {
+    const std::uint64_t taken = std::min(has->second.landed, bytes);
+    has->second.landed -= taken;
+    bytes -= taken;
+  }
+  if (bytes == 0 || pool.stranded == 0) return;
+  pool.stranded -= std::min(pool.stranded, bytes);
+  out.emplace_back(ResultsStranded{pool.id, pool.stranded});
 }
 
 Job* Scheduler::State::next_queued(Pool& pool) {

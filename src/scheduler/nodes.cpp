@@ -8,7 +8,7 @@
 
 namespace dc::scheduler {
 
-void Scheduler::State::lose_node(Node& node, Commands&) {
+void Scheduler::State::lose_node(Node& node, Commands& out) {
   const NodeId id = node.id;
   for (auto& slot : node.slots) {
     if (!slot->worker) continue;
@@ -27,6 +27,9 @@ void Scheduler::State::lose_node(Node& node, Commands&) {
   for (auto& [pool_id, has] : node.pools) {
     Pool* pool = find_pool(pool_id);
     if (pool && !mutation::keep_lost_nodes_jobs) lose_results(*pool, node, has, {});
+    if (!pool || has.landed == 0) continue;
+    pool->stranded += has.landed;
+    out.emplace_back(ResultsStranded{pool_id, pool->stranded});
   }
   nodes.erase(id);
   sharing_dirty = true;

@@ -98,6 +98,7 @@ class Scheduler {
   void on(PoolOpened event, TimePoint now, Commands& out);
   void on(const PoolResumed& event, TimePoint now, Commands& out);
   void on(const ClientReturned& event, TimePoint now, Commands& out);
+  void on(const UpdatesMissed& event, TimePoint now, Commands& out);
   void on(const PoolClosed& event, TimePoint now, Commands& out);
   void on(JobsSubmitted event, TimePoint now, Commands& out);
   void on(UpdateAdded event, TimePoint now, Commands& out);

@@ -142,7 +142,7 @@ void Scheduler::State::give_free_slots(Round& round, bool beyond_target, Command
 void Scheduler::State::share_slots(TimePoint now, Commands& out) {
   sharing_dirty = false;
   shared_at = now;
-  Round round{now, slots_to_share(nodes), {}, {}};
+  Round round{now, slots_to_share(nodes), {}, {}, {}};
   round.parts = parts_of(round.slots, now);
   const std::vector<Part*> order = by_choosiness(round.parts);
   const auto choosy = [&](const Part* part) { return part->step() > 1 || part->capacity < round.slots.size(); };

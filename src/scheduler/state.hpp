@@ -93,6 +93,7 @@ struct NodePool {
   std::unordered_set<JobSequence> on_way;
   TimePoint forget_at = never;  ///< pool unknown: close it then
   bool full = false;            ///< of results: its workers there get no jobs
+  std::uint64_t landed = 0;     ///< bytes of results from here that the pool's client has not acknowledged
 };
 
 struct Node {
@@ -122,6 +123,7 @@ struct Pool {
   std::deque<JobSequence> queue;  ///< entries of jobs that are no longer queued are skipped
   std::uint64_t queued = 0, assigned = 0, done = 0, rerun = 0;
   std::uint64_t argument_bytes = 0;  ///< of those queued and assigned
+  std::uint64_t stranded = 0;        ///< bytes of results from nodes that are gone, until its client acknowledges them
   std::unordered_map<JobSequence, Claimed> claims;
   std::vector<Worker*> workers;
   std::vector<Worker*> hungry;  ///< ready workers that hold fewer jobs than they could
@@ -131,10 +133,12 @@ struct Pool {
   ErrorInfo init_error;
   /// The latest updates up to `updates`: all of them, or without history those that a worker may still lack.
   std::deque<Payload> log;
-  UpdateNumber updates = 0;  ///< 1..updates have arrived
+  std::uint64_t log_bytes = 0;
+  bool acceptance_due = false;  ///< without history: its client waits until workers have applied some
+  UpdateNumber updates = 0;     ///< 1..updates have arrived
   std::map<UpdateNumber, Payload> early;
-  bool awaits_base = false;  ///< resumed without history: the first AddUpdate says which updates are no more
-  UpdateNumber applied_everywhere = 0;
+  bool awaits_base = false;             ///< resumed without history: the first AddUpdate says which updates are no more
+  UpdateNumber applied_everywhere = 0;  ///< as its client was told
   bool applied_dirty = false, changed = false, dirty = false;
   TimePoint recall_at{};           ///< no check for recalls before this
   bool ever_eligible = false;      ///< a device that suits it has been seen, and may come back
@@ -208,6 +212,8 @@ struct Scheduler::State {
   void requeue(Pool& pool, std::vector<JobSequence> sequences);
   void finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out);
   void forget(Pool& pool, Job& job, Commands& out);
+  void count_landed(const Pool& pool, const Job& job);
+  void take_landed(Pool& pool, const Job& job, Commands& out);
   /// True when this attempt is the job's current one and it is assigned.
   static Job* current(Pool& pool, const Attempt& attempt);
   static void not_awaited(Pool& pool, NodeId node, const Attempt& attempt, Commands& out);
@@ -258,7 +264,8 @@ struct Scheduler::State {
   void open_on(Node& node, Pool& pool, Commands& out);
   void send_updates(Node& node, Pool& pool, Commands& out);
   void check_applied(Pool& pool, TimePoint now, Commands& out);
-  static void forget_applied(Pool& pool);
+  static void forget_applied(Pool& pool, Commands& out);
+  static void accept_updates(Pool& pool, Commands& out);
   void stop_outdated(Node& node, Pool& pool, Commands& out);
 
   // devices.cpp

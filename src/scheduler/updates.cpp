@@ -1,4 +1,6 @@
 // The update log of a pool: contiguous at the head, sent once to every node, applied once by every worker.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -28,11 +30,22 @@ void Scheduler::State::send_updates(Node& node, Pool& pool, Commands& out) {
 }
 
 /// Without history, updates that every worker has, or started after, are not kept.
-void Scheduler::State::forget_applied(Pool& pool) {
+void Scheduler::State::forget_applied(Pool& pool, Commands& out) {
   if (pool.options.keep_updates_history) return;
   UpdateNumber needed_after = pool.updates;
   for (const Worker* worker : pool.workers) needed_after = std::min(needed_after, worker->updates_applied);
-  while (pool.log_base() < needed_after) pool.log.pop_front();
+  while (pool.log_base() < needed_after) {
+    pool.log_bytes -= pool.log.front().size();
+    pool.log.pop_front();
+  }
+  if (pool.acceptance_due) accept_updates(pool, out);
+}
+
+/// A client that waits for it is not further ahead of its workers than the window. With history all are kept anyway.
+void Scheduler::State::accept_updates(Pool& pool, Commands& out) {
+  const bool far_ahead = pool.log.size() > 2 && pool.log_bytes > limits::update_window_bytes;
+  pool.acceptance_due = far_ahead && !pool.options.keep_updates_history;
+  if (!pool.acceptance_due) out.emplace_back(UpdateAccepted{pool.id, pool.updates});
 }
 
 /// Workers of a node that was away while an update came and went can never catch up.
@@ -48,7 +61,7 @@ void Scheduler::State::stop_outdated(Node& node, Pool& pool, Commands& out) {
 void Scheduler::State::check_applied(Pool& pool, TimePoint now, Commands& out) {
   if (held_back(pool, now)) return;  // workers that lack updates may still come back
   pool.applied_dirty = false;
-  forget_applied(pool);
+  forget_applied(pool, out);
   UpdateNumber lowest = pool.updates;
   for (const Worker* worker : pool.workers) {
     if (worker->ready && !worker->stopping) lowest = std::min(lowest, worker->updates_applied);
@@ -68,20 +81,32 @@ void Scheduler::on(UpdateAdded event, TimePoint now, Commands& out) {
     return;
   }
   if (event.number == 0) return;
-  if (event.number <= pool->updates) {
-    out.emplace_back(UpdateAccepted{pool->id, pool->updates});  // sent again after a reconnection
+  if (event.number <= pool->updates) return State::accept_updates(*pool, out);  // sent again after a reconnection
+  if (event.number - pool->updates > limits::updates_ahead_max) {
+    out.emplace_back(Contradiction{fmt::format("AddUpdate {} behind {}", event.number, pool->updates)});
     return;
   }
   pool->early.emplace(event.number, event.payload.compact());
   const UpdateNumber before = pool->updates;
   for (auto next = pool->early.begin(); next != pool->early.end() && next->first == pool->updates + 1;
        next = pool->early.erase(next)) {
+    pool->log_bytes += next->second.size();
     pool->log.push_back(std::move(next->second));
     ++pool->updates;
   }
   if (pool->updates == before) return;
   for (auto& [id, node] : state.nodes) state.send_updates(*node, *pool, out);
-  out.emplace_back(UpdateAccepted{pool->id, pool->updates});
+  State::accept_updates(*pool, out);
+  pool->applied_dirty = true;
+  state.touch(*pool);
+}
+
+void Scheduler::on(const UpdatesMissed& event, TimePoint now, Commands&) {
+  State& state = *state_;
+  state.thaw(now);
+  Pool* pool = state.find_pool(event.pool);
+  if (!pool) return;
+  pool->applied_everywhere = 0;
   pool->applied_dirty = true;
   state.touch(*pool);
 }

@@ -30,6 +30,8 @@ bool has(std::string_view text, std::string_view part) { return text.find(part) 
 
 }  // namespace
 
+bool is_of_replica(std::string_view text) { return has(text, "READONLY"); }  // EXEC gives it as a reason
+
 Error redis_error(const std::string& name, std::string_view text) {
   const std::string_view code = text.substr(0, text.find(' '));
   if (code == "OOM" || has(text, "No space left")) {
@@ -40,8 +42,11 @@ Error redis_error(const std::string& name, std::string_view text) {
   if (code == "MISCONF") {
     return fail(ErrorCode::full, fmt::format("{} cannot write to its disk ({}): is there room on it?", name, text));
   }
-  if (code == "READONLY") {
-    return fail(ErrorCode::io, fmt::format("{} is a replica, which only reads: name its primary with --store", name));
+  if (is_of_replica(text)) {
+    return fail(ErrorCode::unreachable,
+                fmt::format("{} is a replica, which only reads: name its primary with --store, or an address that "
+                            "leads to the primary whichever server that is",
+                            name));
   }
   if (code == "LOADING" || code == "BUSY" || code == "MASTERDOWN" || code == "CLUSTERDOWN" || code == "TRYAGAIN") {
     return fail(ErrorCode::unreachable, fmt::format("{} is not ready ({}): it is tried again", name, text));

@@ -72,6 +72,9 @@ class RedisConnection {
   std::vector<char> buffer_;  ///< for reading
 };
 
+/// Whether an error of the server says that it only reads: it is a replica, perhaps since a moment.
+bool is_of_replica(std::string_view text);
+
 /// What an error of the server ("OOM command not allowed …") means for us, as a sentence.
 Error redis_error(const std::string& name, std::string_view text);
 

@@ -167,6 +167,7 @@ Result<Payload> RedisStore::load_rest(const std::string& hash, std::string conte
 // --- Whole logs -------------------------------------------------------------------------------------------------
 
 Result<void> RedisStore::replace(LogId log, std::span<const Entry> entries) {
+  forget_pages();
   BOOST_OUTCOME_TRYV(ready());
   Hashed fresh;
   for (const Entry& entry : entries) hash_entry(entry, fresh);

@@ -55,6 +55,16 @@ Result<void> RedisLease::connect() {
   return usable;
 }
 
+/// The term was touched under this connection, and is this head's all the same: by another call of its own, or by a
+/// server that took an earlier state, or that of another server.
+Result<void> RedisLease::look_again() {
+  armed_ = false;
+  BOOST_OUTCOME_TRYV(arm());
+  Result<void> usable = on_reconnect_ ? on_reconnect_() : boost::outcome_v2::success();
+  if (!usable) link_.close();  // so that the next call looks first
+  return usable;
+}
+
 Result<std::vector<RedisReply>> RedisLease::ask(const std::vector<RedisCommand>& commands) {
   BOOST_OUTCOME_TRYV(connect());
   return link_.ask(commands);
@@ -122,8 +132,7 @@ Result<void> RedisLease::check_executed(const std::vector<RedisReply>& replies, 
   }
   const RedisReply& executed = replies[commands + 1];
   if (executed.is_nil()) {
-    armed_ = false;
-    BOOST_OUTCOME_TRYV(arm());
+    BOOST_OUTCOME_TRYV(look_again());
     return fail(ErrorCode::unreachable, fmt::format("{} did not carry out a transaction: it is tried again", name));
   }
   if (executed.is_error()) return redis_error(name, executed.text());
@@ -145,9 +154,7 @@ Result<void> RedisLease::check_executed(const std::vector<RedisReply>& replies, 
 /// Peers that knew an earlier state of this store, or another one under this name, believe no head of a lower term.
 Result<std::uint64_t> RedisLease::raise_term(std::uint64_t above) {
   if (term_ == 0 || above <= raised_) return raised_;
-  if (counter_of(above) >= term_counter_max) {
-    return fail(ErrorCode::invalid, fmt::format("a peer was told of term {}, which no store gives", above));
-  }
+  if (above > limits::claimed_term_max) return fail(ErrorCode::invalid, "no store gives such a term");
   const std::uint64_t higher = make_term(counter_of(above) + 1, std::random_device()());
   terms_->add(higher);
   BOOST_OUTCOME_TRYV(transact({{"SET", key("term"), std::to_string(higher)}}));

@@ -50,7 +50,8 @@ class RedisLease {
   [[nodiscard]] std::string key(const std::string& name) const { return link_.key(name); }
   /// What an append survives, as known since acquire().
   [[nodiscard]] std::string survives() const;
-  /// Called on each new connection, when nothing of the old one can arrive any more. Its failure is that of the call.
+  /// Called on each new connection, when nothing of the old one can arrive any more, and when the server may have
+  /// fallen back under one. Its failure is that of the call.
   void on_reconnect(std::function<Result<void>()> look) { on_reconnect_ = std::move(look); }
 
   /// Answers to reading commands (and to those on keys that only this term uses). An error of the server fails it.
@@ -77,6 +78,7 @@ class RedisLease {
   };
 
   Result<void> connect();
+  Result<void> look_again();
   Result<void> look_at_server();
   /// Watches the term and sees that it is ours.
   Result<void> arm();

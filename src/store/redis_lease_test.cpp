@@ -104,6 +104,21 @@ TEST_F(RedisLeases, AnEmptiedStoreBeginsWithoutAClockAndIsRaisedAboveWhatPeersKn
   EXPECT_GT(acquired().value(), raised);
 }
 
+TEST_F(RedisLeases, NoClaimOfAPeerBringsTheTermsToTheirEnd) {
+  auto store = open();
+  const std::uint64_t before = term();
+  for (const std::uint64_t claim : {make_term(term_counter_max - 1, 0), limits::claimed_term_max + 1}) {
+    EXPECT_EQ(code_of(store->raise_term(claim)), ErrorCode::invalid);
+    EXPECT_EQ(term(), before);
+  }
+  EXPECT_GT(store->raise_term(limits::claimed_term_max).value(), limits::claimed_term_max);
+  for (int takeover = 0; takeover < 3; ++takeover) {
+    store->release();
+    store = open();
+  }
+  EXPECT_LT(counter_of(term()), term_counter_max / 2 + 10) << "as many takeovers remain as anybody needs";
+}
+
 TEST_F(RedisLeases, ALeaseThatIsMissingIsTheHoldersAgain) {
   const auto store = open();
   server_->ask({"DEL", key("lease")});
@@ -201,7 +216,7 @@ TEST_F(RedisLeases, AServerThatThrowsKeysAwayIsRefusedAtTheStartAndLater) {
   for (const char* policy : {"allkeys-lru", "volatile-lru", "volatile-ttl"}) {
     server_->ask({"CONFIG", "SET", "maxmemory-policy", policy});
     const Result<std::uint64_t> refused = acquired();
-    EXPECT_EQ(code_of(refused), ErrorCode::invalid);
+    EXPECT_EQ(code_of(refused), ErrorCode::full) << "a standby waits";
     EXPECT_THAT(problem(refused), testing::AllOf(HasSubstr("noeviction"), HasSubstr(policy)));
   }
   ASSERT_TRUE(until([&] { return !store->check_hold(); })) << "it changed while the head ran";
@@ -227,6 +242,21 @@ TEST_F(RedisLeases, AServerThatFellBackIsNotWrittenOn) {
   const Result<void> refused = append(store, {{1, entry("c")}});
   EXPECT_EQ(code_of(refused), ErrorCode::fenced);
   EXPECT_THAT(problem(refused), HasSubstr("fell back"));
+}
+
+TEST_F(RedisLeases, AServerThatFellBackUnderTheConnectionIsNotWrittenOn) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}})), "");
+  ASSERT_EQ(problem(append(*store, {{1, entry("b")}})), "");
+  const RedisReply last = server_->ask({"XREVRANGE", key("log:1"), "+", "-", "COUNT", "1"});
+  server_->ask({"XDEL", key("log:1"), std::string(last[0][0].text())});
+  server_->ask({"SET", key("term"), std::to_string(term())});  // an earlier state has the same
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const Result<void> refused = append(*store, {{1, entry("c")}});
+    EXPECT_EQ(code_of(refused), ErrorCode::fenced);
+    EXPECT_THAT(problem(refused), HasSubstr("fell back"));
+  }
+  EXPECT_EQ(server_->ask({"XLEN", key("log:1")}).integer(), 1);
 }
 
 }  // namespace

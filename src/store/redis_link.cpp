@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace dc::store {
 
 std::string RedisLink::key(const std::string& name) const {
@@ -21,7 +23,15 @@ Result<bool> RedisLink::connect() {
 Result<std::vector<RedisReply>> RedisLink::exchange(const std::vector<RedisCommand>& commands) {
   BOOST_OUTCOME_TRYV(connect());
   Result<std::vector<RedisReply>> replies = connection_->ask(commands);
-  if (!replies) connection_.reset();
+  if (!replies) {
+    connection_.reset();
+    return replies;
+  }
+  // The address may lead to the primary by now; this connection never will.
+  const bool replica = std::any_of(replies.value().begin(), replies.value().end(), [](const RedisReply& reply) {
+    return reply.is_error() && is_of_replica(reply.text());
+  });
+  if (replica) connection_.reset();
   return replies;
 }
 

@@ -28,7 +28,8 @@ class RedisLink {
   Result<bool> connect();
   void close() { connection_.reset(); }
 
-  /// Answers, of which some may be errors of the server. After `unreachable` it is unknown what was carried out.
+  /// Answers, of which some may be errors of the server. After `unreachable` it is unknown what was carried out. One
+  /// that says that the server only reads ends the connection.
   Result<std::vector<RedisReply>> exchange(const std::vector<RedisCommand>& commands);
   /// Answers that are no errors: the first one fails it.
   Result<std::vector<RedisReply>> ask(const std::vector<RedisCommand>& commands);

@@ -4,8 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <optional>
 
 #include "core/check.hpp"
+#include "core/log.hpp"
+#include "core/printable.hpp"
 #include "store/stored_content.hpp"
 
 namespace dc::store {
@@ -13,6 +17,13 @@ namespace {
 
 /// Appends of one log are cut into records of about this size.
 constexpr std::size_t record_bytes = std::size_t{1} << 20;
+
+std::optional<LogId> log_id(std::string_view text) {
+  LogId id = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (problem != std::errc() || end != text.data() + text.size() || text != std::to_string(id)) return std::nullopt;
+  return id;
+}
 
 }  // namespace
 
@@ -40,6 +51,7 @@ Result<std::uint64_t> RedisStore::acquire(const Owner& owner) {
   BOOST_OUTCOME_TRY(term, lease_.acquire(owner));
   logs_.clear();
   uploads_.clear();
+  forget_pages();
   counter_ = 0;
   const Result<void> collected = collect_uploads();
   if (collected) return term;
@@ -55,6 +67,7 @@ void RedisStore::release() {
 /// A server that was put in the place of another, or lost power, may have less than it said to have: then what this
 /// head knows is not what stands there, and must not be written on. Whoever starts again reads what there is.
 Result<void> RedisStore::look_for_what_was_certain() {
+  forget_pages();
   std::vector<RedisCommand> questions;
   for (const auto& [id, log] : logs_) {
     if (log.entries > 0) questions.push_back({"XRANGE", log_key(id), log.last_id, log.last_id, "COUNT", "1"});
@@ -91,24 +104,67 @@ Result<std::vector<LogId>> RedisStore::logs() {
   BOOST_OUTCOME_TRYV(ready());
   BOOST_OUTCOME_TRY(reply, lease_.ask(RedisCommand{"SMEMBERS", lease_.key("logs")}));
   std::vector<LogId> ids;
-  for (std::size_t i = 0; i < reply.size(); ++i) ids.push_back(std::stoull(std::string(reply[i].text())));
+  for (std::size_t i = 0; i < reply.size(); ++i) {
+    if (const auto id = log_id(reply[i].text())) {
+      ids.push_back(*id);
+    } else {
+      log::warning("the store ({}) lists \"{}\" among its pools, which is no pool's id: it is left alone",
+                   options_.address.name(), printable(reply[i].text()));
+    }
+  }
   std::sort(ids.begin(), ids.end());
+  forget_pages();
+  unread_ = ids;
+  ahead_ = 1;
   return ids;
 }
 
-Result<std::vector<RedisRecord>> RedisStore::records(LogId id, const std::string& after) {
-  BOOST_OUTCOME_TRY(reply,
-                    lease_.ask(RedisCommand{"XRANGE", log_key(id), "(" + after, "+", "COUNT", std::to_string(page_)}));
-  std::vector<RedisRecord> found;
-  std::size_t bytes = 0;
+RedisStore::Page RedisStore::page_of(const RedisReply& reply, std::size_t asked, std::size_t& bytes) {
+  Page found;
   for (std::size_t i = 0; i < reply.size(); ++i) {
-    found.push_back(decode_record(reply[i]));
-    for (const HashedEntry& entry : found.back().entries) bytes += entry.bytes.size();
+    found.records.push_back(decode_record(reply[i]));
+    for (const HashedEntry& entry : found.records.back().entries) bytes += entry.bytes.size();
   }
+  found.last = reply.size() < asked;
+  return found;
+}
+
+Result<RedisStore::Page> RedisStore::page(LogId id, const std::string& after) {
+  const std::size_t asked = page_;
+  BOOST_OUTCOME_TRY(reply,
+                    lease_.ask(RedisCommand{"XRANGE", log_key(id), "(" + after, "+", "COUNT", std::to_string(asked)}));
+  std::size_t bytes = 0;
+  Page found = page_of(reply, asked, bytes);
   // Small ones do not wait for a round trip each.
   if (bytes < record_bytes) page_ = std::min(2 * page_, 8 * records_page);
   if (bytes > records_page * record_bytes) page_ = records_page;
   return found;
+}
+
+Result<RedisStore::Page> RedisStore::first_page(LogId id) {
+  auto asked_for = pages_.extract(id);
+  if (!asked_for.empty()) return std::move(asked_for.mapped());
+  Result<Page> first = ask_for_first_pages(id);
+  if (first || first.error().code != ErrorCode::protocol) return first;
+  return page(id, "0-0");  // perhaps it is another one that is broken
+}
+
+Result<RedisStore::Page> RedisStore::ask_for_first_pages(LogId id) {
+  pages_.clear();
+  const auto from = std::find(unread_.begin(), unread_.end(), id);
+  if (from == unread_.end()) return page(id, "0-0");
+  const auto to = from + std::min(static_cast<std::ptrdiff_t>(ahead_), unread_.end() - from);
+  const std::vector<LogId> wanted(from, to);
+  unread_.erase(unread_.begin(), to);
+  std::vector<RedisCommand> commands;
+  for (const LogId log : wanted) {
+    commands.push_back({"XRANGE", log_key(log), "-", "+", "COUNT", std::to_string(records_page)});
+  }
+  BOOST_OUTCOME_TRY(replies, lease_.ask(commands));
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) pages_[wanted[i]] = page_of(replies[i], records_page, bytes);
+  ahead_ = bytes < limits::store_group_bytes ? std::min(2 * ahead_, first_pages_max) : 1;
+  return std::move(pages_.extract(id).mapped());
 }
 
 Result<RedisStore::Log*> RedisStore::known(LogId id) {
@@ -156,6 +212,7 @@ void RedisStore::add_records(const std::string& key, const std::vector<HashedEnt
 }
 
 Result<void> RedisStore::append(std::span<const Addressed> batch) {
+  forget_pages();
   BOOST_OUTCOME_TRYV(ready());
   if (batch.empty()) return boost::outcome_v2::success();
   if (std::string why = lease_.trouble(); !why.empty()) return fail(ErrorCode::full, std::move(why));
@@ -188,10 +245,10 @@ Result<void> RedisStore::take_out(LogId id, Log& log) {
   RedisCommand erase{"XDEL", log_key(id)};
   Counts counts;
   for (std::string after = log.last_id;;) {
-    BOOST_OUTCOME_TRY(found, records(id, after));
-    if (found.empty()) break;
-    after = found.back().id;
-    for (const RedisRecord& record : found) {
+    BOOST_OUTCOME_TRY(found, page(id, after));
+    if (found.records.empty()) break;
+    after = found.records.back().id;
+    for (const RedisRecord& record : found.records) {
       if (record.damaged) return broken(id, "an entry is damaged");
       erase.push_back(record.id);
       for (const HashedEntry& entry : record.entries) {
@@ -226,9 +283,10 @@ void RedisStore::drop_log(LogId id, std::vector<RedisCommand>& commands) const {
 Result<bool> RedisStore::read(LogId log, Position& position, Attachments attachments,
                               const std::function<void(Entry&&)>& each) {
   BOOST_OUTCOME_TRYV(ready());
-  if (position.mark.empty()) position.mark = "0-0";
-  BOOST_OUTCOME_TRY(found, records(log, position.mark));
-  for (const RedisRecord& record : found) {
+  const bool first = position.mark.empty();
+  if (first) position.mark = "0-0";
+  BOOST_OUTCOME_TRY(found, first ? first_page(log) : page(log, position.mark));
+  for (const RedisRecord& record : found.records) {
     if (record.damaged) {
       position.mark = record.id;
       return broken(log, "an entry is damaged");
@@ -240,8 +298,8 @@ Result<bool> RedisStore::read(LogId log, Position& position, Attachments attachm
     position.mark = record.id;
     BOOST_OUTCOME_TRYV(deliver(log, record, position, attachments, each));
   }
-  if (found.empty() && position.entries > 0) logs_.try_emplace(log, Log{position.mark, position.entries, false});
-  return !found.empty();
+  if (found.last && position.entries > 0) logs_.try_emplace(log, Log{position.mark, position.entries, false});
+  return !found.last;
 }
 
 Result<void> RedisStore::deliver(LogId id, const RedisRecord& record, Position& position, Attachments attachments,

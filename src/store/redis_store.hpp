@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/limits.hpp"
 #include "store/redis_lease.hpp"
 #include "store/redis_record.hpp"
 #include "store/store.hpp"
@@ -16,6 +17,8 @@
 namespace dc::store {
 
 inline constexpr std::size_t records_page = 16;
+/// First pages are asked for of so many logs at once, where they are small.
+inline constexpr std::size_t first_pages_max = limits::store_group_items_max / records_page;
 /// A machine that hashes no faster than this is not stuck.
 inline constexpr std::size_t slow_hash_bytes_per_s = std::size_t{50} << 20;
 
@@ -79,8 +82,20 @@ class RedisStore : public Store {
   Result<void> upload(const std::map<std::string, const Payload*>& contents);
   void use_upload(const std::string& upload, const std::string& as, std::vector<RedisCommand>& commands) const;
 
-  /// The next of them, some.
-  Result<std::vector<RedisRecord>> records(LogId id, const std::string& after);
+  /// Some records of a log.
+  struct Page {
+    std::vector<RedisRecord> records;
+    bool last = false;  ///< there are no more
+  };
+  static Page page_of(const RedisReply& reply, std::size_t asked, std::size_t& bytes);
+  Result<Page> page(LogId id, const std::string& after);
+  /// From the beginning; while all logs are read in their order, those of the next ones are asked for with it.
+  Result<Page> first_page(LogId id);
+  Result<Page> ask_for_first_pages(LogId id);
+  void forget_pages() {
+    unread_.clear();
+    pages_.clear();
+  }
   Result<void> deliver(LogId id, const RedisRecord& record, Position& position, Attachments attachments,
                        const std::function<void(Entry&&)>& each);
   Result<void> load(std::span<const HashedEntry> entries, Loaded& into);
@@ -97,6 +112,9 @@ class RedisStore : public Store {
   std::map<LogId, Log> logs_;
   std::vector<std::string> uploads_;  ///< of the call under way, or of one that failed
   std::size_t page_ = records_page;   ///< so many records are asked for at once
+  std::vector<LogId> unread_;         ///< those that logs() told last and of which nothing was asked for yet
+  std::map<LogId, Page> pages_;       ///< first ones that were asked for ahead; forgotten before any change
+  std::size_t ahead_ = 1;             ///< of so many logs
   std::uint64_t counter_ = 0;         ///< of records and uploads of this term; never used again
 };
 

@@ -1,6 +1,7 @@
 // What only a server can do: die, freeze, fill up, forget, and have other users.
 #include "store/redis_store.hpp"
 
+#include <filesystem>
 #include <random>
 
 #include "store/faulty_stream.hpp"
@@ -171,6 +172,54 @@ TEST_F(Redis, WaitsForTheDiskOfALaterServer) {
   EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("c")}}}));
 }
 
+TEST_F(Redis, ManySmallLogsTakeFewRoundTrips) {
+  constexpr LogId logs = 100;
+  Faults faults;
+  RedisStore store(faulty_options(server_->address().unix_path, faults));
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  Logs expected;
+  std::vector<Addressed> batch;
+  for (LogId log = 0; log < logs; ++log) {
+    batch.push_back({log, entry(std::to_string(log))});
+    expected[log].push_back(batch.back().entry);
+  }
+  ASSERT_EQ(problem(append(store, std::move(batch))), "");
+  for (std::size_t i = 1; i < 2 * records_page; ++i) {  // more than a page
+    expected[5].push_back(entry(std::to_string(i)));
+    ASSERT_EQ(problem(append(store, {{5, expected[5].back()}})), "");
+  }
+  server_->ask({"SADD", key("logs"), "50000"});
+  server_->ask({"SET", key("log:50000"), "a song"});
+  EXPECT_EQ(code_of(store.replay(50000, [](Entry&&) {})), ErrorCode::protocol);
+  int trips = 0;
+  faults.breaks = [&](std::string_view step) {
+    trips += step == "write" ? 1 : 0;
+    return false;
+  };
+  ASSERT_EQ(store.logs().value().size(), logs + 1);
+  for (LogId log = 0; log < logs; ++log) EXPECT_EQ(read_log(store, log), expected[log]) << log;
+  EXPECT_LT(trips, 60) << "also where another log cannot be read";
+  trips = 0;
+  server_->ask({"SREM", key("logs"), "50000"});
+  EXPECT_EQ(read_all(store), expected);
+  EXPECT_LT(trips, 15);
+}
+
+TEST_F(Redis, WhatWasReadAheadIsForgottenWhenItChanges) {
+  const auto store = open();
+  ASSERT_EQ(problem(append(*store, {{1, entry("a")}, {2, entry("b")}, {3, entry("c")}, {4, entry("d")}})), "");
+  ASSERT_EQ(store->logs().value().size(), 4U);
+  EXPECT_EQ(read_log(*store, 1), (std::vector<Entry>{entry("a")}));
+  EXPECT_EQ(read_log(*store, 2), (std::vector<Entry>{entry("b")}));  // and 3 with it
+  ASSERT_EQ(problem(append(*store, {{3, entry("more")}})), "");
+  EXPECT_EQ(read_log(*store, 3), (std::vector<Entry>{entry("c"), entry("more")}));
+  ASSERT_EQ(store->logs().value().size(), 4U);
+  EXPECT_EQ(read_log(*store, 1).size(), 1U);
+  EXPECT_EQ(read_log(*store, 2).size(), 1U);
+  ASSERT_EQ(problem(replace(*store, 3, {entry("new")})), "");
+  EXPECT_EQ(read_log(*store, 3), (std::vector<Entry>{entry("new")}));
+}
+
 // --- Room, damage, other users ----------------------------------------------------------------------------------
 
 TEST_F(Redis, FullIsSaidAndGoesOnWhenThereIsRoom) {
@@ -248,9 +297,43 @@ TEST_F(Redis, KeysOfAnotherProgramAreSaid) {
   EXPECT_THAT(problem(append(*open(), {{1, entry("a")}})), HasSubstr("another program"));
 }
 
+TEST_F(Redis, WhatIsNoIdAmongTheLogsIsLeftAlone) {
+  ASSERT_EQ(problem(append(*open(), {{7, entry("a")}})), "");
+  server_->ask({"SADD", key("logs"), "song", "", "-1", "007", "18446744073709551616", "7 "});
+  EXPECT_EQ(read_all(*open()), (Logs{{7, {entry("a")}}}));
+}
+
 TEST_F(Redis, AReplicaIsRefused) {
   server_->ask({"REPLICAOF", "127.0.0.1", "1"});
   EXPECT_THAT(problem(acquired()), HasSubstr("is a replica"));
+}
+
+TEST_F(Redis, AnAddressThatLeadsToAnotherServerByNowIsDialledAnew) {
+  // As behind the name of a managed service: the server becomes a replica, and the name is given to the next primary.
+  RedisServer next;
+  const std::string name = next.dir().file("name.sock");
+  std::filesystem::create_symlink(server_->address().unix_path, name);
+  RedisOptions options{.address = server_->address(), .content_hash = test_hash};
+  options.address.unix_path = name;
+  RedisStore store(options);
+  RedisStore standby(options);
+  ASSERT_EQ(problem(store.acquire(first_owner)), "");
+  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
+  for (const std::string& key : keys()) {  // the next has all that this one had
+    std::string dump(server_->ask({"DUMP", key}).text());
+    next.ask({"RESTORE", key, "0", std::move(dump)});
+  }
+  server_->ask({"REPLICAOF", "127.0.0.1", "1"});
+  EXPECT_EQ(code_of(standby.acquire(second_owner)), ErrorCode::unreachable) << "a standby waits";
+  std::filesystem::remove(name);
+  std::filesystem::create_symlink(next.address().unix_path, name);
+  EXPECT_EQ(code_of(append(store, {{1, entry("b")}})), ErrorCode::unreachable);
+  ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
+  const std::string beat(next.ask({"GET", key("lease")}).text());
+  EXPECT_TRUE(until([&] { return next.ask({"GET", key("lease")}).text() != beat; })) << "its lease is renewed there";
+  EXPECT_EQ(store.hold(), Hold::ours);
+  EXPECT_EQ(code_of(standby.acquire(second_owner)), ErrorCode::fenced);
 }
 
 TEST_F(Redis, SeveralClustersShareAServer) {
@@ -299,7 +382,7 @@ TEST(RedisErrors, AreTranslated) {
   EXPECT_EQ(code("OOM command not allowed when used memory > 'maxmemory'."), ErrorCode::full);
   EXPECT_EQ(code("MISCONF Errors writing to the AOF file: No space left on device"), ErrorCode::full);
   EXPECT_EQ(code("LOADING Redis is loading the dataset in memory"), ErrorCode::unreachable);
-  EXPECT_EQ(code("READONLY You can't write against a read only replica."), ErrorCode::io);
+  EXPECT_EQ(code("READONLY You can't write against a read only replica."), ErrorCode::unreachable);
   EXPECT_EQ(code("NOPERM this user has no permissions"), ErrorCode::rejected);
   EXPECT_EQ(code("MOVED 1 127.0.0.1:7001"), ErrorCode::io);
   EXPECT_EQ(code("ERR something else"), ErrorCode::io);

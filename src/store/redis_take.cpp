@@ -41,8 +41,11 @@ Result<void> RedisLease::look_at_server() {
   if (valkey.empty() && !at_least(server.version, 6, 2)) {
     return fail(ErrorCode::invalid, fmt::format("{} has version {}: 6.2 or later is needed", name, server.version));
   }
-  if (info_value(text, "role") == "slave") return redis_error(name, "READONLY");
-  if (const std::string why = throws_away(name, text); !why.empty()) return fail(ErrorCode::invalid, why);
+  if (info_value(text, "role") == "slave") {
+    link_.close();
+    return redis_error(name, "READONLY");
+  }
+  if (const std::string why = throws_away(name, text); !why.empty()) return fail(ErrorCode::full, why);
   server.persistent = info_value(text, "aof_enabled") == "1";
   server.can_wait = !valkey.empty() || at_least(server.version, 7, 2);
   BOOST_OUTCOME_TRY(settings, link_.exchange({{"CONFIG", "GET", "appendfsync"}}));  // managed servers may refuse it

@@ -11,12 +11,15 @@
 #include <string_view>
 #include <vector>
 
+#include "core/limits.hpp"
 #include "store/store.hpp"
 
 namespace dc::store {
 
 inline constexpr unsigned term_chance_bits = 20;
+/// The last counter; none follows it.
 inline constexpr std::uint64_t term_counter_max = (std::uint64_t{1} << (63 - term_chance_bits)) - 1;
+static_assert(limits::claimed_term_max >> term_chance_bits <= term_counter_max / 2 + 1, "takeovers must remain");
 /// Format 1 had terms without chance, and leases that ran out by the server's clock.
 inline constexpr std::string_view format_without_chance = "1";
 inline constexpr std::string_view format_version = "2";
@@ -27,7 +30,7 @@ constexpr std::uint64_t make_term(std::uint64_t counter, std::uint64_t chance) {
 }
 constexpr std::uint64_t counter_of(std::uint64_t term) { return term >> term_chance_bits; }
 
-/// Of what stands in `term`, as the format says; none: it is no term.
+/// Of what stands in `term`, as the format says; none: it is no term, or the last.
 std::optional<std::uint64_t> stored_counter(std::string_view term, std::string_view format);
 
 /// The value of `lease`: "term pid host machine beat connection", and "pausing" while its holder says nothing yet.

@@ -46,7 +46,8 @@ Error describe(sqlite3* db, const std::string& path, int code) {
       return fail(
           ErrorCode::protocol,
           fmt::format("the store {} is broken ({}): move the file away (and those beside it that begin with its "
-                      "name) and bring a copy back, or start without one; named pools in it are lost then",
+                      "name) and bring a copy back, or what `sqlite3 FILE .recover` finds in it, or start without one; "
+                      "named pools in it are lost then",
                       path, why));
     case SQLITE_READONLY:
     case SQLITE_PERM:

@@ -1,4 +1,4 @@
-// See sqlite_store.hpp. The schema is below; another one needs another schema_version.
+// See sqlite_store.hpp.
 #include "store/sqlite_store.hpp"
 
 #include <fmt/format.h>
@@ -8,28 +8,14 @@
 #include <cstdlib>
 
 #include "core/limits.hpp"
+#include "core/log.hpp"
 #include "store/checksum.hpp"
 #include "store/held_by.hpp"
+#include "store/sqlite_schema.hpp"
 #include "store/stored_content.hpp"
 
 namespace dc::store {
 namespace {
-
-constexpr std::int64_t application_id = 0x64634a31;  // "dcJ1", for `file` and against foreign databases
-constexpr std::int64_t schema_version = 1;
-
-// Entries of a log are numbered from 1 without gaps, so that a lost one is noticed.
-constexpr auto schema = R"(
-CREATE TABLE terms(term INTEGER NOT NULL);
-INSERT INTO terms VALUES(0);
-CREATE TABLE entries(log INTEGER NOT NULL, number INTEGER NOT NULL, checksum INTEGER NOT NULL,
-                     attachments INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY(log, number)) WITHOUT ROWID;
-CREATE TABLE attachments(log INTEGER NOT NULL, number INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL,
-                         PRIMARY KEY(log, number, position)) WITHOUT ROWID;
-CREATE INDEX attachments_by_hash ON attachments(hash);
-CREATE TABLE contents(hash BLOB NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL);
-CREATE UNIQUE INDEX contents_by_hash ON contents(hash, part);
-)";
 
 /// The write-ahead log is cut back to this size when it has been merged into the file.
 constexpr std::int64_t wal_bytes_kept = std::int64_t{64} << 20;
@@ -37,28 +23,6 @@ constexpr std::int64_t wal_bytes_kept = std::int64_t{64} << 20;
 constexpr std::int64_t free_pages_kept = 4096;
 
 }  // namespace
-
-struct SqliteStore::Statements {
-  explicit Statements(SqliteDb& db)
-      : logs(db, "SELECT min(log) FROM entries WHERE log > ?1"),
-        last(db, "SELECT max(number) FROM entries WHERE log = ?1"),
-        insert(db, "INSERT INTO entries VALUES(?1, ?2, ?3, ?4, ?5)"),
-        attach(db, "INSERT INTO attachments VALUES(?1, ?2, ?3, ?4)"),
-        known(db, "SELECT 1 FROM contents WHERE hash = ?1 LIMIT 1"),
-        keep(db, "INSERT INTO contents VALUES(?1, ?2, ?3)"),
-        entries(
-            db,
-            "SELECT number, checksum, attachments, bytes FROM entries WHERE log = ?1 AND number > ?2 ORDER BY number "
-            "LIMIT 1024"),
-        attached(db, "SELECT hash FROM attachments WHERE log = ?1 AND number = ?2 ORDER BY position"),
-        parts(db, "SELECT bytes FROM contents WHERE hash = ?1 ORDER BY part"),
-        hashes(db, "SELECT DISTINCT hash FROM attachments WHERE log = ?1"),
-        detach(db, "DELETE FROM attachments WHERE log = ?1"),
-        erase(db, "DELETE FROM entries WHERE log = ?1"),
-        collect(db, "DELETE FROM contents WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM attachments WHERE hash = ?1)") {
-  }
-  SqliteStatement logs, last, insert, attach, known, keep, entries, attached, parts, hashes, detach, erase, collect;
-};
 
 SqliteStore::SqliteStore(SqliteOptions options) : options_(std::move(options)) {}
 SqliteStore::~SqliteStore() { SqliteStore::release(); }
@@ -95,25 +59,23 @@ Result<void> SqliteStore::check_version() {
   BOOST_OUTCOME_TRY(tables, db_->number("SELECT count(*) FROM sqlite_schema"));
   if (tables == 0) {
     BOOST_OUTCOME_TRY(transaction, SqliteTransaction::begin(*db_));
-    BOOST_OUTCOME_TRYV(db_->execute(schema));
-    BOOST_OUTCOME_TRYV(
-        db_->execute(fmt::format("PRAGMA application_id={}; PRAGMA user_version={}", application_id, schema_version)));
+    BOOST_OUTCOME_TRYV(db_->execute(sqlite_schema()));
     return transaction.commit();
   }
   BOOST_OUTCOME_TRY(id, db_->number("PRAGMA application_id"));
   BOOST_OUTCOME_TRY(version, db_->number("PRAGMA user_version"));
-  if (id != application_id) {
+  if (id != sqlite_application_id) {
     return fail(ErrorCode::protocol,
                 fmt::format("{} is the database of another program: name another file with --store", options_.path));
   }
-  if (version != schema_version) {
+  if (version != sqlite_schema_version) {
     return fail(
         ErrorCode::protocol,
         fmt::format("the store {} has version {}, and this head knows version {}: start the head of the version "
                     "that wrote it, or name another file with --store",
-                    options_.path, version, schema_version));
+                    options_.path, version, sqlite_schema_version));
   }
-  return boost::outcome_v2::success();
+  return db_->execute(sqlite_logs_table);  // which earlier heads did not make
 }
 
 Result<void> SqliteStore::open() {
@@ -131,6 +93,14 @@ Result<void> SqliteStore::open() {
   return boost::outcome_v2::success();
 }
 
+Result<void> SqliteStore::prepare() {
+  if (options_.durability == Durability::interval) {
+    BOOST_OUTCOME_TRYV(db_->execute("PRAGMA synchronous=NORMAL"));
+  }
+  statements_ = std::make_unique<Statements>(*db_);
+  return boost::outcome_v2::success();
+}
+
 Result<std::uint64_t> SqliteStore::acquire(const Owner& owner) {
   if (!lock_.held()) {
     BOOST_OUTCOME_TRYV(take_lock(owner));
@@ -139,10 +109,7 @@ Result<std::uint64_t> SqliteStore::acquire(const Owner& owner) {
     BOOST_OUTCOME_TRYV(open());
     BOOST_OUTCOME_TRYV(db_->execute("UPDATE terms SET term = term + 1"));
     BOOST_OUTCOME_TRY(term, db_->number("SELECT term FROM terms"));
-    if (options_.durability == Durability::interval) {
-      BOOST_OUTCOME_TRYV(db_->execute("PRAGMA synchronous=NORMAL"));
-    }
-    statements_ = std::make_unique<Statements>(*db_);
+    BOOST_OUTCOME_TRYV(prepare());
     return static_cast<std::uint64_t>(term);
   };
   Result<std::uint64_t> term = attempt();
@@ -174,19 +141,49 @@ Result<void> SqliteStore::sync() {
   return boost::outcome_v2::success();
 }
 
-Result<std::vector<LogId>> SqliteStore::logs() {
-  BOOST_OUTCOME_TRYV(check_held());
-  std::vector<LogId> ids;
-  // Jumps from log to log instead of reading all entries.
+/// Jumps from log to log instead of reading all entries.
+Result<void> SqliteStore::logs_of_entries(std::set<LogId>& ids) {
   for (std::int64_t after = INT64_MIN;;) {
     BOOST_OUTCOME_TRYV(statements_->logs.bind_all(after).step());
     if (statements_->logs.is_null(0)) break;
     after = statements_->logs.integer(0);
-    ids.push_back(static_cast<LogId>(after));
+    ids.insert(static_cast<LogId>(after));
   }
   statements_->logs.reset();
-  std::sort(ids.begin(), ids.end());  // SQLite's integers are signed
-  return ids;
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::logs_noted(std::set<LogId>& ids) {
+  statements_->noted.bind_all();
+  while (true) {
+    BOOST_OUTCOME_TRY(row, statements_->noted.step());
+    if (!row) return boost::outcome_v2::success();
+    ids.insert(static_cast<LogId>(statements_->noted.integer(0)));
+  }
+}
+
+/// The entries themselves tell, where they can be read; else what was noted of them.
+Result<std::vector<LogId>> SqliteStore::logs() {
+  BOOST_OUTCOME_TRYV(check_held());
+  std::set<LogId> ids;
+  std::set<LogId> noted;
+  const Result<void> told = logs_of_entries(ids);
+  if (!told && told.error().code != ErrorCode::protocol) return told.error();
+  const Result<void> read = logs_noted(noted);
+  if (!told) {
+    if (!read) return told.error();
+    log::error("a page of the store {} is damaged: named pools that stand on it are refused", options_.path);
+    ids.insert(noted.begin(), noted.end());
+  } else if (read && ids != noted) {  // an earlier head was here
+    BOOST_OUTCOME_TRYV(change([&]() -> Result<void> {
+      BOOST_OUTCOME_TRYV(db_->execute("DELETE FROM logs"));
+      for (const LogId id : ids) {
+        BOOST_OUTCOME_TRYV(statements_->note.bind_all(id).run());
+      }
+      return boost::outcome_v2::success();
+    }));
+  }
+  return std::vector<LogId>(ids.begin(), ids.end());
 }
 
 // What fails is rolled back, so that nothing is left to take out by the next call.
@@ -229,6 +226,10 @@ Result<void> SqliteStore::keep(const std::string& hash, const Payload& content) 
 
 Result<void> SqliteStore::insert(LogId log, const Entry& entry) {
   BOOST_OUTCOME_TRY(number, next_number(log));
+  if (number == 1) {
+    const Result<void> noted = statements_->note.bind_all(log).run();
+    if (!noted && noted.error().code != ErrorCode::protocol) return noted;  // a damaged page there costs nothing yet
+  }
   BOOST_OUTCOME_TRYV(
       statements_->insert
           .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(), std::string_view(entry.bytes))
@@ -259,14 +260,23 @@ Result<Payload> SqliteStore::load(const std::string& hash) {
   bool found = false;
   statements_->parts.bind_all(std::string_view(hash));
   while (true) {
-    BOOST_OUTCOME_TRY(row, statements_->parts.step());
-    if (!row) break;
+    const Result<bool> row = statements_->parts.step();
+    if (!row && row.error().code != ErrorCode::protocol) return row.error();
+    if (!row) return fail(ErrorCode::protocol, "");
+    if (!row.value()) break;
     found = true;
     content += statements_->parts.bytes(0);
   }
   Payload payload(std::move(content));
   if (!found || options_.content_hash(payload.bytes()) != hash) return fail(ErrorCode::protocol, "");
   return payload;
+}
+
+/// A page that is damaged is what its log suffers from, not the whole store.
+Result<bool> SqliteStore::next_row(SqliteStatement& rows, LogId log) const {
+  Result<bool> row = rows.step();
+  if (row || row.error().code != ErrorCode::protocol) return row;
+  return broken(log, "a damaged page among the entries");
 }
 
 /// Of the row that `entries` stands on.
@@ -278,7 +288,7 @@ Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number, Attachment
   if (attachments == 0) return entry;
   statements_->attached.bind_all(log, number);
   while (true) {
-    BOOST_OUTCOME_TRY(more, statements_->attached.step());
+    BOOST_OUTCOME_TRY(more, next_row(statements_->attached, log));
     if (!more) break;
     std::string hash(statements_->attached.bytes(0));
     Result<Payload> payload = how == Attachments::load ? load(hash) : stored_content(std::move(hash));
@@ -299,7 +309,7 @@ Result<bool> SqliteStore::read(LogId log, Position& position, Attachments attach
   const auto attempt = [&]() -> Result<bool> {
     statements_->entries.bind_all(log, position.entries);
     for (std::size_t bytes = 0; bytes < page_bytes;) {
-      BOOST_OUTCOME_TRY(row, statements_->entries.step());
+      BOOST_OUTCOME_TRY(row, next_row(statements_->entries, log));
       if (!row) return bytes > 0;
       const auto number = static_cast<std::int64_t>(position.entries) + 1;
       if (const std::int64_t stands = statements_->entries.integer(0); stands != number) {
@@ -334,6 +344,10 @@ Result<void> SqliteStore::exchange(LogId log, std::span<const Entry> entries) {
   BOOST_OUTCOME_TRYV(statements_->detach.bind_all(log).run());
   BOOST_OUTCOME_TRYV(statements_->erase.bind_all(log).run());
   last_numbers_.erase(log);
+  if (const Result<void> forgotten = statements_->forget.bind_all(log).run();
+      !forgotten && forgotten.error().code != ErrorCode::protocol) {
+    return forgotten;
+  }
   for (const Entry& entry : entries) {
     BOOST_OUTCOME_TRYV(insert(log, entry));
   }

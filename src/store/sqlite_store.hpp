@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "core/lock_file.hpp"
@@ -34,15 +35,20 @@ class SqliteStore : public Store {
                     const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
+  Result<void> rewrite() override;  ///< sqlite_rewrite.cpp
   Result<void> sync() override;
 
  private:
   struct Statements;
 
   Result<void> open();
+  Result<void> prepare();
   Result<void> check_version();
   Result<void> take_lock(const Owner& owner);
   Result<void> check_held() const;
+  Result<void> logs_of_entries(std::set<LogId>& ids);
+  Result<void> logs_noted(std::set<LogId>& ids);
+  Result<bool> next_row(SqliteStatement& rows, LogId log) const;
   Result<void> change(const std::function<Result<void>()>& body);
   Result<std::int64_t> next_number(LogId log);
   Result<void> insert(LogId log, const Entry& entry);

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "core/fd.hpp"
 #include "store/store_fixture.hpp"
@@ -246,6 +247,82 @@ TEST_F(Sqlite, DamagedPagesAreAnError) {
   file << std::string(20'000, 'z');
   file.close();
   EXPECT_THAT(why_not_replayed(1), AllOf(HasSubstr(path_), HasSubstr("is broken")));
+}
+
+/// With one page of its file overwritten. Which logs can be read?
+std::set<LogId> readable(SqliteStore& store, const Logs& all) {
+  std::set<LogId> sound;
+  for (const auto& [log, entries] : all) {
+    std::vector<Entry> read;
+    const Result<void> replayed = store.replay(log, [&](Entry&& entry) { read.push_back(std::move(entry)); });
+    if (replayed) {
+      EXPECT_EQ(read, entries);
+      sound.insert(log);
+    } else {
+      EXPECT_EQ(code_of(replayed), ErrorCode::protocol);
+      EXPECT_THAT(problem(replayed), HasSubstr(fmt::format("of pool {:016x}", log)));
+    }
+  }
+  return sound;
+}
+
+TEST_F(Sqlite, ADamagedPageCostsOnlyTheLogsOnItAndGoesWhenTheFileIsWrittenAnew) {
+  Logs all;
+  std::vector<Addressed> batch;
+  for (int i = 0; i < 25; ++i) {
+    for (LogId log = 1; log <= 3; ++log) {
+      const std::vector<std::string> payloads(i == 7 ? 1 : 0, std::to_string(log));
+      all[log].push_back(entry(std::to_string(i) + std::string(300, 'x'), payloads));
+      batch.push_back({log, all[log].back()});
+    }
+  }
+  ASSERT_EQ(problem(append(*open(), std::move(batch))), "");
+  std::ifstream file(path_, std::ios::binary);
+  const std::string whole(std::istreambuf_iterator<char>(file), {});
+  constexpr std::size_t page_bytes = 4096;
+  std::size_t opened = 0;
+  for (std::size_t at = page_bytes; at < whole.size(); at += page_bytes) {  // the first page tells what there is
+    SCOPED_TRACE(at / page_bytes);
+    std::string damaged = whole;
+    damaged.replace(at, page_bytes, std::string(page_bytes, 'z'));
+    for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + ending);
+    std::ofstream(path_, std::ios::binary) << damaged;
+    SqliteStore store(SqliteOptions{.path = path_, .content_hash = test_hash});
+    const Result<std::uint64_t> term = store.acquire(first_owner);
+    if (!term) continue;
+    ++opened;
+    ASSERT_THAT(store.logs().value(), testing::ElementsAre(1, 2, 3));
+    const std::set<LogId> sound = readable(store, all);
+    ASSERT_EQ(problem(store.rewrite()), "");
+    Logs expected = all;
+    for (const LogId log : {1, 2, 3}) {
+      if (!sound.contains(log)) {
+        EXPECT_EQ(problem(replace(store, log, {entry("cut")})), "");
+        expected[log] = {entry("cut")};
+      }
+      EXPECT_EQ(problem(append(store, {{log, entry("next")}})), "");
+      expected[log].push_back(entry("next"));
+    }
+    EXPECT_EQ(read_all(store), expected);
+    store.release();
+    EXPECT_EQ(read_all(*open()), expected);
+    EXPECT_GT(acquired().value(), term.value() + 1) << "terms go on";
+  }
+  EXPECT_GE(opened + 2, whole.size() / page_bytes - 1) << "all but what holds the term";
+  EXPECT_TRUE(std::filesystem::exists(path_ + ".damaged"));
+  EXPECT_FALSE(std::filesystem::exists(path_ + ".new"));
+}
+
+TEST_F(Sqlite, WhichLogsAnEarlierHeadMadeIsNoted) {
+  ASSERT_EQ(problem(append(*open(), {{1, entry("a")}, {2, entry("b")}})), "");
+  edit("DROP TABLE logs");
+  EXPECT_EQ(open()->logs().value().size(), 2U);
+  edit("DELETE FROM entries WHERE log = 2");
+  EXPECT_EQ(number("SELECT count(*) FROM logs"), 2);
+  EXPECT_EQ(open()->logs().value(), std::vector<LogId>{1});
+  EXPECT_EQ(number("SELECT count(*) FROM logs"), 1);
+  ASSERT_EQ(problem(open()->remove(1)), "");
+  EXPECT_EQ(number("SELECT count(*) FROM logs"), 0);
 }
 
 TEST_F(Sqlite, WhatIsNoDatabaseIsLeftAlone) {

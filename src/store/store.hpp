@@ -121,8 +121,8 @@ class Store {
   virtual Result<std::vector<LogId>> logs() = 0;
   /// Appends all or none, in order; logs come into being with their first entry.
   virtual Result<void> append(std::span<const Addressed> batch) = 0;
-  /// Some entries of a log from `position` on, which moves on, in the order in which they were appended; false: there
-  /// are no more. A torn last append is dropped (it never returned). A broken entry, or an attachment that is missing
+  /// Some entries of a log from `position` on, which moves on, in the order in which they were appended; false: these
+  /// were the last. A torn last append is dropped (it never returned). A broken entry, or an attachment that is missing
   /// or has another hash, is an error (`protocol`): what stands before it was given, and the next call reads on behind
   /// it.
   virtual Result<bool> read(LogId log, Position& position, Attachments attachments,
@@ -138,6 +138,9 @@ class Store {
   /// Puts these entries in the place of the whole log, atomically. No entries: the log is removed.
   virtual Result<void> replace(LogId log, std::span<const Entry> entries) = 0;
   virtual Result<void> remove(LogId log) = 0;
+  /// When damage keeps a log from being replaced or removed (`protocol`): writes all that can be read anew. What cannot
+  /// is missing from then on, and is an error of its log as before.
+  virtual Result<void> rewrite() { return boost::outcome_v2::success(); }
 
   /// Brings to the disk what Durability::interval left in memory. To be called every limits::store_sync_interval.
   virtual Result<void> sync() { return boost::outcome_v2::success(); }

@@ -416,7 +416,8 @@ struct PoolHeld {
   MSGPACK_DEFINE(pool, holder, host, pid, process, patience_ms)
 };
 /// H -> C: the pool can be opened again, unless nothing of its journal could be kept: then `removed`. `jobs_lost`: that
-/// were accepted and are gone. `jobs_again`: that had ended, and run again.
+/// were accepted and are gone; `or_more`: what could not be read may have held more of them. `jobs_again`: that had
+/// ended, and run again.
 struct PoolRepaired {
   static constexpr std::uint8_t type = 62;
   static constexpr const char* name = "PoolRepaired";
@@ -424,11 +425,13 @@ struct PoolRepaired {
   std::uint64_t jobs_lost{};
   std::uint64_t jobs_again{};
   bool removed = false;
-  MSGPACK_DEFINE(pool, jobs_lost, jobs_again, removed)
+  bool or_more = false;
+  MSGPACK_DEFINE(pool, jobs_lost, jobs_again, removed, or_more)
 };
 
 // --- Node -> head -----------------------------------------------------------------------------------------------
 
+/// A pool of which the node keeps very many results stands in several of these, one behind the other.
 struct HeldPool {
   PoolId pool;
   UpdateNumber updates{};

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -22,6 +21,7 @@
 
 #include "core/check.hpp"
 #include "core/fd.hpp"
+#include "core/output.hpp"
 #include "wire/codec.hpp"
 
 namespace dc::wire {
@@ -151,10 +151,10 @@ void say_that_descriptors_are_used_up() {
   if (std::exchange(said, true)) return;
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
-  std::fprintf(stderr,
-               "distributed-computing: this process has all the %llu descriptors that it may have (EMFILE, ulimit -n); "
-               "what arrives waits until it closes some\n",
-               static_cast<unsigned long long>(limit.rlim_cur));
+  output::to_stderr(
+      fmt::format("distributed-computing: this process has all the {} descriptors that it may have (EMFILE, ulimit "
+                  "-n); what arrives waits until it closes some\n",
+                  limit.rlim_cur));
 }
 
 /// The bytes received, 0 at the end, -1 when it would block.

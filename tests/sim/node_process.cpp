@@ -143,7 +143,7 @@ void NodeProcess::flush() {
   machine_->flush(world_.now(), effects_);
   for (std::size_t i = 0; i < effects_.size(); ++i) {  // carrying one out may cause others
     node::Effect effect = std::move(effects_[i]);
-    std::visit([this](auto& body) { carry_out(body); }, effect);
+    std::visit([this](auto& body) { this->carry_out(body); }, effect);
     if (!alive()) return;
   }
   effects_.clear();
@@ -208,6 +208,19 @@ void NodeProcess::carry_out(node::CheckProgram& effect) {
   });
 }
 
+/// Or removed behind our back.
+void NodeProcess::carry_out(node::UseProgram& effect) {
+  run_after(world_.chance.skewed(10us, 20ms), [this, hash = effect.hash, id = effect.worker] {
+    if (world_.chance.percent(plan_.faults.program_lost)) {
+      programs_.erase(hash);
+      machine_->program_missing(id, world_.now(), effects_);
+    } else {
+      machine_->program_usable(id, world_.now(), effects_);
+    }
+    schedule_flush();
+  });
+}
+
 void NodeProcess::carry_out(node::Left&) {
   world_.note(name(), "has left");
   to_head_.push_back({wire::Goodbye{"the node is leaving"}});
@@ -236,18 +249,12 @@ WorkerConduct NodeProcess::conduct_for(const PoolPlan& pool, std::uint32_t slot)
 void NodeProcess::carry_out(node::SpawnWorker& effect) {
   schedule_flush();  // the machine has new deadlines
   const WorkerId id = effect.worker;
-  const std::string& hash = effect.options.program_hash;
-  if (!hash.empty() && world_.chance.percent(plan_.faults.program_lost)) {
-    programs_.erase(hash);
-    return machine_->program_missing(id, world_.now(), effects_);
-  }
   const auto [pool, plan] = pool_of_label(effect.options.label);
   if (world_.chance.percent(plan_.faults.spawn_fails)) {
     ++ledger_.pool(pool).constructors_failed;
     return machine_->worker_exited(id, {{}, {}, {}, "no more processes"}, effects_);
   }
-  const UpdateNumber base = std::exchange(skips_[id], 0);
-  skips_.erase(id);
+  const UpdateNumber base = skips_[id];
   auto conduct = conduct_for(plan_.pools.at(plan), effect.slot);
   if (conduct.constructor_raises || conduct.constructor_dies || conduct.constructor_hangs)
     ++ledger_.pool(pool).constructors_failed;

@@ -58,6 +58,7 @@ class NodeProcess : public Peer {
   void carry_out(node::SignalWorker& effect);
   void carry_out(node::StoreProgram& effect);
   void carry_out(node::CheckProgram& effect);
+  void carry_out(node::UseProgram& effect);
   static void carry_out(node::LookAtDevices&) {}  // the simulator changes slots itself
   void carry_out(node::Left& effect);
 
@@ -81,7 +82,7 @@ class NodeProcess : public Peer {
   bool flush_scheduled_ = false, leaving_ = false;
   TimePoint armed_for_ = never;
   std::map<WorkerId, std::unique_ptr<WorkerProcess>> workers_;
-  std::map<WorkerId, UpdateNumber> skips_;                 ///< of StartWorker, until the worker is born
+  std::map<WorkerId, UpdateNumber> skips_;                 ///< of StartWorker
   std::map<WorkerId, std::vector<std::uint32_t>> places_;  ///< of StartWorker: its slot and the further ones
   std::vector<wire::Outgoing> to_head_;
   std::map<WorkerId, std::vector<wire::ToWorker>> to_workers_;

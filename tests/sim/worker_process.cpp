@@ -20,7 +20,7 @@ WorkerProcess::~WorkerProcess() {
 }
 
 void WorkerProcess::later(Duration delay, World::Action action) {
-  world_.after(delay, [this, watch = std::weak_ptr<int>(life_), action = std::move(action)] {
+  world_.after(delay, [watch = std::weak_ptr<int>(life_), action = std::move(action)] {
     if (!watch.expired()) action();
   });
 }

@@ -133,6 +133,9 @@ own = redis_server._Server(directory, 0, PASSWORD.encode())
 print('password:', own.ask()[0].split()[0])
 terminate()
 print('data:', (directory / 'secret').exists(), not (directory / 'redis.sock').exists())
+process, shown = head()
+stop(process)
+print(shown)
 terminate, wait = start_server(PASSWORD, PORT)
 with Pool.attach('sweep-1', PASSWORD, server_port=PORT) as pool:
     print('back:', pool.name)
@@ -141,6 +144,8 @@ terminate()
     )
     assert "listening: True" in shown and "password: -WRONGPASS" in shown and "data: True True" in shown
     assert "back: sweep-1" in shown
+    directory = state_dir(cluster) / f"head-{cluster.port}-redis"
+    assert f"the named pools 'sweep-1', 'sweep-2' of this head lie in {directory}, and are not served now" in shown
 
 
 @pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
@@ -177,6 +182,30 @@ listener = socket.create_server(('127.0.0.1', 6379)); new, shown = head(); stop(
         named not in with_redis and f"Redis at {directory}/redis.sock" in with_redis and "back: sweep-2" in with_redis
     )
     assert f"--store 'redis://:PASSWORD@127.0.0.1:6379?prefix=distributed-computing-{cluster.port}'" in beside
+
+
+@pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
+def test_the_redis_of_another_port_is_used_by_a_head_that_is_told_of_it(cluster):
+    shown = alone(
+        cluster,
+        """
+listener = socket.create_server(('127.0.0.1', 6379))
+try:
+    start_redis(PASSWORD)
+except OSError as error:
+    url = re.search("store='(redis[+]unix:[^']*)'", str(error))[1]
+redis = start_redis(PASSWORD, port=6380)
+process, unaware = head()
+stop(process)
+process, aware = head('--store', url.replace('PASSWORD', PASSWORD))
+stop(process)
+redis_server.stop(redis)
+print(unaware, '--- told', aware)
+""",
+    )
+    by_itself, told = shown.split("--- told")
+    place = f"Redis at {state_dir(cluster) / 'redis-6380' / 'redis.sock'}"
+    assert place in told and place not in by_itself
 
 
 def test_a_state_directory_with_a_long_path_means_sqlite_and_that_is_said(cluster):

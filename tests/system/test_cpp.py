@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import wait_until
+
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "dev"
 
@@ -68,6 +70,29 @@ def test_the_smallest_program(cluster):
     hello = BUILD / "examples" / "hello"
     output = run(hello, cluster.password, "localhost", cluster.port, env=cluster.environment("head"), timeout=60)
     assert output.startswith("1 4 9 16 25 36 49 64 81 100 from ")
+
+
+def test_a_program_that_is_damaged_while_its_node_lives_is_fetched_again(cluster):
+    cluster.head()
+    cluster.node(workers=1)
+    hello = BUILD / "examples" / "hello"
+    command = [hello, cluster.password, "localhost", cluster.port]
+    run(*command, env=cluster.environment("head"), timeout=60)
+    (cached,) = (cluster.root / "node" / "cache" / "programs").iterdir()
+    cached.chmod(0o700)
+
+    def written_over():
+        try:
+            with cached.open("r+b") as file:
+                file.write(bytes(cached.stat().st_size))
+        except OSError:  # it is still executed
+            return False
+        return True
+
+    wait_until(written_over, "the last worker is gone")
+    output = run(*command, env=cluster.environment("head"), timeout=60)
+    assert output.startswith("1 4 9 16 25 36 49 64 81 100 from ")
+    assert "was damaged or gone: it is fetched again" in cluster.log("node")
 
 
 def test_the_digits_search_runs(cluster, tmp_path):

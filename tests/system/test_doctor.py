@@ -41,13 +41,15 @@ def test_a_sound_machine(cluster, cards, tmp_path):
     cards.change("GPU-2aaa", kept_away=1)
     (tmp_path / "sys/bus/pci/devices/0000:01:00.0").mkdir(parents=True)
     (tmp_path / "sys/bus/pci/devices/0000:01:00.0/numa_node").write_text("1\n")
-    code, lines = doctor(cluster, "-p", str(cluster.port), CUDA_VISIBLE_DEVICES="1")
+    masks = {"CUDA_VISIBLE_DEVICES": "1", "ROCR_VISIBLE_DEVICES": "1"}  # as Slurm sets them, for all vendors alike
+    code, lines = doctor(cluster, "-p", str(cluster.port), **masks)
     assert code == 0 and lines[-1] == "Nothing is wrong.", lines
     assert line(lines, "ok     driver").startswith("ok     driver     2 devices by NVML, version 550.0")
     facts = "10000 of 10000 MiB free, 7 % busy, 41 °C, near NUMA node 1"
     assert line(lines, "GPU-0aaa") == f"ok     GPU        0 Fake A100 (GPU-0aaa) at 0000:01:00.0: {facts}"
     assert "1 of 3 NVIDIA GPUs are not for this process" in line(lines, "note   driver")
-    assert "CUDA_VISIBLE_DEVICES=1 lets a node use GPU-1aaa" in line(lines, "mask")
+    assert "CUDA_VISIBLE_DEVICES=1 lets a node use GPU-1aaa" in line(lines, "ok     mask")
+    assert "ROCR_VISIBLE_DEVICES=1 says nothing here" in line(lines, "note   mask")
     assert f"localhost:{cluster.port} is free for a head" in line(lines, "port")
     assert line(lines, "may open").startswith("ok")
     assert "/dev/shm has" in "\n".join(lines) and line(lines, "clock") and line(lines, "python")

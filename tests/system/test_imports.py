@@ -18,6 +18,7 @@ PLANTED = [
     "usercustomize",
     "cloudpickle",
     "numpy",
+    "multiprocessing",
     "beside_the_node",
 ]
 
@@ -55,6 +56,7 @@ def test_nothing_of_the_nodes_directory_is_imported(cluster, pool_arguments, pla
         with pytest.raises(JobError, match="No module named 'beside_the_node'"):
             pool.submit("imports", "beside_the_node").result(30)
         assert pool.submit("imports", "traceback").result(30).startswith(sys.base_prefix)
+        assert pool.submit("spawns").result(30) == 0
     assert list(marks.iterdir()) == []
 
 

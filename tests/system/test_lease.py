@@ -87,3 +87,22 @@ def test_a_policy_that_throws_keys_away_is_told_when_it_is_set_while_the_head_ru
     wait_until(lambda: cluster.status()["head"]["store_trouble"] is None, "it is over", 10)
     with Pool(Recorder, {"args": [str(cluster.root)]}, *pool_arguments, name="sweep") as pool:
         pool.close()
+
+
+def test_a_standby_waits_for_a_server_that_is_at_fault_for_a_moment(redis, cluster):
+    for wrong, right, said in (
+        (
+            ("CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+            ("CONFIG", "SET", "maxmemory-policy", "noeviction"),
+            "throws keys away",
+        ),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "is a replica"),
+    ):
+        redis.ask("CONFIG", "SET", "maxmemory", "200mb")
+        redis.ask(*wrong)
+        standby = cluster.start("standby", "--head", "--workers", "0", "--standby", "--store", redis.url)
+        wait_until(lambda said=said: said in cluster.log("standby"), "it says what is wrong", 10)
+        redis.ask(*right)
+        wait_until(lambda: cluster.status() is not None, "it is the head", 10)
+        standby.terminate()
+        assert standby.wait(10) == 0

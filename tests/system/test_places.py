@@ -63,23 +63,29 @@ def test_the_files_and_the_socket_of_a_head_come_back(cluster, pool_arguments):
 
 def test_each_process_of_a_batch_job_has_its_node(cluster):
     cluster.head()
-    for place in ("0", "1"):
+    of_other_step = {"SLURM_STEP_ID": "3"}  # whose processes are numbered from 0 again
+    for place, own in (("0", {}), ("1", {"SLURM_PROCID": "1"}), ("3-0", of_other_step)):
         cluster.processes[place] = subprocess.Popen(
             [str(BIN / "start_node"), "-p", str(cluster.port), "--workers", "1"],
-            env={**cluster.environment("node"), **JOB, "SLURM_PROCID": place},
+            env={**cluster.environment("node"), **JOB, **own},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-    wait_until(lambda: len(cluster.nodes()) == 2, "both have joined")
+    wait_until(lambda: len(cluster.nodes()) == 3, "all have joined")
     refused = second(cluster, **JOB)
     assert refused.returncode == 6 and "job-12-0 is already running on this machine" in refused.stderr
     assert "--name" in refused.stderr and "--if-none" in refused.stderr
     assert second(cluster, "--if-none", **JOB).returncode == 0
     assert second(cluster, "--name", "job-12-1").returncode == 6
     told = run(cluster, "start_node", "--drain", home="node")
-    assert told.returncode == 0 and "there are job-12-0, job-12-1: say which with --name" in told.stdout
+    assert told.returncode == 0 and "there are job-12-0, job-12-1, job-12-3-0: say which with --name" in told.stdout
     assert "It has left" in run(cluster, "start_node", "--drain", home="node", **JOB).stdout
     assert cluster.processes["0"].wait(5) == 0 and cluster.processes["1"].poll() is None
+    unclear = run(cluster, "start_node", "--drain", home="node", **JOB)
+    assert "there are job-12-1, job-12-3-0: say which" in unclear.stdout
+    assert "It has left" in run(cluster, "start_node", "--drain", "--name", "job-12-1", home="node", **JOB).stdout
+    assert "It has left" in run(cluster, "start_node", "--drain", home="node", **JOB).stdout, "the only one of the job"
+    assert cluster.processes["3-0"].wait(5) == 0
 
 
 def test_a_name_that_is_none_is_refused(cluster):

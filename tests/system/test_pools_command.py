@@ -69,6 +69,8 @@ def test_a_pool_is_listed_shown_read_and_removed(cluster, pool_arguments, tmp_pa
     assert pickle.loads((tmp_path / "out" / "1.value").read_bytes()) == 1
     assert (tmp_path / "out" / "3.value").stat().st_size > 300_000
     assert "ValueError" in (tmp_path / "out" / "2.error").read_text()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "out", *(tmp_path / "out").iterdir()]}
+    assert modes == {"out": 0o700, "1.value": 0o600, "2.error": 0o600, "3.value": 0o600}
 
     assert pools(started, "remove", "sweep 1").stdout == "pool 'sweep 1' is gone\n"
     assert listed(started) == {}

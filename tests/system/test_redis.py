@@ -120,8 +120,9 @@ def test_another_password_is_refused(server, port):
 
 def test_a_port_that_something_else_holds_is_named_and_gets_no_connection(port):
     with socket.create_server(("127.0.0.1", port)) as listener:
+        other = f"port={port + 1}.*redis-{port + 1}/redis.sock.password=PASSWORD"
         with pytest.raises(
-            OSError, match=f"port {port} .* another program.*port={port + 1}.*redis://:PASSWORD@127.0.0.1:{port}"
+            OSError, match=f"port {port} .* another program.*{other}.*redis://:PASSWORD@127.0.0.1:{port}"
         ):
             start_redis(PASSWORD, port)
         listener.settimeout(0)

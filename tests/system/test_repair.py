@@ -92,14 +92,68 @@ def test_a_broken_pool_is_refused_and_repaired_while_the_other_is_served(cluster
         with Pool.attach("bad", *pool_arguments) as pool:
             assert sorted(pool.imap_unordered()) == [0, 1]
             assert pool.submit("new").result(20) == "new"
-        gone = pools(cluster, "repair", "hopeless")
-        assert "nothing of pool 'hopeless' could be kept, and it is gone: 5 jobs" in gone.stdout
+        number = f"{ids['hopeless'] % 2**64:016x}"  # all that is known of it
+        assert number in pools(cluster, "list").stdout
+        for name in ("hopeless", number):
+            shown = pools(cluster, "show", name)
+            assert number in shown.stdout and f"pools repair '{number}'" in shown.stdout.replace("\n", " ")
+        gone = pools(cluster, "repair", number)
+        assert f"nothing of pool '{number}' could be kept, and it is gone: 5 jobs" in gone.stdout
+        assert f"pool '{number}' was repaired" in cluster.log("head")
         with Pool(Echo, None, *pool_arguments, name="hopeless") as pool:
             assert pool.submit("anew").result(20) == "anew"
     finally:
         cluster.stop()
         if redis:
             redis.kill()
+
+
+def damage_a_page(path: Path, log: int, other: int) -> None:
+    """Overwrite one page, so that this log cannot be read by SQLite and the other can."""
+
+    def readable(number: int) -> bool:
+        db = sqlite3.connect(path)
+        try:
+            db.execute("SELECT bytes FROM entries WHERE log = ?", (number,)).fetchall()
+        except sqlite3.DatabaseError:
+            return False
+        finally:
+            db.close()
+        return True
+
+    sound = path.read_bytes()
+    for page in range(4096, len(sound), 4096):
+        path.write_bytes(sound[:page] + b"z" * 4096 + sound[page + 4096 :])
+        if readable(other) and not readable(log):
+            return
+    raise AssertionError("no page is this log's alone")
+
+
+def test_a_damaged_page_of_the_file_refuses_the_pools_on_it_and_is_repaired(cluster, pool_arguments, tmp_path):
+    path = tmp_path / "store.db"
+    head = cluster.head("--store", f"sqlite://{path}")
+    for name, count in (("good", 3), ("bad", 30)):
+        with Pool(Echo, None, *pool_arguments, name=name) as pool:
+            for number in range(count):
+                pool.submit(f"{name}-{number}-" + "x" * 1000)
+            wait_until(lambda name=name, count=count: _queued(cluster, name) == count, "they are accepted")
+    ids = pool_ids(cluster)
+    head.terminate()
+    head.wait(10)
+    damage_a_page(path, ids["bad"], ids["good"])
+
+    cluster.head("--store", f"sqlite://{path}")
+    cluster.node(workers=1)
+    with Pool.attach("good", *pool_arguments) as pool:
+        assert len(list(pool.imap_unordered())) == 3
+    with pytest.raises(NotStored, match="damaged page"):
+        Pool.attach("bad", *pool_arguments)
+    repaired = pools(cluster, "repair", "bad")
+    assert repaired.returncode == 0, repaired.stderr
+    assert "at least" in repaired.stdout, "nobody knows what stood on the page"
+    with Pool(Echo, None, *pool_arguments, name="bad") as pool:
+        assert pool.submit("new").result(20) == "new"
+    assert (tmp_path / "store.db.damaged").stat().st_mode & 0o77 == 0
 
 
 def _queued(cluster: Cluster, name: str) -> int:

@@ -96,6 +96,16 @@ def test_a_made_password_is_kept_where_no_terminal_shows_it_and_used_again(clust
     assert told.returncode == 1 and "can be read by others: chmod 600" in told.stderr
 
 
+def test_a_head_on_any_port_uses_its_made_password_again(cluster):
+    cluster.port = 0
+    for name, own in (("any", {}), ("job-77", {"SLURM_JOB_ID": "77"})):
+        file = state_dir(cluster) / f"head-{name}.password"
+        assert banner(cluster, **own)[0] == f"--password-file {file} "
+        made = file.read_text()
+        assert banner(cluster, **own)[0] == f"--password-file {file} " and file.read_text() == made
+    assert len(list(state_dir(cluster).glob("*password*"))) == 2
+
+
 def test_a_made_password_is_shown_on_a_terminal_and_not_kept(cluster):
     first, second = on_a_terminal(cluster), on_a_terminal(cluster)
     assert re.fullmatch("-r [0-9a-f]{32} ", first) and re.fullmatch("-r [0-9a-f]{32} ", second) and first != second
@@ -128,6 +138,10 @@ def test_standard_input_gives_the_password_and_may_still_end_the_node(cluster):
     assert right.returncode == 0, right.stderr
     empty = subprocess.run(asked, env=bare_environment(cluster), input=b"\n", capture_output=True, text=False)
     assert empty.returncode == 2 and b"first line of standard input is empty" in empty.stderr
+    for command in (["distributed-computing", "status"], ["start_node", "--head"]):
+        none = [str(BIN / command[0]), *command[1:], "-p", str(cluster.port), "--password-file", ""]
+        told = subprocess.run(none, env=bare_environment(cluster), stdin=subprocess.DEVNULL, capture_output=True)
+        assert told.returncode == 2 and b"--password-file names no file" in told.stderr
 
 
 def readable(file, mode, owner, group, **changed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -145,6 +146,13 @@ class Imports(WorkerInterface):
 
     def imports(self, name):
         return importlib.import_module(name).__file__
+
+    def spawns(self):
+        """Return the exit code of an interpreter that multiprocessing starts."""
+        child = multiprocessing.get_context("spawn").Process(target=os.getpid)
+        child.start()
+        child.join()
+        return child.exitcode
 
 
 class HangsInUpdate(WorkerInterface):

@@ -1,0 +1,153 @@
+// Writing a file anew of which pages are damaged; see sqlite_store.hpp. What is damaged would stay in the way: of the
+// logs on it, which cannot be deleted, and of their neighbours, when SQLite balances its tree.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/fd.hpp"
+#include "core/log.hpp"
+#include "store/sqlite_schema.hpp"
+
+namespace dc::store {
+namespace {
+
+/// Copies the rows of a log, from its beginning up to the first that cannot be read, and from its end back to that.
+Result<void> copy_rows(SqliteDb& from, const std::string& select, LogId log, const std::array<std::string, 2>& orders,
+                       const std::function<Result<void>(SqliteStatement&)>& copy) {
+  for (const std::string& order : orders) {
+    SqliteStatement rows(from, select + " WHERE log = ?1 ORDER BY " + order);
+    rows.bind_all(log);
+    while (true) {
+      const Result<bool> row = rows.step();
+      if (!row && row.error().code != ErrorCode::protocol) return row.error();
+      if (!row) break;
+      if (!row.value()) return boost::outcome_v2::success();
+      BOOST_OUTCOME_TRYV(copy(rows));
+    }
+  }
+  return boost::outcome_v2::success();
+}
+
+/// Those parts that can be read: a content without one of them is none, and its hash tells.
+Result<void> copy_content(SqliteDb& from, std::string_view hash, SqliteStatement& insert) {
+  // The index may be what is damaged.
+  for (const char* table : {"contents", "contents NOT INDEXED"}) {
+    SqliteStatement parts(from, fmt::format("SELECT part, bytes FROM {} WHERE hash = ?1 ORDER BY part", table));
+    parts.bind_all(hash);
+    while (true) {
+      const Result<bool> row = parts.step();
+      if (!row && row.error().code != ErrorCode::protocol) return row.error();
+      if (!row) break;
+      if (!row.value()) return boost::outcome_v2::success();
+      BOOST_OUTCOME_TRYV(insert.bind_all(hash, parts.integer(0), parts.bytes(1)).run());
+    }
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<void> copy_logs(SqliteDb& from, SqliteDb& to, const std::vector<LogId>& logs) {
+  SqliteStatement note(to, "INSERT INTO logs VALUES(?1)");
+  SqliteStatement entry(to, "INSERT OR IGNORE INTO entries VALUES(?1, ?2, ?3, ?4, ?5)");
+  SqliteStatement attachment(to, "INSERT OR IGNORE INTO attachments VALUES(?1, ?2, ?3, ?4)");
+  SqliteStatement content(to, "INSERT OR IGNORE INTO contents VALUES(?1, ?2, ?3)");
+  std::set<std::string> hashes;
+  for (const LogId log : logs) {
+    BOOST_OUTCOME_TRYV(note.bind_all(log).run());
+    BOOST_OUTCOME_TRYV(
+        copy_rows(from, "SELECT number, checksum, attachments, bytes FROM entries", log, {"number", "number DESC"},
+                  [&](SqliteStatement& row) {
+                    return entry.bind_all(log, row.integer(0), row.integer(1), row.integer(2), row.bytes(3)).run();
+                  }));
+    BOOST_OUTCOME_TRYV(copy_rows(from, "SELECT number, position, hash FROM attachments", log,
+                                 {"number, position", "number DESC, position DESC"}, [&](SqliteStatement& row) {
+                                   hashes.emplace(row.bytes(2));
+                                   return attachment.bind_all(log, row.integer(0), row.integer(1), row.bytes(2)).run();
+                                 }));
+  }
+  for (const std::string& hash : hashes) {
+    BOOST_OUTCOME_TRYV(copy_content(from, hash, content));
+  }
+  return boost::outcome_v2::success();
+}
+
+/// With what SQLite keeps beside it.
+void delete_database(const std::string& path) {
+  for (const char* ending : {"", "-wal", "-shm", "-journal"}) ::unlink((path + ending).c_str());
+}
+
+Error failed_to(std::string_view what, const std::string& path) {
+  return fail(ErrorCode::io, fmt::format("cannot {} {} ({})", what, path, std::strerror(errno)));
+}
+
+/// The file at `fresh` takes the place of that at `path`, of which nothing is left in a write-ahead file; that one is
+/// kept at `aside`.
+Result<void> exchange_files(const std::string& fresh, const std::string& path, const std::string& aside) {
+  delete_database(aside);
+  if (::link(path.c_str(), aside.c_str()) != 0) return failed_to("make", aside);
+  // They are of the old one: SQLite would take them for the new one's.
+  for (const char* ending : {"-wal", "-shm"}) {
+    if (::unlink((path + ending).c_str()) != 0 && errno != ENOENT) return failed_to("delete", path + ending);
+  }
+  if (::rename(fresh.c_str(), path.c_str()) != 0) return failed_to("replace", path);
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  const Fd folder(::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() >= 0) ::fsync(folder.get());
+  return boost::outcome_v2::success();
+}
+
+}  // namespace
+
+Result<void> SqliteStore::rewrite() {
+  const std::string fresh = options_.path + ".new";
+  const std::string aside = options_.path + ".damaged";
+  BOOST_OUTCOME_TRY(ids, logs());
+  delete_database(fresh);
+  const auto write = [&]() -> Result<void> {
+    BOOST_OUTCOME_TRY(db, SqliteDb::open(fresh));
+    BOOST_OUTCOME_TRYV(db->execute("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA synchronous=FULL"));
+    BOOST_OUTCOME_TRY(transaction, SqliteTransaction::begin(*db));
+    BOOST_OUTCOME_TRYV(db->execute(sqlite_schema()));
+    BOOST_OUTCOME_TRY(term, db_->number("SELECT term FROM terms"));
+    BOOST_OUTCOME_TRYV(db->execute(fmt::format("UPDATE terms SET term = {}", term)));
+    BOOST_OUTCOME_TRYV(copy_logs(*db_, *db, ids));
+    BOOST_OUTCOME_TRYV(transaction.commit());
+    // All that the old one has is in its file then, if nobody else reads it.
+    BOOST_OUTCOME_TRY(busy, db_->number("PRAGMA wal_checkpoint(TRUNCATE)"));
+    if (busy != 0) {
+      return fail(ErrorCode::io,
+                  fmt::format("another program uses the store {} (perhaps the sqlite3 shell): end it", options_.path));
+    }
+    return boost::outcome_v2::success();
+  };
+  if (const Result<void> written = write(); !written) {
+    delete_database(fresh);
+    return written;
+  }
+  statements_.reset();
+  db_.reset();
+  last_numbers_.clear();
+  const Result<void> exchanged = exchange_files(fresh, options_.path, aside);
+  if (!exchanged) delete_database(fresh);
+  BOOST_OUTCOME_TRYV(open());
+  BOOST_OUTCOME_TRYV(prepare());
+  if (exchanged) {
+    log::warning(
+        "the store {} had damaged pages and was written anew; {} is what it was: delete it when nothing is to "
+        "be looked for in it any more",
+        options_.path, aside);
+  }
+  return exchanged;
+}
+
+}  // namespace dc::store
