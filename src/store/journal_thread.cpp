@@ -74,6 +74,7 @@ struct JournalThread::Impl {
   Duration retry_delay = limits::store_retry_delay_min;
   std::optional<TimePoint> trouble_since;
   bool unsynced = false;
+  bool rewritten = false;  ///< in this trouble
   std::optional<Shortening> shortening;
 
   std::atomic<std::size_t> queued_bytes{0};
@@ -176,7 +177,11 @@ void JournalThread::Impl::write(std::unique_lock<std::mutex>& lock) {
   if (batch.empty()) fill_batch();
   lock.unlock();
   if (batch.front().work) return do_work(lock);
-  const Result<void> result = batch.front().entry ? write_batch() : store->remove(batch.front().log);
+  const auto attempt = [this] { return batch.front().entry ? write_batch() : store->remove(batch.front().log); };
+  Result<void> result = attempt();
+  // Damage beside the log that is written; the logs that it concerns stay refused.
+  if (!result && result.error().code == ErrorCode::protocol && !std::exchange(rewritten, true) && store->rewrite())
+    result = attempt();
   lock.lock();
   if (result) {
     written();
@@ -323,6 +328,7 @@ void JournalThread::Impl::went_well() {
   trouble_since.reset();
   retry_at = TimePoint{};
   retry_delay = limits::store_retry_delay_min;
+  rewritten = false;
 }
 
 void JournalThread::Impl::finish(const Waiting& waiting, std::string refused) {

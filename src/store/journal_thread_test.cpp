@@ -30,6 +30,8 @@ struct Script {
   int reads = 0;
   bool reading_waits = false;
   int syncs = 0;
+  int rewrites = 0;
+  bool rewriting_helps = false;
   std::vector<std::vector<std::string>> appends;  ///< those that went well
 
   void set(const std::function<void(Script&)>& change) {
@@ -94,6 +96,13 @@ class ScriptedStore : public MemoryStore {
   Result<void> remove(LogId log) override {
     BOOST_OUTCOME_TRYV(pass());
     return MemoryStore::remove(log);
+  }
+  Result<void> rewrite() override {
+    script_.set([](Script& script) {
+      ++script.rewrites;
+      if (script.rewriting_helps) script.failure.reset();
+    });
+    return boost::outcome_v2::success();
   }
 
  private:
@@ -257,6 +266,23 @@ TEST_F(Journal, WaitsForAStoreThatDoesNotAnswer) {
   EXPECT_THAT(done(2), ElementsAre("1", "2"));
   EXPECT_THAT(on_disk(), ElementsAre("a", "b"));
   EXPECT_EQ(thread_->trouble(), "");
+}
+
+TEST_F(Journal, DamageInTheWayIsWrittenAnewOnceInATrouble) {
+  fail_with(fail(ErrorCode::protocol, "a page is damaged"));
+  append(1, "a");
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.rewrites == 1; }));
+  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.checks >= 2; }));
+  script_.set([](Script& script) { EXPECT_EQ(script.rewrites, 1) << "it did not help"; });
+  fail_with({});
+  EXPECT_THAT(done(1), ElementsAre("1"));
+  script_.set([](Script& script) {
+    script.failure = fail(ErrorCode::protocol, "a page is damaged");
+    script.rewriting_helps = true;
+  });
+  append(2, "b");
+  EXPECT_THAT(done(1), ElementsAre("2"));
+  EXPECT_THAT(on_disk(), ElementsAre("a", "b"));
 }
 
 TEST_F(Journal, GivesUpWhatCanBeRefusedWhenTheStoreStaysAway) {

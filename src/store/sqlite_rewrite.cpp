@@ -17,13 +17,18 @@
 
 #include "core/fd.hpp"
 #include "core/log.hpp"
+#include "store/checksum.hpp"
 #include "store/sqlite_schema.hpp"
 
 namespace dc::store {
 namespace {
 
+/// Stands where entries could not be read: its checksum is wrong.
+constexpr std::string_view damaged_entry = "damaged";
+
 /// Copies the rows of a log, from its beginning up to the first that cannot be read, and from its end back to that.
-Result<void> copy_rows(SqliteDb& from, const std::string& select, LogId log, const std::array<std::string, 2>& orders,
+/// False: some could not be read.
+Result<bool> copy_rows(SqliteDb& from, const std::string& select, LogId log, const std::array<std::string, 2>& orders,
                        const std::function<Result<void>(SqliteStatement&)>& copy) {
   for (const std::string& order : orders) {
     SqliteStatement rows(from, select + " WHERE log = ?1 ORDER BY " + order);
@@ -32,11 +37,11 @@ Result<void> copy_rows(SqliteDb& from, const std::string& select, LogId log, con
       const Result<bool> row = rows.step();
       if (!row && row.error().code != ErrorCode::protocol) return row.error();
       if (!row) break;
-      if (!row.value()) return boost::outcome_v2::success();
+      if (!row.value()) return true;
       BOOST_OUTCOME_TRYV(copy(rows));
     }
   }
-  return boost::outcome_v2::success();
+  return false;
 }
 
 /// Those parts that can be read: a content without one of them is none, and its hash tells.
@@ -64,11 +69,18 @@ Result<void> copy_logs(SqliteDb& from, SqliteDb& to, const std::vector<LogId>& l
   std::set<std::string> hashes;
   for (const LogId log : logs) {
     BOOST_OUTCOME_TRYV(note.bind_all(log).run());
-    BOOST_OUTCOME_TRYV(
+    std::int64_t next = 1;  // behind those from the beginning
+    BOOST_OUTCOME_TRY(
+        whole,
         copy_rows(from, "SELECT number, checksum, attachments, bytes FROM entries", log, {"number", "number DESC"},
                   [&](SqliteStatement& row) {
+                    if (row.integer(0) == next) ++next;
                     return entry.bind_all(log, row.integer(0), row.integer(1), row.integer(2), row.bytes(3)).run();
                   }));
+    // What was at its end must not seem never to have been.
+    if (!whole) {
+      BOOST_OUTCOME_TRYV(entry.bind_all(log, next, checksum(damaged_entry) + 1, std::int64_t{0}, damaged_entry).run());
+    }
     BOOST_OUTCOME_TRYV(copy_rows(from, "SELECT number, position, hash FROM attachments", log,
                                  {"number, position", "number DESC, position DESC"}, [&](SqliteStatement& row) {
                                    hashes.emplace(row.bytes(2));

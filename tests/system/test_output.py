@@ -20,7 +20,7 @@ def test_output_is_shown_at_the_node_and_on_request_at_the_client(cluster, pool_
             return re.search(r"\[\S+/0\] one\n\[\S+/0\] two\n", seen)
 
         wait_until(both, "the client shows the lines")
-    assert re.search(r"\[\S+/0\] one\n\[\S+/0\] two\n", cluster.log("node"))
+    wait_until(lambda: re.search(r"\[\S+/0\] one\n\[\S+/0\] two\n", cluster.log("node")), "the node shows them too")
 
 
 def test_without_request_the_client_shows_nothing(cluster, pool_arguments, capfd):

@@ -99,7 +99,7 @@ def test_a_broken_pool_is_refused_and_repaired_while_the_other_is_served(cluster
             assert number in shown.stdout and f"pools repair '{number}'" in shown.stdout.replace("\n", " ")
         gone = pools(cluster, "repair", number)
         assert f"nothing of pool '{number}' could be kept, and it is gone: 5 jobs" in gone.stdout
-        assert f"pool '{number}' was repaired" in cluster.log("head")
+        wait_until(lambda: f"pool '{number}' was repaired" in cluster.log("head"), "it is in the log")
         with Pool(Echo, None, *pool_arguments, name="hopeless") as pool:
             assert pool.submit("anew").result(20) == "anew"
     finally:
@@ -150,8 +150,9 @@ def test_a_damaged_page_of_the_file_refuses_the_pools_on_it_and_is_repaired(clus
         Pool.attach("bad", *pool_arguments)
     repaired = pools(cluster, "repair", "bad")
     assert repaired.returncode == 0, repaired.stderr
-    assert "at least" in repaired.stdout, "nobody knows what stood on the page"
-    with Pool(Echo, None, *pool_arguments, name="bad") as pool:
+    # Unless later entries tell, nobody knows what stood on the page.
+    assert "at least" in repaired.stdout or "30 jobs that were accepted are lost" in repaired.stdout
+    with Pool(Echo, None, *pool_arguments, name="bad", steal=True) as pool:  # that its holder has left may be lost too
         assert pool.submit("new").result(20) == "new"
     assert (tmp_path / "store.db.damaged").stat().st_mode & 0o77 == 0
 
