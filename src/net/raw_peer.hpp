@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ class RawPeer {
     connected_ = connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
     fcntl(fd_, F_SETFL, O_NONBLOCK);
     if (!encrypted) return;
+    std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to a socket whose other end may just have closed
     context_ = SSL_CTX_new(TLS_client_method());
     ssl_ = SSL_new(context_);
     SSL_set_fd(ssl_, fd_);
