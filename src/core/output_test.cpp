@@ -107,7 +107,7 @@ TEST(Output, AReaderWhoDoesNotReadHoldsUpNeitherTheWorkNorTheEnd) {
     for (int i = 0; i < 20'000; ++i) log::warning("{}", std::string(1000, 'x'));  // more than the bound
   });
   EXPECT_EQ(run.status, 0);
-  EXPECT_GE(run.text.size(), 45'000U) << "what a pipe takes: 16 pages with whole lines";
+  EXPECT_GE(run.text.size(), 30'000U) << "what a pipe takes: 16 pages, more or less full of whole lines";
 }
 
 TEST(Output, AReaderWhoIsGoneDoesNoHarm) {

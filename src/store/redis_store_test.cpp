@@ -174,6 +174,7 @@ TEST_F(Redis, WaitsForTheDiskOfALaterServer) {
 
 TEST_F(Redis, ManySmallLogsTakeFewRoundTrips) {
   constexpr LogId logs = 100;
+  int trips = 0;
   Faults faults;
   RedisStore store(faulty_options(server_->address().unix_path, faults));
   ASSERT_EQ(problem(store.acquire(first_owner)), "");
@@ -191,7 +192,6 @@ TEST_F(Redis, ManySmallLogsTakeFewRoundTrips) {
   server_->ask({"SADD", key("logs"), "50000"});
   server_->ask({"SET", key("log:50000"), "a song"});
   EXPECT_EQ(code_of(store.replay(50000, [](Entry&&) {})), ErrorCode::protocol);
-  int trips = 0;
   faults.breaks = [&](std::string_view step) {
     trips += step == "write" ? 1 : 0;
     return false;

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "core/sanitizer_pipes.hpp"
+
 namespace dc::wire {
 namespace {
 
@@ -59,18 +61,6 @@ void in_child(Story story) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
 }
-
-/// UBSan looks at an object's type through a pipe that it opens for that; without a free descriptor every type that it
-/// has not met before counts as a wrong one.
-#if defined(__clang__)
-#if __has_feature(undefined_behavior_sanitizer)
-constexpr bool sanitizer_opens_pipes = true;
-#else
-constexpr bool sanitizer_opens_pipes = false;
-#endif
-#else
-constexpr bool sanitizer_opens_pipes = false;
-#endif
 
 /// Opens files until there is no room for another.
 void use_up_descriptors() {
