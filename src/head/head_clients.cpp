@@ -74,6 +74,7 @@ void HeadMachine::fail_pool(SessionId session, PoolId pool, ErrorKind kind, std:
 void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
   const PeerInfo& peer = sessions_.at(session).peer;
   if (message.pool.value == 0) return refuse(session, "OpenPool without a pool", out);
+  if (ids_of_pools_.contains(message.pool)) return refuse(session, "OpenPool with the id of another pool", out);
   if (const std::string problem = problem_of(message.options); !problem.empty()) {
     if (pools_.contains(message.pool)) return refuse(session, "OpenPool of an open pool, with other options", out);
     return fail_pool(session, message.pool, ErrorKind::pool_closed, problem, out);

@@ -49,7 +49,7 @@ void HeadMachine::check_invariants() const {
     DC_CHECK(pool.opened == scheduler_.has_pool(id));
     DC_CHECK(pool.named ? pool.close_at == never : (pool.session.value == 0) == (pool.close_at != never));
     DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
-    DC_CHECK(!pool.named || ids_of_pools_.contains(pool.named->on_nodes) == pool.opened);
+    DC_CHECK(!pool.named || ids_of_pools_.contains(pool.named->on_nodes) == (pool.opened || pool.keeping));
     const auto hears = [&, pool_id = id](SessionId session) {
       return session.value == 0 || (sessions_.contains(session) && sessions_.at(session).pools.contains(pool_id));
     };

@@ -276,6 +276,7 @@ class HeadMachine {
   [[nodiscard]] static std::string taken_over(const NamedPool& pool, const PeerInfo& by);
   void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
   void rename_on_nodes(PoolId id, PoolId on_nodes);
+  void forget_on_nodes(PoolId id);
   void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
   void attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenNamedPool& message, TimePoint now,

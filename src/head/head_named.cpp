@@ -33,8 +33,8 @@ void bring_into_range(double& weight, const std::string& pool, Effects& out) {
 
 /// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
 /// They must not be taken for those of the next pool with that name.
-PoolId id_on_nodes(PoolId pool, std::uint32_t epoch, store::Ticket ticket) {
-  std::uint64_t id = pool.value ^ (std::uint64_t{epoch} << 32) ^ (ticket + 1);  // scattered as splitmix64 does
+PoolId id_on_nodes(PoolId pool, std::uint32_t epoch, std::uint64_t salt) {
+  std::uint64_t id = pool.value ^ (std::uint64_t{epoch} << 32) ^ salt;  // scattered as splitmix64 does
   id = (id ^ (id >> 30)) * 0xbf58476d1ce4e5b9U;
   id = (id ^ (id >> 27)) * 0x94d049bb133111ebU;
   return PoolId{(id ^ (id >> 31)) | 1};
@@ -163,7 +163,13 @@ void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   born.host = pool.peer.host;
   born.pid = pool.peer.pid;
   born.process = pool.named->process;
-  born.on_nodes = pool.named->on_nodes = id_on_nodes(id, facts_.epoch, last_ticket_);
+  std::uint64_t salt = last_ticket_ + 1;
+  const auto taken = [this](PoolId other) { return ids_of_pools_.contains(other) || pools_.contains(other); };
+  do {
+    pool.named->on_nodes = id_on_nodes(id, facts_.epoch, salt++);
+  } while (taken(pool.named->on_nodes));
+  born.on_nodes = pool.named->on_nodes;
+  rename_on_nodes(id, pool.named->on_nodes);
   if (!hash.empty()) born.program = programs_.at(hash);
   append({Pending::Kind::birth, id}, born, true, out);
 }
@@ -173,11 +179,18 @@ void HeadMachine::rename_on_nodes(PoolId id, PoolId on_nodes) {
   ids_of_pools_[on_nodes] = id;
 }
 
+void HeadMachine::forget_on_nodes(PoolId id) {
+  const auto renamed = ids_on_nodes_.find(id);
+  if (renamed == ids_on_nodes_.end()) return;
+  if (const auto pool = ids_of_pools_.find(renamed->second); pool != ids_of_pools_.end() && pool->second == id)
+    ids_of_pools_.erase(pool);
+  ids_on_nodes_.erase(renamed);
+}
+
 void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
   pool.opened = true;
   pool.keeping = false;
   if (pool.named->left) append({Pending::Kind::client, id}, client_of(pool), false, out);
-  rename_on_nodes(id, pool.named->on_nodes);
   out.emplace_back(Log{fmt::format("pool {} ({}) of {} (pid {}) is open and in the store", pool.named->quoted(),
                                    pool.options.label, pool.peer.host, pool.peer.pid)});
   send_to_client(id, wire::NamedPoolOpened{id, pool.options, 0, 0, 0}, wire::control_lane, out);
@@ -189,6 +202,7 @@ void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::st
                  wire::PoolFailed{id, error_of(ErrorKind::not_stored,
                                                fmt::format("pool {} was not opened: {}", pool.named->quoted(), why))},
                  wire::control_lane, out);
+  forget_on_nodes(id);
   forget_pool(id);
 }
 
@@ -299,10 +313,7 @@ void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now,
   out.emplace_back(JournalRemove{ticket, id});
   pending_.emplace(ticket, Pending{Pending::Kind::removal, id, session});
   tell(scheduler::PoolClosed{id}, now, out);
-  if (const auto renamed = ids_on_nodes_.find(id); renamed != ids_on_nodes_.end()) {
-    ids_of_pools_.erase(renamed->second);
-    ids_on_nodes_.erase(renamed);
-  }
+  forget_on_nodes(id);
 }
 
 // --- Start of the head ------------------------------------------------------------------------------------------

@@ -314,5 +314,26 @@ TEST_F(NamedStory, AFailureIsKeptForWhoComesLater) {
   EXPECT_THAT(told<wire::JobError>(client), SizeIs(1));
 }
 
+TEST_F(NamedStory, NoTwoPoolsHaveOneIdAtTheNodes) {
+  open_named();
+  keep_all();
+  // Whoever knows how these ids are made can choose another that would get the same.
+  const JournalState state = [&] {
+    JournalState first;
+    for (const store::Entry& entry : journal) first.add(store::Entry(entry));
+    return first;
+  }();
+  const PoolId other{pool.value ^ 1U ^ (last_seen + 1)};
+  hear(client, wire::OpenNamedPool{other, "other", false, false, {}, bytes("spec")});
+  collect();
+  ASSERT_EQ(waiting.size(), 1U);
+  const auto born = decode(store::Entry(waiting[0].entry));
+  ASSERT_TRUE(born);
+  EXPECT_NE(std::get<PoolBorn>(born.value()).on_nodes, state.born->on_nodes);
+  keep_all();
+  hear(client, wire::OpenPool{state.born->on_nodes, {}, false, {}});
+  EXPECT_THAT(text_of(effects).back(), HasSubstr("OpenPool with the id of another pool"));
+}
+
 }  // namespace
 }  // namespace dc::head

@@ -76,10 +76,13 @@ void HeadMachine::repaired(const JournalRepair& wanted, Result<RepairedJournal> 
   out.emplace_back(Log{fmt::format("pool '{}' was repaired: {}{} jobs are lost, {} run again{}", found->second.name,
                                    repaired.or_more ? "at least " : "", repaired.jobs_lost, repaired.jobs_again,
                                    repaired.state ? "" : "; nothing could be kept, and it is gone")});
-  ids_of_pools_.erase(found->second.on_nodes);
-  refused_.erase(found);
   const bool removed = !repaired.state;
-  if (removed) ids_on_nodes_.erase(wanted.pool);
+  if (removed) {
+    forget_on_nodes(wanted.pool);
+  } else {
+    ids_of_pools_.erase(found->second.on_nodes);  // until it is restored
+  }
+  refused_.erase(found);
   if (!removed) restore(wanted.pool, std::move(*repaired.state), now, out);
   if (!listens) return;
   out.emplace_back(Send{wanted.session, wire::PoolRepaired{wanted.pool, repaired.jobs_lost, repaired.jobs_again,

@@ -250,10 +250,11 @@ SocketResult PacketReader<T>::receive(bool blocking, std::vector<T>& out) {
   auto buffer = std::make_shared_for_overwrite<std::byte[]>(bytes);
   std::memcpy(buffer.get(), scratch.get() + skipped, bytes);
   if (kind == Kind::large) {
-    begun_ = std::make_unique<Begun>(Begun{std::move(buffer), bytes, 0, {}, 0});
-    std::memcpy(&begun_->size, scratch.get() + kind_bytes, sizeof begun_->size);
-    if (begun_->size == 0 || begun_->size > limits::payload_bytes_max_default)
+    Begun begun{std::move(buffer), bytes, 0, {}, 0};
+    std::memcpy(&begun.size, scratch.get() + kind_bytes, sizeof begun.size);
+    if (begun.size == 0 || begun.size > limits::payload_bytes_max_default)
       throw std::runtime_error("a payload of an impossible size");
+    begun_ = std::make_unique<Begun>(std::move(begun));
     return SocketResult::done;
   }
   const auto* text = reinterpret_cast<const char*>(buffer.get());
@@ -290,9 +291,20 @@ SocketResult PacketReader<T>::receive_payload(bool blocking, std::vector<T>& out
   return SocketResult::done;
 }
 
+/// For another piece. What was announced costs no memory before it comes.
+template <class T>
+void PacketReader<T>::make_room() {
+  const std::size_t has = begun_->target.memory.size();
+  const std::size_t wanted = std::min(begun_->received + limits::packet_bytes_max, begun_->size);
+  if (has >= wanted) return;
+  Assembly larger = heap_assembly(std::min(std::max(wanted, 2 * has), begun_->size));
+  std::copy_n(begun_->target.memory.begin(), begun_->received, larger.memory.begin());
+  begun_->target = std::move(larger);
+}
+
 template <class T>
 SocketResult PacketReader<T>::receive_piece(bool blocking, std::vector<T>& out) {
-  if (begun_->received == 0) begun_->target = heap_assembly(begun_->size);
+  make_room();
   const auto rest = begun_->target.memory.subspan(begun_->received);
   char kind = 0;
   std::array<iovec, 2> parts{iovec{&kind, kind_bytes}, iovec{rest.data(), rest.size()}};

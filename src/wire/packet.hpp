@@ -61,6 +61,7 @@ class PacketReader {
   };
   SocketResult receive_payload(bool blocking, std::vector<T>& out);
   SocketResult receive_piece(bool blocking, std::vector<T>& out);
+  void make_room();
   void complete(Payload payload, std::vector<T>& out);
 
   int socket_;
