@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from distributed_computing._named import value_of
-from distributed_computing.errors import PoolClosed
+from distributed_computing.errors import CLOSED_EARLY, PoolClosed
 from distributed_computing.iterators import pickled_item
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ class Futures:
             self._condition.notify()
         if self._thread is not threading.current_thread():
             self._thread.join(2)
-        self._fail(PoolClosed("the pool was closed before this job had a result"))
+        self._fail(PoolClosed(CLOSED_EARLY))

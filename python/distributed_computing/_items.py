@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _KEYS = {"args", "kwargs"}
+
+
+def job_items(data: Any, method: str) -> Iterable[Any]:
+    """Return what was given as the items of many jobs, if it can be that.
+
+    Args:
+        data: what the caller wrote.
+        method: that it was given to, e.g. ``"map"``.
+
+    Raises:
+        TypeError: it is a single item, or a function.
+    """
+    call = f"pool.{method}"
+    if isinstance(data, Mapping):
+        if data and data.keys() <= _KEYS | {"key"}:
+            raise TypeError(f"{call} takes a list of items, and this is one item: write {call}([{reprlib.repr(data)}])")
+        raise TypeError(
+            f"{call} takes a list of items, and this is one mapping. As keyword arguments of one job write "
+            f"{call}([{{'kwargs': mapping}}]), for a job with each of its keys {call}(list(mapping))"
+        )
+    if isinstance(data, (str, bytes)) or not hasattr(data, "__iter__"):
+        if callable(data):
+            raise TypeError(f"{call} takes the items alone, not a function: run of the worker class is called for each")
+        raise TypeError(
+            f"items must be an iterable of jobs, not {type(data).__name__}: write {call}([item]) for a single job"
+        )
+    return data
 
 
 def arguments(item: Any, where: str) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -26,6 +26,13 @@ def milliseconds(name: str, seconds: float | None) -> int:
     return max(1, round(seconds * 1000))
 
 
+def weight(value: Any) -> float:
+    """Return the weight of a pool beside others if it can be one."""
+    if not isinstance(value, numbers.Real) or not 0.01 <= value <= 100:
+        raise ValueError(f"weight must be a number from 0.01 to 100, not {value!r}")
+    return float(value)
+
+
 def count(name: str, value: Any, lowest: int, highest: int = 2**32 - 1) -> int:
     """Return the value if it is a whole number within these limits."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
@@ -87,7 +94,21 @@ def addresses(name: str, value: str | Sequence[str]) -> str:
     parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not parts or not all(isinstance(one, str) and one for one in parts):
         raise TypeError(f"{name} must be a host name or an address, or a list of them, not {value!r}")
-    return ",".join(parts)
+    listed = ",".join(parts)
+    for one in listed.split(","):
+        _refuse_url(name, one.strip())
+    return listed
+
+
+def _refuse_url(name: str, address: str) -> None:
+    """Raise ValueError with the address to write where a URL, a path or a user's name was given."""
+    if not any(mark in address for mark in "/@"):
+        return
+    host = re.split(r"[/?#]", address.split("://", 1)[-1], maxsplit=1)[0].rpartition("@")[2]
+    meant = f"write {name}={host!r}" if host else "write the name of the head's machine"
+    what = "a URL" if "://" in address else "no name of a machine"
+    shown = re.sub(r"[^/]*@", "…@", address)  # there may be a password in it
+    raise ValueError(f"{name} is {what}, {shown!r}: {meant}; the port may stand behind it, 'HOST:8899'")
 
 
 def password_bytes(password: Any) -> bytes:

@@ -100,6 +100,12 @@ class PayloadTooLarge(DistributedComputingError, ValueError):
     """Arguments, a result or an update over the limit of the head."""
 
 
+# Of a job that had no result when its program closed the pool.
+CLOSED_EARLY = (
+    "the pool was closed before this job had a result (the end of a with block closes it): call future.result(), or read "
+    "the rest of an iterator, before that, inside of the with block"
+)
+
 # ErrorKind of src/core/job.hpp.
 _KINDS = {
     0: JobError,
@@ -121,6 +127,8 @@ def from_outcome(error: tuple[Any, ...], payload: Any) -> DistributedComputingEr
     signal) and the payload that may hold the pickled original."""
     kind, message, traceback, type_name, host, slot, exit_status, signal = error
     error_class = _KINDS.get(kind, JobError)
+    if error_class is PoolClosed and message == "the pool is closed":  # by this program: src/client/pool_loop.cpp
+        message = CLOSED_EARLY
     if error_class is PayloadTooLarge:
         return PayloadTooLarge(message)
     exception = error_class(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -10,9 +9,9 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from distributed_computing import _client, _options, _output
+from distributed_computing import _client, _hints, _options, _output
 from distributed_computing._futures import Futures
-from distributed_computing._items import arguments
+from distributed_computing._items import arguments, job_items
 from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
 from distributed_computing._payload import dumps_call
 from distributed_computing._spec import make_spec
@@ -24,6 +23,7 @@ _FOREVER = 1e10
 _MAP_WINDOW = 8192
 
 
+@_hints.explain_calls
 class Pool:
     """A pool of workers, each with an instance of one class. Feels like ``multiprocessing.Pool``.
 
@@ -94,17 +94,12 @@ class Pool:
         self._closed = False
         if steal and name is None:
             raise ValueError("steal=True needs the name of a pool: name='...'")
-        if not isinstance(worker_class, type):
-            raise TypeError(f"worker_class must be a class, not {worker_class!r}: give the class, not an instance")
-        if not callable(getattr(worker_class, "run", None)):
-            raise TypeError(f"worker_class {worker_class.__qualname__} has no method run: it is called for each job")
-        if not isinstance(weight, numbers.Real) or not 0.01 <= weight <= 100:
-            raise ValueError(f"weight must be a number from 0.01 to 100, not {weight!r}")
+        _hints.check_worker_class(worker_class)
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
         options = {
             "label": worker_class.__qualname__,
             "python_version": _options.python_version(),
-            "weight": float(weight),
+            "weight": _options.weight(weight),
             "max_retries": _options.count("max_retries", max_retries, 0),
             "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
             "init_timeout_ms": _options.milliseconds("init_timeout", init_timeout),
@@ -212,6 +207,7 @@ class Pool:
             JobError, WorkerDied, JobTimeout: of the first item, in their order, that failed; the rest is abandoned.
             TypeError: an item cannot be used or pickled; the message names its index.
         """
+        data = job_items(data, "map")
         results = ResultIterator(self, data, ordered=True, bounded=False, window=_MAP_WINDOW, whole=True)
         try:
             return list(results)
@@ -228,14 +224,14 @@ class Pool:
         self._check_open()
         if data is None and self._name is not None:
             return EarlierResults(self, ordered=True)
-        return ResultIterator(self, data, ordered=True)
+        return ResultIterator(self, job_items(data, "imap"), ordered=True)
 
     def imap_unordered(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`imap`, but yields results as soon as they are there, in any order."""
         self._check_open()
         if data is None and self._name is not None:
             return EarlierResults(self, ordered=False)
-        return ResultIterator(self, data, ordered=False)
+        return ResultIterator(self, job_items(data, "imap_unordered"), ordered=False)
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run one job, ``run(*args, **kwargs)``; return a future of its result. It cannot be cancelled once submitted."""
@@ -380,7 +376,7 @@ class Pool:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise PoolClosed("this pool is closed: make a new one")
+            raise PoolClosed("this pool is closed (the end of a with block closes it): make a new one")
 
     def _check_named(self, what: str) -> None:
         if self._name is None:

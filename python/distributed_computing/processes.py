@@ -12,17 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from distributed_computing import _output, _paths, redis_server
-from distributed_computing._options import addresses, count, password_bytes
-from distributed_computing._options import fingerprint as checked_fingerprint
+from distributed_computing._command_options import advice, command_words
+from distributed_computing._hints import explained
+from distributed_computing._options import password_bytes
 from distributed_computing.errors import AuthenticationError, DistributedComputingError
 from distributed_computing.pool import DEFAULT_PORT
 from distributed_computing.redis_server import REDIS_PORT
 
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 70.0
+_KEPT_LINES = 1000  # also a verbose process has not said more between two looks
 
 Functions = tuple[Callable[[], None], Callable[[], int]]
 
@@ -46,9 +47,14 @@ def _of_pools_elsewhere(line: str) -> bool:
 class _Process:
     """A start_node process with its output, which is passed on and remembered for error messages."""
 
-    def __init__(self, arguments: list[str], password: str | bytes, quiet: bool, store: str | None = None) -> None:
+    def __init__(
+        self, arguments: list[str], password: str | bytes, quiet: bool, store: str | None = None, tells: bool = False
+    ) -> None:
+        """Start it. `tells`: it must say what it does, whatever the environment's DISTRIBUTED_COMPUTING_LOG is."""
         # Not as arguments, which all users of this machine can see.
         environment = {**os.environb, b"DISTRIBUTED_COMPUTING_PASSWORD": password_bytes(password)}
+        if tells and environment.get(b"DISTRIBUTED_COMPUTING_LOG") != b"debug":
+            environment[b"DISTRIBUTED_COMPUTING_LOG"] = b"info"
         if store:
             environment[b"DISTRIBUTED_COMPUTING_STORE"] = store.encode()
         self.output: list[str] = []
@@ -71,7 +77,7 @@ class _Process:
         assert self.popen.stdout is not None
         for line in self.popen.stdout:
             self.output.append(line)
-            del self.output[:-50]
+            del self.output[:-_KEPT_LINES]
             if not self._quiet or _of_pools_elsewhere(line):
                 _output.show(line)
 
@@ -82,7 +88,7 @@ class _Process:
             code = self.popen.poll()
             if code is not None:
                 self._reader.join(2)
-                text = "".join(self.output).strip()
+                text = "".join(self.output[-50:]).strip()
                 if code == 0:
                     return False
                 error = {3: AuthenticationError, 4: OSError}.get(code, DistributedComputingError)
@@ -113,48 +119,7 @@ class _Process:
         return self.terminate, wait
 
 
-def gpu_list(name: str, value: str | Sequence[int | str] | None) -> str | None:
-    """Return a list of GPUs as the command takes it.
-
-    Raises:
-        TypeError: it is neither a text nor a sequence of indices and UUIDs.
-    """
-    if value is None or isinstance(value, str):
-        return value
-    if not isinstance(value, Sequence) or not all(isinstance(v, (int, str)) and not isinstance(v, bool) for v in value):
-        raise TypeError(
-            f"{name} is {value!r}: give a list of indices and UUIDs, such as [0, 2]; for a number of GPUs use max_gpus"
-        )
-    return ",".join(str(v) for v in value) if value else "none" if name == "gpus" else None
-
-
-def _options(options: dict[str, Any]) -> list[str]:
-    """Turn keyword arguments into the command's options: workers=2 becomes --workers=2."""
-    arguments = []
-    for name, value in options.items():
-        if value is None or value is False:
-            continue
-        flag = "--" + name.replace("_", "-")
-        arguments.append(flag if value is True else f"{flag}={value}")
-    return arguments
-
-
-def _device_options(
-    gpus: str | Sequence[int | str] | None,
-    max_gpus: int | None,
-    exclude_gpus: str | Sequence[int | str] | None,
-    workers_per_gpu: int | None,
-    affinity: bool,
-) -> dict[str, Any]:
-    return {
-        "gpus": gpu_list("gpus", gpus),
-        "max_gpus": max_gpus,
-        "exclude_gpus": gpu_list("exclude_gpus", exclude_gpus),
-        "workers_per_gpu": workers_per_gpu,
-        "no_affinity": not affinity,
-    }
-
-
+@explained("write start_node('PASSWORD', 'HOST')", advice("start_node"))
 def start_node(
     password: str,
     address: str | Sequence[str] = "localhost",
@@ -164,14 +129,16 @@ def start_node(
     workers: int | None = None,
     python: str | None = sys.executable,
     drain_timeout: int | None = None,
-    head_timeout: int | None = None,
+    head_timeout: int | str | None = None,
     name: str | None = None,
+    if_none: bool = True,
     fingerprint: str | Sequence[str] | None = None,
     gpus: str | Sequence[int | str] | None = None,
     max_gpus: int | None = None,
     exclude_gpus: str | Sequence[int | str] | None = None,
     workers_per_gpu: int | None = None,
     affinity: bool = True,
+    verbose: bool = False,
     quiet: bool = True,
 ) -> Functions:
     """Start a node on this machine. When one is running already, this does nothing, peacefully.
@@ -184,10 +151,11 @@ def start_node(
         workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
         drain_timeout: seconds that running jobs may go on after SIGTERM.
-        head_timeout: seconds after which the node leaves when its head has ended in order and no other has come; None:
-            never, or in a job of a batch system (Slurm, PBS, LSF) 120.
+        head_timeout: seconds after which the node leaves when its head has ended in order and no other has come, or
+            "never"; None: never, or in a job of a batch system (Slurm, PBS, LSF) 120.
         name: of this node beside others on this machine; None: the one without a name, or in a job of a batch system the
             one of this program's place in it.
+        if_none: whether it is fine when this node, by its name, runs already; a node without a name always may.
         fingerprint: of the head's key, as the head shows it; None: the key that was seen first at this address.
         gpus: the GPUs to use: indices as nvidia-smi counts, "0:1" for a MIG instance, UUIDs; an empty list: none; None:
             all that the environment lets this program see (CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES).
@@ -195,39 +163,34 @@ def start_node(
         exclude_gpus: GPUs to leave alone.
         workers_per_gpu: slots on each GPU; None: one.
         affinity: whether workers run on the cores near their GPU only.
+        verbose: whether the node says more, which is seen with ``quiet=False``.
         quiet: whether to keep the node's output from stderr.
 
     Returns:
         (terminate, wait): a function that ends the node, and one that waits for its end and returns its exit code.
 
     Raises:
+        TypeError, ValueError: an argument is not as described.
         AuthenticationError: the head refused the password or the version.
         DistributedComputingError: the node did not start; the message holds what it printed.
     """
-    devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
-    key = checked_fingerprint(fingerprint) or None
-    own = {
-        "workers": workers,
-        "python": python,
-        "drain_timeout": drain_timeout,
-        "head_timeout": head_timeout,
-        "name": name,
-        "if_none": True,
-        "fingerprint": key,
-    }
-    arguments = ["-a", addresses("address", address), "-p", str(port), *_options({**own, **devices})]
+    arguments = command_words("start_node", locals())
     process = _Process(arguments, password, quiet)
     pid = process.popen.pid
     process.wait_until(lambda: any(node.get("pid") == pid for node in _paths.nodes()), "the node")
     return process.functions(violent_exit)
 
 
+@explained("write start_server('PASSWORD')", advice("start_server"))
 def start_server(
     password: str,
     port: int = DEFAULT_PORT,
     *,
-    bind: str | None = None,
+    bind: str | Sequence[str] | None = None,
     store: str | None = None,
+    durability: str | None = None,
+    standby: bool = False,
+    verbose: bool = False,
     quiet: bool = True,
 ) -> Functions:
     """Start a head without a node on this machine. Returns (terminate, wait) as :func:`start_node` does.
@@ -235,33 +198,47 @@ def start_server(
     Args:
         password: of the cluster.
         port: to listen on.
-        bind: address to listen on; None: all of this machine's.
+        bind: address to listen on, or several; None: all of this machine's.
         store: where named pools are kept, as ``start_node --store`` takes it; no process title shows it. None: what
             DISTRIBUTED_COMPUTING_STORE names; else the Redis of :func:`start_redis`, where it runs and takes the password;
             else a Redis for this head alone, on a Unix socket and with a secret of its own, which ends with this program,
-            where redis-server is installed; else a SQLite file.
+            where redis-server is installed (not for a standby); else a SQLite file.
+        durability: "always": what was accepted survives the loss of power; "interval": it survives the end of the head, and
+            the loss of power takes at most the last second. None: "always".
+        standby: whether to wait until the head that has the store is gone, and to take over then. The function returns when
+            this head has seen the other one, or has found the store free and serves.
+        verbose: whether the head says more, which is seen with ``quiet=False``.
         quiet: whether to keep its output from stderr.
 
     Raises:
+        TypeError, ValueError: an argument is not as described; the port is 0, or none at all.
         OSError: the port is in use, or a head runs there already.
-        ValueError: the port is 0, or none at all.
+        DistributedComputingError: the head did not start; the message holds what it printed.
     """
-    return _start_head(password, port, {"workers": 0, "bind": bind, "store": store}, quiet)
+    arguments = ["--workers=0", *command_words("start_server", locals())]
+    return _start_head(arguments, password, port, store, standby, quiet)
 
 
+@explained("write start_head_node('PASSWORD')", advice("start_head_node"))
 def start_head_node(
     password: str,
     port: int = DEFAULT_PORT,
     *,
     workers: int | None = None,
     python: str | None = sys.executable,
-    bind: str | None = None,
+    bind: str | Sequence[str] | None = None,
+    drain_timeout: int | None = None,
+    head_timeout: int | str | None = None,
+    name: str | None = None,
     gpus: str | Sequence[int | str] | None = None,
     max_gpus: int | None = None,
     exclude_gpus: str | Sequence[int | str] | None = None,
     workers_per_gpu: int | None = None,
     affinity: bool = True,
     store: str | None = None,
+    durability: str | None = None,
+    standby: bool = False,
+    verbose: bool = False,
     quiet: bool = True,
 ) -> Functions:
     """Start a head and a node on this machine. Returns (terminate, wait), for both.
@@ -269,23 +246,22 @@ def start_head_node(
     Args:
         password: of the cluster.
         port: to listen on.
-        workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
+        workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core; 0: no node.
         python: interpreter of the workers.
-        bind: address to listen on; None: all of this machine's.
+        drain_timeout, head_timeout, name: of the node, as in :func:`start_node`.
         gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity: of the node, as in :func:`start_node`.
-        store: where named pools are kept, as ``start_node --store`` takes it; no process title shows it. None: what
-            DISTRIBUTED_COMPUTING_STORE names; else the Redis of :func:`start_redis`, where it runs and takes the password;
-            else a Redis for this head alone, on a Unix socket and with a secret of its own, which ends with this program,
-            where redis-server is installed; else a SQLite file.
+        bind, store, durability: of the head, as in :func:`start_server`.
+        standby: as in :func:`start_server`; the node starts when this head takes over.
+        verbose: whether they say more, which is seen with ``quiet=False``.
         quiet: whether to keep their output from stderr.
 
     Raises:
+        TypeError, ValueError: an argument is not as described; the port is 0, or none at all.
         OSError: the port is in use, or a head runs there already.
-        ValueError: the port is 0, or none at all.
+        DistributedComputingError: head or node did not start; the message holds what they printed.
     """
-    devices = _device_options(gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity)
-    own = {"workers": workers, "python": python, "bind": bind, "store": store}
-    return _start_head(password, port, {**own, **devices}, quiet)
+    arguments = command_words("start_head_node", locals())
+    return _start_head(arguments, password, port, store, standby, quiet, workers != 0, name)
 
 
 def _own_redis(password: str, head_port: int) -> subprocess.Popen[bytes] | None:
@@ -302,20 +278,31 @@ def _own_redis(password: str, head_port: int) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _start_head(password: str, port: int, options: dict[str, Any], quiet: bool) -> Functions:
-    if port == 0:
-        raise ValueError(
-            "port is 0: nobody would learn which one the head has taken. Name one; the command "
-            "`start_node --head -p 0` takes any that is free and shows it"
-        )
-    port = count("port", port, 1, 65535)
-    store = options.pop("store") or os.environ.get("DISTRIBUTED_COMPUTING_STORE")
-    redis = None if store else _own_redis(password, port)
+def _start_head(
+    arguments: list[str],
+    password: str,
+    port: int,
+    store: str | None,
+    standby: bool,
+    quiet: bool,
+    with_node: bool = False,
+    node: str | None = None,
+) -> Functions:
+    """Start a head, and wait until it serves (with its node of this name), or as a standby waits for another one."""
+    store = store or os.environ.get("DISTRIBUTED_COMPUTING_STORE")
+    redis = None if store or standby else _own_redis(password, port)
+
+    def says(text: str) -> bool:
+        return any(text in line for line in list(process.output))
+
+    def node_runs() -> bool:
+        return any(node is None or found.get("name") == node for found in _paths.nodes())
+
     try:
-        process = _Process(["--head", "-p", str(port), *_options(options)], password, quiet, store)
-        process.wait_until(lambda: any("start_node -p" in line for line in list(process.output)), "the head")
-        if options.get("workers") != 0:
-            process.wait_until(is_client_running, "the head's node")
+        process = _Process(["--head", *arguments], password, quiet, store, tells=standby)
+        process.wait_until(lambda: says("start_node -p") or (standby and says("standby: ")), "the head")
+        if with_node and says("start_node -p"):
+            process.wait_until(node_runs, "the head's node")
     except BaseException:
         if redis:
             redis_server.stop(redis)
@@ -340,6 +327,7 @@ def is_client_running() -> bool:
     return bool(_paths.nodes())
 
 
+@explained("write start_redis('PASSWORD')", {})
 def start_redis(password: str, port: int = REDIS_PORT) -> subprocess.Popen[bytes] | None:
     """Start a private Redis (or Valkey) server on this machine, at the loopback address, protected by the password. Its data
     are kept in the state directory, over restarts. It goes on when this program ends, until its process is terminated.

@@ -76,6 +76,15 @@ def failure(kind: int, message: str, error: BaseException) -> tuple[Any, Failure
     return pickled_exception(error), (kind, message, trace, name)
 
 
+def hint(function: Callable[..., Any], call: tuple[Any, ...], error: BaseException, where: str) -> str:
+    """Return what may have been meant, where the error may be that the function cannot be called like this."""
+    if not isinstance(error, TypeError):
+        return ""
+    from distributed_computing._hints import of_call
+
+    return of_call(function, *call, where)
+
+
 def safe_repr(value: Any) -> str:
     """Return `repr(value)`, or its type where that raises."""
     try:
@@ -115,7 +124,8 @@ class Runner:
         except SystemExit as error:
             return failure(JOB_ERROR, f"SystemExit: run called sys.exit({safe_repr(error.code)})", error)
         except BaseException as error:
-            return failure(JOB_ERROR, describe(error), error)
+            text = describe(error) + hint(self.run, (args, kwargs), error, "the job's argument")
+            return failure(JOB_ERROR, text, error)
         try:
             return dumps(value), None
         except BaseException as error:
@@ -135,7 +145,8 @@ class Runner:
         except SystemExit as error:
             return failure(JOB_ERROR, f"SystemExit: handle_update called sys.exit({safe_repr(error.code)})", error)
         except BaseException as error:
-            return failure(JOB_ERROR, describe(error), error)
+            text = describe(error) + hint(self.handle_update, (args, kwargs), error, "the update")
+            return failure(JOB_ERROR, text, error)
         return b"", None
 
 
@@ -162,12 +173,14 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
             user_traceback(error),
             type_name(error),
         ) from None
+    args, kwargs = (), {}
     try:
         args, kwargs = pickle.loads(outer["init"][0], buffers=outer["init"][1:])
         return Runner(worker_class(*args, **kwargs))
     except BaseException as error:
         raise _worker.ConstructionError(
-            f"the constructor of {label} raised on {socket.gethostname()} slot {slot}: {describe(error)}",
+            f"the constructor of {label} raised on {socket.gethostname()} slot {slot}: {describe(error)}"
+            + hint(worker_class, (args, kwargs), error, "init_data"),
             user_traceback(error),
             type_name(error),
         ) from None

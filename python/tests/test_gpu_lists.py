@@ -2,7 +2,7 @@
 
 import pytest
 
-from distributed_computing.processes import gpu_list
+from distributed_computing._command_options import gpu_list
 
 
 @pytest.mark.parametrize(
