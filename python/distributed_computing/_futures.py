@@ -2,71 +2,167 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import weakref
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import Any
 
-from distributed_computing._named import value_of
+from distributed_computing._outcome import described, is_interrupt, value_of
+from distributed_computing._stream import pickled_item
 from distributed_computing.errors import CLOSED_EARLY, PoolClosed
-from distributed_computing.iterators import pickled_item
 
-if TYPE_CHECKING:
-    from distributed_computing.pool import Pool
+
+class JobFuture(Future[Any]):
+    """The future of one job. Refers to its pool, which therefore lasts, until it is done."""
+
+    def __init__(self, pool: Any) -> None:
+        super().__init__()
+        self._pool = pool
+        self.set_running_or_notify_cancel()
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Call `fn` with this future when it is done, or now. What it raises, whatever that is, is logged."""
+
+        def guarded(future: Future[Any]) -> None:
+            try:
+                fn(future)
+            except Exception:
+                raise  # the base class logs it
+            except BaseException as problem:
+                if is_interrupt(problem):
+                    raise
+                logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
+
+        super().add_done_callback(guarded)
+
+    def finish(self, value: Any, problem: BaseException | None) -> None:
+        """Set the value, or the problem if there is one. Raises nothing but Ctrl-C."""
+        try:
+            if problem is None:
+                self.set_result(value)
+            else:
+                self.set_exception(problem)
+        except BaseException as another:  # somebody else has set it, or a callback's error cannot even be logged
+            if is_interrupt(another):
+                raise
 
 
 class Futures:
-    """Turns the outcomes of one stream into futures, on a thread of its own."""
+    """Turns the outcomes of one stream into futures, on a thread of its own.
 
-    def __init__(self, pool: Pool) -> None:
-        self._stream = pool._open_stream()
-        self._pool = pool
-        self._waiting: dict[int, Future[Any]] = {}
-        self._condition = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="distributed-computing-futures", daemon=True)
+    The thread refers neither to this object nor to the pool, so that a pool that nobody refers to can go.
+
+    Args:
+        stream: of the native client.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._waiting: dict[int, JobFuture] = {}
+        self._lock = threading.RLock()
+        self._problem: BaseException | None = None  # that ended the thread
+        self._wake: SimpleQueue[bool] = SimpleQueue()  # True: there are jobs. False: it is over
+        self._thread = threading.Thread(
+            target=_serve,
+            args=(weakref.ref(self), stream, self._wake),
+            name="distributed-computing-futures",
+            daemon=True,
+        )
         self._thread.start()
 
-    def submit(self, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+    def submit(self, pool: Any, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> JobFuture:
+        """Submit a job.
+
+        Args:
+            pool: that the future is to refer to.
+            key: of the job; an empty text if it has none.
+            args, kwargs: of `run`.
+
+        Raises:
+            TypeError: they cannot be pickled.
+            DistributedComputingError: the pool takes no more jobs.
+        """
         payload = pickled_item({"args": args, "kwargs": kwargs}, "the job")
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-        with self._condition:
-            self._waiting[self._stream.submit(payload, key)] = future
-            self._condition.notify()
+        future = JobFuture(pool)
+        with self._lock:
+            sequence = self._stream.submit(payload, key)
+            if self._problem is not None:
+                raise PoolClosed(f"this pool has no more futures, for {described(self._problem)}: make a new one")
+            self._waiting[sequence] = future
+            if len(self._waiting) == 1:
+                self._wake.put(True)
         return future
 
-    def _run(self) -> None:
-        try:
-            while True:
-                with self._condition:
-                    while not self._waiting:
-                        if self._pool._closed:
-                            return
-                        self._condition.wait(0.5)
-                for sequence, payload, error in self._stream.take(1.0):
-                    self._settle(sequence, payload, error)
-                    self._stream.hand_over([sequence])
-        except BaseException as problem:
-            self._fail(problem)
-
-    def _settle(self, sequence: int, payload: Any, error: Any) -> None:
-        with self._condition:
-            future = self._waiting.pop(sequence)
+    def settle(self, sequence: int, payload: Any, error: Any) -> None:
+        """Set the future of an outcome."""
+        value = problem = None
         try:
             value = value_of(sequence, payload, error)
-        except Exception as problem:
-            future.set_exception(problem)
-            return
-        future.set_result(value)
+        except BaseException as raised:  # whatever it is, it is this job's alone
+            problem = BaseException.with_traceback(raised, None)
+        with self._lock:
+            future = self._waiting.pop(sequence)
+        future.finish(value, problem)
+        self._stream.hand_over([sequence])
+        future._pool = None
+        del self, future  # frames of an error's cause may last as long as it does
 
-    def _fail(self, problem: BaseException) -> None:
-        with self._condition:
+    def fail(self, problem: BaseException) -> None:
+        """End all futures that are not done with this problem."""
+        with self._lock:
+            self._problem = problem
             waiting, self._waiting = self._waiting, {}
+        interrupt = None
         for future in waiting.values():
-            future.set_exception(problem)
+            try:
+                future.finish(None, problem)
+            except KeyboardInterrupt as raised:
+                interrupt = raised
+            future._pool = None
+        if interrupt is not None:
+            raise interrupt
+
+    def waits(self) -> bool:
+        """Tell whether there are futures that are not done."""
+        with self._lock:
+            return bool(self._waiting)
+
+    def end(self) -> None:
+        """Let the thread end. Takes no lock: a pool that nobody refers to may go at any moment."""
+        self._wake.put(False)
 
     def join(self) -> None:
-        with self._condition:
-            self._condition.notify()
+        """End the thread and all futures, when the pool is closed."""
+        self.end()
         if self._thread is not threading.current_thread():
             self._thread.join(2)
-        self._fail(PoolClosed(CLOSED_EARLY))
+        self.fail(PoolClosed(CLOSED_EARLY))
+
+
+def _serve(futures_now: weakref.ref[Futures], stream: Any, wake: SimpleQueue[bool]) -> None:
+    """Set futures until the pool has ended."""
+    while wake.get():
+        try:
+            while _settle_some(futures_now, stream):
+                pass
+        except BaseException as problem:
+            futures = futures_now()
+            if futures is not None:
+                futures.fail(problem)
+            return
+
+
+def _settle_some(futures_now: weakref.ref[Futures], stream: Any) -> bool:
+    """Wait for some outcomes and set their futures. Return whether there are others to wait for."""
+    outcomes = stream.take(1.0)
+    futures = futures_now()
+    if futures is None:
+        return False
+    for outcome in outcomes:
+        futures.settle(*outcome)
+    others = futures.waits()
+    del futures
+    return others

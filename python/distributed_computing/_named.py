@@ -1,21 +1,16 @@
-"""Pools with a name, which outlive the program that opened them: their names, keys of jobs, and what earlier programs
-left to be collected."""
+"""Pools with a name, which outlive the program that opened them: their names, keys of jobs, and what the head says about
+them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distributed_computing._payload import loads
-from distributed_computing.errors import PoolNotFound, SerializationError, from_outcome
-
-if TYPE_CHECKING:
-    from distributed_computing.pool import Pool
+from distributed_computing.errors import PoolNotFound
 
 NAME_BYTES_MAX = 200  # limits::pool_name_bytes_max
 KEY_BYTES_MAX = 1024  # limits::job_key_bytes_max
-_FOREVER = float("inf")
 
 
 def checked_name(name: Any) -> str:
@@ -51,59 +46,3 @@ def pool_status(text: str, name: str) -> dict[str, Any]:
         if pool.get("name") == name:
             return pool
     raise PoolNotFound(f"the head has no pool named {name!r}: it was closed or removed")
-
-
-def value_of(sequence: int, payload: Any, error: Any) -> Any:
-    """Return the result in an outcome; raise its error if it has one."""
-    if error is not None:
-        exception = from_outcome(error, payload)
-        raise exception from exception.__cause__
-    try:
-        return loads(payload)
-    except Exception as problem:
-        raise SerializationError(
-            f"the result of job {sequence} cannot be unpickled here: {type(problem).__name__}: {problem}"
-        ) from problem
-
-
-class EarlierResults:
-    """Yields the results of the jobs that earlier programs submitted to a named pool and that no program has so far.
-
-    Waits for those that still run. A job that failed raises at its place; the iterator goes on with the next one after
-    that. A result counts as delivered when the next one is asked for, or the pool is left: what a killed program had not
-    done with is there for the next one. Not to be shared between threads.
-    """
-
-    def __init__(self, pool: Pool, ordered: bool) -> None:
-        self._stream = pool._read_earlier(ordered)
-
-    def __iter__(self) -> EarlierResults:
-        return self
-
-    def __next__(self) -> Any:
-        return self.next()
-
-    def __length_hint__(self) -> int:
-        return self._stream.in_flight()
-
-    def next(self, timeout: float | None = None) -> Any:
-        """Return the next result; like `next()`, with a limit on the time.
-
-        Args:
-            timeout: seconds to wait at most; None waits for ever.
-
-        Raises:
-            StopIteration: there are no more results.
-            TimeoutError: none came in time; the iterator can still be used.
-            JobError, WorkerDied, JobTimeout: this job failed.
-        """
-        if self._stream.in_flight() == 0:
-            self._stream.take(0.0, 1)  # the caller has done with the last one
-            raise StopIteration
-        # One at a time: what the caller does not ask for stays in the pool.
-        outcomes = self._stream.take(_FOREVER if timeout is None else timeout, 1)
-        if not outcomes:
-            raise TimeoutError("no result within the timeout")
-        sequence, payload, error = outcomes[0]
-        self._stream.hand_over([sequence])
-        return value_of(sequence, payload, error)

@@ -42,7 +42,8 @@ class _Located(DistributedComputingError):
 
 
 class JobError(_Located):
-    """``run`` raised. The original exception is ``__cause__`` where it could be brought over; its text and its
+    """``run`` raised. The error is also of the original exception's type, with its `args` and attributes, where that can
+    be: ``except KeyError`` catches it. The original is ``__cause__`` where it could be brought over; its text and its
     traceback are in the message in any case."""
 
 
@@ -105,49 +106,3 @@ CLOSED_EARLY = (
     "the pool was closed before this job had a result (the end of a with block closes it): call future.result(), or read "
     "the rest of an iterator, before that, inside of the with block"
 )
-
-# ErrorKind of src/core/job.hpp.
-_KINDS = {
-    0: JobError,
-    1: WorkerDied,
-    2: JobTimeout,
-    3: WorkerInitError,
-    4: PoolClosed,
-    5: PayloadTooLarge,
-    6: SerializationError,
-    7: NoSuitableDevice,
-    8: NotStored,
-    9: PoolBusy,
-    10: PoolNotFound,
-}
-
-
-def from_outcome(error: tuple[Any, ...], payload: Any) -> DistributedComputingError:
-    """Return the exception for an outcome with an error: (kind, message, traceback, type_name, host, slot, exit_status,
-    signal) and the payload that may hold the pickled original."""
-    kind, message, traceback, type_name, host, slot, exit_status, signal = error
-    error_class = _KINDS.get(kind, JobError)
-    if error_class is PoolClosed and message == "the pool is closed":  # by this program: src/client/pool_loop.cpp
-        message = CLOSED_EARLY
-    if error_class is PayloadTooLarge:
-        return PayloadTooLarge(message)
-    exception = error_class(
-        message,
-        traceback=traceback,
-        type_name=type_name,
-        host=host,
-        slot=slot,
-        exit_status=exit_status,
-        signal=signal,
-    )
-    if payload is not None and len(payload):
-        from distributed_computing._payload import loads
-
-        try:
-            original = loads(payload)
-            if isinstance(original, BaseException):
-                exception.__cause__ = original
-        except BaseException:
-            # Its module is not here, or it refuses to be rebuilt: text and traceback are in the message.
-            exception.__cause__ = None
-    return exception

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distributed_computing._items import item_arguments
-from distributed_computing._named import split_key, value_of
-from distributed_computing._payload import dumps_call
-from distributed_computing.errors import SerializationError
-
-if TYPE_CHECKING:
-    from distributed_computing.pool import Pool
+from distributed_computing._named import split_key
+from distributed_computing._stream import Stream, payload_size, pickled_item
 
 WINDOW_JOBS = 2048  # limits::imap_window_jobs
 WINDOW_BYTES = 64 << 20  # limits::imap_window_bytes
@@ -21,14 +16,8 @@ _WINDOW_MIN = 16
 _BATCH = 64
 _BATCH_SECONDS = 0.001  # reading that takes longer is slow
 _SHORT_WAIT = 0.02  # seconds: results that come this quickly mean that jobs are short
+_FOREVER = float("inf")
 _LOOK_AGAIN = 0.2  # seconds: whether there are more workers to feed
-
-
-def payload_size(payload: bytes | list[Any]) -> int:
-    """Return the bytes of what `dumps` returned."""
-    if isinstance(payload, bytes):
-        return len(payload)
-    return sum(memoryview(part).nbytes for part in payload)
 
 
 def text_size(error: tuple[Any, ...]) -> int:
@@ -36,25 +25,16 @@ def text_size(error: tuple[Any, ...]) -> int:
     return len(error[1]) + len(error[2])
 
 
-def pickled_item(item: Any, where: str) -> bytes | list[Any]:
-    """Return an item's (args, kwargs) as a payload. Raises TypeError naming the item when that is impossible."""
-    call = ((item,), {}) if type(item) in (int, float, str, bytes) else item_arguments(item, where)
-    try:
-        return dumps_call(*call)
-    except Exception as error:
-        raise SerializationError(f"{where} cannot be pickled: {type(error).__name__}: {error}") from error
-
-
 class ResultIterator:
     """Yields results while it reads items: ordered (`imap`) or as they come (`imap_unordered`).
 
     Reads only a bounded number of items, and bytes, ahead of what was consumed: about two for each worker, more when jobs
     are short. An item whose job failed raises at its place; the iterator goes on with the next one after that. Leaving it
-    unfinished discards what is still under way. Not to be shared between threads. `Results` of the C++ interface does
-    the same in the same words.
+    unfinished discards what is still under way. Threads may share it: each result goes to one of them, and `items` are
+    read by one at a time. `Results` of the C++ interface is for one thread, and does the same in the same words.
 
     Args:
-        pool: where the jobs run.
+        stream: of the pool where the jobs run; the iterator's own.
         items: what to run, see `Pool.map`.
         ordered: results in the order of the items.
         bounded: False when results that wait to be consumed do not count (map keeps them all anyway).
@@ -64,7 +44,7 @@ class ResultIterator:
 
     def __init__(
         self,
-        pool: Pool,
+        stream: Stream,
         items: Iterable[Any],
         ordered: bool,
         bounded: bool = True,
@@ -73,12 +53,11 @@ class ResultIterator:
     ) -> None:
         if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
             raise TypeError(f"items must be an iterable of jobs, not {type(items).__name__}")
-        self._pool = pool
+        self._stream = stream
         self._items = iter(items)
         self._ordered = ordered
         self._bounded = bounded
-        self._stream = pool._open_stream()
-        self._named = pool.name is not None
+        self._named = stream.named
         self._whole: list[int] | None = [] if whole else None  # named pools: sequences that were yielded
         self._window_max = window
         self._window = 0
@@ -105,7 +84,7 @@ class ResultIterator:
         return self
 
     def __next__(self) -> Any:
-        return self.next()
+        return self._stream.read(self._step, None)
 
     def next(self, timeout: float | None = None) -> Any:
         """Return the next result; like `next()`, with a limit on the time.
@@ -118,33 +97,31 @@ class ResultIterator:
             TimeoutError: none came in time; the iterator can still be used.
             JobError, WorkerDied, JobTimeout: this job failed.
         """
-        try:
-            deadline = None if timeout is None else monotonic() + timeout
-            while True:
-                # The workers must not run dry while the consumer works through what is ready; but it need not wait for a
-                # slow iterable.
-                if not self._exhausted and not self._slow_items and self._ahead() <= self._window >> 1:
-                    self._feed()
-                outcome = self._next_outcome()
-                if outcome is not None:
-                    if self._named:
-                        self._hand_over(outcome[0])
-                    return value_of(*outcome)
-                if self._take(0.0) or self._feed():
-                    continue
-                if self._submitted != self._yielded:
-                    self._wait(deadline)
-                elif self._item_error is not None:
-                    error, self._item_error = self._item_error, None
-                    raise error
-                else:
-                    self._end_whole()
-                    self.close()
-                    raise StopIteration
-        except KeyboardInterrupt:
-            if not self._named:
-                self._pool.close()
-            raise
+        return self._stream.read(self._step, timeout)
+
+    def _step(self, deadline: float | None) -> tuple[int, Any, Any]:
+        """Return the next outcome, see `Stream.read`."""
+        while True:
+            # The workers must not run dry while the consumer works through what is ready; but it need not wait for a
+            # slow iterable.
+            if not self._exhausted and not self._slow_items and self._ahead() <= self._window >> 1:
+                self._feed()
+            outcome = self._next_outcome()
+            if outcome is not None:
+                if self._named:
+                    self._hand_over(outcome[0])
+                return outcome
+            if self._take(0.0) or self._feed():
+                continue
+            if self._submitted != self._yielded:
+                self._wait(deadline)
+            elif self._item_error is not None:
+                error, self._item_error = self._item_error, None
+                raise error
+            else:
+                self._end_whole()
+                self.close()
+                raise StopIteration
 
     def _hand_over(self, sequence: int) -> None:
         """Tell a named pool what the caller has: it counts as delivered when the next one is asked for."""
@@ -277,7 +254,7 @@ class ResultIterator:
             raise TimeoutError("no result within the timeout")
 
     def _widen(self) -> None:
-        self._workers = self._pool._client.state()[0]
+        self._workers = self._stream.workers()
         two_each = min(max(_WINDOW_MIN, 2 * self._workers), self._window_max)
         self._window = min(max(self._window, two_each), self._window_max)
 
@@ -285,3 +262,52 @@ class ResultIterator:
         """Discard what is still under way."""
         self._exhausted = True
         self._stream.close()
+
+
+class EarlierResults:
+    """Yields the results of the jobs that earlier programs submitted to a named pool and that no program has so far.
+
+    Waits for those that still run. A job that failed raises at its place; the iterator goes on with the next one after
+    that. A result counts as delivered when the next one is asked for, or the pool is left: what a killed program had not
+    done with is there for the next one. Threads may share it: each result goes to one of them, and counts as delivered
+    when any of them asks for the next one.
+
+    Args:
+        stream: of what earlier programs left.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> EarlierResults:
+        return self
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def __length_hint__(self) -> int:
+        return self._stream.in_flight()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """Return the next result; like `next()`, with a limit on the time.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
+
+        Raises:
+            StopIteration: there are no more results.
+            TimeoutError: none came in time; the iterator can still be used.
+            JobError, WorkerDied, JobTimeout: this job failed.
+        """
+        return self._stream.read(self._step, timeout)
+
+    def _step(self, deadline: float | None) -> tuple[int, Any, Any]:
+        if self._stream.in_flight() == 0:
+            self._stream.take(0.0, 1)  # the caller has done with the last one
+            raise StopIteration
+        # One at a time: what the caller does not ask for stays in the pool.
+        outcomes = self._stream.take(_FOREVER if deadline is None else max(0.0, deadline - monotonic()), 1)
+        if not outcomes:
+            raise TimeoutError("no result within the timeout")
+        self._stream.hand_over([outcomes[0][0]])
+        return outcomes[0]

@@ -12,11 +12,13 @@ from typing import Any
 from distributed_computing import _client, _hints, _options, _output
 from distributed_computing._futures import Futures
 from distributed_computing._items import arguments, job_items
-from distributed_computing._named import EarlierResults, checked_key, checked_name, pool_status
+from distributed_computing._named import checked_key, checked_name, pool_status
+from distributed_computing._outcome import from_outcome
 from distributed_computing._payload import dumps_call
 from distributed_computing._spec import make_spec
-from distributed_computing.errors import PoolClosed, SerializationError, from_outcome
-from distributed_computing.iterators import ResultIterator
+from distributed_computing._stream import Stream
+from distributed_computing.errors import PoolClosed, SerializationError
+from distributed_computing.iterators import EarlierResults, ResultIterator
 
 DEFAULT_PORT = 8899
 _FOREVER = 1e10
@@ -53,7 +55,8 @@ class Pool:
         fingerprint: of the head's key, as it shows it (``"sha256:…"``), or several. None: the key first seen at an address.
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
-            (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program.
+            (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program, or when nothing
+            refers to it any more.
         steal: take the named pool from the program that has it. Without it, one that has lost its connection is waited for:
             28 s at most, and not at all when it ran on this machine and is gone.
 
@@ -208,7 +211,7 @@ class Pool:
             TypeError: an item cannot be used or pickled; the message names its index.
         """
         data = job_items(data, "map")
-        results = ResultIterator(self, data, ordered=True, bounded=False, window=_MAP_WINDOW, whole=True)
+        results = ResultIterator(self._open_stream(), data, ordered=True, bounded=False, window=_MAP_WINDOW, whole=True)
         try:
             return list(results)
         finally:
@@ -221,17 +224,22 @@ class Pool:
         A named pool, without `data`: yields the results of earlier programs' jobs that no program has so far, in the order
         in which they were submitted (after those that are under way to an ``imap_unordered()`` of this program).
         """
-        self._check_open()
-        if data is None and self._name is not None:
-            return EarlierResults(self, ordered=True)
-        return ResultIterator(self, job_items(data, "imap"), ordered=True)
+        return self._results(data, "imap", ordered=True)
 
     def imap_unordered(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`imap`, but yields results as soon as they are there, in any order."""
+        return self._results(data, "imap_unordered", ordered=False)
+
+    def _results(self, data: Iterable[Any] | None, method: str, ordered: bool) -> ResultIterator | EarlierResults:
         self._check_open()
-        if data is None and self._name is not None:
-            return EarlierResults(self, ordered=False)
-        return ResultIterator(self, job_items(data, "imap_unordered"), ordered=False)
+        if data is not None or self._name is None:
+            data = job_items(data, method)
+            return ResultIterator(self._open_stream(), data, ordered)
+        with self._lock:
+            native = self._client.read_earlier(ordered)
+            if native is not None:  # None: the one that is open goes on, for all that read it
+                self._earlier = native, threading.RLock()
+            return EarlierResults(Stream(self._earlier[0], self, self._earlier[1]))
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run one job, ``run(*args, **kwargs)``; return a future of its result. It cannot be cancelled once submitted."""
@@ -248,9 +256,9 @@ class Pool:
         with self._lock:
             self._check_open()
             if self._futures is None:
-                self._futures = Futures(self)
+                self._futures = Futures(self._client.open_stream())
             futures = self._futures
-        return futures.submit(key, args, kwargs)
+        return futures.submit(self, key, args, kwargs)
 
     # --- Updates ------------------------------------------------------------------------------------------------
 
@@ -368,6 +376,8 @@ class Pool:
         client = getattr(self, "_client", None)
         if client is not None and not self._closed:
             self._closed = True
+            if self._futures is not None:
+                self._futures.end()
             client.end()
 
     def __repr__(self) -> str:
@@ -382,13 +392,6 @@ class Pool:
         if self._name is None:
             raise ValueError(f"only a pool with a name, Pool(..., name='...'), can be {what}")
 
-    def _open_stream(self) -> Any:
+    def _open_stream(self) -> Stream:
         self._check_open()
-        return self._client.open_stream()
-
-    def _read_earlier(self, ordered: bool) -> Any:
-        """Return the one stream of what earlier programs left."""
-        with self._lock:
-            self._check_open()
-            self._earlier = self._client.read_earlier(ordered) or self._earlier
-            return self._earlier
+        return Stream(self._client.open_stream(), self)

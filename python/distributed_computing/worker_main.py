@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from distributed_computing import _worker
+from distributed_computing._exceptions import pickled_exception, safe_repr, type_name
 from distributed_computing._payload import dumps, loads
 
 # ErrorKind of src/core/job.hpp.
@@ -24,14 +25,6 @@ JOB_ERROR, WORKER_INIT_ERROR, SERIALIZATION = 0, 3, 6
 
 
 Failure = tuple[int, str, str, str]  # kind, message, traceback, name of the type
-
-
-def type_name(value: Any) -> str:
-    """Return the name of the value's type."""
-    try:
-        return str(type(value).__name__)
-    except BaseException:  # a metaclass may do anything
-        return "object"
 
 
 def describe(error: BaseException) -> str:
@@ -53,22 +46,6 @@ def user_traceback(error: BaseException) -> str:
         return f"(the traceback cannot be shown: {type_name(second)})"
 
 
-def pickled_exception(error: BaseException) -> bytes | list[Any]:
-    """Return the exception as a pickle that is known to load again, or nothing. Never raises."""
-    for drop_context in (False, True):
-        try:
-            if drop_context:
-                error.__cause__ = error.__context__ = None
-            error.__traceback__ = None
-            parts = dumps(error)
-            text, buffers = (parts, []) if isinstance(parts, bytes) else (parts[0], parts[1:])
-            if isinstance(pickle.loads(text, buffers=buffers), BaseException):
-                return parts
-        except BaseException:
-            continue
-    return b""
-
-
 def failure(kind: int, message: str, error: BaseException) -> tuple[Any, Failure]:
     """Return what the runtime expects of a job that failed: the pickled exception and the failure. Texts may have any
     length and any characters: the runtime sees to that."""
@@ -83,14 +60,6 @@ def hint(function: Callable[..., Any], call: tuple[Any, ...], error: BaseExcepti
     from distributed_computing._hints import of_call
 
     return of_call(function, *call, where)
-
-
-def safe_repr(value: Any) -> str:
-    """Return `repr(value)`, or its type where that raises."""
-    try:
-        return repr(value)
-    except BaseException:
-        return f"<{type_name(value)}>"
 
 
 def takes_no_self(function: Callable[..., Any]) -> bool:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from distributed_computing._items import arguments
+from distributed_computing._outcome import from_outcome
 from distributed_computing._payload import ALIGNMENT, ASIDE_BYTES_MIN, MAGIC, dumps, dumps_call, loads, split
-from distributed_computing.errors import JobError, WorkerDied, from_outcome
+from distributed_computing.errors import JobError, WorkerDied
 
 
 def assembled(parts):

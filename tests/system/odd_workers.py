@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
+import threading
 
 from distributed_computing.api import WorkerInterface
 
@@ -18,6 +20,17 @@ class TextRaises(Exception):
 class ExitsWhenPickled(Exception):
     def __reduce__(self):
         raise SystemExit(3)
+
+
+class KeywordOnly(ValueError):
+    def __init__(self, *, code):
+        super().__init__(f"code {code}")
+        self.code = code
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(LookupError):
+    host: str
 
 
 def recursive(depth, environment):
@@ -51,6 +64,14 @@ def odd_error(what):
         return TextRaises("x")
     if what == "exits when pickled":
         return ExitsWhenPickled("hello")
+    if what == "keyword-only":
+        return KeywordOnly(code=6)
+    if what == "frozen":
+        return Frozen("database")
+    if what == "unpicklable":
+        error = KeyError("kept", lambda: threading.Lock(), threading.Lock())
+        error.lock = threading.Lock()
+        return error
     if what == "long type":
         return type("T" * 300_000, (Exception,), {})("hello")
     if what == "chain":
@@ -77,6 +98,9 @@ ODD = {
     "zeros": "before\0after",
     "text raises": "TextRaises",
     "exits when pickled": "ExitsWhenPickled: hello",
+    "keyword-only": "KeywordOnly: code 6",
+    "frozen": "Frozen: database",
+    "unpicklable": "KeyError: .*kept",
     "long type": "T+ .* bytes left out",
     "chain": "RuntimeError: link 999",
     "group": "all of them",

@@ -3,7 +3,7 @@
 import pytest
 
 from distributed_computing.api import JobError, Pool, WorkerDied, WorkerInitError
-from odd_workers import ODD, Odd
+from odd_workers import ODD, Frozen, KeywordOnly, Odd
 
 LONGEST = 4 * 33 * 1024
 
@@ -19,7 +19,7 @@ def test_run_and_handle_update(cluster, pool_arguments):
             with pytest.raises(JobError, match=f"(?s)handle_update raised for update .*{text}") as of_update:
                 pool.update_workers(what, wait=True, timeout=30)
             for caught in of_run, of_update:
-                assert type(caught.value) is JobError and len(str(caught.value).encode()) < LONGEST, what
+                assert isinstance(caught.value, JobError) and len(str(caught.value).encode()) < LONGEST, what
                 assert caught.value.type_name and caught.value.host and caught.value.traceback, what
         assert pool.submit().result(30) == (2 + 2 * len(ODD), pid), "the same object, which has lived through all of it"
 
@@ -34,6 +34,32 @@ def test_run_and_handle_update(cluster, pool_arguments):
         with pytest.raises(JobError) as caught:
             pool.update_workers("chain", wait=True, timeout=30)
         assert isinstance(caught.value.__cause__, RuntimeError), "small ones of updates come along"
+
+
+def test_an_error_is_of_its_own_type_too(cluster, pool_arguments):
+    cluster.head()
+    cluster.node(workers=1)
+    with Pool(Odd, None, *pool_arguments) as pool:
+        for ask in (
+            lambda what: pool.submit(what).result(30),
+            lambda what: pool.map([what]),
+            lambda what: pool.update_workers(what, wait=True, timeout=30),
+        ):
+            with pytest.raises(KeywordOnly) as keyword_only:
+                ask("keyword-only")
+            assert keyword_only.value.code == 6 and keyword_only.value.args == ("code 6",)
+            with pytest.raises(LookupError) as frozen:
+                ask("frozen")
+            assert type(frozen.value.__cause__) is Frozen and frozen.value.host == "database"
+            with pytest.raises(KeyError) as unpicklable:
+                ask("unpicklable")
+            assert unpicklable.value.args[0] == "kept" and "lock" in unpicklable.value.args[2]
+            for caught in keyword_only, frozen, unpicklable:
+                assert isinstance(caught.value, JobError) and "Traceback" in str(caught.value)
+        results = pool.imap(["keyword-only", None])
+        with pytest.raises(ValueError, match="KeywordOnly: code 6"):
+            next(results)
+        assert len(list(results)) == 1
 
 
 @pytest.mark.parametrize("what", ["long", "file name", "text raises", "group"])

@@ -1,0 +1,99 @@
+"""The jobs of one caller: how they get out, how their outcomes get in, and what is asked of their pool meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from distributed_computing._items import item_arguments
+from distributed_computing._outcome import value_of
+from distributed_computing._payload import dumps_call
+from distributed_computing.errors import PoolClosed, SerializationError
+
+
+def payload_size(payload: bytes | list[Any]) -> int:
+    """Return the bytes of what `dumps` returned."""
+    if isinstance(payload, bytes):
+        return len(payload)
+    return sum(memoryview(part).nbytes for part in payload)
+
+
+def pickled_item(item: Any, where: str) -> bytes | list[Any]:
+    """Return an item's (args, kwargs) as a payload. Raises TypeError naming the item when that is impossible."""
+    call = ((item,), {}) if type(item) in (int, float, str, bytes) else item_arguments(item, where)
+    try:
+        return dumps_call(*call)
+    except Exception as error:
+        raise SerializationError(f"{where} cannot be pickled: {type(error).__name__}: {error}") from error
+
+
+class Owner(Protocol):
+    """What a stream asks of its pool."""
+
+    @property
+    def name(self) -> str | None: ...
+    def get_workers_count(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Stream:
+    """A stream of the native client, for one iterator and the threads that share it. Refers to the pool, which therefore
+    lasts as long as somebody may still read.
+
+    Args:
+        native: the stream.
+        pool: whose it is.
+        lock: held by the thread that reads; one for all that read the same native stream.
+    """
+
+    def __init__(self, native: Any, pool: Owner, lock: Any = None) -> None:
+        self.submit_many = native.submit_many
+        self.take = native.take
+        self.hand_over = native.hand_over
+        self.in_flight = native.in_flight
+        self.workers = pool.get_workers_count
+        self.named = pool.name is not None
+        self._native = native
+        self._pool = pool
+        self._lock = threading.RLock() if lock is None else lock
+        self._closed = False
+
+    def read(self, step: Callable[[float | None], tuple[int, Any, Any]], timeout: float | None) -> Any:
+        """Return the value of the next outcome. One thread at a time looks for it, several may unpickle.
+
+        Args:
+            step: returns the next outcome; called with the time (monotonic) until when it may wait, or None.
+            timeout: seconds to wait at most, for other threads and for the outcome; None waits for ever.
+
+        Raises:
+            TimeoutError: there was none in time.
+            Whatever `step` and `value_of` raise; StopIteration if another thread has closed the stream.
+        """
+        try:
+            deadline = None
+            if timeout is None:
+                self._lock.acquire()
+            else:
+                deadline = monotonic() + timeout
+                if not self._lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+                    raise TimeoutError("no result within the timeout: other threads read them")
+            try:
+                outcome = step(deadline)
+            finally:
+                self._lock.release()
+            return value_of(*outcome)
+        except PoolClosed:
+            if not self._closed:
+                raise
+        except KeyboardInterrupt:
+            if not self.named:
+                self._pool.close()
+            raise
+        raise StopIteration
+
+    def close(self) -> None:
+        """Discard what is still under way. A thread that waits for it gets StopIteration."""
+        self._closed = True
+        self._native.close()
