@@ -104,7 +104,9 @@ class Futures:
         except BaseException as raised:  # whatever it is, it is this job's alone
             problem = BaseException.with_traceback(raised, None)
         with self._lock:
-            future = self._waiting.pop(sequence)
+            future = self._waiting.pop(sequence, None)
+        if future is None:  # a callback has closed the pool
+            return
         future.finish(value, problem)
         self._stream.hand_over([sequence])
         future._pool = None

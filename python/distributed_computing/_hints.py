@@ -112,6 +112,8 @@ def explained(line: str, advice: Mapping[str, str], shown: str = "") -> Callable
                 problem = _call_problem(signature, args, kwargs, error)
                 if problem is None:
                     raise
+            finally:
+                del args  # an error that is kept, as notebooks do, keeps this frame, but is not to keep a pool
             name = shown or function.__name__
             unknown = [n for n in kwargs if n not in signature.parameters]
             options = [n for n in signature.parameters if n not in ("self", "cls")]

@@ -61,7 +61,10 @@ def value_of(sequence: int, payload: Any, error: Any) -> Any:
     """
     if error is not None:
         exception = from_outcome(error, payload)
-        raise exception from exception.__cause__
+        try:
+            raise exception from exception.__cause__
+        finally:
+            del exception  # its traceback holds this frame
     try:
         return loads(payload)
     except BaseException as problem:

@@ -40,7 +40,7 @@ class Owner(Protocol):
 
 class Stream:
     """A stream of the native client, for one iterator and the threads that share it. Refers to the pool, which therefore
-    lasts as long as somebody may still read.
+    lasts as long as somebody may still read: until the stream is closed.
 
     Args:
         native: the stream.
@@ -53,10 +53,9 @@ class Stream:
         self.take = native.take
         self.hand_over = native.hand_over
         self.in_flight = native.in_flight
-        self.workers = pool.get_workers_count
         self.named = pool.name is not None
         self._native = native
-        self._pool = pool
+        self._pool: Owner | None = pool
         self._lock = threading.RLock() if lock is None else lock
         self._closed = False
 
@@ -88,12 +87,18 @@ class Stream:
             if not self._closed:
                 raise
         except KeyboardInterrupt:
-            if not self.named:
+            if self._pool is not None and not self.named:
                 self._pool.close()
             raise
         raise StopIteration
+
+    def workers(self) -> int:
+        """Return how many workers the pool has; 0 when the stream is closed."""
+        pool = self._pool
+        return 0 if pool is None else pool.get_workers_count()
 
     def close(self) -> None:
         """Discard what is still under way. A thread that waits for it gets StopIteration."""
         self._closed = True
         self._native.close()
+        self._pool = None  # an error's traceback may keep this for long

@@ -216,6 +216,7 @@ class Pool:
             return list(results)
         finally:
             results.close()
+            del self  # an error that is kept, as notebooks do, keeps this frame, but is not to keep the pool
 
     def imap(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`map`, but yields results in order as they become available; reads `data` only a bounded number of
@@ -292,6 +293,7 @@ class Pool:
             raise TimeoutError(f"update {number} was not applied by every worker within {timeout} s")
         if failure:
             _, exception, error = failure
+            del self
             raise from_outcome(error, exception)
 
     # --- Workers ------------------------------------------------------------------------------------------------

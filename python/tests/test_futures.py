@@ -116,6 +116,24 @@ def test_the_end_of_the_pool_ends_all():
         submit(futures, 4)
 
 
+def test_a_callback_may_close_the_pool(caplog):
+    native = FakeStream(held=True)
+    futures = Futures(native)
+    waiting = [submit(futures, number) for number in range(3)]
+
+    def close(future):
+        native.close()
+        futures.join()
+
+    waiting[0].add_done_callback(close)
+    native.release(3)
+    assert waiting[0].result(30) == 0
+    for future in waiting[1:]:
+        with pytest.raises(PoolClosed, match="before this job had a result"):
+            future.result(30)
+    assert thread_ends(futures._thread) and "Error" not in caplog.text
+
+
 def test_when_the_thread_has_ended_no_future_is_given_that_nobody_sets(futures):
     futures.fail(MemoryError("no room"))
     with pytest.raises(PoolClosed, match="MemoryError: no room: make a new one"):

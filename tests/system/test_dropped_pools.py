@@ -7,7 +7,7 @@ from itertools import chain
 import pytest
 
 from conftest import alive, wait_until
-from distributed_computing.api import Pool
+from distributed_computing.api import JobError, Pool
 from workers import Calculator, Recorder
 
 
@@ -15,7 +15,7 @@ def futures_threads():
     return [thread for thread in threading.enumerate() if thread.name == "distributed-computing-futures"]
 
 
-@pytest.mark.parametrize("how", ["map", "submit", "imap"])
+@pytest.mark.parametrize("how", ["map", "submit", "imap", "error"])
 def test_its_workers_end(cluster, pool_arguments, how):
     cluster.head()
     cluster.node(workers=1)
@@ -24,6 +24,12 @@ def test_its_workers_end(cluster, pool_arguments, how):
         pid = pool.map([0])[0][1]
     elif how == "submit":
         pid = pool.submit().result(30)[1]
+    elif how == "error":
+        pid = pool.map([0])[0][1]
+        with pytest.raises(JobError) as kept:  # with its traceback, as a notebook does
+            pool.map([{"args": [1, 2, 3, 4]}])
+        with pytest.raises(JobError) as also_kept:
+            pool.update_workers("raise", wait=True, timeout=30)
     else:
         results = pool.imap(range(100))
         pid = next(results)[1]
@@ -37,6 +43,7 @@ def test_its_workers_end(cluster, pool_arguments, how):
 
     wait_until(gone, "the worker of the pool that nobody has has ended")
     assert pool.submit(5).result(30) == 5
+    assert how != "error" or ("run()" in str(kept.value) and "cannot be applied" in str(also_kept.value))
     del pool
     wait_until(lambda: gc.collect() is not None and not futures_threads(), "the threads of futures have ended")
     wait_until(lambda: not cluster.worker_pids(), "all workers have ended")
