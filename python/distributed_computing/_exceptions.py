@@ -72,7 +72,8 @@ class Parts:
         made_of, args = error.args, error.args
         if isinstance(error, BaseExceptionGroup):
             made_of = (error.message, list(error.exceptions))
-            if len(args) == 2 and args[0] is error.message and tuple(args[1]) == error.exceptions:
+            usual = len(args) == 2 and args[0] is error.message and isinstance(args[1], (list, tuple))
+            if usual and tuple(args[1]) == error.exceptions:
                 args = None
         return cls(made_of, args, _members(error), dict(vars(error)))
 
@@ -196,14 +197,15 @@ def _same(error: BaseException) -> BaseException:
 
 def pickled_exception(error: BaseException) -> bytes | list[Any]:
     """Return the exception as a pickle that is known to load again, or nothing. Never raises."""
-    for attempt in range(4):
+    # The second: as Python does by default, for native classes that cannot be put together from outside.
+    for way in (Travelling(error), error, Travelling(error, bare=True), Travelling(error, lossy=True)):
         try:
             # Directly: a class may refuse to have its attributes set.
             BaseException.with_traceback(error, None)
-            if attempt > 0:
+            if way is error:
                 BaseException.__cause__.__set__(error, None)  # type: ignore[attr-defined]
                 BaseException.__context__.__set__(error, None)  # type: ignore[attr-defined]
-            parts = dumps(Travelling(error, bare=attempt > 1, lossy=attempt > 2))
+            parts = dumps(way)
             if isinstance(_loaded(parts), BaseException):
                 return parts
         except BaseException:

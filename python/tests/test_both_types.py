@@ -69,6 +69,12 @@ def _make_says_how(code, place):
     return SaysHow(code, place=place)
 
 
+class Refused(OSError):
+    def __init__(self, *, place):
+        super().__init__(111, "refused", place)
+        self.place = place
+
+
 class TextRaises(Exception):
     def __str__(self):
         raise SystemExit(2)
@@ -104,6 +110,7 @@ ERRORS = {
     "refuses attributes": RefusesAttributes("x"),
     "has a length": HasLength("x"),
     "says how": SaysHow(5, place="here"),
+    "of a native base": Refused(place="here"),
     "text raises": TextRaises("x"),
     "cannot be pickled": CannotBePickled("x"),
     "a file": caught(open, "/does/not/exist"),
@@ -141,6 +148,8 @@ def test_its_args_and_attributes_are_the_originals():
     assert (error.errno, error.filename, error.filename2) == (2, "/does/not/exist", None)
     error = arrived(SaysHow(5, place="here"))
     assert (error.errno, error.place) == (5, "here")
+    error = pickle.loads(pickle.dumps(arrived(Refused(place="here"))))
+    assert (error.errno, error.strerror, error.filename, error.place) == (111, "refused", "here", "here")
     assert arrived(ERRORS["bytes"]).object == b"\xff" and arrived(ERRORS["json"]).pos == 1
     assert arrived(ERRORS["import"]).name == "no_such_module"
     noted = ValueError("x")
