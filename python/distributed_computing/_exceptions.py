@@ -37,9 +37,9 @@ def safe_repr(value: Any) -> str:
         return f"<{type_name(value)}>"
 
 
-def native_base(kind: type) -> type:
-    """Return the first class of an exception's ancestors that no program made."""
-    return next(each for each in kind.__mro__ if not each.__flags__ & _HEAP_TYPE)
+def native_bases(kind: type) -> list[Any]:
+    """Return the classes of an exception's ancestors that no program made, but object."""
+    return [each for each in kind.__mro__[:-1] if not each.__flags__ & _HEAP_TYPE]
 
 
 def _says_itself(kind: type) -> bool:
@@ -70,6 +70,8 @@ class Parts:
     def of(cls, error: BaseException) -> Parts:
         """Take an exception apart."""
         made_of, args = error.args, error.args
+        if isinstance(error, OSError):
+            made_of = args[:2]  # what is behind means different things to different classes; it is in the members
         if isinstance(error, BaseExceptionGroup):
             made_of = (error.message, list(error.exceptions))
             usual = len(args) == 2 and args[0] is error.message and isinstance(args[1], (list, tuple))
@@ -79,10 +81,9 @@ class Parts:
 
     def build(self, kind: type) -> BaseException:
         """Return an exception of that class with these parts, without calling what a program wrote."""
-        base: Any = native_base(kind)
-        error = base.__new__(kind, *self.made_of)
+        error = _new(kind, self.made_of)
         try:
-            base.__init__(error, *self.made_of)
+            native_bases(kind)[0].__init__(error, *self.made_of)
         except Exception:  # this one's `args` are not what its base was made with
             pass
         if self.args is not None:
@@ -91,6 +92,17 @@ class Parts:
             _set_member(error, name, value)
         vars(error).update(self.attributes)
         return error
+
+
+def _new(kind: type, made_of: tuple[Any, ...]) -> BaseException:
+    """Return an instance that no constructor has seen yet."""
+    refused: TypeError | None = None
+    for base in native_bases(kind):
+        try:
+            return base.__new__(kind, *made_of)
+        except TypeError as error:  # beside another base, that one's may be the one to take: MemoryError
+            refused = refused or error
+    raise refused or TypeError(f"{kind!r} is no exception")
 
 
 def _members(error: BaseException) -> dict[str, Any]:

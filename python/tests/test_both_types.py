@@ -111,6 +111,8 @@ ERRORS = {
     "has a length": HasLength("x"),
     "says how": SaysHow(5, place="here"),
     "of a native base": Refused(place="here"),
+    "memory": MemoryError("full"),
+    "of another size": BlockingIOError(11, "later", 5),
     "text raises": TextRaises("x"),
     "cannot be pickled": CannotBePickled("x"),
     "a file": caught(open, "/does/not/exist"),
@@ -150,6 +152,8 @@ def test_its_args_and_attributes_are_the_originals():
     assert (error.errno, error.place) == (5, "here")
     error = pickle.loads(pickle.dumps(arrived(Refused(place="here"))))
     assert (error.errno, error.strerror, error.filename, error.place) == (111, "refused", "here", "here")
+    error = arrived(ERRORS["of another size"])
+    assert (error.args, error.characters_written, error.filename) == ((11, "later", 5), 5, None)
     assert arrived(ERRORS["bytes"]).object == b"\xff" and arrived(ERRORS["json"]).pos == 1
     assert arrived(ERRORS["import"]).name == "no_such_module"
     noted = ValueError("x")
