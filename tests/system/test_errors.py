@@ -267,11 +267,11 @@ with Pool(Worker, None, {cluster.password!r}, server_port={cluster.port}) as poo
     assert pool.map([Point(1), Point(2)]) == [Point(2), Point(3)]
     try:
         pool.map([Point(-1)])
-    except JobError as error:
-        print(type(error.__cause__).__name__, error.__cause__)
+    except Mine as error:
+        print(isinstance(error, JobError), type(error.__cause__).__name__, error.__cause__)
 """
     done = run_script(cluster, script)
-    assert done.stdout == "Mine negative\n", done.stderr
+    assert done.stdout == "True Mine negative\n", done.stderr
 
 
 def test_an_update_that_hangs_has_its_worker_replaced(cluster, pool_arguments, tmp_path, capfd):
