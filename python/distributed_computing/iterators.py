@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 from distributed_computing._named import split_key
 from distributed_computing._stream import Stream, payload_size, pickled_item
@@ -25,7 +25,36 @@ def text_size(error: tuple[Any, ...]) -> int:
     return len(error[1]) + len(error[2])
 
 
-class ResultIterator:
+class _Results:
+    """Results that are read one by one, with or without a limit on the time."""
+
+    _stream: Stream
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self._stream.read(self._step, None)
+
+    def next(self, timeout: float | None = None) -> Any:
+        """Return the next result; like `next()`, with a limit on the time.
+
+        Args:
+            timeout: seconds to wait at most; None waits for ever.
+
+        Raises:
+            StopIteration: there are no more results.
+            TimeoutError: none came in time; the iterator can still be used.
+            JobError, WorkerDied, JobTimeout: this job failed.
+        """
+        return self._stream.read(self._step, timeout)
+
+    def _step(self, deadline: float | None) -> tuple[int, Any, Any]:
+        """Return the next outcome, see `Stream.read`."""
+        raise NotImplementedError
+
+
+class ResultIterator(_Results):
     """Yields results while it reads items: ordered (`imap`) or as they come (`imap_unordered`).
 
     Reads only a bounded number of items, and bytes, ahead of what was consumed: about two for each worker, more when jobs
@@ -79,25 +108,6 @@ class ResultIterator:
         # The first jobs start now, not when the first result is asked for.
         while self._feed() and not self._slow_items:
             pass
-
-    def __iter__(self) -> ResultIterator:
-        return self
-
-    def __next__(self) -> Any:
-        return self._stream.read(self._step, None)
-
-    def next(self, timeout: float | None = None) -> Any:
-        """Return the next result; like `next()`, with a limit on the time.
-
-        Args:
-            timeout: seconds to wait at most; None waits for ever.
-
-        Raises:
-            StopIteration: there are no more results.
-            TimeoutError: none came in time; the iterator can still be used.
-            JobError, WorkerDied, JobTimeout: this job failed.
-        """
-        return self._stream.read(self._step, timeout)
 
     def _step(self, deadline: float | None) -> tuple[int, Any, Any]:
         """Return the next outcome, see `Stream.read`."""
@@ -264,7 +274,7 @@ class ResultIterator:
         self._stream.close()
 
 
-class EarlierResults:
+class EarlierResults(_Results):
     """Yields the results of the jobs that earlier programs submitted to a named pool and that no program has so far.
 
     Waits for those that still run. A job that failed raises at its place; the iterator goes on with the next one after
@@ -279,27 +289,8 @@ class EarlierResults:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
-    def __iter__(self) -> EarlierResults:
-        return self
-
-    def __next__(self) -> Any:
-        return self.next()
-
     def __length_hint__(self) -> int:
         return self._stream.in_flight()
-
-    def next(self, timeout: float | None = None) -> Any:
-        """Return the next result; like `next()`, with a limit on the time.
-
-        Args:
-            timeout: seconds to wait at most; None waits for ever.
-
-        Raises:
-            StopIteration: there are no more results.
-            TimeoutError: none came in time; the iterator can still be used.
-            JobError, WorkerDied, JobTimeout: this job failed.
-        """
-        return self._stream.read(self._step, timeout)
 
     def _step(self, deadline: float | None) -> tuple[int, Any, Any]:
         if self._stream.in_flight() == 0:

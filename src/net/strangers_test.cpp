@@ -24,6 +24,13 @@ class Strangers : public SessionTest {
     };
     start(options);
   }
+  /// Anew, so that nobody is sent away for being slow.
+  void start_with_patience() {
+    listener.reset();
+    auto options = listening;
+    options.handshake_deadline = 60s;
+    start(options);
+  }
   /// What the head says to these bytes before it closes.
   std::string answer_to(const std::string& bytes, bool encrypted = true) {
     RawPeer peer(listener->port(), encrypted);
@@ -100,10 +107,7 @@ TEST_F(Strangers, WhoStaySilentRunIntoTheDeadline) {
 }
 
 TEST_F(Strangers, HangingAboutInNumbersDoNotKeepTheDoorShut) {
-  listener.reset();
-  auto options = listening;
-  options.handshake_deadline = 60s;
-  start(options);
+  start_with_patience();
   std::vector<std::unique_ptr<RawPeer>> idlers;
   for (std::size_t i = 0; i < 2 * limits::strangers_address_max; ++i) {
     idlers.push_back(std::make_unique<RawPeer>(listener->port()));
@@ -114,10 +118,7 @@ TEST_F(Strangers, HangingAboutInNumbersDoNotKeepTheDoorShut) {
 }
 
 TEST_F(Strangers, WhoWriteOneByteAndWaitDoNotKeepTheDoorShut) {
-  listener.reset();
-  auto options = listening;
-  options.handshake_deadline = 60s;
-  start(options);
+  start_with_patience();
   std::vector<std::unique_ptr<RawPeer>> idlers;
   for (std::size_t i = 0; i < 2 * limits::strangers_address_max; ++i) {
     idlers.push_back(std::make_unique<RawPeer>(listener->port()));
@@ -127,10 +128,7 @@ TEST_F(Strangers, WhoWriteOneByteAndWaitDoNotKeepTheDoorShut) {
 }
 
 TEST_F(Strangers, WhoChangeTheirKeysAgainAndAgainAreCutOff) {
-  listener.reset();
-  auto options = listening;
-  options.handshake_deadline = 60s;
-  start(options);
+  start_with_patience();
   std::vector<std::unique_ptr<RawPeer>> peers;
   for (int i = 0; i < 10; ++i) peers.push_back(std::make_unique<RawPeer>(listener->port(), true));
   for (auto& peer : peers) ASSERT_TRUE(run_until([&] { return !peer->closed() && peer->encrypted(); }));
@@ -140,10 +138,7 @@ TEST_F(Strangers, WhoChangeTheirKeysAgainAndAgainAreCutOff) {
 }
 
 TEST_F(Strangers, WhoSendRecordsOrPingsWithoutEndAreCutOff) {
-  listener.reset();
-  auto options = listening;
-  options.handshake_deadline = 60s;
-  start(options);
+  start_with_patience();
   const std::string upgrade =
       "GET /session HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";

@@ -4,6 +4,7 @@ than reading does. The full size is for a run by hand, with DC_SLOW_STORE_JOBS=1
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,19 +58,24 @@ def records(server: Redis) -> int:
     return int(server.ask("XLEN", f"{{distributed-computing}}:log:{log}"))
 
 
-@pytest.mark.timeout(90 + JOBS // 20)
-def test_writing_shortening_and_taking_over(server, line, cluster, pool_arguments, measured):
+def head_and_standby(cluster: Cluster, line: Proxy) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a head on the slow store, and a standby that has seen it; return the head and the addresses of both."""
     store = ["--store", f"redis://127.0.0.1:{line.port}"]
     standby = free_port()
     head = cluster.head(*store)
     cluster.start("standby", "--head", "--workers", "0", "--standby", *store, port=standby)
     wait_until(lambda: "standby: " in cluster.log("standby"), "the standby has seen the head")
+    return head, f"127.0.0.1:{cluster.port},127.0.0.1:{standby}"
+
+
+@pytest.mark.timeout(90 + JOBS // 20)
+def test_writing_shortening_and_taking_over(server, line, cluster, pool_arguments, measured):
+    head, both = head_and_standby(cluster, line)
     with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
         began = time.monotonic()
         for number in range(JOBS):
             pool.submit(large(number))
     measured(f"{JOBS} payloads of 70 KiB to a store 20 ms away", time.monotonic() - began, JOBS / 20)
-    both = f"127.0.0.1:{cluster.port},127.0.0.1:{standby}"
     cluster.address = both
     cluster.node(workers=2)
     wait_until(lambda: listed(cluster)["sweep"]["to_take"] == JOBS, "all results are stored", 60 + JOBS / 20)
@@ -101,11 +107,7 @@ HUGE_MIB = int(os.environ.get("DC_SLOW_STORE_MIB", "100"))
 @pytest.mark.timeout(90 + HUGE_MIB // 2)
 def test_one_huge_payload(server, line, cluster, pool_arguments, measured):
     """The full size, by hand: DC_SLOW_STORE_MIB=1024."""
-    store = ["--store", f"redis://127.0.0.1:{line.port}"]
-    standby = free_port()
-    head = cluster.head(*store)
-    cluster.start("standby", "--head", "--workers", "0", "--standby", *store, port=standby)
-    wait_until(lambda: "standby: " in cluster.log("standby"), "the standby has seen the head")
+    head, both = head_and_standby(cluster, line)
     payload = os.urandom(1 << 20) * HUGE_MIB
     with Pool(Echo, None, *pool_arguments, name="sweep") as pool:
         began = time.monotonic()
@@ -115,7 +117,6 @@ def test_one_huge_payload(server, line, cluster, pool_arguments, measured):
     head.kill()
     head.wait()
     killed = time.monotonic()
-    both = f"127.0.0.1:{cluster.port},127.0.0.1:{standby}"
     cluster.address = both
     wait_until(lambda: "sweep" in listed(cluster), "the standby serves the pool", 30 + HUGE_MIB / 4)
     measured(f"takeover of {HUGE_MIB} MiB", time.monotonic() - killed, 15 + HUGE_MIB / 4)
