@@ -26,7 +26,7 @@ def milliseconds(name: str, seconds: float | None) -> int:
     return max(1, round(seconds * 1000))
 
 
-def weight(value: Any) -> float:
+def _weight(value: Any) -> float:
     """Return the weight of a pool beside others if it can be one."""
     if not isinstance(value, numbers.Real) or not 0.01 <= value <= 100:
         raise ValueError(f"weight must be a number from 0.01 to 100, not {value!r}")
@@ -124,3 +124,38 @@ def password_bytes(password: Any) -> bytes:
 def python_version() -> str:
     """Return this interpreter's version as nodes compare it, e.g. ``"3.11"``."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def pool_options(
+    *,
+    label: str,
+    weight: float,
+    max_retries: int,
+    job_timeout: float | None,
+    init_timeout: float | None,
+    update_timeout: float | None,
+    keep_updates_history: bool,
+    retry_exceptions: bool,
+    show_output: bool,
+    min_workers: int,
+    devices: dict[str, int],
+) -> dict[str, Any]:
+    """Return the options of a pool as the native client takes them. Each is described at :class:`Pool`.
+
+    Raises:
+        TypeError, ValueError: an option is not as described there.
+    """
+    return {
+        "label": label,
+        "python_version": python_version(),
+        "weight": _weight(weight),
+        "max_retries": count("max_retries", max_retries, 0),
+        "job_timeout_ms": milliseconds("job_timeout", job_timeout),
+        "init_timeout_ms": milliseconds("init_timeout", init_timeout),
+        "update_timeout_ms": milliseconds("update_timeout", update_timeout),
+        "keep_updates_history": bool(keep_updates_history),
+        "retry_exceptions": bool(retry_exceptions),
+        "forward_output": bool(show_output),
+        "min_workers": count("min_workers", min_workers, 0),
+        **devices,
+    }

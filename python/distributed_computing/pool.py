@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any
 
-from distributed_computing import _client, _hints, _options, _output
+from distributed_computing import _hints, _options
+from distributed_computing._base import FOREVER, PoolBase
 from distributed_computing._futures import Futures
 from distributed_computing._items import arguments, job_items
 from distributed_computing._named import checked_key, checked_name, pool_status
@@ -17,16 +17,15 @@ from distributed_computing._outcome import from_outcome
 from distributed_computing._payload import dumps_call
 from distributed_computing._spec import make_spec
 from distributed_computing._stream import Stream
-from distributed_computing.errors import PoolClosed, SerializationError
+from distributed_computing.errors import SerializationError
 from distributed_computing.iterators import EarlierResults, ResultIterator
 
 DEFAULT_PORT = 8899
-_FOREVER = 1e10
 _MAP_WINDOW = 8192
 
 
 @_hints.explain_calls
-class Pool:
+class Pool(PoolBase):
     """A pool of workers, each with an instance of one class. Feels like ``multiprocessing.Pool``.
 
     Args:
@@ -93,26 +92,23 @@ class Pool:
         name: str | None = None,
         steal: bool = False,
     ) -> None:
-        self._client: Any = None
-        self._closed = False
         if steal and name is None:
             raise ValueError("steal=True needs the name of a pool: name='...'")
         _hints.check_worker_class(worker_class)
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
-        options = {
-            "label": worker_class.__qualname__,
-            "python_version": _options.python_version(),
-            "weight": _options.weight(weight),
-            "max_retries": _options.count("max_retries", max_retries, 0),
-            "job_timeout_ms": _options.milliseconds("job_timeout", job_timeout),
-            "init_timeout_ms": _options.milliseconds("init_timeout", init_timeout),
-            "update_timeout_ms": _options.milliseconds("update_timeout", update_timeout),
-            "keep_updates_history": bool(keep_updates_history),
-            "retry_exceptions": bool(retry_exceptions),
-            "forward_output": bool(show_output),
-            "min_workers": _options.count("min_workers", min_workers, 0),
-            **_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
-        }
+        options = _options.pool_options(
+            label=worker_class.__qualname__,
+            weight=weight,
+            max_retries=max_retries,
+            job_timeout=job_timeout,
+            init_timeout=init_timeout,
+            update_timeout=update_timeout,
+            keep_updates_history=keep_updates_history,
+            retry_exceptions=retry_exceptions,
+            show_output=show_output,
+            min_workers=min_workers,
+            devices=_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
+        )
         self._connect(
             worker_class.__qualname__,
             (server_address, server_port, password, fingerprint, connect_timeout),
@@ -153,8 +149,6 @@ class Pool:
             HeadUnreachable, AuthenticationError: as in :class:`Pool`.
         """
         pool = cls.__new__(cls)
-        pool._client = None
-        pool._closed = False
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),
@@ -166,30 +160,6 @@ class Pool:
             steal=bool(steal),
         )
         return pool
-
-    def _connect(self, label: str, head: tuple[Any, ...], **options: Any) -> None:
-        address, port, password, fingerprint, timeout = head
-        address = _options.addresses("server_address", address)
-        self._name: str | None = options["name"] or None
-        self._where = f"{address}:{port}"
-        self._lock = threading.Lock()
-        self._futures: Futures | None = None
-        self._earlier: Any = None
-        _output.begin()
-        self._client = _client.PoolClient(
-            address=address,
-            port=_options.count("server_port", port, 1, 65535),
-            password=_options.password_bytes(password),
-            connect_timeout=float(timeout),
-            fingerprint=_options.fingerprint(fingerprint),
-            **options,
-        )
-        try:
-            self._client.wait_open(_FOREVER)
-        except BaseException:
-            self._finish("end")
-            raise
-        self._label = self._client.opened()[0] or label
 
     @property
     def name(self) -> str | None:
@@ -288,7 +258,7 @@ class Pool:
         number = self._client.update(payload if isinstance(payload, list) else [payload])
         if not wait:
             return
-        failure = self._client.wait_applied(number, _FOREVER if timeout is None else timeout)
+        failure = self._client.wait_applied(number, FOREVER if timeout is None else timeout)
         if failure is None:
             raise TimeoutError(f"update {number} was not applied by every worker within {timeout} s")
         if failure:
@@ -352,48 +322,3 @@ class Pool:
         """
         self._check_named("left")
         self._finish("end")
-
-    def _finish(self, how: str) -> None:
-        """``"close"`` the pool, or ``"end"`` this program's part: that leaves a named pool and closes another one."""
-        self._closed = True
-        try:
-            if self._client is not None:
-                getattr(self._client, how)()
-        finally:
-            if getattr(self, "_futures", None) is not None:
-                self._futures.join()
-            _output.flush()
-
-    def __enter__(self) -> Pool:
-        self._check_open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if not self._closed:
-            self._finish("end")
-
-    def __del__(self) -> None:
-        client = getattr(self, "_client", None)
-        if client is not None and not self._closed:
-            self._closed = True
-            if self._futures is not None:
-                self._futures.end()
-            client.end()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{self._client.state()[0]} workers"
-        return f"<Pool of {self._label} at {self._where}: {state}>"
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise PoolClosed("this pool is closed (the end of a with block closes it): make a new one")
-
-    def _check_named(self, what: str) -> None:
-        if self._name is None:
-            raise ValueError(f"only a pool with a name, Pool(..., name='...'), can be {what}")
-
-    def _open_stream(self) -> Stream:
-        self._check_open()
-        return Stream(self._client.open_stream(), self)

@@ -1,0 +1,90 @@
+"""What every pool is underneath: a connection to the head, opened, used and ended."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from distributed_computing import _client, _options, _output
+from distributed_computing._futures import Futures
+from distributed_computing._stream import Stream
+from distributed_computing.errors import PoolClosed
+
+FOREVER = 1e10
+
+
+class PoolBase:
+    """A pool's connection, and its life from the opening to the end."""
+
+    _client: Any = None
+    _closed = False
+    _futures: Futures | None = None
+
+    def _connect(self, label: str, head: tuple[Any, ...], **options: Any) -> None:
+        address, port, password, fingerprint, timeout = head
+        address = _options.addresses("server_address", address)
+        self._name: str | None = options["name"] or None
+        self._where = f"{address}:{port}"
+        self._lock = threading.Lock()
+        self._earlier: Any = None
+        _output.begin()
+        self._client = _client.PoolClient(
+            address=address,
+            port=_options.count("server_port", port, 1, 65535),
+            password=_options.password_bytes(password),
+            connect_timeout=float(timeout),
+            fingerprint=_options.fingerprint(fingerprint),
+            **options,
+        )
+        try:
+            self._client.wait_open(FOREVER)
+        except BaseException:
+            self._finish("end")
+            raise
+        self._label = self._client.opened()[0] or label
+
+    def _finish(self, how: str) -> None:
+        """``"close"`` the pool, or ``"end"`` this program's part: that leaves a named pool and closes another one."""
+        self._closed = True
+        try:
+            if self._client is not None:
+                getattr(self._client, how)()
+        finally:
+            if getattr(self, "_futures", None) is not None:
+                self._futures.join()
+            _output.flush()
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._closed:
+            self._finish("end")
+
+    def __del__(self) -> None:
+        client = getattr(self, "_client", None)
+        if client is not None and not self._closed:
+            self._closed = True
+            if self._futures is not None:
+                self._futures.end()
+            client.end()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{self._client.state()[0]} workers"
+        return f"<Pool of {self._label} at {self._where}: {state}>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise PoolClosed("this pool is closed (the end of a with block closes it): make a new one")
+
+    def _check_named(self, what: str) -> None:
+        if self._name is None:
+            raise ValueError(f"only a pool with a name, Pool(..., name='...'), can be {what}")
+
+    def _open_stream(self) -> Stream:
+        self._check_open()
+        return Stream(self._client.open_stream(), self)
