@@ -7,17 +7,36 @@ from types import TracebackType
 from typing import Any, Self
 
 from distributed_computing import _client, _options, _output
+from distributed_computing._definitions import Chunk, Definitions
 from distributed_computing._futures import Futures
+from distributed_computing._payload import dumps
 from distributed_computing._stream import Stream
 from distributed_computing.errors import PoolClosed
 
 FOREVER = 1e10
 
 
+class Published:
+    """Sends definitions to a pool's workers, before the jobs that are submitted later."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __call__(self, chunk: Chunk) -> None:
+        payload = dumps(((chunk,), {}))
+        self._client.update(payload if isinstance(payload, list) else [payload])
+
+
+def show_notice(text: str) -> None:
+    """Tell the user something on stderr."""
+    _output.show(f"distributed-computing: {text}\n")
+
+
 class PoolBase:
     """A pool's connection, and its life from the opening to the end."""
 
     _client: Any = None
+    _definitions: Definitions
     _closed = False
     _futures: Futures | None = None
 
@@ -42,6 +61,8 @@ class PoolBase:
         except BaseException:
             self._finish("end")
             raise
+        self._definitions.publish = Published(self._client)
+        self._definitions.open = True
         self._label = self._client.opened()[0] or label
 
     def _finish(self, how: str) -> None:

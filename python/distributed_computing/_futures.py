@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
+from distributed_computing._definitions import Definitions
 from distributed_computing._outcome import described, is_interrupt, value_of
 from distributed_computing._stream import pickled_item
 from distributed_computing.errors import CLOSED_EARLY, PoolClosed
@@ -57,9 +58,11 @@ class Futures:
 
     Args:
         stream: of the native client.
+        definitions: of the pool.
     """
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, definitions: Definitions | None = None) -> None:
+        self._definitions = definitions
         self._stream = stream
         self._waiting: dict[int, JobFuture] = {}
         self._lock = threading.RLock()
@@ -85,7 +88,7 @@ class Futures:
             TypeError: they cannot be pickled.
             DistributedComputingError: the pool takes no more jobs.
         """
-        payload = pickled_item({"args": args, "kwargs": kwargs}, "the job")
+        payload = pickled_item({"args": args, "kwargs": kwargs}, "the job", self._definitions)
         future = JobFuture(pool)
         with self._lock:
             sequence = self._stream.submit(payload, key)
@@ -100,7 +103,7 @@ class Futures:
         """Set the future of an outcome."""
         value = problem = None
         try:
-            value = value_of(sequence, payload, error)
+            value = value_of(sequence, payload, error, self._definitions)
         except BaseException as raised:  # whatever it is, it is this job's alone
             problem = BaseException.with_traceback(raised, None)
         with self._lock:

@@ -121,6 +121,11 @@ def password_bytes(password: Any) -> bytes:
     return encoded
 
 
+def text(password: Any) -> str:
+    """Return a password as it may stand in a program's arguments."""
+    return password.decode(errors="replace") if isinstance(password, bytes) else str(password)
+
+
 def python_version() -> str:
     """Return this interpreter's version as nodes compare it, e.g. ``"3.11"``."""
     return f"{sys.version_info[0]}.{sys.version_info[1]}"

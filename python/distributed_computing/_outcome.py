@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 from distributed_computing import errors
+from distributed_computing._definitions import Definitions
 from distributed_computing._exceptions import Parts, Travelling, travels, type_name
 from distributed_computing._payload import loads
 from distributed_computing.errors import DistributedComputingError, JobError, SerializationError
@@ -46,13 +47,14 @@ def is_interrupt(problem: BaseException) -> bool:
     return isinstance(problem, KeyboardInterrupt) and threading.current_thread() is threading.main_thread()
 
 
-def value_of(sequence: int, payload: Any, error: Any) -> Any:
+def value_of(sequence: int, payload: Any, error: Any, definitions: Definitions | None = None) -> Any:
     """Return the result in an outcome.
 
     Args:
         sequence: of its job.
         payload: the pickled result, or the pickled exception.
         error: None, or what `from_outcome` takes.
+        definitions: of the pool, which tell what names of its script stand for.
 
     Raises:
         DistributedComputingError: the job's error.
@@ -60,13 +62,13 @@ def value_of(sequence: int, payload: Any, error: Any) -> Any:
         KeyboardInterrupt: Ctrl-C meanwhile.
     """
     if error is not None:
-        exception = from_outcome(error, payload)
+        exception = from_outcome(error, payload, definitions)
         try:
             raise exception from exception.__cause__
         finally:
             del exception  # its traceback holds this frame
     try:
-        return loads(payload)
+        return loads(payload, definitions)
     except BaseException as problem:
         if is_interrupt(problem):
             raise
@@ -75,12 +77,13 @@ def value_of(sequence: int, payload: Any, error: Any) -> Any:
         ) from problem
 
 
-def from_outcome(error: tuple[Any, ...], payload: Any) -> DistributedComputingError:
+def from_outcome(error: tuple[Any, ...], payload: Any, definitions: Definitions | None = None) -> DistributedComputingError:
     """Return the exception for an outcome with an error.
 
     Args:
         error: (kind, message, traceback, type_name, host, slot, exit_status, signal).
         payload: may hold the pickled original.
+        definitions: of the pool, which tell what names of its script stand for.
 
     Raises:
         KeyboardInterrupt: Ctrl-C meanwhile.
@@ -94,7 +97,7 @@ def from_outcome(error: tuple[Any, ...], payload: Any) -> DistributedComputingEr
     if error_class is errors.PayloadTooLarge:
         return error_class(message)
     details = dict(zip(("traceback", "type_name", "host", "slot", "exit_status", "signal"), rest, strict=True))
-    original = None if payload is None or not len(payload) else _original(payload)
+    original = None if payload is None or not len(payload) else _original(payload, definitions)
     if error_class is JobError and original is not None:
         return job_error(original, message, details)
     exception = error_class(message, **details)
@@ -102,11 +105,11 @@ def from_outcome(error: tuple[Any, ...], payload: Any) -> DistributedComputingEr
     return exception
 
 
-def _original(payload: Any) -> BaseException | None:
+def _original(payload: Any, definitions: Definitions | None = None) -> BaseException | None:
     """Return the exception in a payload. None if its module is not here, or it refuses to be rebuilt: its text and its
     traceback are in the message."""
     try:
-        original = loads(payload)
+        original = loads(payload, definitions)
     except BaseException as problem:
         if is_interrupt(problem):
             raise

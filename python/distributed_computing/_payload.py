@@ -11,15 +11,20 @@ The native modules assemble the second form with a single copy (`python/client_p
 
 from __future__ import annotations
 
-import io
 import pickle
+import re
 import struct
-from collections.abc import Callable
 from typing import Any
+
+from distributed_computing import _definitions
+from distributed_computing._defining import dumps_text
+from distributed_computing._definitions import IN_BAND_BYTES_MAX, Definitions
+from distributed_computing._fingerprint import by_value_modules
 
 MAGIC = b"\x00DCPY01\x00"
 ALIGNMENT = 64
-ASIDE_BYTES_MIN = 16 << 10
+# In a pickle that refers to something of a script.
+_names_definitions = re.compile(rb"_main__").search
 _U64 = struct.Struct("<Q")
 
 
@@ -40,12 +45,21 @@ def split(payload: Any) -> list[memoryview]:
     return parts
 
 
-def loads(payload: Any) -> Any:
-    """Return the object in a payload. Its large buffers share the payload's memory."""
+def loads(payload: Any, definitions: Definitions | None = None) -> Any:
+    """Return the object in a payload. Its large buffers share the payload's memory.
+
+    Args:
+        payload: bytes, or any buffer.
+        definitions: of the pool that it comes from; None for what comes to this process's own pool, or from no pool.
+    """
     if type(payload) is bytes and payload[:1] != b"\x00":
+        if definitions is not None and _names_definitions(payload):
+            return definitions.loads(payload)
         return pickle.loads(payload)
-    parts = split(payload)
-    return pickle.loads(parts[0], buffers=parts[1:])
+    text, *buffers = split(payload)
+    if definitions is not None and _names_definitions(text):
+        return definitions.loads(text, buffers)
+    return pickle.loads(text, buffers=buffers)
 
 
 class _Beside:
@@ -59,46 +73,41 @@ class _Beside:
 
 
 def _beside(value: Any) -> Any:
-    return _Beside(value) if type(value) is bytes and len(value) >= ASIDE_BYTES_MIN else value
+    return _Beside(value) if type(value) is bytes and len(value) >= IN_BAND_BYTES_MAX else value
 
 
-def dumps_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | list[Any]:
+def dumps_call(
+    args: tuple[Any, ...], kwargs: dict[str, Any], definitions: Definitions | None = None
+) -> bytes | list[Any]:
     """Pickle a call's (args, kwargs), see `dumps`."""
-    return dumps((tuple(map(_beside, args)), {name: _beside(value) for name, value in kwargs.items()}))
+    return dumps((tuple(map(_beside, args)), {name: _beside(value) for name, value in kwargs.items()}), definitions)
 
 
-def _by_value(value: Any, callback: Callable[[pickle.PickleBuffer], Any]) -> bytes:
-    import cloudpickle
-
-    stream = io.BytesIO()
-    cloudpickle.Pickler(stream, protocol=5, buffer_callback=callback).dump(value)
-    return stream.getvalue()
-
-
-def dumps(value: Any) -> bytes | list[Any]:
+def dumps(value: Any, definitions: Definitions | None = None) -> bytes | list[Any]:
     """Pickle a value: bytes for a bare pickle, else the list of parts, for the native modules to assemble.
 
-    What lives in ``__main__`` or cannot be pickled by reference (lambdas, local classes) goes by value through
-    cloudpickle. Raises whatever the value's own pickling raises.
+    Classes and functions of modules go by reference, those of a script by the name that the pool has for them; what it has
+    not, and what cannot be pickled by reference (lambdas, local classes), by value.
+
+    Args:
+        value: any.
+        definitions: of the pool that it goes to; None for this process's own pool, or for no pool.
+
+    Raises:
+        Whatever the value's own pickling raises.
     """
     buffers: list[pickle.PickleBuffer] = []
+    aside = _definitions.aside_into(buffers)
     value = _beside(value)
-
-    def aside(buffer: pickle.PickleBuffer) -> bool:
-        # A small buffer is cheaper inside the pickle, and writable when it comes out.
-        if buffer.raw().nbytes < ASIDE_BYTES_MIN:
-            return True
-        buffers.append(buffer)
-        return False
-
-    try:
-        text = pickle.dumps(value, 5, buffer_callback=aside)
-        if b"__main__" not in text:
-            return [text, *map(_raw, buffers)] if buffers else text
-    except (pickle.PicklingError, AttributeError, TypeError):
-        pass
-    buffers.clear()
-    text = _by_value(value, aside)
+    text = b""
+    if not by_value_modules():
+        try:
+            text = pickle.dumps(value, 5, buffer_callback=aside)
+        except (pickle.PicklingError, AttributeError, TypeError):
+            text = b""
+    if not text or _names_definitions(text):
+        known = definitions or _definitions.current or Definitions()
+        text = dumps_text(value, known, aside, buffers.clear)
     return [text, *map(_raw, buffers)] if buffers else text
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
+from distributed_computing._culprit import explained
+from distributed_computing._definitions import Definitions
 from distributed_computing._items import item_arguments
 from distributed_computing._outcome import value_of
 from distributed_computing._payload import dumps_call
@@ -20,17 +22,22 @@ def payload_size(payload: bytes | list[Any]) -> int:
     return sum(memoryview(part).nbytes for part in payload)
 
 
-def pickled_item(item: Any, where: str) -> bytes | list[Any]:
-    """Return an item's (args, kwargs) as a payload. Raises TypeError naming the item when that is impossible."""
+def pickled_item(item: Any, where: str, definitions: Definitions | None = None) -> bytes | list[Any]:
+    """Return an item's (args, kwargs) as a payload for a pool with these definitions. Raises TypeError naming the item when
+    that is impossible."""
     call = ((item,), {}) if type(item) in (int, float, str, bytes) else item_arguments(item, where)
     try:
-        return dumps_call(*call)
+        return dumps_call(*call, definitions)
     except Exception as error:
-        raise SerializationError(f"{where} cannot be pickled: {type(error).__name__}: {error}") from error
+        raise SerializationError(
+            f"{where} cannot be pickled: {type(error).__name__}: {explained(error, call)}"
+        ) from error
 
 
 class Owner(Protocol):
     """What a stream asks of its pool."""
+
+    _definitions: Definitions | None
 
     @property
     def name(self) -> str | None: ...
@@ -54,6 +61,7 @@ class Stream:
         self.hand_over = native.hand_over
         self.in_flight = native.in_flight
         self.named = pool.name is not None
+        self.definitions = pool._definitions
         self._native = native
         self._pool: Owner | None = pool
         self._lock = threading.RLock() if lock is None else lock
@@ -82,7 +90,7 @@ class Stream:
                 outcome = step(deadline)
             finally:
                 self._lock.release()
-            return value_of(*outcome)
+            return value_of(*outcome, self.definitions)
         except PoolClosed:
             if not self._closed:
                 raise

@@ -194,7 +194,7 @@ class ResultIterator(_Results):
                 self._index += 1
                 if self._named:
                     item, key = split_key(item, f"item {where}")
-                payload = pickled_item(item, f"item {where}")
+                payload = pickled_item(item, f"item {where}", self._stream.definitions)
                 size = len(payload) if type(payload) is bytes else payload_size(payload)
                 if self._named:
                     keys.append(key)

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from distributed_computing import _hints, _options
-from distributed_computing._base import FOREVER, PoolBase
+from distributed_computing import _bootstrap, _hints, _options
+from distributed_computing._base import FOREVER, PoolBase, show_notice
+from distributed_computing._culprit import explained
+from distributed_computing._definitions import Definitions
 from distributed_computing._futures import Futures
 from distributed_computing._items import arguments, job_items
 from distributed_computing._named import checked_key, checked_name, pool_status
 from distributed_computing._outcome import from_outcome
 from distributed_computing._payload import dumps_call
+from distributed_computing._shipped import pack
 from distributed_computing._spec import make_spec
 from distributed_computing._stream import Stream
 from distributed_computing.errors import SerializationError
@@ -56,6 +59,9 @@ class Pool(PoolBase):
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
             (:meth:`detach`); :meth:`close` ends it for good. None: the pool ends with this program, or when nothing
             refers to it any more.
+        ship_modules: code that nodes do not have and that travels with the pool: modules or their names, Python files, and
+            folders of modules. Package data travels with a package; hidden files, links and key files do
+            not. At most 64 MiB.
         steal: take the named pool from the program that has it. Without it, one that has lost its connection is waited for:
             28 s at most, and not at all when it ran on this machine and is gone.
 
@@ -91,7 +97,10 @@ class Pool(PoolBase):
         fingerprint: str | Sequence[str] | None = None,
         name: str | None = None,
         steal: bool = False,
+        ship_modules: Sequence[Any] | None = None,
     ) -> None:
+        _bootstrap.check(worker_class)
+        self._definitions = Definitions(notice=show_notice)
         if steal and name is None:
             raise ValueError("steal=True needs the name of a pool: name='...'")
         _hints.check_worker_class(worker_class)
@@ -113,7 +122,9 @@ class Pool(PoolBase):
             worker_class.__qualname__,
             (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
-            spec=make_spec(worker_class, args, kwargs),
+            spec=make_spec(
+                worker_class, args, kwargs, self._definitions, [_options.text(password)], pack(ship_modules)
+            ),
             show_output=bool(show_output),
             name="" if name is None else checked_name(name),
             steal=bool(steal),
@@ -149,6 +160,7 @@ class Pool(PoolBase):
             HeadUnreachable, AuthenticationError: as in :class:`Pool`.
         """
         pool = cls.__new__(cls)
+        pool._definitions = Definitions(notice=show_notice)
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),
@@ -227,7 +239,7 @@ class Pool(PoolBase):
         with self._lock:
             self._check_open()
             if self._futures is None:
-                self._futures = Futures(self._client.open_stream())
+                self._futures = Futures(self._client.open_stream(), self._definitions)
             futures = self._futures
         return futures.submit(self, key, args, kwargs)
 
@@ -251,9 +263,9 @@ class Pool(PoolBase):
         """
         call = arguments(data, "the update")
         try:
-            payload = dumps_call(*call)
+            payload = dumps_call(*call, self._definitions)
         except Exception as error:
-            raise SerializationError(f"the update cannot be pickled: {type(error).__name__}: {error}") from error
+            raise SerializationError(f"the update cannot be pickled: {explained(error, call)}") from error
         self._check_open()
         number = self._client.update(payload if isinstance(payload, list) else [payload])
         if not wait:
@@ -264,7 +276,7 @@ class Pool(PoolBase):
         if failure:
             _, exception, error = failure
             del self
-            raise from_outcome(error, exception)
+            raise from_outcome(error, exception, self._definitions)
 
     # --- Workers ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ little as possible: this process belongs to the user's class.
 from __future__ import annotations
 
 import inspect
-import os
 import pickle
 import signal
 import socket
@@ -17,8 +16,10 @@ from collections.abc import Callable
 from typing import Any
 
 from distributed_computing import _worker
+from distributed_computing._definitions import Chunk
 from distributed_computing._exceptions import pickled_exception, safe_repr, type_name
 from distributed_computing._payload import dumps, loads
+from distributed_computing._worker_place import Surroundings
 
 # ErrorKind of src/core/job.hpp.
 JOB_ERROR, WORKER_INIT_ERROR, SERIALIZATION = 0, 3, 6
@@ -62,24 +63,44 @@ def hint(function: Callable[..., Any], call: tuple[Any, ...], error: BaseExcepti
     return of_call(function, *call, where)
 
 
-def takes_no_self(function: Callable[..., Any]) -> bool:
-    """Tell whether `run` was written without ``self``, as in the README that this project grew from.
-
-    True only for a plain function in the class whose first parameter has another name than the usual ones.
-    """
+def may_take_no_self(function: Any) -> bool:
+    """Tell whether `run` may have been written without ``self``, as in the README that this project grew from: a plain
+    function in the class whose first parameter has another name than the usual ones."""
     if not inspect.isfunction(function):
         return False
     names = list(inspect.signature(function).parameters.values())
     return bool(names) and names[0].kind in (0, 1) and names[0].name not in ("self", "this", "cls", "_", "_self", "me")
 
 
+def with_or_without_self(function: Callable[..., Any], instance: Any) -> Callable[..., Any]:
+    """Return how such a `run` is called: as a method where the arguments allow that, else as a function."""
+    signature = inspect.signature(function)
+    method = function.__get__(instance)
+
+    def fits(*args: Any, **kwargs: Any) -> bool:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError:
+            return False
+        return True
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not fits(instance, *args, **kwargs) and fits(*args, **kwargs):
+            return function(*args, **kwargs)
+        return method(*args, **kwargs)
+
+    run.__wrapped__ = method  # type: ignore[attr-defined]
+    return run
+
+
 class Runner:
     """One user object, called by the native runtime."""
 
-    def __init__(self, instance: Any) -> None:
+    def __init__(self, instance: Any, place: Surroundings) -> None:
         """Decide once how `run` is called."""
         function = inspect.getattr_static(type(instance), "run", None)
-        self.run = function if takes_no_self(function) else instance.run
+        self.run = with_or_without_self(function, instance) if may_take_no_self(function) else instance.run
+        self._place = place
         self.handle_update = getattr(instance, "handle_update", None)
 
     def run_job(self, arguments: Any) -> tuple[Any, Failure | None]:
@@ -98,13 +119,19 @@ class Runner:
         try:
             return dumps(value), None
         except BaseException as error:
-            text = f"the result of run ({type_name(value)}) cannot be pickled: {describe(error)}"
+            from distributed_computing._culprit import explained
+
+            what = f"{type_name(error)}: {explained(error, value)}"
+            text = f"the result of run ({type_name(value)}) cannot be pickled: {what}"
             return failure(SERIALIZATION, text, error)
 
     def update(self, payload: Any) -> tuple[Any, Failure | None]:
         """Apply one update; return (b"", None), or like run_job what it raised."""
         try:
             args, kwargs = loads(payload)
+            if args and type(args[0]) is Chunk:
+                self._place.script.load_later(args[0])
+                return b"", None
         except BaseException as error:
             return failure(SERIALIZATION, f"the update cannot be unpickled here: {describe(error)}", error)
         try:
@@ -127,25 +154,24 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
             f"this node's workers run Python {here} ({sys.executable}), the pool was made by Python {python_version}: "
             f"start the node with --python and an interpreter of version {python_version}"
         )
+    place: Surroundings | None = None
     try:
         outer = loads(spec)
-        if outer["main"]:
-            sys.argv = [outer["main"]]
-        # What is not absolute would be looked for in the directory that the node was started in.
-        theirs = [entry for entry in outer["path"] or [] if isinstance(entry, str) and os.path.isabs(entry)]
-        sys.path[:] = sys.path + [entry for entry in theirs if entry not in sys.path]
-        worker_class = pickle.loads(outer["class"])
+        place = Surroundings(outer)
+        with place.importing():
+            worker_class = pickle.loads(outer["class"])
     except BaseException as error:
         raise _worker.ConstructionError(
             f"the worker class {label} cannot be imported on {socket.gethostname()}: {describe(error)}. Install its "
-            "module on this machine, or define the class in the script that makes the pool",
+            "module on this machine, ship it with the pool (ship_modules=[...]), or define the class in the script that "
+            f"makes the pool{place.skipped() if place else ''}",
             user_traceback(error),
             type_name(error),
         ) from None
     args, kwargs = (), {}
     try:
         args, kwargs = pickle.loads(outer["init"][0], buffers=outer["init"][1:])
-        return Runner(worker_class(*args, **kwargs))
+        return Runner(worker_class(*args, **kwargs), place)
     except BaseException as error:
         raise _worker.ConstructionError(
             f"the constructor of {label} raised on {socket.gethostname()} slot {slot}: {describe(error)}"
@@ -159,7 +185,6 @@ def main() -> int:
     """Serve the node until it says stop. Return the exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node and the client
     sys.stdout.reconfigure(line_buffering=True)
-    sys.modules.setdefault("__mp_main__", sys.modules["__main__"])
     code = _worker.run(build)
     sys.stdout.flush()
     return code

@@ -66,6 +66,7 @@ class FakePool:
 
     def __init__(self, name=None):
         self.name = name
+        self._definitions = None
         self.closed = False
 
     def get_workers_count(self):

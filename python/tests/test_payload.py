@@ -7,7 +7,7 @@ import pytest
 
 from distributed_computing._items import arguments
 from distributed_computing._outcome import from_outcome
-from distributed_computing._payload import ALIGNMENT, ASIDE_BYTES_MIN, MAGIC, dumps, dumps_call, loads, split
+from distributed_computing._payload import ALIGNMENT, IN_BAND_BYTES_MAX, MAGIC, dumps, dumps_call, loads, split
 from distributed_computing.errors import JobError, WorkerDied
 
 
@@ -40,12 +40,12 @@ def test_large_buffers_stand_beside_the_pickle_and_are_shared_and_aligned():
     assert split(memory)[1][:1] == b"\x07", "no copy was made"
 
 
-@pytest.mark.parametrize("call", [((b"x" * ASIDE_BYTES_MIN, 1), {}), ((), {"data": b"x" * ASIDE_BYTES_MIN})])
+@pytest.mark.parametrize("call", [((b"x" * IN_BAND_BYTES_MAX, 1), {}), ((), {"data": b"x" * IN_BAND_BYTES_MAX})])
 def test_large_bytes_stand_beside_the_pickle_and_come_out_as_bytes(call):
     parts = dumps_call(*call)
     assert len(parts) == 2 and len(parts[0]) < 500
     assert loads(bytes(assembled(parts))) == call
-    value = b"__main__" * ASIDE_BYTES_MIN
+    value = b"__main__" * IN_BAND_BYTES_MAX
     parts = dumps(value)
     assert memoryview(parts[1]).obj is value, "no copy was made"
     copy = loads(assembled(parts))

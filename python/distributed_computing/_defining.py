@@ -1,0 +1,74 @@
+"""How values are pickled whose classes are a script's: by the pool's names, which it gets first, or by value."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from distributed_computing._definitions import Chunk, Definitions, NamePickler, NotDefined, aside_into
+from distributed_computing._fingerprint import Fingerprint, by_value_modules
+
+Aside = Callable[[pickle.PickleBuffer], Any]
+
+
+def dumps_text(value: Any, definitions: Definitions, aside: Aside, clear: Callable[[], None]) -> bytes:
+    """Pickle a value.
+
+    Args:
+        value: any.
+        definitions: of the pool. What they lack of the script they get, or it goes by value.
+        aside: the pickler's buffer_callback.
+        clear: forgets the buffers that it was given: pickling begins anew.
+
+    Raises:
+        Whatever the value's own pickling raises.
+    """
+    by_name = not by_value_modules()
+    while True:
+        clear()
+        try:
+            return _text(value, definitions, aside, by_name)
+        except NotDefined as missing:
+            define(missing.args[0], definitions)
+            by_name = by_name and not definitions.goes_by_value(missing.args[0])
+        except (pickle.PicklingError, AttributeError, TypeError):
+            if not by_name:
+                raise
+            by_name = False
+
+
+def _text(value: Any, definitions: Definitions, aside: Aside, by_name: bool) -> bytes:
+    stream = io.BytesIO()
+    if by_name:
+        NamePickler(stream, definitions, aside).dump(value)
+    else:
+        from distributed_computing._by_value import ValuePickler  # workers seldom need it
+
+        ValuePickler(stream, definitions, aside).dump(value)
+    return stream.getvalue()
+
+
+def define(value: Any, definitions: Definitions) -> None:
+    """Let a pool have a class or function of the script, or decide that it goes by value.
+
+    Raises:
+        Whatever pickling it raises.
+    """
+    from distributed_computing._by_value import ValuePickler
+
+    with definitions.lock:
+        if definitions.reference(value) is not None or definitions.goes_by_value(value):
+            return
+        taken = Fingerprint(value)
+        if not definitions.may_define(taken):
+            definitions.leave_out(value, taken)
+            return
+        stream = io.BytesIO()
+        buffers: list[pickle.PickleBuffer] = []
+        pickler = ValuePickler(stream, definitions, aside_into(buffers), chunk=True)
+        pickler.dump_chunk(value)
+        index = {key: Fingerprint(one).digest for key, one in pickler.found.items()}
+        chunk = Chunk(index, stream.getvalue(), *[buffer.raw() for buffer in buffers])
+        definitions.define(chunk, pickler.found, pickler.variables)

@@ -1,0 +1,362 @@
+"""The classes and functions of a script: how they get to the workers once, and how objects then refer to them by name.
+
+A pool has a list of definitions, each with a key (its name in the script) and a fingerprint. They travel in chunks: the
+first with the pool, others in an update before the job that first needs them. An object that consists of what the pool has
+is pickled by name, as the standard library does it; what is not among them, or differs, goes by value. Where an object is
+read, a name stands for the reader's own definition if that has the pool's fingerprint, else for the pool's.
+"""
+
+from __future__ import annotations
+
+import io
+import linecache
+import pickle
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from distributed_computing._fingerprint import DEFINED, MAIN, Fingerprint, is_definition
+
+CHUNKS_MAX = 1000  # of a pool; what is defined later than that goes by value
+_SOURCE_BYTES_MAX = 4 << 20
+IN_BAND_BYTES_MAX = 16 << 10  # a small buffer is cheaper inside the pickle, and writable when it comes out
+
+
+class NotDefined(Exception):
+    """Pickling has met a definition that the pool may not have. Its argument is that definition."""
+
+
+def resolve(namespace: dict[str, Any], name: str) -> Any:
+    """Return what a dotted name stands for among variables; None if there is no such thing."""
+    first, *rest = name.split(".")
+    value = namespace.get(first)
+    for one in rest:
+        value = getattr(value, one, None)
+    return value
+
+
+def main_variables(module: str = "__main__") -> dict[str, Any]:
+    """Return the variables of the script, or of another module."""
+    found = sys.modules.get("__mp_main__" if module == "__mp_main__" else module)
+    return vars(found) if found is not None else {}
+
+
+def key_of(value: Any) -> str | None:
+    """Return the name under which a pool knows a definition; None for one that has no name of its own: a lambda, or what was
+    defined inside of a function."""
+    name, module = value.__qualname__, value.__module__
+    if "<" in name or resolve(main_variables(module), name) is not value:
+        return None
+    return str(name) if module in MAIN else f"{module}:{name}"
+
+
+class Chunk:
+    """Definitions on their way.
+
+    Args:
+        index: fingerprints by key.
+        parts: the pickle and its large buffers.
+    """
+
+    def __init__(self, index: dict[str, bytes], *parts: Any) -> None:
+        self.index = index
+        self.parts = parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Chunk, (self.index, *map(pickle.PickleBuffer, self.parts))
+
+    def load(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """Define them.
+
+        Args:
+            variables: where they live. What is there stays.
+
+        Returns:
+            The definitions by key.
+        """
+        before = getattr(_loading, "variables", None)
+        _loading.variables = variables
+        try:
+            _, (found, sources) = pickle.loads(self.parts[0], buffers=self.parts[1:])
+        finally:
+            _loading.variables = before
+        for name, text in sources.items():
+            linecache.cache.setdefault(name, (len(text), None, text.splitlines(True), name))
+        for key, value in found.items():
+            if key.isidentifier():
+                variables.setdefault(key, value)
+        return dict(found)
+
+
+_loading = threading.local()
+
+
+def _variables() -> dict[str, Any]:
+    variables: dict[str, Any] = _loading.variables
+    return variables
+
+
+class Variables:
+    """Stands for the script's variables in a chunk."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _variables, ()
+
+
+def set_function_state(function: Any, state: Any) -> None:
+    """Fill a function of the script. The variables that it uses are set unless they are there."""
+    from cloudpickle.cloudpickle import _function_setstate
+
+    attributes, slots = state
+    for name, value in slots["__globals__"].items():
+        function.__globals__.setdefault(name, value)
+    _function_setstate(function, (attributes, {**slots, "__globals__": {}}))
+
+
+class _Entry:
+    """What was found out about a definition."""
+
+    __slots__ = ("_taken", "_value", "key")
+
+    def __init__(self, value: Any, key: str, taken: Fingerprint | None) -> None:
+        self._value = weakref.ref(value)
+        self.key = key
+        self._taken = taken
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether this is about this value, and nothing that it depends on has changed."""
+        return self._value() is value and (self._taken is None or self._taken.holds())
+
+
+class Definitions:
+    """What one pool knows of a script, for those who pickle and unpickle its objects.
+
+    Args:
+        publish: sends a chunk to the workers, before all that is submitted later; None where none can be sent.
+        notice: tells the user something, once.
+
+    Attributes:
+        chunks: that the pool has.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[Chunk], None] | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self.chunks: list[Chunk] = []
+        self.publish = publish
+        self.open = False  # the pool is; before, what has no name of its own can be defined too
+        self.variables: set[str] = set()  # of the script, that the pool has values of
+        self.lock = threading.RLock()
+        self._digests: dict[str, bytes] = {}
+        self._notice = notice
+        self._fetch: Callable[[], list[Chunk]] | None = None
+        self._known: dict[int, _Entry] = {}
+        self._by_value: dict[int, _Entry] = {}
+        self._objects: dict[str, Any] = {}  # the pool's own by key, as far as they are here
+        self._unloaded: list[Chunk] = []
+        self._own: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+        self._told: set[str] = set()
+
+    # --- What the pool has ---------------------------------------------------------------------------------------
+
+    def load(self, chunk: Chunk, variables: dict[str, Any]) -> None:
+        """On a worker: define a chunk among the variables of its script."""
+        for key, value in chunk.load(variables).items():
+            self._have(key, value, None)
+
+    def belongs_to_another(self, fetch: Callable[[], list[Chunk]]) -> None:
+        """The pool has the definitions of the program that made it.
+
+        Args:
+            fetch: returns their chunks; called when they are needed.
+        """
+        with self.lock:
+            self._known.clear()
+            self._by_value.clear()
+            self._objects.clear()
+            self._digests.clear()
+            self.variables.clear()
+            self.chunks.clear()
+            self._fetch = fetch
+
+    def _have(self, key: str, value: Any, taken: Fingerprint | None) -> None:
+        self._objects.setdefault(key, value)
+        self._known[id(value)] = _Entry(value, key, taken)
+
+    def _fetch_once(self) -> None:
+        if self._fetch is None:
+            return
+        with self.lock:
+            if self._fetch is None:
+                return
+            chunks = self._fetch()
+            self._fetch = None
+            for chunk in chunks:
+                self._add(chunk)
+                self._unloaded.append(chunk)
+
+    def _add(self, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
+        self._digests.update(chunk.index)
+
+    def resolve(self, name: str) -> Any:
+        """Return what a name of the pool's script stands for here: our definition if it is the same, else the pool's."""
+        for module in MAIN:
+            value = resolve(main_variables(module), name)
+            if value is not None and (not is_definition(value) or self.reference(value) is not None):
+                return value
+        return self.lookup(name)
+
+    def lookup(self, key: str) -> Any:
+        """Return the pool's own definition of this key."""
+        with self.lock:
+            self._fetch_once()
+            while key not in self._objects and self._unloaded:
+                for name, value in self._unloaded.pop(0).load(self._own).items():
+                    self._have(name, value, None)
+            if key in self._objects:
+                return self._objects[key]
+        raise AttributeError(f"the pool has no class or function {key}")
+
+    # --- References ----------------------------------------------------------------------------------------------
+
+    def reference(self, value: Any) -> str | None:
+        """Return the key of a definition that the pool has; None if it has not just this one."""
+        entry = self._known.get(id(value))
+        if entry is not None and entry.holds(value):
+            return entry.key
+        self._fetch_once()
+        key = key_of(value) if self._digests else None
+        if key is None or key not in self._digests:
+            return None
+        taken = Fingerprint(value)
+        if self._digests[key] != taken.digest:
+            return None
+        with self.lock:
+            self._have(key, value, taken)
+        return key
+
+    def goes_by_value(self, value: Any) -> bool:
+        """Tell whether a definition that the pool has not is to stay outside of it."""
+        if key_of(value) is None and (self.open or not isinstance(value, type)):
+            return True
+        entry = self._by_value.get(id(value))
+        return entry is not None and entry.holds(value)
+
+    def may_define(self, taken: Fingerprint) -> bool:
+        """Tell whether the pool can have a definition: not beside another one of that name, whoever uses that."""
+        if self.publish is None or len(self.chunks) >= CHUNKS_MAX:
+            return False
+        for one in taken.closure():
+            key = key_of(one)
+            if key in self._digests and self._digests[key] != Fingerprint(one).digest:
+                self._tell(key)
+                return False
+        return True
+
+    def _tell(self, name: str) -> None:
+        if self._notice is not None and name not in self._told:
+            self._told.add(name)
+            self._notice(
+                f"{name} is another one than the pool was opened with: what needs it carries it along, job by job, and the "
+                "worker class goes on with the old one. Open a new pool for the new one"
+            )
+
+    def leave_out(self, value: Any, taken: Fingerprint) -> None:
+        """A definition goes by value from now on."""
+        self._by_value[id(value)] = _Entry(value, "", taken)
+
+    def define(self, chunk: Chunk, found: dict[str, Any], variables: set[str]) -> None:
+        """Send definitions to the pool, which has them from now on.
+
+        Args:
+            chunk: what is sent.
+            found: the definitions by key.
+            variables: names of the script's variables whose values are in it.
+        """
+        assert self.publish is not None
+        self.publish(chunk)
+        self._add(chunk)
+        self.variables |= variables
+        for key, one in found.items():
+            self._have(key, one, Fingerprint(one))
+
+    def new_key(self, value: Any, others: int) -> str:
+        """Return a key for a class that has no name of its own."""
+        return f"{value.__module__}:{value.__qualname__}#{len(self._digests) + others}"
+
+    def loads(self, text: Any, buffers: Iterable[Any] = ()) -> Any:
+        """Unpickle what was pickled by another process of the pool. For clients: a worker's names are the pool's anyway."""
+        return _Reader(io.BytesIO(text), self, buffers).load()
+
+
+def aside_into(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:
+    """Return a buffer_callback that collects large buffers."""
+
+    def aside(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes < IN_BAND_BYTES_MAX:
+            return True
+        buffers.append(buffer)
+        return False
+
+    return aside
+
+
+# The definitions of the process: a worker has those of its pool.
+current: Definitions | None = None
+
+
+def main__lookup(key: str) -> Any:
+    """Return a definition of the worker's pool. (Its name makes pickles that use it recognizable, see `_payload.loads`.)"""
+    assert current is not None
+    return current.lookup(key)
+
+
+def reduced(value: Any, key: str) -> Any:
+    """Return how a pickler writes a definition of the pool: by its name where this finds it, else by a look-up."""
+    if key.isidentifier() and value.__module__ in MAIN and main_variables(value.__module__).get(key) is value:
+        return NotImplemented
+    return main__lookup, (key,)
+
+
+class NamePickler(pickle.Pickler):
+    """Pickles by name alone; raises NotDefined for what the pool may not have."""
+
+    def __init__(self, stream: Any, definitions: Definitions, aside: Any) -> None:
+        super().__init__(stream, 5, buffer_callback=aside)
+        self._known = definitions._known
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, DEFINED):
+            entry = self._known.get(id(value))
+            if entry is not None and entry.holds(value):
+                return reduced(value, entry.key)
+            if is_definition(value):
+                raise NotDefined(value)
+        return NotImplemented
+
+
+class _Reader(pickle.Unpickler):
+    """Finds the pool's definitions."""
+
+    def __init__(self, stream: Any, definitions: Definitions, buffers: Iterable[Any]) -> None:
+        super().__init__(stream, buffers=buffers)
+        self._definitions = definitions
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in MAIN:
+            return self._definitions.resolve(name)
+        if name == "main__lookup" and module == __name__:
+            return self._definitions.lookup
+        return super().find_class(module, name)
+
+
+def source_of(name: str) -> str:
+    """Return the text of a source file, or of a notebook's cell; empty if it is not to be had or too large."""
+    lines = linecache.getlines(name)
+    text = "".join(lines)
+    return text if len(text) <= _SOURCE_BYTES_MAX else ""

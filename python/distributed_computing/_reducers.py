@@ -1,0 +1,149 @@
+"""How to pickle by value what cloudpickle does not know or changes: cached functions and properties, functions by the type
+of their argument, enums with more than their values, codes with the names of their files."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import marshal
+import types
+import typing
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from cloudpickle import cloudpickle as _cloudpickle
+
+from distributed_computing._definitions import main_variables, resolve
+from distributed_computing._fingerprint import is_definition, is_single_dispatch
+
+_LRU_CACHE = type(functools.lru_cache(lambda: None))
+
+
+def _cached_function(function: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _cached_property(kind: Any, function: Any, name: str | None, doc: str | None) -> Any:
+    made = kind(function)
+    made.attrname = name
+    made.__doc__ = doc
+    return made
+
+
+def _single_dispatch(default: Any) -> Any:
+    return functools.singledispatch(default)
+
+
+def _fill_single_dispatch(function: Any, state: Any) -> None:
+    registry, attributes = state
+    for kind, implementation in registry:
+        function.register(kind, implementation)
+    vars(function).update(attributes)
+
+
+def _reduce_single_dispatch(function: Any) -> tuple[Any, ...]:
+    others = [(kind, one) for kind, one in function.registry.items() if kind is not object]
+    ours = ("registry", "dispatch", "register", "_clear_cache", "__wrapped__")
+    attributes = {name: value for name, value in vars(function).items() if name not in ours}
+    return _single_dispatch, (function.registry[object],), (others, attributes), None, None, _fill_single_dispatch
+
+
+def _quiet_class(constructor: Any, name: str, bases: Any, kwargs: Any, tracker: Any, extra: Any) -> Any:
+    """Make a class as cloudpickle does, without telling its bases (``__init_subclass__``): what they made of it when it was
+    first defined is in their state, and what they were told besides is not known here."""
+
+    class Quiet:
+        def __init_subclass__(cls, **_: Any) -> None:
+            pass
+
+    try:
+        made = _cloudpickle._make_skeleton_class(constructor, name, (Quiet, *bases), kwargs, None, extra)
+        made.__bases__ = bases
+    except TypeError:
+        return _cloudpickle._make_skeleton_class(constructor, name, bases, kwargs, tracker, extra)
+    return _cloudpickle._lookup_class_or_track(tracker, made)
+
+
+def _tells_bases(kind: type) -> bool:
+    for base in kind.__mro__[1:]:
+        if "__init_subclass__" in vars(base):
+            return is_definition(base) and "__orig_bases__" not in vars(kind)
+    return False
+
+
+def _make_enum(constructor: Any, arguments: Any, attributes: dict[str, dict[str, Any]]) -> Any:
+    made = constructor(*arguments)
+    for name, state in attributes.items():
+        vars(made.__members__[name]).update(state)
+    return made
+
+
+def _reduce_enum(kind: Any, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """With the aliases, and what `__init__` has set in the members."""
+    constructor, arguments, state, *rest = reduced
+    bases, name, qualname, _, *others = arguments
+    members = {name: member.value for name, member in kind.__members__.items()}
+    for alias in members:
+        state[0].pop(alias, None)
+    own = ("_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_")
+    attributes = {
+        name: found
+        for name, member in kind.__members__.items()
+        if (found := {key: value for key, value in vars(member).items() if key not in own})
+    }
+    return _make_enum, (constructor, (bases, name, qualname, members, *others), attributes), state, *rest
+
+
+def of_class(kind: type) -> tuple[Any, ...]:
+    """Return how a class of the script is pickled by value."""
+    reduced: tuple[Any, ...] = _cloudpickle._dynamic_class_reduce(kind)
+    if isinstance(kind, enum.EnumMeta):
+        return _reduce_enum(kind, reduced)
+    return (_quiet_class, *reduced[1:]) if _tells_bases(kind) else reduced
+
+
+def _reduce_code(code: types.CodeType) -> Any:
+    try:
+        return marshal.loads, (marshal.dumps(code),)
+    except ValueError:  # somebody has put an object among its constants
+        return _cloudpickle._code_reduce(code)
+
+
+def _reduce_cached_function(value: Any) -> Any:
+    if not is_definition(value) and resolve(main_variables(value.__module__), value.__qualname__) is value:
+        return NotImplemented  # of a module
+    return _cached_function, (value.__wrapped__, value.cache_parameters())
+
+
+def _reduce_new_type(value: Any) -> Any:
+    return typing.NewType, (value.__name__, value.__supertype__)
+
+
+def _reduce_weak_dictionary(value: Any) -> Any:
+    return type(value), (dict(value),)
+
+
+_REDUCERS: dict[type, Callable[[Any], Any]] = {
+    _LRU_CACHE: _reduce_cached_function,
+    types.CodeType: _reduce_code,
+    weakref.WeakKeyDictionary: _reduce_weak_dictionary,
+    weakref.WeakValueDictionary: _reduce_weak_dictionary,
+}
+
+
+def of_object(value: Any) -> Any:
+    """Return how an object is pickled that is neither a class nor a function; NotImplemented for the usual way."""
+    reducer = _REDUCERS.get(type(value))
+    if reducer is not None:
+        return reducer(value)
+    if isinstance(value, functools.cached_property):
+        return _cached_property, (type(value), value.func, value.attrname, value.__doc__)
+    if isinstance(value, typing.NewType) and getattr(value, "__module__", None) in ("__main__", "__mp_main__"):
+        return _reduce_new_type(value)
+    return NotImplemented
+
+
+def of_function(function: Any) -> Any:
+    """Return how a function of the script is pickled that is not of the usual kind; NotImplemented for the others."""
+    return _reduce_single_dispatch(function) if is_single_dispatch(function) else NotImplemented

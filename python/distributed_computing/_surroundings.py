@@ -1,0 +1,76 @@
+"""What a worker gets to see of the client: where its modules are, its arguments, its main module."""
+
+from __future__ import annotations
+
+import os
+import re
+import site
+import sys
+import sysconfig
+from typing import Any
+
+_HIDDEN = "***"
+_TELLING_CHARACTERS = 6  # of a secret; a shorter one may stand in any text by chance
+_STORE = re.compile(r"(redis|rediss|valkey|valkeys|unix)://\S*")
+
+
+def own_folders(path: list[str]) -> list[str]:
+    """Return where a program finds its own modules: `sys.path` without the interpreter's and the installed packages.
+
+    Args:
+        path: `sys.path`; what is relative in it, ``''`` too, counts from the working directory.
+    """
+    paths = sysconfig.get_paths()
+    installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    installed |= {os.path.dirname(paths["stdlib"]) + f"/python{sys.version_info[0]}{sys.version_info[1]}.zip"}
+    installed |= {os.path.join(paths["platstdlib"], "lib-dynload"), *site.getsitepackages(), site.getusersitepackages()}
+    installed = {os.path.realpath(one) for one in installed}
+    found: dict[str, None] = {}
+    for entry in path:
+        if not isinstance(entry, str):
+            continue
+        try:
+            absolute = os.path.abspath(entry)
+        except FileNotFoundError:  # the working directory is gone
+            continue
+        if os.path.realpath(absolute) not in installed:
+            found[absolute] = None
+    return list(found)
+
+
+def arguments_without(secrets: list[str], arguments: list[str]) -> list[str]:
+    """Return a program's arguments with the secrets and the address of a store blanked.
+
+    Args:
+        secrets: texts that are not to be seen.
+        arguments: `sys.argv`.
+    """
+    result = []
+    for argument in arguments:
+        for secret in filter(None, secrets):
+            if len(secret) >= _TELLING_CHARACTERS:
+                argument = argument.replace(secret, _HIDDEN)
+            elif argument == secret or argument.endswith("=" + secret):
+                argument = argument[: -len(secret)] + _HIDDEN
+        result.append(_STORE.sub(_HIDDEN, argument))
+    return result
+
+
+def surroundings(secrets: list[str]) -> dict[str, Any]:
+    """Return the client's modules' folders, arguments and main module, and the key of its managers.
+
+    Args:
+        secrets: texts that are not to be seen.
+    """
+    main = sys.modules.get("__main__")
+    hidden = [*secrets, *(os.environ.get(f"DISTRIBUTED_COMPUTING_{name}", "") for name in ("PASSWORD", "STORE"))]
+    result = {
+        "path": own_folders(sys.path),
+        "argv": arguments_without(hidden, [str(one) for one in sys.argv]),
+        "file": getattr(main, "__file__", None),
+        "package": getattr(main, "__package__", None),
+    }
+    if "multiprocessing.managers" in sys.modules:
+        # With it, jobs on the same machine can use what a manager of the program holds.
+        result["authkey"] = bytes(sys.modules["multiprocessing.process"].current_process().authkey)
+    return result
