@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import linecache
 import pickle
+import re
 import sys
 import threading
 import weakref
@@ -115,19 +116,46 @@ def set_function_state(function: Any, state: Any) -> None:
     _function_setstate(function, (attributes, {**slots, "__globals__": {}}))
 
 
+# Of each global in a pickle the name, where that stands before its opcode; else an empty text. Bytes of data may look so.
+_global_names = re.compile(rb"(?:\x8c.([\w.]*)\x94|)\x93", re.DOTALL).findall
+_GLOBAL_OPCODE = b"\x93"
+_PICKLE_HEAD = 11  # protocol and length of the frame
+
+
+class _Here:
+    """What a name of the script's stands for here, as it was looked at."""
+
+    __slots__ = ("_name", "_taken", "_value", "_variables", "opcodes")
+
+    def __init__(self, variables: dict[str, Any], name: str, value: Any, taken: Fingerprint | None) -> None:
+        self._variables = variables
+        self._name = name
+        self._value = weakref.ref(value) if taken is not None else lambda: value
+        self._taken = taken
+        encoded = name.encode()
+        self.opcodes = b"\x8c" + len(encoded).to_bytes(1, "little") + encoded + b"\x94\x93"
+
+    def holds(self) -> bool:
+        """Tell whether it still stands for that."""
+        found = self._variables.get(self._name)
+        if found is None:
+            found = resolve(self._variables, self._name)
+        return found is self._value() and (self._taken is None or self._taken.holds())
+
+
 class _Entry:
     """What was found out about a definition."""
 
-    __slots__ = ("_taken", "_value", "key")
+    __slots__ = ("_value", "key", "taken")
 
     def __init__(self, value: Any, key: str, taken: Fingerprint | None) -> None:
         self._value = weakref.ref(value)
         self.key = key
-        self._taken = taken
+        self.taken = taken
 
     def holds(self, value: Any) -> bool:
         """Tell whether this is about this value, and nothing that it depends on has changed."""
-        return self._value() is value and (self._taken is None or self._taken.holds())
+        return self._value() is value and (self.taken is None or self.taken.holds())
 
 
 class Definitions:
@@ -158,6 +186,8 @@ class Definitions:
         self._by_value: dict[int, _Entry] = {}
         self._objects: dict[str, Any] = {}  # the pool's own by key, as far as they are here
         self._unloaded: list[Chunk] = []
+        self._here: dict[bytes, _Here] = {}
+        self._latest: list[_Here] = []
         self._own: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
         self._told: set[str] = set()
 
@@ -176,6 +206,8 @@ class Definitions:
         """
         with self.lock:
             self._known.clear()
+            self._here.clear()
+            self._latest = []
             self._by_value.clear()
             self._objects.clear()
             self._digests.clear()
@@ -221,6 +253,55 @@ class Definitions:
             if key in self._objects:
                 return self._objects[key]
         raise AttributeError(f"the pool has no class or function {key}")
+
+    def same_here(self, text: Any) -> bool:
+        """Tell whether all that a pickle names of the script is, for sure, the same here and in the pool: it needs no other
+        pickler or unpickler than Python's.
+
+        Args:
+            text: a pickle of protocol 5, bytes or any buffer.
+        """
+        if type(text) is bytes and self._as_before(text):
+            return True
+        if self._fetch is not None:
+            return False
+        found = []
+        for name in _global_names(text, _PICKLE_HEAD):
+            here = self._here.get(name)
+            if (here is None or not here.holds()) and not self._look_at(name):
+                return False
+            if name in self._here and self._here[name] not in found:
+                found.append(self._here[name])
+        self._latest = found
+        return True
+
+    def _as_before(self, text: bytes) -> bool:
+        """Tell whether it has just the globals of the latest one, which still hold: jobs of a pool are much alike."""
+        others = text.count(_GLOBAL_OPCODE, _PICKLE_HEAD)
+        for here in self._latest:
+            count = text.count(here.opcodes)
+            if count == 0 or not here.holds():
+                return False
+            others -= count
+        return others == 0
+
+    def _look_at(self, encoded: bytes) -> bool:
+        name = encoded.decode()
+        ours = name in self._digests or name in self._objects
+        for module in MAIN:
+            variables = main_variables(module)
+            value = resolve(variables, name)
+            if value is None:
+                continue
+            if is_definition(value):
+                if self.reference(value) != name:
+                    return False
+                self._here[encoded] = _Here(variables, name, value, self._known[id(value)].taken)
+                return True
+            if not ours:  # of a module that the script has imported it from, or the like
+                self._here[encoded] = _Here(variables, name, value, None)
+                return True
+        return not ours and bool(name) and name != main__lookup.__name__
 
     # --- References ----------------------------------------------------------------------------------------------
 

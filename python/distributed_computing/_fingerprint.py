@@ -264,4 +264,7 @@ class Fingerprint:
 
     def holds(self) -> bool:
         """Tell whether all global variables that it depends on still hold what they held."""
-        return all(variables.get(name) is value for variables, name, value in self._watched)
+        for variables, name, value in self._watched:
+            if variables.get(name) is not value:
+                return False
+        return True

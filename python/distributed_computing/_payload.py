@@ -23,8 +23,9 @@ from distributed_computing._fingerprint import by_value_modules
 
 MAGIC = b"\x00DCPY01\x00"
 ALIGNMENT = 64
-# In a pickle that refers to something of a script.
-_names_definitions = re.compile(rb"_main__").search
+# What is in a pickle that refers to something of a script.
+_MAIN = b"_main__"
+_names_main = re.compile(_MAIN).search
 _U64 = struct.Struct("<Q")
 
 
@@ -53,11 +54,11 @@ def loads(payload: Any, definitions: Definitions | None = None) -> Any:
         definitions: of the pool that it comes from; None for what comes to this process's own pool, or from no pool.
     """
     if type(payload) is bytes and payload[:1] != b"\x00":
-        if definitions is not None and _names_definitions(payload):
+        if definitions is not None and _MAIN in payload and not definitions.same_here(payload):
             return definitions.loads(payload)
         return pickle.loads(payload)
     text, *buffers = split(payload)
-    if definitions is not None and _names_definitions(text):
+    if definitions is not None and _names_main(text) and not definitions.same_here(text):
         return definitions.loads(text, buffers)
     return pickle.loads(text, buffers=buffers)
 
@@ -105,9 +106,10 @@ def dumps(value: Any, definitions: Definitions | None = None) -> bytes | list[An
             text = pickle.dumps(value, 5, buffer_callback=aside)
         except (pickle.PicklingError, AttributeError, TypeError):
             text = b""
-    if not text or _names_definitions(text):
+    if not text or _MAIN in text:
         known = definitions or _definitions.current or Definitions()
-        text = dumps_text(value, known, aside, buffers.clear)
+        if not text or not known.same_here(text):
+            text = dumps_text(value, known, aside, buffers.clear)
     return [text, *map(_raw, buffers)] if buffers else text
 
 
