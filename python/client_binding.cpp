@@ -162,6 +162,18 @@ std::set<std::weak_ptr<dc::client::PoolClient>, std::owner_less<>>& clients() {
   return all;
 }
 
+/// What `ask` returns, which may wait, as a value or an exception.
+template <class Ask>
+auto result_or_raise(Ask ask) {
+  auto result = [&] {
+    const Unlocked unlocked;
+    return ask();
+  }();
+  if (result) return std::move(result.value());
+  const bool rejected = result.error().code == dc::ErrorCode::rejected;
+  raise({rejected ? FailureKind::authentication : FailureKind::unreachable, result.error().message, {}});
+}
+
 class PyClient {
  public:
   PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
@@ -201,10 +213,11 @@ class PyClient {
     return wait_in_slices(
         timeout, [&](Duration slice) { return client_->wait_open(slice); }, is_true);
   }
-  /// (label of the class, outcomes of earlier clients' jobs that nobody has)
+  /// (label of the class, outcomes of earlier clients' jobs that nobody has, whether another client has made the pool,
+  /// whether it keeps updates for later workers)
   [[nodiscard]] nb::tuple opened() const {
     const auto opened = client_->opened();
-    return nb::make_tuple(text(opened.label), opened.remaining);
+    return nb::make_tuple(text(opened.label), opened.remaining, opened.existed, opened.keeps_history);
   }
   PyStream open_stream() { return PyStream(value_or_raise(client_->open_stream())); }
   /// None when that stream is open: it goes on in this order.
@@ -218,6 +231,15 @@ class PyClient {
     wait_in_slices(
         HUGE_VAL, [&](Duration slice) { return client_->wait_accepted(number, slice); }, is_true);
     return number;
+  }
+  /// Definitions for the workers, before all jobs that are submitted later; does not wait.
+  void define(nb::handle parts) { value_or_raise(client_->send_update(payload_of_parts(parts, dc::definitions_mark))); }
+  /// (the first bytes of a named pool's spec, [definitions that came later])
+  nb::tuple definitions(std::uint64_t spec_bytes) {
+    auto all = result_or_raise([&] { return client_->definitions(spec_bytes); });
+    nb::list later;
+    for (Payload& one : all.second) later.append(object_of(std::move(one)));
+    return nb::make_tuple(object_of(std::move(all.first)), later);
   }
   /// None at the timeout, an empty tuple, or (0, payload of the exception, error) of what was raised first.
   nb::object wait_applied(dc::UpdateNumber number, double timeout) {
@@ -249,17 +271,7 @@ class PyClient {
   void end() { end_client(*client_); }
   static void end_client(dc::client::PoolClient& client);
   std::string status() {
-    return text_or_raise([&] { return client_->head_status(); });
-  }
-  template <class Ask>
-  static std::string text_or_raise(Ask ask) {
-    const auto result = [&] {
-      const Unlocked unlocked;
-      return ask();
-    }();
-    if (result) return result.value();
-    const bool rejected = result.error().code == dc::ErrorCode::rejected;
-    raise({rejected ? FailureKind::authentication : FailureKind::unreachable, result.error().message, {}});
+    return result_or_raise([&] { return client_->head_status(); });
   }
 
  private:
@@ -313,7 +325,7 @@ void end_all() {
 
 std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
   const std::string secret(password.c_str(), password.size());
-  return PyClient::text_or_raise([&] { return dc::client::head_status(address, port, secret); });
+  return result_or_raise([&] { return dc::client::head_status(address, port, secret); });
 }
 
 }  // namespace
@@ -341,6 +353,8 @@ NB_MODULE(_client, module) {
       .def("open_stream", &PyClient::open_stream)
       .def("read_earlier", &PyClient::read_earlier, nb::arg("in_order"))
       .def("update", &PyClient::update, nb::arg("parts"))
+      .def("define", &PyClient::define, nb::arg("parts"))
+      .def("definitions", &PyClient::definitions, nb::arg("spec_bytes"))
       .def("wait_applied", &PyClient::wait_applied, nb::arg("number"), nb::arg("timeout"))
       .def("want_workers", &PyClient::want_workers, nb::arg("n"))
       .def("state", &PyClient::state)

@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -97,11 +98,12 @@ inline Payload copy_all(const std::vector<Copy>& copies, std::size_t size) {
 /// The layout of _payload.py: a bare pickle for one part, else magic, count, sizes, and the parts at multiples of 64.
 inline constexpr char magic[] = "\0DCPY01";  // eight bytes with the closing zero
 
-inline Payload payload_of_parts(nb::handle parts) {
+/// `mark`: the first eight bytes; with another one than `magic` a single part has this layout too.
+inline Payload payload_of_parts(nb::handle parts, std::string_view mark = {magic, sizeof magic}) {
   std::deque<View> views;
   for (nb::handle part : nb::cast<nb::list>(parts)) views.emplace_back(part);
-  if (views.size() == 1) return copy_all({{0, views[0].data(), views[0].size()}}, views[0].size());
-  std::string header(magic, sizeof magic);
+  if (views.size() == 1 && mark == std::string_view(magic, sizeof magic)) return copy_all({{0, views[0].data(), views[0].size()}}, views[0].size());
+  std::string header(mark);
   const auto append = [&header](std::uint64_t number) { header.append(reinterpret_cast<const char*>(&number), 8); };
   append(views.size());
   for (const View& view : views) append(view.size());

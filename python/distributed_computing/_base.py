@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from distributed_computing import _client, _options, _output
-from distributed_computing._definitions import Chunk, Definitions
+from distributed_computing._chunks import Chunk
+from distributed_computing._definitions import Definitions
 from distributed_computing._futures import Futures
-from distributed_computing._payload import dumps
+from distributed_computing._payload import dumps, loads
+from distributed_computing._spec import chunks_of_spec, spec_bytes_needed
 from distributed_computing._stream import Stream
 from distributed_computing.errors import PoolClosed
 
 FOREVER = 1e10
+_SPEC_BYTES = 1 << 20  # of the spec of another program's pool; definitions seldom take more
 
 
-class Published:
-    """Sends definitions to a pool's workers, before the jobs that are submitted later."""
+def publish_with(client: Any) -> Callable[[Chunk], None]:
+    """Return what sends definitions to a pool's workers, before the jobs that are submitted later."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def publish(chunk: Chunk) -> None:
+        payload = dumps(chunk)
+        client.define(payload if isinstance(payload, list) else [payload])
 
-    def __call__(self, chunk: Chunk) -> None:
-        payload = dumps(((chunk,), {}))
-        self._client.update(payload if isinstance(payload, list) else [payload])
+    return publish
+
+
+def definitions_of(client: Any) -> list[Chunk]:
+    """Return the definitions of a pool that another program has made."""
+    spec, later = client.definitions(_SPEC_BYTES)
+    needed = spec_bytes_needed(spec)
+    if needed > len(memoryview(spec)):
+        spec, later = client.definitions(needed)
+    return [*chunks_of_spec(spec), *map(loads, later)]
 
 
 def show_notice(text: str) -> None:
@@ -61,9 +73,18 @@ class PoolBase:
         except BaseException:
             self._finish("end")
             raise
-        self._definitions.publish = Published(self._client)
-        self._definitions.open = True
-        self._label = self._client.opened()[0] or label
+        self._label, _, existed, keeps_history = self._client.opened()
+        self._label = self._label or label
+        if existed:
+            self._definitions.belongs_to_another(self._definitions_there())
+        self._definitions.begin(publish_with(self._client), keeps_history)
+
+    def _definitions_there(self) -> list[Chunk]:
+        try:
+            return definitions_of(self._client)
+        except BaseException:
+            self._finish("end")
+            raise
 
     def _finish(self, how: str) -> None:
         """``"close"`` the pool, or ``"end"`` this program's part: that leaves a named pool and closes another one."""

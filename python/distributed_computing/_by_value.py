@@ -8,15 +8,8 @@ from typing import Any
 import cloudpickle
 
 from distributed_computing import _reducers
-from distributed_computing._definitions import (
-    Definitions,
-    NotDefined,
-    Variables,
-    key_of,
-    reduced,
-    set_function_state,
-    source_of,
-)
+from distributed_computing._chunks import Variables, key_of, set_function_state, source_of
+from distributed_computing._definitions import Definitions, NotDefined, reduced
 from distributed_computing._fingerprint import DEFINED, MAIN, is_definition
 
 

@@ -116,8 +116,6 @@ def _function_parts(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _object_parts(value: Any) -> Iterator[tuple[str, Any]]:
-    if is_definition(type(value)):
-        yield f"its class {type(value).__qualname__}", type(value)
     for name, one in getattr(value, "__dict__", {}).items():
         yield f"attribute {name!r}", one
     for kind in type(value).__mro__:
@@ -125,3 +123,5 @@ def _object_parts(value: Any) -> Iterator[tuple[str, Any]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if hasattr(value, name):
                 yield f"attribute {name!r}", getattr(value, name)
+    if is_definition(type(value)):
+        yield f"its class {type(value).__qualname__}", type(value)

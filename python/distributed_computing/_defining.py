@@ -7,7 +7,8 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from distributed_computing._definitions import Chunk, Definitions, NamePickler, NotDefined, aside_into
+from distributed_computing._chunks import Chunk, aside_into
+from distributed_computing._definitions import Definitions, NamePickler, NotDefined
 from distributed_computing._fingerprint import Fingerprint, by_value_modules
 
 Aside = Callable[[pickle.PickleBuffer], Any]

@@ -9,111 +9,21 @@ read, a name stands for the reader's own definition if that has the pool's finge
 from __future__ import annotations
 
 import io
-import linecache
 import pickle
 import re
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from distributed_computing._chunks import Chunk, key_of, main_variables, resolve
 from distributed_computing._fingerprint import DEFINED, MAIN, Fingerprint, is_definition
 
 CHUNKS_MAX = 1000  # of a pool; what is defined later than that goes by value
-_SOURCE_BYTES_MAX = 4 << 20
-IN_BAND_BYTES_MAX = 16 << 10  # a small buffer is cheaper inside the pickle, and writable when it comes out
 
 
 class NotDefined(Exception):
     """Pickling has met a definition that the pool may not have. Its argument is that definition."""
-
-
-def resolve(namespace: dict[str, Any], name: str) -> Any:
-    """Return what a dotted name stands for among variables; None if there is no such thing."""
-    first, *rest = name.split(".")
-    value = namespace.get(first)
-    for one in rest:
-        value = getattr(value, one, None)
-    return value
-
-
-def main_variables(module: str = "__main__") -> dict[str, Any]:
-    """Return the variables of the script, or of another module."""
-    found = sys.modules.get("__mp_main__" if module == "__mp_main__" else module)
-    return vars(found) if found is not None else {}
-
-
-def key_of(value: Any) -> str | None:
-    """Return the name under which a pool knows a definition; None for one that has no name of its own: a lambda, or what was
-    defined inside of a function."""
-    name, module = value.__qualname__, value.__module__
-    if "<" in name or resolve(main_variables(module), name) is not value:
-        return None
-    return str(name) if module in MAIN else f"{module}:{name}"
-
-
-class Chunk:
-    """Definitions on their way.
-
-    Args:
-        index: fingerprints by key.
-        parts: the pickle and its large buffers.
-    """
-
-    def __init__(self, index: dict[str, bytes], *parts: Any) -> None:
-        self.index = index
-        self.parts = parts
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Chunk, (self.index, *map(pickle.PickleBuffer, self.parts))
-
-    def load(self, variables: dict[str, Any]) -> dict[str, Any]:
-        """Define them.
-
-        Args:
-            variables: where they live. What is there stays.
-
-        Returns:
-            The definitions by key.
-        """
-        before = getattr(_loading, "variables", None)
-        _loading.variables = variables
-        try:
-            _, (found, sources) = pickle.loads(self.parts[0], buffers=self.parts[1:])
-        finally:
-            _loading.variables = before
-        for name, text in sources.items():
-            linecache.cache.setdefault(name, (len(text), None, text.splitlines(True), name))
-        for key, value in found.items():
-            if key.isidentifier():
-                variables.setdefault(key, value)
-        return dict(found)
-
-
-_loading = threading.local()
-
-
-def _variables() -> dict[str, Any]:
-    variables: dict[str, Any] = _loading.variables
-    return variables
-
-
-class Variables:
-    """Stands for the script's variables in a chunk."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _variables, ()
-
-
-def set_function_state(function: Any, state: Any) -> None:
-    """Fill a function of the script. The variables that it uses are set unless they are there."""
-    from cloudpickle.cloudpickle import _function_setstate
-
-    attributes, slots = state
-    for name, value in slots["__globals__"].items():
-        function.__globals__.setdefault(name, value)
-    _function_setstate(function, (attributes, {**slots, "__globals__": {}}))
 
 
 # Of each global in a pickle the name, where that stands before its opcode; else an empty text. Bytes of data may look so.
@@ -166,7 +76,7 @@ class Definitions:
         notice: tells the user something, once.
 
     Attributes:
-        chunks: that the pool has.
+        chunks: that travel with the pool.
     """
 
     def __init__(
@@ -180,8 +90,8 @@ class Definitions:
         self.variables: set[str] = set()  # of the script, that the pool has values of
         self.lock = threading.RLock()
         self._digests: dict[str, bytes] = {}
+        self._count = 0  # of chunks
         self._notice = notice
-        self._fetch: Callable[[], list[Chunk]] | None = None
         self._known: dict[int, _Entry] = {}
         self._by_value: dict[int, _Entry] = {}
         self._objects: dict[str, Any] = {}  # the pool's own by key, as far as they are here
@@ -191,6 +101,17 @@ class Definitions:
         self._own: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
         self._told: set[str] = set()
 
+    def begin(self, publish: Callable[[Chunk], None], keeps_history: bool) -> None:
+        """The pool is open.
+
+        Args:
+            publish: sends a chunk to the workers, before all that is submitted later.
+            keeps_history: whether workers that start later get it too.
+        """
+        self.publish = publish if keeps_history else None
+        self.open = True
+        self.chunks.clear()  # they have been sent
+
     # --- What the pool has ---------------------------------------------------------------------------------------
 
     def load(self, chunk: Chunk, variables: dict[str, Any]) -> None:
@@ -198,12 +119,8 @@ class Definitions:
         for key, value in chunk.load(variables).items():
             self._have(key, value, None)
 
-    def belongs_to_another(self, fetch: Callable[[], list[Chunk]]) -> None:
-        """The pool has the definitions of the program that made it.
-
-        Args:
-            fetch: returns their chunks; called when they are needed.
-        """
+    def belongs_to_another(self, chunks: list[Chunk]) -> None:
+        """The pool has the definitions of the program that made it, in these chunks, which are loaded when needed."""
         with self.lock:
             self._known.clear()
             self._here.clear()
@@ -212,27 +129,17 @@ class Definitions:
             self._objects.clear()
             self._digests.clear()
             self.variables.clear()
-            self.chunks.clear()
-            self._fetch = fetch
+            self._count = 0
+            self._unloaded = list(chunks)
+            for chunk in chunks:
+                self._add(chunk)
 
     def _have(self, key: str, value: Any, taken: Fingerprint | None) -> None:
         self._objects.setdefault(key, value)
         self._known[id(value)] = _Entry(value, key, taken)
 
-    def _fetch_once(self) -> None:
-        if self._fetch is None:
-            return
-        with self.lock:
-            if self._fetch is None:
-                return
-            chunks = self._fetch()
-            self._fetch = None
-            for chunk in chunks:
-                self._add(chunk)
-                self._unloaded.append(chunk)
-
     def _add(self, chunk: Chunk) -> None:
-        self.chunks.append(chunk)
+        self._count += 1
         self._digests.update(chunk.index)
 
     def resolve(self, name: str) -> Any:
@@ -246,7 +153,6 @@ class Definitions:
     def lookup(self, key: str) -> Any:
         """Return the pool's own definition of this key."""
         with self.lock:
-            self._fetch_once()
             while key not in self._objects and self._unloaded:
                 for name, value in self._unloaded.pop(0).load(self._own).items():
                     self._have(name, value, None)
@@ -263,8 +169,6 @@ class Definitions:
         """
         if type(text) is bytes and self._as_before(text):
             return True
-        if self._fetch is not None:
-            return False
         found = []
         for name in _global_names(text, _PICKLE_HEAD):
             here = self._here.get(name)
@@ -301,7 +205,7 @@ class Definitions:
             if not ours:  # of a module that the script has imported it from, or the like
                 self._here[encoded] = _Here(variables, name, value, None)
                 return True
-        return not ours and bool(name) and name != main__lookup.__name__
+        return not ours and bool(name) and name != of_main__.__name__
 
     # --- References ----------------------------------------------------------------------------------------------
 
@@ -310,7 +214,6 @@ class Definitions:
         entry = self._known.get(id(value))
         if entry is not None and entry.holds(value):
             return entry.key
-        self._fetch_once()
         key = key_of(value) if self._digests else None
         if key is None or key not in self._digests:
             return None
@@ -330,7 +233,7 @@ class Definitions:
 
     def may_define(self, taken: Fingerprint) -> bool:
         """Tell whether the pool can have a definition: not beside another one of that name, whoever uses that."""
-        if self.publish is None or len(self.chunks) >= CHUNKS_MAX:
+        if self.publish is None or self._count >= CHUNKS_MAX:
             return False
         for one in taken.closure():
             key = key_of(one)
@@ -362,6 +265,8 @@ class Definitions:
         assert self.publish is not None
         self.publish(chunk)
         self._add(chunk)
+        if not self.open:
+            self.chunks.append(chunk)
         self.variables |= variables
         for key, one in found.items():
             self._have(key, one, Fingerprint(one))
@@ -375,23 +280,11 @@ class Definitions:
         return _Reader(io.BytesIO(text), self, buffers).load()
 
 
-def aside_into(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:
-    """Return a buffer_callback that collects large buffers."""
-
-    def aside(buffer: pickle.PickleBuffer) -> bool:
-        if buffer.raw().nbytes < IN_BAND_BYTES_MAX:
-            return True
-        buffers.append(buffer)
-        return False
-
-    return aside
-
-
 # The definitions of the process: a worker has those of its pool.
 current: Definitions | None = None
 
 
-def main__lookup(key: str) -> Any:
+def of_main__(key: str) -> Any:
     """Return a definition of the worker's pool. (Its name makes pickles that use it recognizable, see `_payload.loads`.)"""
     assert current is not None
     return current.lookup(key)
@@ -399,9 +292,9 @@ def main__lookup(key: str) -> Any:
 
 def reduced(value: Any, key: str) -> Any:
     """Return how a pickler writes a definition of the pool: by its name where this finds it, else by a look-up."""
-    if key.isidentifier() and value.__module__ in MAIN and main_variables(value.__module__).get(key) is value:
+    if value.__module__ in MAIN and resolve(main_variables(value.__module__), key) is value:
         return NotImplemented
-    return main__lookup, (key,)
+    return of_main__, (key,)
 
 
 class NamePickler(pickle.Pickler):
@@ -431,13 +324,6 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in MAIN:
             return self._definitions.resolve(name)
-        if name == "main__lookup" and module == __name__:
+        if name == "of_main__" and module == __name__:
             return self._definitions.lookup
         return super().find_class(module, name)
-
-
-def source_of(name: str) -> str:
-    """Return the text of a source file, or of a notebook's cell; empty if it is not to be had or too large."""
-    lines = linecache.getlines(name)
-    text = "".join(lines)
-    return text if len(text) <= _SOURCE_BYTES_MAX else ""

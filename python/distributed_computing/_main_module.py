@@ -13,7 +13,8 @@ import types
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from distributed_computing._definitions import Chunk, Definitions
+from distributed_computing._chunks import Chunk
+from distributed_computing._definitions import Definitions
 
 _FILE = "DISTRIBUTED_COMPUTING_DEFINITIONS"
 

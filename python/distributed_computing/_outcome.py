@@ -77,7 +77,9 @@ def value_of(sequence: int, payload: Any, error: Any, definitions: Definitions |
         ) from problem
 
 
-def from_outcome(error: tuple[Any, ...], payload: Any, definitions: Definitions | None = None) -> DistributedComputingError:
+def from_outcome(
+    error: tuple[Any, ...], payload: Any, definitions: Definitions | None = None
+) -> DistributedComputingError:
     """Return the exception for an outcome with an error.
 
     Args:

@@ -4,7 +4,8 @@ A payload is one of two things:
 
 * a bare pickle (its first byte is 0x80), or
 * MAGIC, the number n of parts and their n sizes (each 8 bytes, little-endian), then the n parts, each starting at the
-  next multiple of 64 bytes. Part 0 is the pickle; the others are its out-of-band buffers in order.
+  next multiple of 64 bytes. Definitions have DEFINITIONS_MAGIC in its place.
+  Part 0 is the pickle; the others are its out-of-band buffers in order.
 
 The native modules assemble the second form with a single copy (`python/client_payload.hpp`, `worker_binding.cpp`).
 """
@@ -17,11 +18,13 @@ import struct
 from typing import Any
 
 from distributed_computing import _definitions
+from distributed_computing._chunks import IN_BAND_BYTES_MAX, aside_into
 from distributed_computing._defining import dumps_text
-from distributed_computing._definitions import IN_BAND_BYTES_MAX, Definitions
+from distributed_computing._definitions import Definitions
 from distributed_computing._fingerprint import by_value_modules
 
 MAGIC = b"\x00DCPY01\x00"
+DEFINITIONS_MAGIC = b"\x00DCDEF1\x00"  # dc::definitions_mark
 ALIGNMENT = 64
 # What is in a pickle that refers to something of a script.
 _MAIN = b"_main__"
@@ -32,18 +35,29 @@ _U64 = struct.Struct("<Q")
 def split(payload: Any) -> list[memoryview]:
     """Return the parts of a payload (bytes or any buffer) without copying: the pickle and its buffers."""
     view = memoryview(payload)
-    if view[: len(MAGIC)] != MAGIC:
-        return [view]
+    return [view[start:end] for start, end in places_of(payload)]
+
+
+def is_definitions(payload: Any) -> bool:
+    """Tell whether a payload holds definitions of the script (`_definitions.Chunk`), not what the user has sent."""
+    return bytes(memoryview(payload)[: len(DEFINITIONS_MAGIC)]) == DEFINITIONS_MAGIC
+
+
+def places_of(payload: Any) -> list[tuple[int, int]]:
+    """Return where the parts of a payload begin and end, also of one whose end is missing."""
+    view = memoryview(payload)
+    if view[: len(MAGIC)] not in (MAGIC, DEFINITIONS_MAGIC):
+        return [(0, view.nbytes)]
     (count,) = _U64.unpack_from(view, len(MAGIC))
     header = len(MAGIC) + 8
-    parts = []
+    places = []
     end = header + 8 * count
     for i in range(count):
         (size,) = _U64.unpack_from(view, header + 8 * i)
         start = -(-end // ALIGNMENT) * ALIGNMENT
         end = start + size
-        parts.append(view[start:end])
-    return parts
+        places.append((start, end))
+    return places
 
 
 def loads(payload: Any, definitions: Definitions | None = None) -> Any:
@@ -98,7 +112,7 @@ def dumps(value: Any, definitions: Definitions | None = None) -> bytes | list[An
         Whatever the value's own pickling raises.
     """
     buffers: list[pickle.PickleBuffer] = []
-    aside = _definitions.aside_into(buffers)
+    aside = aside_into(buffers)
     value = _beside(value)
     text = b""
     if not by_value_modules():

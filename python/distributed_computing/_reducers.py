@@ -6,6 +6,7 @@ from __future__ import annotations
 import enum
 import functools
 import marshal
+import threading
 import types
 import typing
 import weakref
@@ -14,7 +15,7 @@ from typing import Any
 
 from cloudpickle import cloudpickle as _cloudpickle
 
-from distributed_computing._definitions import main_variables, resolve
+from distributed_computing._chunks import main_variables, resolve
 from distributed_computing._fingerprint import is_definition, is_single_dispatch
 
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
@@ -49,27 +50,35 @@ def _reduce_single_dispatch(function: Any) -> tuple[Any, ...]:
     return _single_dispatch, (function.registry[object],), (others, attributes), None, None, _fill_single_dispatch
 
 
-def _quiet_class(constructor: Any, name: str, bases: Any, kwargs: Any, tracker: Any, extra: Any) -> Any:
+def _quiet_class(constructor: Any, name: str, bases: Any, *others: Any) -> Any:
     """Make a class as cloudpickle does, without telling its bases (``__init_subclass__``): what they made of it when it was
     first defined is in their state, and what they were told besides is not known here."""
+    told = [base for base in _ancestors(types.resolve_bases(bases)) if _HOOK in vars(base) and is_definition(base)]
+    with _lock:
+        hooks = [vars(base)[_HOOK] for base in told]
+        try:
+            for base in told:
+                type.__setattr__(base, _HOOK, classmethod(_hear_nothing))
+            return _cloudpickle._make_skeleton_class(constructor, name, bases, *others)
+        finally:
+            for base, hook in zip(told, hooks, strict=True):
+                type.__setattr__(base, _HOOK, hook)
 
-    class Quiet:
-        def __init_subclass__(cls, **_: Any) -> None:
-            pass
 
-    try:
-        made = _cloudpickle._make_skeleton_class(constructor, name, (Quiet, *bases), kwargs, None, extra)
-        made.__bases__ = bases
-    except TypeError:
-        return _cloudpickle._make_skeleton_class(constructor, name, bases, kwargs, tracker, extra)
-    return _cloudpickle._lookup_class_or_track(tracker, made)
+_HOOK = "__init_subclass__"
+_lock = threading.RLock()
+
+
+def _hear_nothing(cls: type, **_: Any) -> None:
+    pass
+
+
+def _ancestors(bases: Any) -> set[type]:
+    return {one for base in bases for one in getattr(base, "__mro__", ())}
 
 
 def _tells_bases(kind: type) -> bool:
-    for base in kind.__mro__[1:]:
-        if "__init_subclass__" in vars(base):
-            return is_definition(base) and "__orig_bases__" not in vars(kind)
-    return False
+    return any(_HOOK in vars(base) and is_definition(base) for base in kind.__mro__[1:])
 
 
 def _make_enum(constructor: Any, arguments: Any, attributes: dict[str, dict[str, Any]]) -> Any:
@@ -100,7 +109,9 @@ def of_class(kind: type) -> tuple[Any, ...]:
     reduced: tuple[Any, ...] = _cloudpickle._dynamic_class_reduce(kind)
     if isinstance(kind, enum.EnumMeta):
         return _reduce_enum(kind, reduced)
-    return (_quiet_class, *reduced[1:]) if _tells_bases(kind) else reduced
+    make, (constructor, name, bases, kwargs, *others), *rest = reduced
+    kwargs["__qualname__"] = kind.__qualname__
+    return _quiet_class if _tells_bases(kind) else make, (constructor, name, bases, kwargs, *others), *rest
 
 
 def _reduce_code(code: types.CodeType) -> Any:

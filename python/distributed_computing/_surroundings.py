@@ -11,6 +11,7 @@ from typing import Any
 
 _HIDDEN = "***"
 _TELLING_CHARACTERS = 6  # of a secret; a shorter one may stand in any text by chance
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _STORE = re.compile(r"(redis|rediss|valkey|valkeys|unix)://\S*")
 
 
@@ -21,10 +22,10 @@ def own_folders(path: list[str]) -> list[str]:
         path: `sys.path`; what is relative in it, ``''`` too, counts from the working directory.
     """
     paths = sysconfig.get_paths()
-    installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    installed |= {os.path.dirname(paths["stdlib"]) + f"/python{sys.version_info[0]}{sys.version_info[1]}.zip"}
-    installed |= {os.path.join(paths["platstdlib"], "lib-dynload"), *site.getsitepackages(), site.getusersitepackages()}
+    library = os.path.realpath(paths["stdlib"])
+    installed = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
     installed = {os.path.realpath(one) for one in installed}
+    archive = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
     found: dict[str, None] = {}
     for entry in path:
         if not isinstance(entry, str):
@@ -33,7 +34,9 @@ def own_folders(path: list[str]) -> list[str]:
             absolute = os.path.abspath(entry)
         except FileNotFoundError:  # the working directory is gone
             continue
-        if os.path.realpath(absolute) not in installed:
+        real = os.path.realpath(absolute)
+        of_the_interpreter = real == library or real.startswith(library + os.sep) or os.path.basename(real) == archive
+        if not of_the_interpreter and real not in installed and os.path.basename(real) not in _PACKAGE_FOLDERS:
             found[absolute] = None
     return list(found)
 
@@ -56,11 +59,12 @@ def arguments_without(secrets: list[str], arguments: list[str]) -> list[str]:
     return result
 
 
-def surroundings(secrets: list[str]) -> dict[str, Any]:
+def surroundings(secrets: list[str], with_key: bool) -> dict[str, Any]:
     """Return the client's modules' folders, arguments and main module, and the key of its managers.
 
     Args:
         secrets: texts that are not to be seen.
+        with_key: whether workers may use what the program's managers (``multiprocessing.Manager``) hold.
     """
     main = sys.modules.get("__main__")
     hidden = [*secrets, *(os.environ.get(f"DISTRIBUTED_COMPUTING_{name}", "") for name in ("PASSWORD", "STORE"))]
@@ -70,7 +74,7 @@ def surroundings(secrets: list[str]) -> dict[str, Any]:
         "file": getattr(main, "__file__", None),
         "package": getattr(main, "__package__", None),
     }
-    if "multiprocessing.managers" in sys.modules:
+    if with_key and "multiprocessing.managers" in sys.modules:
         # With it, jobs on the same machine can use what a manager of the program holds.
         result["authkey"] = bytes(sys.modules["multiprocessing.process"].current_process().authkey)
     return result

@@ -20,6 +20,7 @@ from distributed_computing._payload import dumps_call
 from distributed_computing._shipped import pack
 from distributed_computing._spec import make_spec
 from distributed_computing._stream import Stream
+from distributed_computing._surroundings import surroundings
 from distributed_computing.errors import SerializationError
 from distributed_computing.iterators import EarlierResults, ResultIterator
 
@@ -118,13 +119,12 @@ class Pool(PoolBase):
             min_workers=min_workers,
             devices=_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
         )
+        around = surroundings([_options.text(password)], with_key=name is None)
         self._connect(
             worker_class.__qualname__,
             (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
-            spec=make_spec(
-                worker_class, args, kwargs, self._definitions, [_options.text(password)], pack(ship_modules)
-            ),
+            spec=make_spec(worker_class, args, kwargs, self._definitions, around, pack(ship_modules)),
             show_output=bool(show_output),
             name="" if name is None else checked_name(name),
             steal=bool(steal),
@@ -272,7 +272,7 @@ class Pool(PoolBase):
             return
         failure = self._client.wait_applied(number, FOREVER if timeout is None else timeout)
         if failure is None:
-            raise TimeoutError(f"update {number} was not applied by every worker within {timeout} s")
+            raise TimeoutError(f"the update was not applied by every worker within {timeout} s")
         if failure:
             _, exception, error = failure
             del self

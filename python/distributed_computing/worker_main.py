@@ -16,9 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from distributed_computing import _worker
-from distributed_computing._definitions import Chunk
 from distributed_computing._exceptions import pickled_exception, safe_repr, type_name
-from distributed_computing._payload import dumps, loads
+from distributed_computing._payload import dumps, is_definitions, loads
 from distributed_computing._worker_place import Surroundings
 
 # ErrorKind of src/core/job.hpp.
@@ -128,10 +127,10 @@ class Runner:
     def update(self, payload: Any) -> tuple[Any, Failure | None]:
         """Apply one update; return (b"", None), or like run_job what it raised."""
         try:
-            args, kwargs = loads(payload)
-            if args and type(args[0]) is Chunk:
-                self._place.script.load_later(args[0])
+            if is_definitions(payload):
+                self._place.script.load_later(loads(payload))
                 return b"", None
+            args, kwargs = loads(payload)
         except BaseException as error:
             return failure(SERIALIZATION, f"the update cannot be unpickled here: {describe(error)}", error)
         try:

@@ -62,6 +62,8 @@ struct PoolIsOpen {
   UpdateNumber updates = 0;       ///< new updates are numbered from the next one
   std::uint64_t remaining = 0;    ///< outcomes of earlier clients' jobs that nobody has so far
   std::string label = {};         ///< of its class
+  bool existed = false;           ///< its class and init data are those of another client
+  bool keeps_history = true;      ///< as keep_updates_history of its options says
   bool operator==(const PoolIsOpen&) const = default;
 };
 /// The pool is over; every job had its outcome before this.

@@ -152,6 +152,9 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
   void end();
   /// The state of the whole head, as head_status() below returns it.
   [[nodiscard]] Result<std::string> head_status() const;
+  /// Of a named pool: the first `spec_bytes` of its spec, and every update that begins with definitions_mark. Asks the
+  /// head on a connection of its own.
+  [[nodiscard]] Result<std::pair<Payload, std::vector<Payload>>> definitions(std::uint64_t spec_bytes) const;
 
   struct Impl;
 

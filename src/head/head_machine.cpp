@@ -227,7 +227,7 @@ template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
   constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
   constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::RepairPool::type;
-  constexpr bool of_viewer = Body::type == wire::SeeOutcomes::type;
+  constexpr bool of_viewer = Body::type == wire::SeeOutcomes::type || Body::type == wire::SeeDefinitions::type;
   constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::ResultsFull::type) ||
                            Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
   const wire::Role role = session.peer.role;

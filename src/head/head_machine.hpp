@@ -217,6 +217,7 @@ class HeadMachine {
   // Messages of anybody.
   void on(SessionId session, wire::StatusRequest&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::SeeOutcomes&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::SeeDefinitions&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::Goodbye&& message, TimePoint now, Effects& out);
 
   // Commands of the scheduler.

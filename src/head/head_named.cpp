@@ -87,6 +87,7 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
       return outcomes_are_kept(id, named, std::move(pending.sequences), now, out);
     case Pending::Kind::update:
       named.updates_kept = pending.number;
+      named.kept(pending.payload);
       if (!named.broken) tell(scheduler::UpdateAdded{id, pending.number, std::move(pending.payload)}, now, out);
       return;
     case Pending::Kind::acks:
@@ -340,6 +341,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   named.taken = std::move(state.taken);
   named.highest = named.restored_to = named.taken.highest();
   named.updates = named.updates_kept = state.updates.size();
+  for (const Payload& update : state.updates) named.kept(update);
   named.done = state.done;
   named.broken = state.broken;
   named.values_of_keys = std::move(state.keys);

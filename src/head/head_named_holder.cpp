@@ -132,7 +132,7 @@ void HeadMachine::hand_over(PoolId id, Effects& out) {
   out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
                                    pool.peer.pid, named.quoted(), named.records.size())});
   out.emplace_back(
-      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size()}});
+      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size(), true}});
   if (pool.opened) carry_out_state(id, out);
 }
 
@@ -212,6 +212,26 @@ void HeadMachine::on(SessionId session, wire::SeeOutcomes&& message, TimePoint, 
     seen.last = sequence;
   }
   seen.more = next != records.end();
+  out.emplace_back(Send{session, std::move(seen), message.pool.value});
+}
+
+void HeadMachine::on(SessionId session, wire::SeeDefinitions&& message, TimePoint, Effects& out) {
+  wire::DefinitionsSeen seen{message.pool, false, {}, {}, false};
+  if (const auto found = pools_.find(message.pool); found != pools_.end() && found->second.named) {
+    seen.known = true;
+    const Payload& spec = found->second.spec;
+    if (message.after == 0) {
+      const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(message.spec_bytes, spec.size()));
+      seen.spec = Payload(spec.owner(), spec.bytes().first(bytes));
+    }
+    const std::vector<Payload>& all = found->second.named->definitions;
+    std::size_t bytes = 0, next = static_cast<std::size_t>(std::min<std::uint64_t>(message.after, all.size()));
+    for (; next < all.size() && (seen.updates.empty() || bytes < limits::batch_bytes_max); ++next) {
+      bytes += all[next].size();
+      seen.updates.push_back(all[next]);
+    }
+    seen.more = next < all.size();
+  }
   out.emplace_back(Send{session, std::move(seen), message.pool.value});
 }
 

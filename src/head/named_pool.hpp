@@ -51,6 +51,7 @@ struct NamedPool {
   std::map<JobSequence, Record> records;  ///< in the journal
   UpdateNumber updates = 0;               ///< so many are in the journal or on their way
   UpdateNumber updates_kept = 0;          ///< so many are in the journal
+  std::vector<Payload> definitions;       ///< updates that are none of the user's, see definitions_mark
   std::uint64_t done = 0;                 ///< outcomes so far
   std::uint64_t to_take = 0;              ///< records whose outcome is durable
   SharedError broken;                     ///< it failed: the scheduler does not know it any more
@@ -90,6 +91,10 @@ struct NamedPool {
   }
   /// A client takes its place: nothing was sent to it, its jobs begin at `first`.
   void attach(JobSequence first);
+  /// An update is in the journal.
+  void kept(const Payload& update) {
+    if (update.view().starts_with(definitions_mark)) definitions.push_back(update.compact());
+  }
   void settled(const std::vector<SubmittedJob>& jobs) {
     unaccepted.jobs -= jobs.size();
     for (const SubmittedJob& job : jobs) unaccepted.argument_bytes -= job.arguments.size();

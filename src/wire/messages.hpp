@@ -342,7 +342,8 @@ struct NamedPoolOpened {
   JobSequence last_sequence{};
   UpdateNumber updates{};
   std::uint64_t remaining{};
-  MSGPACK_DEFINE(pool, options, last_sequence, updates, remaining)
+  bool existed = false;  ///< its class and init data are those of another client
+  MSGPACK_DEFINE(pool, options, last_sequence, updates, remaining, existed)
 };
 /// Answer to ResumeNamedPool: send the updates after `updates` and the `missing` jobs. No job after `last_sequence` is
 /// in the journal; `earlier` are those before first_own whose outcome nobody has, as first, last, first, last, ... What
@@ -681,6 +682,29 @@ struct OutcomesSeen {
   MSGPACK_DEFINE(pool, known, items, last, more)
 };
 
+/// V -> H. What the script of a named pool defines: the first `spec_bytes` of the spec, where `after` is 0, and updates
+/// that begin with dc::definitions_mark, without the first `after` of them; as many as one answer holds. Answer:
+/// DefinitionsSeen.
+struct SeeDefinitions {
+  static constexpr std::uint8_t type = 94;
+  static constexpr const char* name = "SeeDefinitions";
+  PoolId pool;
+  std::uint64_t spec_bytes{};
+  std::uint64_t after{};
+  MSGPACK_DEFINE(pool, spec_bytes, after)
+};
+/// `known`: there is such a pool. `more`: there are other updates behind these.
+struct DefinitionsSeen {
+  static constexpr std::uint8_t type = 95;
+  static constexpr const char* name = "DefinitionsSeen";
+  PoolId pool;
+  bool known = false;
+  Payload spec;
+  std::vector<Payload> updates;
+  bool more = false;
+  MSGPACK_DEFINE(pool, known, spec, updates, more)
+};
+
 using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // handshake
                              OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,   // C -> H
                              WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,  //
@@ -693,7 +717,7 @@ using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // hands
                              UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,              //
                              OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N
                              RunJobs, RecallJobs, AckResults, ResultWindow,                                   //
-                             StatusRequest, StatusReply, SeeOutcomes, OutcomesSeen>;                          // viewer
+                             StatusRequest, StatusReply, SeeOutcomes, OutcomesSeen, SeeDefinitions, DefinitionsSeen>;  // viewer
 
 /// Messages in one lane arrive in order; a large one delays only those behind it in its lane. Lane 0 is for messages
 /// without large payloads and is never delayed. Small messages of any lane that has nothing in progress travel at once.

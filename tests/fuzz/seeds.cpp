@@ -59,6 +59,8 @@ std::vector<wire::Message> messages_of_named_pools() {
       wire::PoolHeld{pool, ClientId{100}, "host", 1, "process", 28000},
       wire::SeeOutcomes{pool, 0},
       wire::OutcomesSeen{pool, true, {{1, false, {}, small}, {2, true, error, small}}, 2, true},
+      wire::SeeDefinitions{pool, 100, 0},
+      wire::DefinitionsSeen{pool, true, small, {small}, false},
   };
 }
 
