@@ -23,7 +23,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(Not
 # Of a class: made by the interpreter, changing as the program runs, or of no account.
 _LEFT_OUT = {
     *("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__"),
-    *("_abc_impl", "__abstractmethods__", "__parameters__", "__annotate_func__", "__annotate__"),
+    *("_abc_impl", "__abstractmethods__", "__parameters__", "__annotate_func__", "__annotate__", "__slotnames__"),
 }
 _DEPTH_MAX = 30
 
@@ -148,7 +148,8 @@ class _Walk:
                 if isinstance(getattr(value, "__func__", value), types.FunctionType) and is_definition(value)
             }
         for name, value in sorted(members.items()):
-            if name not in _LEFT_OUT and not name.startswith("__pydantic"):
+            made = name in _LEFT_OUT or name.startswith("__pydantic") or (name == "__annotations__" and not value)
+            if not made:
                 self._say(name)
                 self._value(value, 1)
 

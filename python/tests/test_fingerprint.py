@@ -1,5 +1,6 @@
 """Fingerprints: what makes a definition another one, and what does not."""
 
+import pickle
 import subprocess
 import sys
 import types
@@ -102,7 +103,10 @@ def test_state_that_changes_later_is_no_other_definition():
         before = Fingerprint(script.Item)
         script.Item.seen.add("e")
         script.LIMIT = 77
+        pickle.dumps(script.Item(1))
         assert before.holds() and Fingerprint(script.Item).digest == before.digest
+        exec(BASE, vars(script))
+        assert not before.holds() and Fingerprint(script.Item).digest == before.digest
         exec("def helper(x):\n    return 0", vars(script))
         assert not before.holds() and Fingerprint(script.Item).digest != before.digest
     finally:

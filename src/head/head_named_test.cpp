@@ -107,6 +107,42 @@ TEST_F(NamedStory, AnotherClientGoesOnWithIt) {
   EXPECT_THAT(known[0].earlier, ElementsAre(1, 3)) << "whatever it says to have";
 }
 
+TEST_F(NamedStory, WhatItsScriptDefinesCanBeSeen) {
+  const SessionId viewer{9}, other{7};
+  join(viewer, wire::Role::viewer, 109);
+  open_named();
+  const std::string later = std::string(definitions_mark) + "later", last = std::string(definitions_mark) + "last";
+  hear(client, wire::AddUpdate{pool, 1, bytes(later)});
+  collect();
+  hear(client, wire::AddUpdate{pool, 2, bytes("the user's")});
+  collect();
+  hear(client, wire::AddUpdate{pool, 3, bytes(last)});
+  collect();
+  const auto see = [&](PoolId of, std::uint64_t bytes, std::uint64_t after) {
+    hear(viewer, wire::SeeDefinitions{of, bytes, after});
+    return told<wire::DefinitionsSeen>(viewer).at(0);
+  };
+  EXPECT_THAT(see(pool, 100, 0).updates, IsEmpty()) << "they are not in the journal so far";
+  keep_all();
+  for (const bool after_a_restart : {false, true}) {
+    if (after_a_restart) {
+      restart();
+      join(viewer, wire::Role::viewer, 109);
+    }
+    const auto all = see(pool, 2, 0);
+    EXPECT_TRUE(all.known);
+    EXPECT_FALSE(all.more);
+    EXPECT_EQ(all.spec.view(), "sp");
+    EXPECT_THAT(all.updates, ElementsAre(bytes(later), bytes(last)));
+    EXPECT_THAT(see(pool, 2, 1).updates, ElementsAre(bytes(last)));
+    EXPECT_THAT(see(pool, 2, 7).updates, IsEmpty());
+    EXPECT_FALSE(see(PoolId{4711}, 2, 0).known);
+  }
+  join(other, wire::Role::client, 101);
+  hear(other, wire::OpenNamedPool{pool, "sweep", false, true, {}, bytes("other spec")});
+  EXPECT_TRUE(told<wire::NamedPoolOpened>(other).at(0).existed);
+}
+
 TEST_F(NamedStory, InOrderOrAsTheyCome) {
   const WorkerId worker = open_named();
   submit_and_keep(1, 3);

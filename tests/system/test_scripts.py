@@ -97,6 +97,7 @@ import near
 from distributed_computing.api import Pool
 class Score:
     def __init__(self, x): self.x = x
+
 class Worker:
     def run(self, x):
         return Score(near.plus_one(x))
@@ -145,7 +146,7 @@ def test_in_a_test_of_pytest(started, tmp_path):
         "    def __init__(self, x): self.x = x\n"
         "class Worker:\n"
         "    def run(self, x): return Score(x)\n"
-        f"WHERE = os.environ['DISTRIBUTED_COMPUTING_PASSWORD'], 'localhost', {started.port}\n"
+        f"WHERE = os.environ.get('DISTRIBUTED_COMPUTING_PASSWORD'), 'localhost', {started.port}\n"
         "def test_of_the_module():\n"
         "    with Pool(Worker, None, *WHERE) as pool:\n"
         "        assert type(pool.map([1])[0]) is Score\n"
@@ -159,6 +160,7 @@ def test_in_a_test_of_pytest(started, tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--import-mode={mode}", str(tmp_path)],
             env=started.environment("head"),
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=60,
