@@ -102,7 +102,8 @@ inline constexpr char magic[] = "\0DCPY01";  // eight bytes with the closing zer
 inline Payload payload_of_parts(nb::handle parts, std::string_view mark = {magic, sizeof magic}) {
   std::deque<View> views;
   for (nb::handle part : nb::cast<nb::list>(parts)) views.emplace_back(part);
-  if (views.size() == 1 && mark == std::string_view(magic, sizeof magic)) return copy_all({{0, views[0].data(), views[0].size()}}, views[0].size());
+  if (views.size() == 1 && mark == std::string_view(magic, sizeof magic))
+    return copy_all({{0, views[0].data(), views[0].size()}}, views[0].size());
   std::string header(mark);
   const auto append = [&header](std::uint64_t number) { header.append(reinterpret_cast<const char*>(&number), 8); };
   append(views.size());

@@ -31,9 +31,9 @@ void ClientMachine::on(wire::NamedPoolOpened&& message) {
   updates_before_ = updates_accepted_ = updates_applied_ = message.updates;
   earlier_.unasked = message.remaining;
   config_.options.keep_updates_history = message.options.keep_updates_history;
-  effects_.reports.emplace_back(
-      PoolIsOpen{message.last_sequence, message.updates, message.remaining, std::move(message.options.label),
-                 message.existed, message.options.keep_updates_history});
+  effects_.reports.emplace_back(PoolIsOpen{message.last_sequence, message.updates, message.remaining,
+                                           std::move(message.options.label), message.existed,
+                                           message.options.keep_updates_history});
   become_ready();
 }
 

@@ -23,8 +23,8 @@ Result<void> ask_head(const Head& head, wire::Message question,
                       const std::function<bool(net::Session&, wire::Message&)>& hear, Duration timeout) {
   net::EventLoop loop;
   bool answered = false;
-  Error error =
-      fail(ErrorCode::unreachable, "the head at " + net::head_names(head.address, head.port) + " did not answer in time");
+  Error error = fail(ErrorCode::unreachable,
+                     "the head at " + net::head_names(head.address, head.port) + " did not answer in time");
   const auto give_up = [&](const Error& why) {
     error = why;
     loop.stop();

@@ -65,8 +65,8 @@ class Payload {
   int memory_file_ = -1;
 };
 
-/// An update whose payload begins like this is none of the user's: it defines classes and functions of the client's script
-/// on the workers. Later clients of a named pool may ask for it (wire::SeeDefinitions).
+/// An update whose payload begins like this is none of the user's: it defines classes and functions of the client's
+/// script on the workers. Later clients of a named pool may ask for it (wire::SeeDefinitions).
 inline constexpr std::string_view definitions_mark("\0DCDEF1", 8);
 
 }  // namespace dc

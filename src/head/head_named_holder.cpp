@@ -131,8 +131,8 @@ void HeadMachine::hand_over(PoolId id, Effects& out) {
   append({Pending::Kind::client, id}, client_of(pool), false, out);
   out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
                                    pool.peer.pid, named.quoted(), named.records.size())});
-  out.emplace_back(
-      Send{pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size(), true}});
+  out.emplace_back(Send{
+      pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size(), true}});
   if (pool.opened) carry_out_state(id, out);
 }
 

@@ -705,19 +705,20 @@ struct DefinitionsSeen {
   MSGPACK_DEFINE(pool, known, spec, updates, more)
 };
 
-using Message = std::variant<Hello, Proof, Welcome, Rejected, Goodbye,  // handshake
-                             OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,   // C -> H
-                             WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,  //
-                             HolderGone, RepairPool,                                                           //
-                             PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,          // H -> C
-                             UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,  //
-                             NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,       //
-                             JobErrors, PoolHeld, PoolRepaired,                                                    //
-                             NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,         // N -> H
-                             UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,              //
-                             OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,  // H -> N
-                             RunJobs, RecallJobs, AckResults, ResultWindow,                                   //
-                             StatusRequest, StatusReply, SeeOutcomes, OutcomesSeen, SeeDefinitions, DefinitionsSeen>;  // viewer
+using Message =
+    std::variant<Hello, Proof, Welcome, Rejected, Goodbye,                                                 // handshake
+                 OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,           // C -> H
+                 WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,          //
+                 HolderGone, RepairPool,                                                                   //
+                 PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,                  // H -> C
+                 UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,      //
+                 NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,           //
+                 JobErrors, PoolHeld, PoolRepaired,                                                        //
+                 NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,                  // N -> H
+                 UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,                       //
+                 OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,           // H -> N
+                 RunJobs, RecallJobs, AckResults, ResultWindow,                                            //
+                 StatusRequest, StatusReply, SeeOutcomes, OutcomesSeen, SeeDefinitions, DefinitionsSeen>;  // viewer
 
 /// Messages in one lane arrive in order; a large one delays only those behind it in its lane. Lane 0 is for messages
 /// without large payloads and is never delayed. Small messages of any lane that has nothing in progress travel at once.
