@@ -34,9 +34,20 @@ def key_of(value: Any) -> str | None:
     """Return the name under which a pool knows a definition; None for one that has no name of its own: a lambda, or what was
     defined inside of a function."""
     name, module = value.__qualname__, value.__module__
-    if "<" in name or resolve(main_variables(module), name) is not value:
+    variables = main_variables(module)
+    if "<" in name or resolve(variables, name) is not value:
+        return None
+    if "." in name and not isinstance(variables.get(name.partition(".")[0]), type):
         return None
     return str(name) if module in MAIN else f"{module}:{name}"
+
+
+def outermost(value: Any) -> Any:
+    """Return the class of the script that a definition stands in; the definition itself if it stands in none."""
+    key = key_of(value)
+    if key is None or "." not in key.rpartition(":")[2]:
+        return value
+    return main_variables(value.__module__)[value.__qualname__.partition(".")[0]]
 
 
 class Chunk:

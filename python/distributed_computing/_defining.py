@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from distributed_computing._chunks import Chunk, aside_into
+from distributed_computing._chunks import Chunk, aside_into, outermost
 from distributed_computing._definitions import Definitions, NamePickler, NotDefined
 from distributed_computing._fingerprint import Fingerprint, by_value_modules
 
@@ -63,8 +63,9 @@ def define(value: Any, definitions: Definitions) -> None:
         if definitions.reference(value) is not None or definitions.goes_by_value(value):
             return
         taken = Fingerprint(value)
-        if not definitions.may_define(taken):
-            definitions.leave_out(value, taken)
+        value = outermost(inner := value)
+        if not definitions.may_define(Fingerprint(value)):
+            definitions.leave_out(inner, taken)
             return
         stream = io.BytesIO()
         buffers: list[pickle.PickleBuffer] = []
@@ -73,3 +74,5 @@ def define(value: Any, definitions: Definitions) -> None:
         index = {key: Fingerprint(one).digest for key, one in pickler.found.items()}
         chunk = Chunk(index, stream.getvalue(), *[buffer.raw() for buffer in buffers])
         definitions.define(chunk, pickler.found, pickler.variables)
+        if definitions.reference(inner) is None:  # an attribute of its class that is made anew whenever it is looked at
+            definitions.leave_out(inner, taken)

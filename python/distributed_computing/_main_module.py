@@ -36,6 +36,11 @@ class _Spec(ModuleSpec):
         pass
 
 
+class _Main(types.ModuleType):
+    def __repr__(self) -> str:
+        return "<module '__main__', of the script>"
+
+
 class ScriptModule:
     """The module ``__main__`` of a worker.
 
@@ -45,7 +50,7 @@ class ScriptModule:
     """
 
     def __init__(self, file: str | None, package: str | None) -> None:
-        self.module = types.ModuleType("__main__")
+        self.module = _Main("__main__")
         self.definitions = Definitions()
         self._chunks: list[Chunk] = []
         self._written = 0
@@ -74,7 +79,7 @@ class ScriptModule:
     def _missing(self, name: str) -> Any:
         problem = self._failed.get(name)
         if problem is not None:
-            raise AttributeError(f"{name} of the script cannot be defined here: {problem}")
+            raise ImportError(f"{name} of the script cannot be defined here: {problem}", name=name)
         raise AttributeError(f"the script's module has no attribute {name!r}", name=name, obj=self.module)
 
     def write_down(self) -> None:

@@ -50,16 +50,21 @@ def _reduce_single_dispatch(function: Any) -> tuple[Any, ...]:
     return _single_dispatch, (function.registry[object],), (others, attributes), None, None, _fill_single_dispatch
 
 
-def _quiet_class(constructor: Any, name: str, bases: Any, *others: Any) -> Any:
-    """Make a class as cloudpickle does, without telling its bases (``__init_subclass__``): what they made of it when it was
-    first defined is in their state, and what they were told besides is not known here."""
+def _quiet_class(constructor: Any, name: str, bases: Any, kwargs: dict[str, Any], tracker: Any, extra: Any) -> Any:
+    """Make a class as cloudpickle does, without telling its bases (``__init_subclass__``) and its metaclass: what they made
+    of it when it was first defined is in their state and its own, and what they were told besides is not known here."""
+    if is_definition(constructor):
+        builtin = next(kind for kind in constructor.__mro__ if not is_definition(kind))
+        resolved = types.resolve_bases(bases)
+        body = dict(kwargs) if resolved is bases else {**kwargs, "__orig_bases__": bases}
+        return _cloudpickle._lookup_class_or_track(tracker, builtin.__new__(constructor, name, resolved, body))
     told = [base for base in _ancestors(types.resolve_bases(bases)) if _HOOK in vars(base) and is_definition(base)]
     with _lock:
         hooks = [vars(base)[_HOOK] for base in told]
         try:
             for base in told:
                 type.__setattr__(base, _HOOK, classmethod(_hear_nothing))
-            return _cloudpickle._make_skeleton_class(constructor, name, bases, *others)
+            return _cloudpickle._make_skeleton_class(constructor, name, bases, kwargs, tracker, extra)
         finally:
             for base, hook in zip(told, hooks, strict=True):
                 type.__setattr__(base, _HOOK, hook)
@@ -77,8 +82,8 @@ def _ancestors(bases: Any) -> set[type]:
     return {one for base in bases for one in getattr(base, "__mro__", ())}
 
 
-def _tells_bases(kind: type) -> bool:
-    return any(_HOOK in vars(base) and is_definition(base) for base in kind.__mro__[1:])
+def _tells_others(kind: type) -> bool:
+    return is_definition(type(kind)) or any(_HOOK in vars(base) and is_definition(base) for base in kind.__mro__[1:])
 
 
 def _make_enum(constructor: Any, arguments: Any, attributes: dict[str, dict[str, Any]]) -> Any:
@@ -109,9 +114,14 @@ def of_class(kind: type) -> tuple[Any, ...]:
     reduced: tuple[Any, ...] = _cloudpickle._dynamic_class_reduce(kind)
     if isinstance(kind, enum.EnumMeta):
         return _reduce_enum(kind, reduced)
-    make, (constructor, name, bases, kwargs, *others), *rest = reduced
+    make, (constructor, name, bases, kwargs, *others), (state, slots), *rest = reduced
     kwargs["__qualname__"] = kind.__qualname__
-    return _quiet_class if _tells_bases(kind) else make, (constructor, name, bases, kwargs, *others), *rest
+    if "__slots__" in vars(kind) and not hasattr(kind, "_fields"):  # a named tuple's are its base's matter
+        kwargs["__slots__"] = vars(kind)["__slots__"]
+        of_slots = [key for key, value in state.items() if isinstance(value, types.MemberDescriptorType)]
+        state = {key: value for key, value in state.items() if key not in ("__slots__", *of_slots)}
+    make = _quiet_class if _tells_others(kind) else make
+    return make, (constructor, name, bases, kwargs, *others), (state, slots), *rest
 
 
 def _reduce_code(code: types.CodeType) -> Any:

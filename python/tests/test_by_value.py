@@ -3,6 +3,7 @@
 import abc
 import collections
 import contextlib
+import dataclasses
 import enum
 import functools
 import threading
@@ -53,6 +54,34 @@ def local_things():
         def area(self):
             return 4
 
+    class Meta(type):
+        made: typing.ClassVar[list] = []
+
+        def __new__(cls, name, bases, body, *, extra=None):
+            made = super().__new__(cls, name, bases, body)
+            cls.made.append(name)
+            return made
+
+    class Registered(metaclass=Meta, extra=5):
+        pass
+
+    @dataclasses.dataclass(slots=True)
+    class Slotted:
+        a: int
+
+        class Inner:
+            __slots__ = ("__hidden",)
+
+            def __init__(self):
+                self.__hidden = 1
+
+            def hidden(self):
+                return self.__hidden
+
+    class Pair(typing.NamedTuple):
+        a: int
+        b: str = "x"
+
     class Model:
         @functools.cached_property
         def weights(self):
@@ -100,6 +129,10 @@ def test_kinds_of_classes_and_functions():
     assert there.Base.kinds == ["square"] and there.Square().area() == 4
     with pytest.raises(TypeError):
         there.Base()
+    assert there.Meta.made == ["Registered"] and type(there.Registered) is there.Meta
+    assert not hasattr(there.Slotted(1), "__dict__") and there.Slotted(1) == there.Slotted(a=1)
+    assert there.Slotted.Inner().hidden() == 1 and there.Slotted.Inner.__qualname__.endswith("Slotted.Inner")
+    assert there.Pair(1) == (1, "x") and there.Pair(1)._asdict() == {"a": 1, "b": "x"}
     model = there.Model()
     assert model.weights == [1, 2] and model.weights is model.weights
     assert (model.fit(3), model.fit("x"), model.run(), model.heavy(4)) == ("int", "any", "int", 4)

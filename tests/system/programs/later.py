@@ -44,6 +44,16 @@ def swapped(pair):
     return Pair(pair.b, pair.a), swapped.calls
 
 
+class Outer:
+    class Inner:
+        def __init__(self, value):
+            self.value = value
+
+    @staticmethod
+    def helper(x):
+        return Outer.Inner(x + 1)
+
+
 def main():
     global bonus
     with Pool(Caller, None, *WHERE) as pool:
@@ -51,6 +61,9 @@ def main():
         got = pool.map({"args": [swapped, Pair(i, 0)]} for i in range(10))
         assert [pair for pair, _ in got] == [Pair(0, i) for i in range(10)]
         assert max(calls for _, calls in got) > 1, "the function is defined once"
+        inner = pool.submit(Outer.helper, 1).result()
+        assert type(inner) is Outer.Inner and inner.value == 2
+        assert type(pool.submit(lambda x: x, Outer.Inner(1)).result()) is Outer.Inner
         factor = 3
         assert pool.map({"args": [lambda x: x * factor, i]} for i in range(3)) == [0, 3, 6]
         factor = 5
