@@ -275,8 +275,9 @@ class Pool(PoolBase):
             raise TimeoutError(f"the update was not applied by every worker within {timeout} s")
         if failure:
             _, exception, error = failure
+            definitions = self._definitions
             del self
-            raise from_outcome(error, exception, self._definitions)
+            raise from_outcome(error, exception, definitions)
 
     # --- Workers ------------------------------------------------------------------------------------------------
 

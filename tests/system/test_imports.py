@@ -46,11 +46,11 @@ def test_nothing_of_the_nodes_directory_is_imported(cluster, pool_arguments, pla
     usual = cluster.environment("node")["PYTHONPATH"]
     own = usual if python_path == "PLAIN" else f"{python_path}:{usual}"
     cluster.node("node", 1, cwd=folder, environment={"PYTHONPATH": own})
-    monkeypatch.setattr(sys, "path", [*sys.path, "src", "relative"])  # which means directories of this machine
+    monkeypatch.setattr(sys, "path", [*sys.path, "src", "docs"])  # which means directories of this machine
     with Pool(Imports, None, *pool_arguments) as pool:
         path, where, inherited = pool.submit("state").result(30)
         assert all(os.path.isabs(entry) for entry in path) and str(folder) not in path and "/" not in path
-        assert str(Path("relative").resolve()) in path, "where the client meant it"
+        assert str(Path("docs").resolve()) in path, "where the client meant it"
         assert where == str(folder), "the working directory is the node's, as before"
         assert "PYTHONSAFEPATH" not in inherited
         with pytest.raises(JobError, match="No module named 'beside_the_node'"):
