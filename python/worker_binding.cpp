@@ -2,11 +2,13 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/limits.hpp"
+#include "wire/claims.hpp"
 #include "wire/memory_file.hpp"
 #include "worker/runtime.hpp"
 
@@ -113,19 +115,53 @@ std::string text_of(const nb::python_error& error) {
 class PythonRunner final : public dc::worker::JobRunner {
  public:
   PythonRunner(nb::object runner, std::string host, std::uint32_t slot)
-      : run_(runner.attr("run_job")), update_(runner.attr("update")), host_(std::move(host)), slot_(slot) {}
+      : run_(runner.attr("run_job")),
+        update_(runner.attr("update")),
+        raised_(runner.attr("raised_between_jobs")),
+        close_(runner.attr("close")),
+        host_(std::move(host)),
+        slot_(slot) {}
   ~PythonRunner() override {
     const nb::gil_scoped_acquire locked;
-    run_.reset();
-    update_.reset();
+    for (nb::object* method : {&run_, &update_, &raised_, &close_}) method->reset();
   }
 
   Outcome run(Payload arguments) override { return call(run_, arguments); }
   Outcome update(Payload payload) override { return call(update_, payload); }
+  std::optional<int> signalled() override {
+    const nb::gil_scoped_acquire locked;
+    return run_handlers();
+  }
+  void close(bool terminated) override {
+    const nb::gil_scoped_acquire locked;
+    try {
+      close_(terminated);
+    } catch (nb::python_error& error) {  // a signal that came just now
+      error.restore();
+      PyErr_Print();
+    }
+  }
 
  private:
+  /// Of the signals that have come. A result: one wants the worker to end, with this exit code.
+  std::optional<int> run_handlers() const {
+    if (PyErr_CheckSignals() == 0) return std::nullopt;
+    try {
+      nb::object code = raised_(nb::python_error().value());
+      return code.is_none() ? std::nullopt : std::optional(nb::cast<int>(code));
+    } catch (nb::python_error& second) {
+      second.restore();
+      PyErr_Print();
+      return std::nullopt;
+    }
+  }
   Outcome call(const nb::object& method, const Payload& argument) const {
     const nb::gil_scoped_acquire locked;
+    // Of a signal that came after the job before: it is not this one's.
+    if (const auto code = run_handlers())
+      return {{},
+              error_of(ErrorKind::job_error,
+                       "SystemExit: a signal's handler called sys.exit(" + std::to_string(*code) + ")")};
     try {
       nb::object result = method(to_python(argument));
       nb::object error = result[1];
@@ -139,7 +175,9 @@ class PythonRunner final : public dc::worker::JobRunner {
       }
       return outcome;
     } catch (const nb::python_error& error) {
-      return {{}, error_of(ErrorKind::serialization, text_of(error))};
+      // Such as KeyboardInterrupt, between two lines of worker_main: it has no text.
+      const std::string type = nb::cast<std::string>(error.type().attr("__name__"));
+      return {{}, error_of(ErrorKind::job_error, type + ": " + text_of(error))};
     } catch (const std::exception& error) {
       return {{}, error_of(ErrorKind::serialization, error.what())};
     }
@@ -152,13 +190,14 @@ class PythonRunner final : public dc::worker::JobRunner {
     info.slot = slot_;
     return info;
   }
-  nb::object run_, update_;
+  nb::object run_, update_, raised_, close_;
   std::string host_;
   std::uint32_t slot_;
 };
 
-/// worker_main.build() raises _worker.ConstructionError(message, traceback="", type_name="").
-nb::object construction_error;
+/// worker_main.build() raises _worker.ConstructionError(message, traceback="", type_name=""). Never destroyed: a native
+/// library that calls exit() has its destructors run in a thread that may not touch Python.
+PyObject* construction_error = nullptr;
 
 int run(const nb::object& build) {
   const auto construct = [&build](const dc::wire::Begin& begin) -> std::unique_ptr<dc::worker::JobRunner> {
@@ -192,11 +231,12 @@ NB_MODULE(_worker, module) {
   nb::set_leak_warnings(false);
   module.doc() = "The worker runtime: run(build) serves the node that started this process.";
   nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots), "Bytes of a payload, shared without a copy.");
-  construction_error =
-      nb::steal(PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr));
-  module.attr("ConstructionError") = construction_error;
+  construction_error = PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr);
+  module.attr("ConstructionError") = nb::handle(construction_error);
+  module.attr("CRASH_FILE") = dc::wire::worker_claims_fd;
   module.def(
       "run", &run, nb::arg("build"),
       "Serve the node until it says stop; returns the exit code. build(spec, label, python_version, slot) returns an "
-      "object with run_job(payload) and update(payload), or raises ConstructionError.");
+      "object with run_job(payload), update(payload), raised_between_jobs(error) and close(terminated), or raises "
+      "ConstructionError.");
 }

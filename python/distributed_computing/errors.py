@@ -53,11 +53,11 @@ class SerializationError(JobError, TypeError):
 
 class WorkerDied(_Located):
     """The worker process ended while it ran the job, as often as ``max_retries`` allows. ``traceback`` holds the last lines
-    that it printed."""
+    that it printed, and Python's stack if it crashed in native code."""
 
     @property
     def output(self) -> str:
-        """The last lines that the worker printed."""
+        """The last lines that the worker printed, and Python's stack after a crash in native code."""
         return self.traceback
 
 

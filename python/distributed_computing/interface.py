@@ -9,6 +9,8 @@ class WorkerInterface:
     """What a class must offer to be given to a :class:`~distributed_computing.api.Pool`.
 
     One instance is built per worker, from the ``init_data`` of the pool. Deriving from this class is not required.
+
+    A class may have a method ``close()``, without arguments: it is called when a worker that is idle ends.
     """
 
     def run(self, *args: Any, **kwargs: Any) -> Any:

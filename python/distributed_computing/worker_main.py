@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import inspect
 import pickle
-import signal
 import socket
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from distributed_computing import _worker
+from distributed_computing import _worker, _worker_end
 from distributed_computing._exceptions import pickled_exception, safe_repr, type_name
 from distributed_computing._payload import dumps, is_definitions, loads
 from distributed_computing._worker_place import Surroundings
@@ -48,7 +47,9 @@ def user_traceback(error: BaseException) -> str:
 
 def failure(kind: int, message: str, error: BaseException) -> tuple[Any, Failure]:
     """Return what the runtime expects of a job that failed: the pickled exception and the failure. Texts may have any
-    length and any characters: the runtime sees to that."""
+    length and any characters: the runtime sees to that. In a copy that `run` has forked: end it."""
+    if _worker_end.is_copy:
+        _worker_end.end_copy(error)
     trace, name = user_traceback(error), type_name(error)
     return pickled_exception(error), (kind, message, trace, name)
 
@@ -101,6 +102,7 @@ class Runner:
         self.run = with_or_without_self(function, instance) if may_take_no_self(function) else instance.run
         self._place = place
         self.handle_update = getattr(instance, "handle_update", None)
+        self.instance = instance
 
     def run_job(self, arguments: Any) -> tuple[Any, Failure | None]:
         """Run one job; return (payload of the value, None) or (pickled exception or b"", error)."""
@@ -115,6 +117,8 @@ class Runner:
         except BaseException as error:
             text = describe(error) + hint(self.run, (args, kwargs), error, "the job's argument")
             return failure(JOB_ERROR, text, error)
+        if _worker_end.is_copy:
+            _worker_end.end_copy()
         try:
             return dumps(value), None
         except BaseException as error:
@@ -142,7 +146,17 @@ class Runner:
         except BaseException as error:
             text = describe(error) + hint(self.handle_update, (args, kwargs), error, "the update")
             return failure(JOB_ERROR, text, error)
+        if _worker_end.is_copy:
+            _worker_end.end_copy()
         return b"", None
+
+    def raised_between_jobs(self, error: BaseException) -> int | None:
+        """Deal with what the handler of a signal raised. Return the exit code if the worker shall end."""
+        return _worker_end.raised_between_jobs(error)
+
+    def close(self, terminated: bool) -> None:
+        """Let the user's object end. Never raises."""
+        _worker_end.close(self.instance, terminated)
 
 
 def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
@@ -160,6 +174,8 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
         with place.importing():
             worker_class = pickle.loads(outer["class"])
     except BaseException as error:
+        if _worker_end.is_copy:
+            _worker_end.end_copy(error)
         raise _worker.ConstructionError(
             f"the worker class {label} cannot be imported on {socket.gethostname()}: {describe(error)}. Install its "
             "module on this machine, ship it with the pool (ship_modules=[...]), or define the class in the script that "
@@ -170,8 +186,13 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
     args, kwargs = (), {}
     try:
         args, kwargs = pickle.loads(outer["init"][0], buffers=outer["init"][1:])
-        return Runner(worker_class(*args, **kwargs), place)
+        runner = Runner(worker_class(*args, **kwargs), place)
+        if _worker_end.is_copy:
+            _worker_end.end_copy()
+        return runner
     except BaseException as error:
+        if _worker_end.is_copy:
+            _worker_end.end_copy(error)
         raise _worker.ConstructionError(
             f"the constructor of {label} raised on {socket.gethostname()} slot {slot}: {describe(error)}"
             + hint(worker_class, (args, kwargs), error, "init_data"),
@@ -182,7 +203,7 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
 
 def main() -> int:
     """Serve the node until it says stop. Return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node and the client
+    _worker_end.watch()
     sys.stdout.reconfigure(line_buffering=True)
     code = _worker.run(build)
     sys.stdout.flush()

@@ -16,13 +16,13 @@
 #include <ctime>
 #include <utility>
 
+#include "core/limits.hpp"
 #include "core/output.hpp"
 
 namespace dc::cli {
 namespace {
 
-/// A node that was told to leave at once kills its workers within a second; this one hangs.
-constexpr int patience_s = 10;
+constexpr int patience_s = limits::leave_at_once_max.count();
 
 /// Waits for the word of the parent, and for nothing when the parent is gone.
 bool may_start(int pipe) {

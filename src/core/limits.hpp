@@ -237,6 +237,16 @@ inline constexpr std::size_t label_bytes_max = 4096;
 inline constexpr std::size_t claims = 2048;
 static_assert(claims >= 2 * prefetch_jobs_max);
 inline constexpr auto terminate_grace = 5s;  ///< between SIGTERM and SIGKILL of a worker's process group
+/// An idle worker that is to end has so long to do it in order (its SIGTERM handler, close(), atexit), and the second
+/// figure where its slot is wanted by another pool; a busy one has that to end its job. Then it is told by SIGTERM.
+inline constexpr auto close_grace = 5s;
+inline constexpr auto lend_grace = 2s;
+inline constexpr auto quick_kill_grace = 500ms;  ///< then by SIGKILL; so is one that is aborted
+inline constexpr auto leave_at_once_max = 10s;   ///< a node that was told so and is still there hangs: it is killed
+static_assert(close_grace + quick_kill_grace < leave_at_once_max);
+/// What a worker has started ends with it; who cannot be ended within this (it hangs in a driver) is not waited for.
+inline constexpr auto orphans_patience = 2000ms;
+inline constexpr std::size_t crash_text_bytes_max = std::size_t{16} << 10;  ///< of the stack that a crash leaves behind
 inline constexpr std::uint32_t max_retries_default = 3;
 /// A job whose worker the kernel ended for lack of memory is tried again this often, whatever max_retries says.
 inline constexpr std::uint32_t out_of_memory_retries = 2;

@@ -9,7 +9,9 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 
+#include "node/warden.hpp"
 #include "wire/claims.hpp"
 
 namespace dc::node {
@@ -59,7 +61,50 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+/// The pipe as 3, the program as 4 if there is room for it, and of the node's descriptors nothing else. Returns the
+/// program.
+int keep_two_descriptors(const ChildPlan& plan) {
+  constexpr int pipe = 3, program = 4;
+  for (const int standard : {0, 1, 2}) ::dup2(plan.null, standard);
+  const int moved = plan.warden_program == pipe ? ::dup(pipe) : plan.warden_program;
+  const int from = plan.warden_report;
+  ::dup2(from, pipe);
+  ::fcntl(pipe, F_SETFD, 0);
+  const bool has_program = moved >= 0 && ::dup2(moved, program) == program;
+  const unsigned first = static_cast<unsigned>(has_program ? program : pipe) + 1;
+  if (::syscall(SYS_close_range, first, ~0U, 0U) != 0) {
+    for (unsigned fd = first; fd < 4096; ++fd) ::close(static_cast<int>(fd));
+  }
+  ::fcntl(program, F_SETFD, FD_CLOEXEC);
+  return has_program ? program : -1;
+}
+
 }  // namespace
+
+void become_warden(const ChildPlan& plan) {
+  ::setpgid(0, 0);  // what is sent to the node's group must not end those who clean up behind it
+  ::prctl(PR_SET_PDEATHSIG, warden_node_gone_signal());
+  if (::getppid() != plan.parent) ::_exit(127);  // the node died before the line above
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  ::signal(SIGCHLD, SIG_DFL);
+  ChildPlan of_worker = plan;
+  of_worker.parent = ::getpid();
+  const pid_t worker = ::fork();
+  if (worker == 0) become_worker(of_worker);
+  const pid_t told = worker < 0 ? -errno : worker;
+  if (worker > 0) ::setpgid(worker, worker);  // here and there: whoever comes first
+  if (::write(plan.warden_report, &told, sizeof told) != sizeof told || worker < 0) ::_exit(127);
+  const pid_t node = plan.parent;
+  if (const int program = keep_two_descriptors(plan); program >= 0) {
+    char name[] = "dc-warden", numbers[2][16];
+    std::snprintf(numbers[0], sizeof numbers[0], "%d", worker);
+    std::snprintf(numbers[1], sizeof numbers[1], "%d", node);
+    char* const command[] = {name, numbers[0], numbers[1], nullptr};
+    char* const no_environment[] = {nullptr};
+    ::syscall(SYS_execveat, program, "", command, no_environment, AT_EMPTY_PATH);
+  }
+  stand_guard(worker, node, 3);  // a system that executes nothing from memory
+}
 
 void become_worker(const ChildPlan& plan) {
   ::setpgid(0, 0);

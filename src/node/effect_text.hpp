@@ -97,7 +97,7 @@ struct PacketText {
     return fmt::format("Update {} {}", m.number, m.payload.view());
   }
   std::string operator()(const wire::HistoryEnd&) const { return "HistoryEnd"; }
-  std::string operator()(const wire::Stop&) const { return "Stop"; }
+  std::string operator()(const wire::Stop& m) const { return m.terminated ? "Stop after SIGTERM" : "Stop"; }
 };
 
 struct EffectText {

@@ -167,8 +167,8 @@ TEST_F(Cards, ALostDeviceCostsItsJobOneTry) {
   world.start_job(w1, 0);
   auto lost = card("GPU-a");
   lost.lost = "GPU is lost";
-  EXPECT_THAT(look({lost, card("GPU-b")}),
-              ElementsAre("SIGTERM to 1", "SlotsChanged [0: 9900 MiB free, lost: GPU is lost]"));
+  EXPECT_THAT(look({lost, card("GPU-b")}), ElementsAre("SIGTERM to 1", "to 1: Stop after SIGTERM",
+                                                       "SlotsChanged [0: 9900 MiB free, lost: GPU is lost]"));
   world.now += 600ms;
   EXPECT_THAT(world.turn(), ElementsAre("SIGKILL to 1"));
   dies(w1);
@@ -221,7 +221,7 @@ TEST_F(FourSlots, AWorkerOfSeveralGpusHasThemAll) {
   auto lost = card("GPU-b");
   lost.lost = "GPU is lost";
   EXPECT_THAT(look({card("GPU-a"), lost}),
-              ElementsAre("SIGTERM to 1",
+              ElementsAre("SIGTERM to 1", "to 1: Stop after SIGTERM",
                           "SlotsChanged [1: 9900 MiB free, lost: GPU is lost] [3: 9900 MiB free, lost: GPU "
                           "is lost]"));
 }

@@ -252,7 +252,7 @@ void NodeMachine::go_on_leaving(TimePoint now, Effects& out) {
   }
   for (auto& [id, worker] : workers_) {
     end_worker(worker, ExitCause::drained, "its node is leaving", now, out);
-    wake_at(worker.kill_at);
+    wake_at(std::min(worker.kill_at, worker.terminate_at));
   }
   remove_unborn_workers(out);
   if (!workers_.empty()) return;

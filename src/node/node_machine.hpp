@@ -178,6 +178,8 @@ class NodeMachine {
     std::optional<ProcessEnd> doubted;  ///< how it ended, while its program is looked at
     bool was_doubted = false;
     TimePoint init_deadline = never, terminate_at = never, kill_at = never, hung_up_at = never;
+    bool stop_sent = false;
+    bool closing = false;  ///< it was idle when it was told to end, and does so by itself
     Batch done;
   };
   using Workers = std::map<WorkerId, Worker>;
@@ -237,6 +239,10 @@ class NodeMachine {
   void activate(PoolId id, Pool& pool, Effects& out);
   void send_exits(Pool& pool, Effects& out);
   void end_worker(Worker& worker, ExitCause cause, std::string text, TimePoint now, Effects& out);
+  static void take_back_unstarted(Worker& worker);
+  static bool is_idle(const Worker& worker);
+  static void send_stop(Worker& worker, bool terminated, Effects& out);
+  static bool lets_it_close(Worker& worker, Duration grace, TimePoint now, Effects& out);
   void stop_politely(Worker& worker, TimePoint now, Effects& out);
   void remove_unborn_workers(Effects& out);
   DeviceBook::Uuids devices_of(const Worker& worker) const;

@@ -106,7 +106,7 @@ TEST(NodeParking, ANodeLeavesWhenItsResultsHaveGoneOut) {
   world.now += 30s;
   EXPECT_EQ(world.turn(), Lines{}) << "one is still here";
   for (JobSequence i = 1; i <= 3; ++i) world.acknowledge(i);
-  EXPECT_EQ(world.said().back(), "SIGTERM to 2");
+  EXPECT_EQ(world.turn().back(), "to 2: Stop");
 }
 
 }  // namespace

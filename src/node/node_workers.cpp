@@ -11,9 +11,7 @@
 namespace dc::node {
 namespace {
 
-constexpr auto stop_grace = 2s;           ///< between Stop and SIGTERM: the current job may finish
-constexpr auto quick_kill_grace = 500ms;  ///< between SIGTERM and SIGKILL where the slot is wanted at once
-constexpr auto hang_up_grace = 1s;        ///< a worker that closed its channel is gone by then, or is ended
+constexpr auto hang_up_grace = 1s;  ///< a worker that closed its channel is gone by then, or is ended
 constexpr auto kill_again = 1s;
 
 /// How soon to look again whether something takes longer than `limit`.
@@ -111,33 +109,61 @@ void NodeMachine::on(wire::StopWorker&& message, TimePoint now, Effects& out) {
   end_worker(*worker, ExitCause::requested, "the head took its slot back", now, out);
 }
 
+void NodeMachine::take_back_unstarted(Worker& worker) {
+  for (auto given = worker.given.rbegin(); given != worker.given.rend(); ++given) {
+    if (!worker.claims->take_back(given->index)) break;
+  }
+}
+
+/// Nothing of the user's runs there, nor will: for one from which all was taken back that could be.
+bool NodeMachine::is_idle(const Worker& worker) {
+  return worker.phase == Phase::ready && worker.updates_sent == worker.updates_applied &&
+         std::none_of(worker.given.begin(), worker.given.end(),
+                      [&](const Given& given) { return worker.claims->started(given.index); });
+}
+
+void NodeMachine::send_stop(Worker& worker, bool terminated, Effects& out) {
+  if (!std::exchange(worker.stop_sent, true)) out.emplace_back(ToWorker{worker.id, wire::Stop{terminated ? 1U : 0U}});
+}
+
+/// An idle worker ends by itself: what its class does at its end is not cut short. False: it is busy, or had its time.
+bool NodeMachine::lets_it_close(Worker& worker, Duration grace, TimePoint now, Effects& out) {
+  if (worker.kill_at != never || !is_idle(worker)) return false;
+  if (std::exchange(worker.closing, true)) return true;
+  send_stop(worker, false, out);
+  worker.terminate_at = now + grace;
+  return true;
+}
+
 /// The worker ends after its current job. Those behind it are not started.
 void NodeMachine::stop_politely(Worker& worker, TimePoint now, Effects& out) {
   worker.cause = ExitCause::requested;
   worker.cause_text = "the head took its slot back";
-  for (auto given = worker.given.rbegin(); given != worker.given.rend(); ++given) {
-    if (!worker.claims->take_back(given->index)) break;
-  }
-  out.emplace_back(ToWorker{worker.id, wire::Stop{}});
-  worker.terminate_at = now + stop_grace;
+  take_back_unstarted(worker);
+  if (lets_it_close(worker, limits::lend_grace, now, out)) return;
+  send_stop(worker, false, out);
+  worker.terminate_at = now + limits::lend_grace;
 }
 
-/// The worker shall end now: SIGTERM to its process group, SIGKILL a while later. The first cause given is the one
-/// reported.
+/// The worker shall end now: by itself, if it is idle and nothing is wrong with it. Else SIGTERM to its process group,
+/// SIGKILL a while later. The first cause given is the one reported.
 void NodeMachine::end_worker(Worker& worker, ExitCause cause, std::string text, TimePoint now, Effects& out) {
   if (!worker.cause) {
     worker.cause = cause;
     worker.cause_text = std::move(text);
   }
   if (worker.pid == 0) return;  // worker_spawned asks for its end, or remove_unborn_workers
-  for (auto given = worker.given.rbegin(); given != worker.given.rend(); ++given) {
-    if (!worker.claims->take_back(given->index)) break;
-  }
-  if (worker.kill_at == never) out.emplace_back(SignalWorker{worker.id, SIGTERM});
-  worker.terminate_at = never;
+  take_back_unstarted(worker);
   const bool at_once = cause == ExitCause::requested || cause == ExitCause::drained;
-  worker.kill_at =
-      std::min(worker.kill_at, now + (at_once ? Duration(quick_kill_grace) : Duration(limits::terminate_grace)));
+  if (at_once && lets_it_close(worker, limits::close_grace, now, out)) return;
+  if (worker.kill_at == never) {
+    out.emplace_back(SignalWorker{worker.id, SIGTERM});
+    // For one whose class has a handler, and lives on: what is left to do at its end it does.
+    if (worker.phase == Phase::ready) send_stop(worker, true, out);
+  }
+  worker.terminate_at = never;
+  worker.kill_at = std::min(worker.kill_at,
+                            now + (at_once ? Duration(limits::quick_kill_grace) : Duration(limits::terminate_grace)));
 }
 
 void NodeMachine::remove_unborn_workers(Effects& out) {
@@ -155,13 +181,14 @@ void NodeMachine::watch_end(Worker& worker, TimePoint now, Effects& out) {
     end_worker(worker, worker.phase == Phase::ready ? ExitCause::died : ExitCause::init_failed,
                "it had closed its channel to the node", now, out);
   }
+  if (worker.stop_sent) lets_it_close(worker, limits::lend_grace, now, out);  // its last job may have ended
   if (worker.kill_at <= now) {
     out.emplace_back(SignalWorker{worker.id, SIGKILL});
     worker.kill_at = now + kill_again;
   } else if (worker.terminate_at <= now) {
     worker.terminate_at = never;
     out.emplace_back(SignalWorker{worker.id, SIGTERM});
-    worker.kill_at = now + limits::terminate_grace;
+    worker.kill_at = now + (worker.closing ? Duration(limits::quick_kill_grace) : Duration(limits::terminate_grace));
   }
   if (worker.hung_up_at != never) wake_at(worker.hung_up_at + hang_up_grace);
   wake_at(std::min(worker.kill_at, worker.terminate_at));

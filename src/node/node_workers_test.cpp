@@ -10,6 +10,7 @@ namespace {
 
 const ProcessEnd segfault{{}, SIGSEGV, "last words", {}};
 const ProcessEnd terminated{{}, SIGTERM, {}, {}};
+const ProcessEnd ended_in_order{0, {}, {}, {}};
 
 PoolOptions with_job_timeout(std::chrono::milliseconds limit) {
   PoolOptions options;
@@ -92,7 +93,7 @@ TEST(NodeWorkers, AJobOverItsLimitHasItsWorkerKilledAndTheNextJobsAreNotStarted)
   world.turn();
   EXPECT_EQ(world.machine.next_deadline(), world.now + 100ms);
   world.now += 1001ms;
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM"}));
   EXPECT_FALSE(claims.start(1, 0));
   EXPECT_EQ(world.machine.next_deadline(), world.now + 5s);
   world.now += 5s;
@@ -115,7 +116,7 @@ TEST(NodeWorkers, AnUpdateOverItsLimitHasItsWorkerKilledAndNoJobIsCharged) {
   world.turn();
   EXPECT_EQ(world.machine.next_deadline(), world.now + 100ms);
   world.now += 1001ms;
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM"}));
   world.exits(w1, {{}, SIGTERM, {}, {}});
   EXPECT_EQ(world.turn(),
             (Lines{"WorkerExited 1 died running [] unstarted [1.1]: the worker on here slot 0 (pid 4001) was killed by "
@@ -162,7 +163,7 @@ TEST(NodeWorkers, ClosingAPoolFreesItsSlotsWithinASecond) {
   world.start_job(w1, 0);
   world.turn();
   world.head(wire::ClosePoolHere{NodeWorld::pool});
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM"}));
   world.now += 500ms;
   EXPECT_EQ(world.turn(), (Lines{"SIGKILL to 1"}));
   world.exits(w1, {{}, SIGKILL, {}, {}});
@@ -221,7 +222,7 @@ TEST(NodeWorkers, AWorkerThatClosedItsChannelAndLivesOnIsEnded) {
   EXPECT_EQ(world.turn(), Lines{});
   EXPECT_EQ(world.machine.next_deadline(), world.now + 1s);
   world.now += 1s;
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM"}));
   world.exits(w1, terminated);
   EXPECT_EQ(world.turn(),
             (Lines{"WorkerExited 1 died running [] unstarted []: the worker on here slot 0 (pid 4001) was killed "
@@ -258,7 +259,7 @@ TEST(NodeWorkers, AWorkerThatBreaksTheProtocolIsKilled) {
   NodeWorld world;
   world.ready(w1);
   world.machine.channel_broke(w1, "what it sent cannot be read: garbage", world.now, world.effects);
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "SIGKILL to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM", "SIGKILL to 1"}));
 }
 
 // --- Leaving ----------------------------------------------------------------------------------------------------
@@ -277,11 +278,11 @@ TEST(NodeWorkers, ALeavingNodeFinishesItsJobsFirst) {
   world.worker(w1, NodeWorld::value(0));
   EXPECT_EQ(world.turn(), (Lines{"JobsDone 1 1.1=v"}));  // and waits a moment for the acknowledgement
   world.head(wire::AckResults{NodeWorld::pool, {{1, {1, 1}}}});
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
-  world.exits(w1, terminated);
+  EXPECT_EQ(world.turn(), (Lines{"to 1: Stop"}));
+  world.exits(w1, ended_in_order);
   EXPECT_EQ(world.turn(),
-            (Lines{"WorkerExited 1 drained running [] unstarted []: the worker on here slot 0 (pid 4001) was "
-                   "killed by signal 15 (SIGTERM) between jobs: its node is leaving",
+            (Lines{"WorkerExited 1 drained running [] unstarted []: the worker on here slot 0 (pid 4001) ended with "
+                   "exit status 0 between jobs: its node is leaving",
                    "left"}));
   EXPECT_EQ(world.turn(), Lines{});
 }
@@ -295,7 +296,7 @@ TEST(NodeWorkers, ALeavingNodeDoesNotWaitLongForAcknowledgements) {
   world.turn();
   EXPECT_EQ(world.machine.next_deadline(), world.now + 1s);
   world.now += 1s;
-  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"to 1: Stop"}));
 }
 
 TEST(NodeWorkers, ALeavingNodeWithoutWorkersWaitsQuietlyForAcknowledgements) {
@@ -318,7 +319,7 @@ TEST(NodeWorkers, ALeavingNodeAbortsItsJobsAtTheDeadline) {
   world.start_job(w1, 0);
   world.turn();
   world.machine.leave("asked to", world.now, world.effects);
-  EXPECT_EQ(world.turn(), (Lines{"NodeLeaving", "SIGTERM to 1"}));
+  EXPECT_EQ(world.turn(), (Lines{"NodeLeaving", "SIGTERM to 1", "to 1: Stop after SIGTERM"}));
   world.now += 500ms;
   EXPECT_EQ(world.turn(), (Lines{"SIGKILL to 1"}));
   world.exits(w1, {{}, SIGKILL, {}, {}});

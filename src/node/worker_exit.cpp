@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <csignal>
 #include <cstring>
 #include <string_view>
 
@@ -60,7 +63,29 @@ std::string how_it_ended(const ProcessEnd& end) {
               : fmt::format("was killed by signal {}", *end.signal);
 }
 
+/// A line of faulthandler's that tells the user nothing: our own frames, and a long list of modules.
+bool is_noise(std::string_view line) {
+  return line.find("/distributed_computing/worker_main.py\"") != line.npos ||
+         line.starts_with("  File \"<string>\", line ") || line.starts_with("Extension modules: ");
+}
+
 }  // namespace
+
+std::string python_stack(std::string_view crash_text, int signal) {
+  constexpr std::array crashes = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL};
+  if (std::find(crashes.begin(), crashes.end(), signal) == crashes.end()) return {};
+  const std::size_t begin = crash_text.rfind("Fatal Python error: ");
+  if (begin == crash_text.npos) return {};
+  crash_text.remove_prefix(begin);
+  std::string stack;
+  while (!crash_text.empty()) {
+    const std::string_view line = crash_text.substr(0, crash_text.find('\n'));
+    crash_text.remove_prefix(std::min(line.size() + 1, crash_text.size()));
+    if (!is_noise(line)) stack.append(line) += '\n';
+  }
+  while (stack.ends_with('\n')) stack.pop_back();
+  return stack;
+}
 
 ErrorInfo describe_end(const ExitScene& scene, const ProcessEnd& end) {
   ErrorInfo error;

@@ -6,16 +6,21 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/clock.hpp"
 #include "core/job.hpp"
 
 namespace dc::node {
 
+/// The stack of Python's threads in what its faulthandler wrote, without what is not the user's. Empty unless the
+/// process ended by a signal of a crash: somebody else may have written.
+std::string python_stack(std::string_view crash_text, int signal);
+
 struct ProcessEnd {
   std::optional<int> exit_status;
   std::optional<int> signal;
-  std::string last_output;     ///< the last lines that it printed
+  std::string last_output;     ///< the last lines that it printed, and Python's stack after a crash
   std::string spawn_error;     ///< it could not be started: a whole sentence
   bool out_of_memory = false;  ///< the kernel ended it for lack of memory
   TimePoint at{};              ///< when

@@ -140,6 +140,10 @@ void WorkerLink::end() {
   if (!lines.empty()) handler_.on_lines(std::move(lines));
   ProcessEnd ended;
   ended.last_output = lines_.tail();
+  if (const std::string stack = python_stack(process_->crash_text(), end.signal); !stack.empty()) {
+    if (!ended.last_output.empty()) ended.last_output += '\n';
+    ended.last_output += stack;
+  }
   ended.spawn_error = process_->exec_problem();
   if (end.signal != 0) {
     ended.signal = end.signal;

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -144,6 +145,70 @@ TEST(WorkerProcess, ChildrenThatItLeavesBehindAreKilled) {
   run.until_end();
   ASSERT_EQ(run.lines.size(), 1U);
   EXPECT_TRUE(becomes_gone(std::stoi(run.lines[0])));
+}
+
+/// setsid: a session of its own; the parentheses: its parent ends, so that it has another one.
+constexpr const char* helpers =
+    "setsid sleep 1000 & echo $!; (setsid sh -c 'echo $$; exec env -i sleep 1000' &) ; sleep 0.2; ";
+
+std::vector<pid_t> pids_of(const Lines& lines) {
+  std::vector<pid_t> pids;
+  for (const std::string& line : lines) pids.push_back(std::stoi(line));
+  return pids;
+}
+
+TEST(WorkerProcess, WhatItHasStartedInOtherSessionsEndsWithItAndNotBefore) {
+  for (const char* how : {"exit 3", "kill -KILL $$"}) {
+    Child run(shell(helpers + std::string(how)));
+    run.until_end();
+    const auto pids = pids_of(run.lines);
+    ASSERT_EQ(pids.size(), 2U);
+    for (const pid_t pid : pids) EXPECT_TRUE(gone(pid)) << how;
+  }
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a zombie is left";
+}
+
+TEST(WorkerProcess, ADaemonOfALivingWorkerStaysAndItsZombiesDoNot) {
+  Child run(shell(std::string(helpers) + "(true &); (sleep 0.1 &); sleep 0.5; kill -0 $! && echo 1; "
+                                         "ps --ppid $PPID -o stat= | grep -c Z"));
+  run.until_end();
+  ASSERT_EQ(run.lines.size(), 4U) << "the first helper lives";
+  EXPECT_EQ(run.lines[2], "1");
+  EXPECT_EQ(run.lines[3], "0") << "the warden reaps what others leave behind";
+}
+
+TEST(WorkerProcess, WhatItHasStartedEndsWithTheNodeToo) {
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe(pipe.data()), 0);
+  const pid_t node = ::fork();
+  if (node == 0) {
+    auto process = WorkerProcess::spawn(shell(std::string(helpers) + "exec sleep 1000"));
+    std::string text;
+    char byte = 0;
+    while (std::count(text.begin(), text.end(), '\n') < 2 && ::read(process.value()->output(), &byte, 1) == 1)
+      text += byte;
+    [[maybe_unused]] const auto written = ::write(pipe[1], text.data(), text.size());
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::close(pipe[1]);
+  std::string text(100, '\0');
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(pipe[0], text.data(), text.size()))));
+  ::waitpid(node, nullptr, 0);
+  ::close(pipe[0]);
+  const auto middle = text.find('\n');
+  ASSERT_NE(middle, text.npos);
+  EXPECT_TRUE(becomes_gone(std::stoi(text)));
+  EXPECT_TRUE(becomes_gone(std::stoi(text.substr(middle))));
+}
+
+TEST(WorkerProcess, WhatACrashLeavesBehindIsReadUpToALimit) {
+  EXPECT_EQ(Child(shell("exit 0")).until_end().link->process().crash_text(), "");
+  const std::string size = std::to_string(sizeof(wire::Claims));
+  Child run(shell("dd if=/dev/zero bs=1 count=0 seek=" + size + " >&4 2>/dev/null; printf 'stack %040000d end' 1 >&4"));
+  run.until_end();
+  const std::string text = run.link->process().crash_text();
+  EXPECT_EQ(text.size(), limits::crash_text_bytes_max);
+  EXPECT_TRUE(text.ends_with("1 end"));
 }
 
 TEST(WorkerProcess, ItDiesWithTheObjectAndWithTheNode) {

@@ -18,10 +18,12 @@
 #include <string_view>
 #include <utility>
 
+#include "core/limits.hpp"
 #include "core/signals_blocked.hpp"
 #include "core/text.hpp"
 #include "node/child.hpp"
 #include "node/python_worker.hpp"
+#include "node/warden.hpp"
 
 extern char** environ;
 
@@ -58,7 +60,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 Error refused(const char* what) { return fail(ErrorCode::io, fmt::format("{} ({})", what, errno_text(errno))); }
 
 struct Channels {
-  Fd socket, worker_socket, output, worker_output, report, worker_report, null, page;
+  Fd socket, worker_socket, output, worker_output, report, worker_report, warden_report, warden, null, page;
 };
 
 Result<Channels> open_channels() {
@@ -77,6 +79,9 @@ Result<Channels> open_channels() {
   if (::pipe2(pair.data(), O_CLOEXEC | O_NONBLOCK) != 0) return refused("no pipe can be made for it");
   channels.report = Fd(pair[0]);
   channels.worker_report = Fd(pair[1]);
+  if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for it");
+  channels.warden_report = Fd(pair[0]);
+  channels.warden = Fd(pair[1]);
   channels.null = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (channels.null.get() < 0) return refused("/dev/null cannot be opened");
   channels.page = Fd(::memfd_create("dc-claims", MFD_CLOEXEC));
@@ -87,10 +92,10 @@ Result<Channels> open_channels() {
 }
 
 /// With all signals blocked, so that none meant for the node is handled twice.
-pid_t fork_worker(const ChildPlan& plan) {
+pid_t fork_warden(const ChildPlan& plan) {
   const SignalsBlocked blocked;
   const pid_t pid = ::fork();
-  if (pid == 0) become_worker(plan);
+  if (pid == 0) become_warden(plan);
   return pid;
 }
 
@@ -138,14 +143,18 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
                        command_pointers.data(),
                        environment_pointers.data(),
                        ::getpid(),
+                       channels.warden.get(),
+                       warden_program(),
                        options.open_files ? &*options.open_files : nullptr,
                        options.cpus.empty() ? nullptr : &cpus,
                        options.directory.empty() ? nullptr : options.directory.c_str()};
-  const pid_t pid = fork_worker(plan);
-  if (pid < 0) return refused("no process can be made for it");
-  process->pid_ = pid;
-  ::setpgid(pid, pid);  // here and there: whoever comes first
-  process->pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  process->warden_ = fork_warden(plan);
+  if (process->warden_ < 0) return refused("no process can be made for it");
+  channels.warden.reset();
+  process->warden_report_ = std::move(channels.warden_report);
+  if (!process->hear_of_worker()) return refused("no process can be made for it");
+  process->page_ = std::move(channels.page);
+  process->pidfd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_open, process->warden_, 0)));
   if (process->pidfd_.get() < 0) return refused("the system does not let the node watch it");
   process->socket_ = std::move(channels.socket);
   process->output_ = std::move(channels.output);
@@ -160,6 +169,20 @@ std::string WorkerProcess::exec_problem() const {
   return fmt::format("{} cannot be executed ({})", program_, errno_text(error));
 }
 
+/// The warden says it at once. False, and errno: there is none; then the warden has ended too.
+bool WorkerProcess::hear_of_worker() {
+  ssize_t size = 0;
+  while ((size = ::read(warden_report_.get(), &pid_, sizeof pid_)) < 0 && errno == EINTR) {
+  }
+  if (size == sizeof pid_ && pid_ > 0) return ::fcntl(warden_report_.get(), F_SETFL, O_NONBLOCK) == 0;
+  const int why = size == sizeof pid_ ? -pid_ : ECHILD;
+  while (::waitpid(warden_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  reaped_ = true;
+  errno = why;
+  return false;
+}
+
 void WorkerProcess::signal_group(int signal) const {
   if (reaped_) return;
   if (::killpg(pid_, signal) != 0) ::kill(pid_, signal);
@@ -168,21 +191,32 @@ void WorkerProcess::signal_group(int signal) const {
 WorkerProcess::End WorkerProcess::reap() {
   End end;
   if (std::exchange(reaped_, true)) return end;
-  // As long as it is not reaped its number cannot name another process or group.
-  siginfo_t info{};
-  while (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  while (::waitpid(warden_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  ::killpg(pid_, SIGKILL);  // children that it left behind
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  WardenReport told{};
+  if (::read(warden_report_.get(), &told, sizeof told) != sizeof told) {
+    // Somebody has killed the warden, which the worker does not survive.
+    if (::killpg(pid_, SIGKILL) != 0) ::kill(pid_, SIGKILL);
+    end.signal = SIGKILL;
+  } else if (told.code == CLD_EXITED) {
+    end.exit_status = told.status;
+  } else {
+    end.signal = told.status;
   }
-  if (WIFEXITED(status)) end.exit_status = WEXITSTATUS(status);
-  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
   return end;
 }
 
+std::string WorkerProcess::crash_text() const {
+  std::string text(limits::crash_text_bytes_max, '\0');
+  const off_t end = ::lseek(page_.get(), 0, SEEK_END);
+  const auto begin = std::max<off_t>(sizeof(wire::Claims), end - static_cast<off_t>(text.size()));
+  const ssize_t size = ::pread(page_.get(), text.data(), text.size(), begin);
+  text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  return text;
+}
+
 WorkerProcess::~WorkerProcess() {
-  if (!reaped_ && pid_ > 0) {
+  if (!reaped_ && warden_ > 0) {
     signal_group(SIGKILL);
     pollfd gone{pidfd_.get(), POLLIN, 0};
     if (pidfd_.get() < 0 || ::poll(&gone, 1, end_wait_ms) == 1) reap();

@@ -1,5 +1,5 @@
-// One worker process: how it is born (clean, in a process group of its own, tied to the node's life) and what the node
-// holds of it (socket, pidfd, output pipe, page of claims).
+// One worker process: how it is born (clean, in a process group of its own, below a warden that ends what the worker
+// has started) and what the node holds of it (socket, pidfd of the warden, output pipe, page of claims).
 #pragma once
 
 #include <sys/resource.h>
@@ -36,7 +36,7 @@ std::vector<std::string> withheld_variables(const std::vector<std::string>& secr
 
 class WorkerProcess {
  public:
-  /// Forks; the child executes the program, which nobody waits for: it may stand on a disk that hangs.
+  /// Forks; the child of the child executes the program, which nobody waits for: it may stand on a disk that hangs.
   static Result<std::unique_ptr<WorkerProcess>> spawn(const SpawnOptions& options);
   ~WorkerProcess();  ///< kills the whole process group
   WorkerProcess(const WorkerProcess&) = delete;
@@ -44,6 +44,7 @@ class WorkerProcess {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int socket() const { return socket_.get(); }
+  /// Readable when the worker has ended, and all that it has started.
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
   [[nodiscard]] int output() const { return output_.get(); }  ///< stdout and stderr of the worker, one pipe
   [[nodiscard]] wire::Claims* claims() const { return claims_; }
@@ -54,15 +55,19 @@ class WorkerProcess {
   };
   /// Once it has ended: a sentence when the program could not be executed at all, else nothing.
   [[nodiscard]] std::string exec_problem() const;
-  /// To be called once the pidfd is readable. Kills whatever is left of the process group.
+  /// To be called once the pidfd is readable.
   End reap();
+  /// What a crash has left behind the page of claims (Python's stack); at most limits::crash_text_bytes_max of it.
+  [[nodiscard]] std::string crash_text() const;
 
  private:
   WorkerProcess() = default;
-  pid_t pid_ = -1;
+  [[nodiscard]] bool hear_of_worker();
+  pid_t warden_ = -1, pid_ = -1;
   bool reaped_ = false;
   Fd socket_, pidfd_, output_;
   Fd report_;  ///< holds the errno of an exec that failed
+  Fd warden_report_, page_;
   std::string program_;
   wire::Claims* claims_ = nullptr;
 };

@@ -83,6 +83,7 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   // Even a pool that is new to its client: the earlier head may have died between opening it and saying so.
   state.adopt_reported(pool, out);
   if (!pool.resuming) state.activate_on_nodes(pool, out);
+  if (state.pools.size() > 1) state.wake_at(now + limits::lend_after);  // who is idle had nobody to lend to so far
   state.sharing_dirty = true;
   state.touch(pool);
   state.note_change(pool);

@@ -157,12 +157,12 @@ void say_that_descriptors_are_used_up() {
                   limit.rlim_cur));
 }
 
-/// The bytes received, 0 at the end, -1 when it would block.
+/// The bytes received, 0 at the end, -1 when it would block, or has blocked until a signal came.
 ssize_t receive_message(int socket, msghdr& header, int flags, bool blocking) {
   ssize_t size = 0;
   while ((size = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC | (blocking ? 0 : MSG_DONTWAIT))) < 0) {
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return -1;
+    if (errno == EINTR && !blocking) continue;
+    if (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK) return -1;
     if (errno == ECONNRESET) return 0;
     throw std::system_error(errno, std::generic_category(), "receiving from the other end of a worker's socket");
   }

@@ -46,8 +46,8 @@ class PacketReader {
   explicit PacketReader(int socket);
 
   /// Takes one packet and appends the messages that it completes, if any. A descriptor for which this process has no
-  /// room stays in the socket: waits for one, or `would_block`. Throws std::system_error, and std::runtime_error on
-  /// bytes that are no messages.
+  /// room stays in the socket: waits for one, or `would_block`, which also ends a call that blocks when a signal comes.
+  /// Throws std::system_error, and std::runtime_error on bytes that are no messages.
   SocketResult receive(bool blocking, std::vector<T>& out);
 
  private:

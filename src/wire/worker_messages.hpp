@@ -45,11 +45,12 @@ struct HistoryEnd {
   std::uint32_t unused{};
   MSGPACK_DEFINE(unused)
 };
-/// End in order, at once after the current job.
+/// End in order, at once after the current job. `terminated`: 1 when SIGTERM came before it, so that the handler of the
+/// class has run.
 struct Stop {
   static constexpr std::uint8_t type = 5;
-  std::uint32_t unused{};
-  MSGPACK_DEFINE(unused)
+  std::uint32_t terminated{};
+  MSGPACK_DEFINE(terminated)
 };
 
 // --- Worker -> node ---------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 #include <cxxabi.h>
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdlib>
-#include <iostream>
 #include <map>
 
 #include "distributed_computing/detail/worker_entry.hpp"
@@ -59,6 +59,16 @@ class CppRunner final : public worker::JobRunner {
     } catch (...) {
       return failed(ErrorKind::job_error, "handle_update threw something that is no std::exception", "");
     }
+  }
+
+  /// A handler of the class's for SIGTERM may end the process itself.
+  void close(bool terminated) override {
+    struct sigaction action {};
+    const bool asked = ::sigaction(SIGTERM, nullptr, &action) == 0;
+    const bool has_handler =
+        (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+    if (asked && has_handler && !terminated) std::raise(SIGTERM);
+    object_.reset();
   }
 
  private:
@@ -117,10 +127,7 @@ bool register_worker(const char* name, WorkerFactory factory) {
 bool in_worker_process() { return std::getenv("DISTRIBUTED_COMPUTING_WORKER") != nullptr; }
 
 void worker_main() {
-  const int code = worker::run_worker(construct);
-  std::cout.flush();
-  std::fflush(nullptr);
-  std::_Exit(code);
+  std::exit(worker::run_worker(construct));  // and what the program does at its end
 }
 
 }  // namespace dc::detail

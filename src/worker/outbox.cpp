@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <exception>
 
+#include "worker/forked.hpp"
+
 namespace dc::worker {
 namespace {
 
@@ -26,12 +28,14 @@ Outbox::~Outbox() {
 }
 
 void Outbox::append(const wire::FromWorker& message) {
+  if (forked()) ::_exit(1);  // it has no say, and the mutex may never be free there
   const std::lock_guard lock(mutex_);
   wire::append(packets_, message);
   if (packets_.size() > 1 || packets_.back().text.size() > flush_bytes || !packets_.back().large.empty()) send_locked();
 }
 
 void Outbox::flush() {
+  if (forked()) ::_exit(1);
   const std::lock_guard lock(mutex_);
   send_locked();
 }

@@ -13,11 +13,13 @@
 #include <cstdio>
 #include <deque>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "core/limits.hpp"
 #include "wire/claims.hpp"
 #include "wire/packet.hpp"
+#include "worker/forked.hpp"
 #include "worker/outbox.hpp"
 
 namespace dc::worker {
@@ -73,9 +75,10 @@ class Runtime {
       } else if (history_end_) {
         history_end_ = false;
         outbox_.append(wire::WorkerConstructed{});
-      } else if (stop_) {
+      } else if (exit_code_) {
         outbox_.flush();
-        return 0;
+        runner_->close(terminated_);
+        return *exit_code_;
       } else if (!jobs_.empty()) {
         run_job();
       } else {
@@ -90,7 +93,9 @@ class Runtime {
     while (!begin_) receive();
     try {
       runner_ = construct_(*begin_);
+      if (forked()) end_copy({});
     } catch (const ConstructionError& error) {
+      if (forked()) end_copy({{}, error.info});
       outbox_.append(wire::ConstructionFailed{error.info});
     } catch (const std::exception& error) {
       ErrorInfo info;
@@ -105,7 +110,9 @@ class Runtime {
 
   void receive() {
     std::vector<wire::ToWorker> messages;
-    if (reader_.receive(true, messages) == wire::SocketResult::closed) end_with_group();
+    const auto result = reader_.receive(true, messages);
+    if (result == wire::SocketResult::closed) end_with_group();
+    if (result == wire::SocketResult::would_block && runner_) take_signal();
     for (wire::ToWorker& message : messages) {
       std::visit([this](auto&& body) { take(std::move(body)); }, std::move(message));
     }
@@ -117,7 +124,14 @@ class Runtime {
     updates_.push_back(std::move(message));
   }
   void take(wire::HistoryEnd&&) { history_end_ = true; }
-  void take(wire::Stop&&) { stop_ = true; }
+  void take(wire::Stop&& message) {
+    exit_code_ = 0;
+    terminated_ = message.terminated != 0;
+  }
+  void take_signal() {
+    exit_code_ = runner_->signalled();
+    terminated_ = exit_code_.has_value();
+  }
 
   void apply_update() {
     wire::WorkerUpdate update = std::move(updates_.front());
@@ -126,6 +140,7 @@ class Runtime {
     claims_.update_number.store(update.number, std::memory_order_relaxed);
     claims_.update_started_at_ns.store(nanoseconds(Clock::now()), std::memory_order_release);
     Outcome outcome = runner_->update(std::move(update.payload));
+    if (forked()) end_copy(outcome);
     claims_.update_started_at_ns.store(0, std::memory_order_release);
     outbox_.append(outcome.error ? update_failed(update.number, std::move(outcome)) : wire::UpdateDone{update.number});
   }
@@ -148,6 +163,7 @@ class Runtime {
     if (!claims_.start(job.index, nanoseconds(start))) return;  // the node took it back
     outbox_.flush_soon();
     Outcome outcome = runner_->run(std::move(job.arguments));
+    if (forked()) end_copy(outcome);
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
     const auto run_time =
         static_cast<std::uint32_t>(std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
@@ -177,7 +193,9 @@ class Runtime {
   std::deque<wire::WorkerJob> jobs_;
   std::deque<wire::WorkerUpdate> updates_;
   UpdateNumber updates_received_ = 0;
-  bool history_end_ = false, stop_ = false;
+  bool history_end_ = false;
+  std::optional<int> exit_code_;  ///< the worker ends
+  bool terminated_ = false;       ///< and SIGTERM has come to it
 };
 
 }  // namespace
@@ -186,7 +204,7 @@ int run_worker(const Construct& construct) {
   // The user's subprocesses must not hold the channel open.
   ::fcntl(wire::worker_socket_fd, F_SETFD, FD_CLOEXEC);
   ::fcntl(wire::worker_claims_fd, F_SETFD, FD_CLOEXEC);
-  std::signal(SIGINT, SIG_IGN);  // Ctrl-C is for the node and the client
+  watch_forks();
   end_with_node();
   try {
     return Runtime(construct).run();

@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/job.hpp"
@@ -20,6 +21,10 @@ class JobRunner {
   virtual Outcome run(Payload arguments) = 0;
   /// Applies one update. Never throws: what the user's code raised is in the outcome.
   virtual Outcome update(Payload payload) = 0;
+  /// A signal has come while nothing runs. A result: the worker shall end, with this exit code. Never throws.
+  virtual std::optional<int> signalled() { return std::nullopt; }
+  /// The worker ends in order; nothing is called after this. `terminated`: it was sent SIGTERM before. Never throws.
+  virtual void close(bool terminated) = 0;
 };
 
 /// The constructor raised.
@@ -32,8 +37,9 @@ struct ConstructionError : std::exception {
 /// Builds the user's object; throws ConstructionError.
 using Construct = std::function<std::unique_ptr<JobRunner>(const wire::Begin& begin)>;
 
-/// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the constructor raises (returns 1) or
-/// the node is gone (the process and its group end at once). Never throws.
+/// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the handler of a signal ends the worker
+/// (returns its exit code), the constructor raises (returns 1) or the node is gone (the process and its group end at
+/// once). Never throws, and returns in no copy that fork() has made of this process.
 int run_worker(const Construct& construct);
 
 }  // namespace dc::worker

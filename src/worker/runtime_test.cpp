@@ -10,8 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <deque>
 #include <msgpack.hpp>
 #include <optional>
@@ -28,12 +30,23 @@ namespace {
 
 using testing::ElementsAre;
 
-/// "slow": sleeps half a second; "fail": an error; else the text with all updates so far.
+std::array<int, 2> said;           ///< a pipe: what the runner does at its end
+volatile std::sig_atomic_t usr1s;  ///< signals that came
+
+/// "slow": sleeps half a second; "fail": an error; "fork": the exit status of a copy that returns, too; else the text
+/// with all updates so far.
 class TextRunner final : public JobRunner {
  public:
   Outcome run(Payload arguments) override {
     const std::string text(arguments.view());
     if (text == "slow") ::usleep(500'000);
+    if (text == "fork") {
+      const pid_t copy = ::fork();
+      if (copy == 0) return {Payload::copy(std::string_view("from the copy")), {}};
+      int status = -1;
+      ::waitpid(copy, &status, 0);
+      return {Payload(std::to_string(status)), {}};
+    }
     if (text == "fail") {
       ErrorInfo error;
       error.message = "as asked";
@@ -51,6 +64,10 @@ class TextRunner final : public JobRunner {
     updates_ += "+" + std::string(payload.view());
     return {};
   }
+  std::optional<int> signalled() override { return usr1s == 2 ? std::optional(5) : std::nullopt; }
+  void close(bool terminated) override {
+    [[maybe_unused]] const auto written = ::write(said[1], terminated ? "T" : "C", 1);
+  }
 
  private:
   std::string updates_;
@@ -65,8 +82,10 @@ class RuntimeTest : public testing::Test {
     ASSERT_EQ(::ftruncate(page, sizeof(wire::Claims)), 0);
     claims_ =
         static_cast<wire::Claims*>(::mmap(nullptr, sizeof(wire::Claims), PROT_READ | PROT_WRITE, MAP_SHARED, page, 0));
+    ASSERT_EQ(::pipe2(said.data(), O_NONBLOCK), 0);
     child_ = ::fork();
     if (child_ == 0) {
+      said[1] = ::fcntl(said[1], F_DUPFD, 20);
       const int socket = ::fcntl(sockets[1], F_DUPFD, 20);
       const int claims = ::fcntl(page, F_DUPFD, 20);
       ::dup2(socket, wire::worker_socket_fd);
@@ -82,6 +101,9 @@ class RuntimeTest : public testing::Test {
   }
   /// The child's part.
   virtual void serve() {
+    struct sigaction count {};  // without SA_RESTART, as Python's handlers are
+    count.sa_handler = [](int) { usr1s = usr1s < 2 ? usr1s + 1 : 2; };
+    ::sigaction(SIGUSR1, &count, nullptr);
     const int code = run_worker([](const wire::Begin& begin) -> std::unique_ptr<JobRunner> {
       if (begin.spec.view() == "broken") {
         ErrorInfo error;
@@ -96,6 +118,7 @@ class RuntimeTest : public testing::Test {
     ::close(socket_);
     int status = 0;
     ::waitpid(child_, &status, 0);
+    for (const int end : said) ::close(end);
     ::munmap(claims_, sizeof(wire::Claims));
   }
 
@@ -122,6 +145,15 @@ class RuntimeTest : public testing::Test {
     wire::FromWorker message = std::move(received_.front());
     received_.pop_front();
     return message;
+  }
+  int exit_status() const {
+    int status = 0;
+    return ::waitpid(child_, &status, 0) == child_ && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  static std::string heard() {
+    std::string text(10, ' ');
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(said[0], text.data(), text.size()))));
+    return text;
   }
   std::string next_value() { return std::string(std::get<wire::WorkerValue>(next()).value.view()); }
 
@@ -225,9 +257,38 @@ TEST_F(RuntimeTest, StopEndsInOrder) {
   begin();
   next();
   send({job(0, "last"), wire::Stop{}});
+  EXPECT_EQ(exit_status(), 0);
+  EXPECT_EQ(heard(), "C");
+}
+
+TEST_F(RuntimeTest, AStopBehindSigtermSaysSo) {
+  begin();
+  next();
+  send({wire::Stop{1}});
+  EXPECT_EQ(exit_status(), 0);
+  EXPECT_EQ(heard(), "T");
+}
+
+TEST_F(RuntimeTest, ACopyThatComesOutOfRunEndsAndSaysNothing) {
+  begin();
+  next();
+  send({job(0, "fork"), job(1, "b")});
+  EXPECT_EQ(next_value(), "0");
+  EXPECT_EQ(next_value(), "b");
+}
+
+TEST_F(RuntimeTest, ASignalIsAttendedToWhileNothingRunsAndMayEndTheWorker) {
+  begin();
+  next();
+  send({job(0, "a")});
+  EXPECT_EQ(next_value(), "a");
   int status = 0;
-  ASSERT_EQ(::waitpid(child_, &status, 0), child_);
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+  for (int i = 0; i < 500 && ::waitpid(child_, &status, WNOHANG) == 0; ++i) {
+    ::kill(child_, SIGUSR1);  // the second one ends it, and more do no harm
+    ::usleep(10'000);
+  }
+  EXPECT_EQ(WEXITSTATUS(status), 5);
+  EXPECT_EQ(heard(), "T");
 }
 
 // --- Classes in C++ -----------------------------------------------------------------------------------------------
@@ -235,12 +296,21 @@ TEST_F(RuntimeTest, StopEndsInOrder) {
 /// What `what()` gives may be of any length and any bytes.
 class OddObject final : public detail::WorkerObject {
  public:
+  OddObject() {
+    std::signal(SIGTERM, [](int) { say("H"); });
+    std::atexit([] { say("A"); });
+  }
+  ~OddObject() override { say("D"); }
   std::string run(std::string_view what) override {
     if (what == "long") throw std::runtime_error("begin" + std::string(10 << 20, '\xfe') + "end");
     if (what == "number") throw 42;
+    if (what == "exit") std::exit(42);
     return std::string(what);
   }
   void update(std::string_view what) override { run(what); }
+
+ private:
+  static void say(const char* what) { [[maybe_unused]] const auto written = ::write(said[1], what, 1); }
 };
 const bool odd_registered =
     detail::register_worker("Odd", [](const msgpack::object& arguments) -> std::unique_ptr<detail::WorkerObject> {
@@ -282,6 +352,22 @@ TEST_F(CppWorkerTest, WhateverIsThrownIsAnErrorOfTheJobOrUpdate) {
       std::get<wire::UpdateDone>(next()).error.message,
       "handle_update raised for update 2 on here slot 0: handle_update threw something that is no std::exception");
   EXPECT_EQ(next_value(), "still there");
+}
+
+TEST_F(CppWorkerTest, AtItsEndItsHandlerItsDestructorAndTheProgramsEndRun) {
+  begin_with("fine");
+  next();
+  send({wire::Stop{}});
+  EXPECT_EQ(exit_status(), 0);
+  EXPECT_EQ(heard(), "HDA");
+}
+
+TEST_F(CppWorkerTest, ExitInRunIsTheProcessesEnd) {
+  begin_with("fine");
+  next();
+  send({job(0, "exit")});
+  EXPECT_EQ(exit_status(), 42);
+  EXPECT_EQ(heard(), "A");
 }
 
 TEST_F(CppWorkerTest, AConstructorThatThrowsANumber) {
