@@ -18,6 +18,7 @@
 #include "client/pool_client.hpp"
 #include "client_payload.hpp"
 #include "client_waiting.hpp"
+#include "core/environment.hpp"
 #include "core/output.hpp"
 #include "core/text.hpp"
 #include "net/head_address.hpp"
@@ -117,6 +118,17 @@ std::string label_of(nb::handle name) {
   return dc::shortened({encoded.c_str(), encoded.size()}, dc::limits::label_bytes_max);
 }
 
+std::vector<std::string> environment_of(const nb::list& variables) {
+  std::vector<std::string> environment;
+  for (nb::handle one : variables) {
+    const auto variable = nb::cast<nb::bytes>(one);
+    environment.emplace_back(variable.c_str(), variable.size());
+  }
+  if (const std::string problem = dc::problem_of_environment(environment); !problem.empty())
+    throw nb::value_error(problem.c_str());
+  return environment;
+}
+
 dc::PoolOptions pool_options(nb::dict given) {
   dc::PoolOptions options;
   options.language = dc::Language::python;
@@ -150,6 +162,10 @@ dc::PoolOptions pool_options(nb::dict given) {
       options.device = static_cast<dc::DeviceWish>(nb::cast<std::uint8_t>(value));
     else if (name == "gpus_per_worker")
       options.gpus_per_worker = nb::cast<std::uint32_t>(value);
+    else if (name == "environment")
+      options.environment = environment_of(nb::cast<nb::list>(value));
+    else if (name == "threads_per_worker")
+      options.threads_per_worker = nb::cast<std::uint32_t>(value);
     else
       throw nb::type_error(("unknown pool option " + name).c_str());
   }

@@ -10,6 +10,7 @@
 #include "core/limits.hpp"
 #include "wire/claims.hpp"
 #include "wire/memory_file.hpp"
+#include "worker/record.hpp"
 #include "worker/runtime.hpp"
 
 namespace nb = nanobind;
@@ -225,6 +226,23 @@ int run(const nb::object& build) {
   return dc::worker::run_worker(construct);
 }
 
+/// The fields of _about.WorkerInfo, or None.
+nb::object about() {
+  const auto info = dc::worker::worker_info();
+  if (!info) return nb::none();
+  const auto text = [](const std::string& bytes) {
+    return nb::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "surrogateescape"));
+  };
+  nb::object number = nb::none(), attempt = nb::none(), key = nb::none();
+  if (info->job_number) {
+    number = nb::cast(*info->job_number);
+    attempt = nb::cast(info->attempt);
+    if (!info->key.empty()) key = text(info->key);
+  }
+  return nb::make_tuple(text(info->host), text(info->node), info->slot, text(info->device), text(info->pool),
+                        info->worker_number, number, attempt, key);
+}
+
 }  // namespace
 
 NB_MODULE(_worker, module) {
@@ -234,6 +252,7 @@ NB_MODULE(_worker, module) {
   construction_error = PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr);
   module.attr("ConstructionError") = nb::handle(construction_error);
   module.attr("CRASH_FILE") = dc::wire::worker_claims_fd;
+  module.def("about", &about, "What distributed_computing.worker() tells; None outside of workers.");
   module.def(
       "run", &run, nb::arg("build"),
       "Serve the node until it says stop; returns the exit code. build(spec, label, python_version, slot) returns an "

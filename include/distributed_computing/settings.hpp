@@ -4,6 +4,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -67,6 +68,12 @@ struct PoolSettings {
   bool retry_exceptions = false;                      ///< a job whose run threw is tried again, under max_retries
   bool show_output = false;                           ///< show on stderr what the workers print
   std::chrono::milliseconds connect_timeout{10'000};  ///< wait so long for the head at first
+  /// Variables that are set in the workers, beside and before those of their node's environment. Not those that show a
+  /// worker its devices (CUDA_VISIBLE_DEVICES, …) and DISTRIBUTED_COMPUTING_…: std::invalid_argument.
+  std::map<std::string, std::string> env = {};
+  /// Threads that OpenMP, MKL, OpenBLAS, BLIS and NumExpr have in a worker; 0: its share of the node's cores, unless
+  /// variables of the node's environment say otherwise.
+  std::uint32_t threads_per_worker = 0;
 };
 
 }  // namespace dc

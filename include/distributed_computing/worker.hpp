@@ -22,8 +22,15 @@
 
 #include "distributed_computing/detail/signature.hpp"
 #include "distributed_computing/detail/worker_entry.hpp"
+#include "distributed_computing/detail/worker_info.hpp"
 
 namespace dc {
+
+/// Which worker this is, and which job it runs: for seeds (std::seed_seq of a number of yours and job_number), for
+/// logs. In the constructor and in handle_update there is no job; threads see the worker's, a forked process the one
+/// that ran when it was forked, and a program that a worker has started sees the worker alone. Throws std::logic_error
+/// elsewhere.
+inline WorkerInfo worker() { return detail::this_worker(); }
 
 /// Base of every worker class; says by its name what the class is.
 class WorkerInterface {

@@ -1,11 +1,14 @@
 """A pool of GPU workers on many machines that feels like ``multiprocessing.Pool``.
 
-The whole interface stands in :mod:`distributed_computing.api`.
+The whole interface stands in :mod:`distributed_computing.api`; what a job may ask about itself, :func:`worker`, here too.
 """
 
 import os as _os
 import sysconfig as _sysconfig
 
+from distributed_computing._about import WorkerInfo, worker
+
+__all__ = ["WorkerInfo", "worker"]
 __version__ = "0.1.0"
 
 # In a development tree the compiled modules stand beside the environment's packages, the Python sources in the tree.

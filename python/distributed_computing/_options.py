@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -78,6 +79,29 @@ def device_options(device: Any, memory: Any, gpus: Any) -> dict[str, int]:
     return {"device": _DEVICES[device], "min_gpu_memory_mib": mebibytes, "gpus_per_worker": gpu_count}
 
 
+def environment(env: Mapping[str, str] | None) -> list[bytes]:
+    """Return variables as the native client takes them, ``NAME=value``; which names may be set is decided there."""
+    if env is None:
+        return []
+    if not isinstance(env, Mapping):
+        raise TypeError(f"env must be a mapping of names to values, {{'NAME': 'value'}}, not {type(env).__name__}")
+    variables = []
+    for name, value in env.items():
+        if not isinstance(name, str):
+            raise TypeError(f"env: the name of a variable must be a string, not {name!r} ({type(name).__name__})")
+        if not isinstance(value, str):
+            raise TypeError(
+                f"env: the value of {name} must be a string, not {type(value).__name__}: write {name!r}: {str(value)!r}"
+            )
+        if not name or "=" in name:
+            raise ValueError(f"env: {name!r} cannot be the name of a variable: one is not empty and has no '=' in it")
+        try:
+            variables.append(os.fsencode(f"{name}={value}"))
+        except UnicodeEncodeError as error:
+            raise ValueError(f"env: {name} cannot be encoded for the system: {error}") from error
+    return variables
+
+
 def fingerprint(text: str | Sequence[str] | None) -> str:
     """Return the fingerprint of a head's key, or several with commas, if they look like that; an empty text for None."""
     if text is None:
@@ -144,6 +168,8 @@ def pool_options(
     show_output: bool,
     min_workers: int,
     devices: dict[str, int],
+    env: Mapping[str, str] | None,
+    threads_per_worker: int | None,
 ) -> dict[str, Any]:
     """Return the options of a pool as the native client takes them. Each is described at :class:`Pool`.
 
@@ -163,4 +189,8 @@ def pool_options(
         "forward_output": bool(show_output),
         "min_workers": count("min_workers", min_workers, 0),
         **devices,
+        "environment": environment(env),
+        "threads_per_worker": 0
+        if threads_per_worker is None
+        else count("threads_per_worker", threads_per_worker, 1, 65536),
     }

@@ -6,6 +6,7 @@ with Pool(WorkerClass, {"args": [init_data]}, password, address) as pool:
     results = pool.map(parameter_sets)
 """
 
+from distributed_computing._about import WorkerInfo, worker
 from distributed_computing.errors import (
     AuthenticationError,
     DistributedComputingError,
@@ -49,6 +50,7 @@ __all__ = [
     "PoolNotFound",
     "SerializationError",
     "WorkerDied",
+    "WorkerInfo",
     "WorkerInitError",
     "WorkerInterface",
     "is_client_running",
@@ -57,4 +59,5 @@ __all__ = [
     "start_node",
     "start_redis",
     "start_server",
+    "worker",
 ]

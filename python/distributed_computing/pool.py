@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -55,6 +55,11 @@ class Pool(PoolBase):
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
+        env: variables that are set in the workers before they begin, ``{"NAME": "value"}``, beside those of their node's
+            environment and before them. Not those that show a worker its devices (``CUDA_VISIBLE_DEVICES`` and the like),
+            nor ``DISTRIBUTED_COMPUTING_…``. A named pool keeps them.
+        threads_per_worker: threads that OpenMP, MKL, OpenBLAS, BLIS and NumExpr have in a worker. None: its share of its
+            node's cores, unless variables of the node's environment (``OMP_NUM_THREADS``, …) say otherwise.
         fingerprint: of the head's key, as it shows it (``"sha256:…"``), or several. None: the key first seen at an address.
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
@@ -99,6 +104,8 @@ class Pool(PoolBase):
         name: str | None = None,
         steal: bool = False,
         ship_modules: Sequence[Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        threads_per_worker: int | None = None,
     ) -> None:
         _bootstrap.check(worker_class)
         self._definitions = Definitions(notice=show_notice)
@@ -118,6 +125,8 @@ class Pool(PoolBase):
             show_output=show_output,
             min_workers=min_workers,
             devices=_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
+            env=env,
+            threads_per_worker=threads_per_worker,
         )
         around = surroundings([_options.text(password)], with_key=name is None)
         self._connect(

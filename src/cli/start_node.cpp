@@ -101,6 +101,8 @@ Environment:
   DISTRIBUTED_COMPUTING_NVML       NVIDIA's management library, instead of libnvidia-ml.so.1
   CUDA_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES
                                    the GPUs that a node may use, as CUDA and ROCm read them
+  OMP_NUM_THREADS, MKL_NUM_THREADS, OPENBLAS_NUM_THREADS, BLIS_NUM_THREADS, NUMEXPR_NUM_THREADS
+                                   threads of these libraries in a worker, instead of its share of the cores
 
 Files, below $DISTRIBUTED_COMPUTING_HOME/run, else $XDG_RUNTIME_DIR/distributed-computing where that is yours, else
 /tmp/distributed-computing-<uid>; they come back when somebody removes them:
@@ -253,6 +255,7 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.secret.password = password;
   options.kept_from_workers = secrets_for_workers(arguments.store, password);
   options.python = python_of(arguments.python);
+  options.name = arguments.name;
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
   options.head_timeout = head_timeout(arguments.head_timeout);
   log::set_up("node");

@@ -10,6 +10,7 @@
 
 #include "client/pool_client.hpp"
 #include "core/device_wish.hpp"
+#include "core/environment.hpp"
 #include "core/output.hpp"
 #include "core/text.hpp"
 #include "core/weight.hpp"
@@ -264,6 +265,18 @@ void check_name(const PoolSettings& settings, bool attach) {
                                 " bytes, this one has " + std::to_string(settings.name.size()));
 }
 
+void set_environment(PoolOptions& options, const PoolSettings& settings) {
+  for (const auto& [name, value] : settings.env) {
+    if (name.find('=') != name.npos) throw std::invalid_argument("env: the name \"" + name + "\" has a '=' in it");
+    options.environment.push_back(name + "=" + value);
+  }
+  if (const std::string problem = problem_of_environment(options.environment); !problem.empty())
+    throw std::invalid_argument(problem);
+  if (settings.threads_per_worker > limits::threads_per_worker_max)
+    throw std::invalid_argument("threads_per_worker must be at most " + std::to_string(limits::threads_per_worker_max));
+  options.threads_per_worker = settings.threads_per_worker;
+}
+
 }  // namespace
 
 void check_key(const RawPool& pool, const std::string& key) {
@@ -308,6 +321,7 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   for (const std::string& problem : {problem_of_devices(options.pool), problem_of_weight(settings.weight)}) {
     if (!problem.empty()) throw std::invalid_argument(problem);
   }
+  set_environment(options.pool, settings);
   options.pool.keep_updates_history = settings.keep_updates_history;
   options.pool.retry_exceptions = settings.retry_exceptions;
   options.pool.forward_output = settings.show_output;

@@ -102,6 +102,8 @@ struct PoolOptions {
   std::uint64_t min_gpu_memory_mib = 0;  ///< a GPU with less memory is not used, nor one that has less free now
   DeviceWish device = DeviceWish::any;
   std::uint32_t gpus_per_worker = 1;  ///< so many different GPUs of one node make up a worker; 1 for pools without GPUs
+  std::vector<std::string> environment = {};  ///< "NAME=value": set in the workers, see core/environment.hpp
+  std::uint32_t threads_per_worker = 0;       ///< of a worker's native thread pools; 0: its share of the node's cores
   bool operator==(const PoolOptions&) const = default;
 };
 

@@ -228,6 +228,10 @@ inline constexpr auto waiting_notice_pause = 10s;
 inline constexpr std::size_t waiting_slots_named_max = 8;  ///< in one such notice
 inline constexpr std::size_t nodes_listed_max = 100;       ///< in the error of a pool for which there is no device
 inline constexpr std::uint32_t gpus_per_worker_max = 64;
+/// What a pool sets in its workers: variables, and threads of the native thread pools.
+inline constexpr std::size_t environment_bytes_max = std::size_t{64} << 10;
+inline constexpr std::size_t environment_names_max = 1024;
+inline constexpr std::uint32_t threads_per_worker_max = 65'536;
 inline constexpr std::size_t slots_per_node_max = 8192;
 /// Of a pool's class, as people see it.
 inline constexpr std::size_t label_bytes_max = 4096;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/device_wish.hpp"
+#include "core/environment.hpp"
 #include "core/weight.hpp"
 #include "head/head_machine.hpp"
 #include "head/message_checks.hpp"
@@ -33,6 +34,10 @@ std::string problem_of(const PoolOptions& options) {
   if (std::string problem = problem_of("init_timeout", options.init_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of("update_timeout", options.update_timeout); !problem.empty()) return problem;
   if (std::string problem = problem_of_devices(options); !problem.empty()) return problem;
+  if (std::string problem = problem_of_environment(options.environment); !problem.empty()) return problem;
+  if (options.threads_per_worker > limits::threads_per_worker_max)
+    return fmt::format("threads_per_worker is {}: at most {} are allowed", options.threads_per_worker,
+                       limits::threads_per_worker_max);
   const bool cpp = options.language == Language::cpp;
   // The nodes use the hash as the name of a file.
   if (cpp ? !is_hash(options.program_hash) : !options.program_hash.empty())

@@ -94,7 +94,9 @@ void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
   if (!hash.empty() && node != nodes_.end() && node->second.programs.insert(hash).second) {
     send_to_node(command.node, wire::Program{hash, programs_.at(hash)}, lane, out);
   }
-  send_to_node(command.node, wire::OpenPoolHere{command.pool, pool.options, pool.spec}, lane, out);
+  send_to_node(command.node,
+               wire::OpenPoolHere{command.pool, pool.options, pool.spec, pool.named ? pool.named->name : ""}, lane,
+               out);
   ResultFlow::Says says;
   flow_.add(command.pool, command.node, says);
   tell_nodes(std::move(says), out);
@@ -147,13 +149,27 @@ wire::Lane HeadMachine::lane_of_pool(WorkerId worker) const {
   return place == places_.end() ? wire::control_lane : place->second.pool.value;
 }
 
+/// Of a job that runs; empty when it has none.
+std::string HeadMachine::key_of(PoolId pool, JobSequence job) const {
+  const auto found = pools_.find(pool);
+  if (found == pools_.end() || !found->second.named) return {};
+  const auto& keys = found->second.named->key_of;
+  const auto key = keys.find(job);
+  return key == keys.end() ? std::string() : key->second;
+}
+
 void HeadMachine::carry_out(scheduler::RunJob& command, Effects& out) {
-  const std::size_t bytes = command.arguments.size() + item_bytes;
+  std::string key = key_of(command.pool, command.sequence);
+  const std::size_t bytes = command.arguments.size() + key.size() + item_bytes;
   const bool large = command.arguments.size() > limits::inline_payload_max;
   if (run_.worker != command.worker || large || run_bytes_ + bytes > limits::batch_bytes_max) flush_run(out);
   run_node_ = command.node;
   run_.worker = command.worker;
-  run_.items.push_back({{command.sequence, command.token}, command.after_update, std::move(command.arguments)});
+  run_.items.push_back({{command.sequence, command.token},
+                        command.after_update,
+                        std::move(command.arguments),
+                        command.tries,
+                        std::move(key)});
   run_bytes_ += bytes;
   if (large) flush_run(out);
 }

@@ -12,22 +12,22 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
-  const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false false 0 0 0 1]";
+  const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false false 0 0 0 1 [] 0]";
   EXPECT_EQ(
       hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
       (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
-             "2: OpenPoolHere [10 " + options + " <spec>] in lane a", "2: ResultWindow [10 67108864 []] in lane a",
+             "2: OpenPoolHere [10 " + options + " <spec> \"\"] in lane a", "2: ResultWindow [10 67108864 []] in lane a",
              "2: StartWorker [330712481793 10 0 0 []] in lane a", "1: PoolState [10 0 1 1 1 1]"}));
   EXPECT_EQ(hear(node, wire::WorkerReady{WorkerId{330712481793}, 99}), (Lines{"1: PoolState [10 1 0 1 1 1]"}));
 }
 
 TEST_F(Story, AJobGoesThereAndItsValueComesBack) {
   const WorkerId worker = open();
-  EXPECT_EQ(submit(1, 2), (Lines{"2: RunJobs [330712481793 [[[1 [77 1]] 0 <x>]]] in lane 4d00000001"}))
+  EXPECT_EQ(submit(1, 2), (Lines{"2: RunJobs [330712481793 [[[1 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001"}))
       << "the second waits for the worker";
-  EXPECT_EQ(
-      hear(node, wire::JobsDone{worker, pool, {{first_attempt, 60'000'000, bytes("value")}}}),
-      (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x>]]] in lane 4d00000001", "1: JobValues [10 [[1 <value>]]]"}));
+  EXPECT_EQ(hear(node, wire::JobsDone{worker, pool, {{first_attempt, 60'000'000, bytes("value")}}}),
+            (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001",
+                   "1: JobValues [10 [[1 <value>]]]"}));
   EXPECT_EQ(hear(client, wire::AckOutcomes{pool, {1}}), (Lines{"2: AckResults [10 [[1 [77 1]]]]"}));
 }
 
@@ -109,10 +109,11 @@ TEST_F(Story, JobsStayBehindALargeOneOfTheSameWorker) {
   wire::SubmitJobs jobs{pool, {}};
   for (JobSequence i = 2; i <= 5; ++i) jobs.jobs.push_back({i, 0, bytes("x")});
   jobs.jobs[1].arguments = bytes(limits::inline_payload_max + 1);
-  EXPECT_EQ(hear(client, std::move(jobs)),
-            (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x>]]] in lane 4d00000001",
-                   "2: RunJobs [330712481793 [[[3 [77 1]] 0 <beside>]]] in lane 4d00000001",
-                   "2: RunJobs [330712481793 [[[4 [77 1]] 0 <x>] [[5 [77 1]] 0 <x>]]] in lane 4d00000001"}));
+  EXPECT_EQ(
+      hear(client, std::move(jobs)),
+      (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001",
+             "2: RunJobs [330712481793 [[[3 [77 1]] 0 <beside> 1 \"\"]]] in lane 4d00000001",
+             "2: RunJobs [330712481793 [[[4 [77 1]] 0 <x> 1 \"\"] [[5 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001"}));
 }
 
 TEST_F(Story, AnUpdateTravelsInTheLaneOfItsPool) {

@@ -34,18 +34,21 @@ class Devices {
   [[nodiscard]] std::vector<std::string> environment(const std::vector<std::uint32_t>& slots, bool wants_none) const;
   /// Cores near the devices of these slots that this process may use; empty: any.
   [[nodiscard]] std::vector<std::uint32_t> cpus(const std::vector<std::uint32_t>& slots) const;
+  /// Threads that the native thread pools of a worker on these slots should have, so that all workers together have no
+  /// more than there are cores; 0: there is but one slot, and nothing to share.
+  [[nodiscard]] std::uint32_t threads(const std::vector<std::uint32_t>& slots) const;
+  /// For people: "cpu", or name and UUID of the GPU, of several with commas.
+  [[nodiscard]] std::string name_of(const std::vector<std::uint32_t>& slots) const;
 
  private:
-  Devices(gpu::Plan plan, bool affinity, std::unique_ptr<gpu::Watch> watch)
-      : plan_(std::move(plan)),
-        masks_(gpu::masks_of_environment()),
-        affinity_(affinity && !plan_.devices.empty()),
-        watch_(plan_.devices.empty() ? nullptr : std::move(watch)) {}
+  Devices(gpu::Plan plan, bool affinity, std::unique_ptr<gpu::Watch> watch);
+  void say_threads() const;
   [[nodiscard]] std::vector<const gpu::Device*> of(const std::vector<std::uint32_t>& slots) const;
 
   gpu::Plan plan_;
   gpu::Masks masks_;
   bool affinity_, silence_said_ = false;
+  std::vector<double> core_shares_;  ///< of the slots
   std::unique_ptr<gpu::Watch> watch_;
 };
 

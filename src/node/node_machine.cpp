@@ -97,6 +97,7 @@ void NodeMachine::on(wire::OpenPoolHere&& message, TimePoint, Effects& out) {
   // They go on to workers, whose channel has no room for texts of any length.
   for (std::string* text : {&pool.options.label, &pool.options.python_version, &pool.options.program_hash})
     if (text->size() > limits::label_bytes_max) *text = shortened(*text, limits::label_bytes_max);
+  pool.name = std::move(message.pool_name);
   pool.spec = message.spec.compact();
   activate(message.pool, pool, out);
 }
@@ -189,7 +190,10 @@ void NodeMachine::on(wire::RunJobs&& message, TimePoint, Effects& out) {
   Worker* worker = find_worker(message.worker);
   if (!worker) return;  // WorkerExited is on its way to the head
   if (Pool* pool = find_pool(worker->pool)) activate(worker->pool, *pool, out);
-  for (wire::RunItem& item : message.items) worker->waiting.push_back(std::move(item));
+  for (wire::RunItem& item : message.items) {
+    if (item.key.size() > limits::job_key_bytes_max) item.key.resize(limits::job_key_bytes_max);  // as other texts
+    worker->waiting.push_back(std::move(item));
+  }
   pump(*worker, out);
 }
 
@@ -205,7 +209,8 @@ void NodeMachine::pump(Worker& worker, Effects& out) {
     const std::uint64_t index = worker.next_index++;
     worker.claims->hand(index);
     worker.given.push_back({item.attempt, index});
-    out.emplace_back(ToWorker{worker.id, wire::WorkerJob{index, std::move(item.arguments)}});
+    out.emplace_back(ToWorker{worker.id, wire::WorkerJob{index, std::move(item.arguments), item.attempt.sequence,
+                                                         item.tries, std::move(item.key)}});
     worker.waiting.pop_front();
   }
 }

@@ -35,6 +35,7 @@ struct SpawnWorker {
   std::uint32_t slot{};
   std::vector<std::uint32_t> more_slots;
   PoolOptions options;
+  std::string pool;  ///< for the user's code: the name of a named pool, else its id, as `status` shows it
 };
 struct ToWorker {
   WorkerId worker;
@@ -133,6 +134,7 @@ class NodeMachine {
   struct Pool {
     explicit Pool(KeptResults::Limits limits) : results(limits) {}
     PoolOptions options;
+    std::string name;  ///< of a named pool, else empty
     Payload spec;
     UpdateNumber first_update = 0;  ///< updates up to this one are not in the log
     std::deque<Payload> updates;

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "node/node_machine.hpp"
 #include "node/oom_watch.hpp"
 #include "node/python_worker.hpp"
+#include "node/worker_environment.hpp"
 #include "node/worker_link.hpp"
 
 namespace dc::node {
@@ -28,12 +28,6 @@ namespace {
 constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
 constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
 constexpr auto silence_check = std::chrono::seconds(5);
-
-std::string working_directory() {
-  std::error_code error;
-  const auto directory = std::filesystem::current_path(error);
-  return error ? python_start_directory : directory.string();  // it was removed
-}
 
 std::string program_directory() { return paths::cache_dir() + "/programs"; }
 
@@ -215,9 +209,10 @@ class NodeService {
     spawn.open_files = open_files_;
     std::vector<std::uint32_t> slots{effect.slot};
     slots.insert(slots.end(), effect.more_slots.begin(), effect.more_slots.end());
-    spawn.environment = devices_->environment(slots, effect.options.device == DeviceWish::cpu);
-    spawn.environment.emplace_back("DISTRIBUTED_COMPUTING_WORKER=1");
-    spawn.environment.push_back(fmt::format("DISTRIBUTED_COMPUTING_SLOT={}", effect.slot));
+    spawn.environment =
+        worker_environment(devices_->environment(slots, effect.options.device == DeviceWish::cpu),
+                           {id, host_, options_.name, effect.slot, devices_->name_of(slots), effect.pool},
+                           effect.options, devices_->threads(slots));
     spawn.cpus = devices_->cpus(slots);
     if (effect.options.language == Language::cpp) {
       spawn.command = {cache_.path(effect.options.program_hash)};

@@ -24,6 +24,7 @@ struct NodeOptions {
   std::chrono::seconds drain_timeout{60};  ///< how long running jobs may go on after SIGTERM
   /// How long it waits for another head when its own has ended in order; nothing: for ever.
   std::optional<std::chrono::seconds> head_timeout;
+  std::string name = {};      ///< beside other nodes on this machine; or empty
   bool prefix_output = true;  ///< show the workers' output on stdout, each line with host and slot
 };
 

@@ -66,7 +66,8 @@ void NodeMachine::spawn_if_possible(Worker& worker, const Pool& pool, TimePoint 
 
 void NodeMachine::spawn(Worker& worker, const Pool& pool, Effects& out) {
   worker.phase = Phase::spawning;
-  out.emplace_back(SpawnWorker{worker.id, worker.slot, worker.more_slots, pool.options});
+  std::string shown = pool.name.empty() ? fmt::format("{:016x}", worker.pool.value) : pool.name;
+  out.emplace_back(SpawnWorker{worker.id, worker.slot, worker.more_slots, pool.options, std::move(shown)});
 }
 
 void NodeMachine::worker_spawned(WorkerId id, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out) {
@@ -79,7 +80,9 @@ void NodeMachine::worker_spawned(WorkerId id, pid_t pid, wire::Claims* claims, T
   const Pool* pool = find_pool(worker->pool);
   if (worker->cause || !pool) return end_worker(*worker, ExitCause::requested, "its pool was closed", now, out);
   if (pool->options.init_timeout.count() > 0) worker->init_deadline = now + pool->options.init_timeout;
-  out.emplace_back(ToWorker{id, wire::Begin{pool->options, facts_.host, worker->slot, pool->spec}});
+  PoolOptions options = pool->options;
+  options.environment.clear();  // the process was born with it, and a packet has little room
+  out.emplace_back(ToWorker{id, wire::Begin{std::move(options), facts_.host, worker->slot, pool->spec}});
   worker->updates_applied = worker->updates_sent = std::max(pool->first_update, worker->skip_updates);
   send_updates(*worker, *pool, out);
   out.emplace_back(ToWorker{id, wire::HistoryEnd{}});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 namespace dc::node {
 namespace {
@@ -46,6 +47,12 @@ constexpr std::array searched = {Searched{"PYTHONPATH", ":", is_absolute},
                                  Searched{"LD_AUDIT", ":", is_library}};
 
 }  // namespace
+
+std::string working_directory() {
+  std::error_code error;
+  const auto directory = std::filesystem::current_path(error);
+  return error ? python_start_directory : directory.string();
+}
 
 /// -P: the interpreter does not put the working directory first on its path. As an option multiprocessing hands it on
 /// to the interpreters that it starts (its tracker of resources is one). Nothing else of the user's inherits it, as

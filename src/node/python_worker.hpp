@@ -12,6 +12,9 @@ namespace dc::node {
 /// once that is not searched any more.
 inline constexpr const char* python_start_directory = "/";
 
+/// That of this process, or python_start_directory where it was removed.
+std::string working_directory();
+
 /// The command, to be started in python_start_directory; its working directory becomes `directory`.
 std::vector<std::string> python_worker_command(const std::string& python, const std::string& directory);
 

@@ -63,6 +63,7 @@ struct RunJob {
   Token token;
   UpdateNumber after_update{};
   Payload arguments;
+  std::uint32_t tries = 1;  ///< with this one; those that had not begun do not count
   bool operator==(const RunJob&) const = default;
 };
 /// Take back up to `count` jobs that are handed over and not started, the latest first.

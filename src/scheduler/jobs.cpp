@@ -43,6 +43,11 @@ void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
   ++pool.queued;
 }
 
+/// These attempts had begun, or may have: the next ones are not the first that the user's code sees.
+void Scheduler::State::count_begun(Pool& pool, const std::vector<JobSequence>& sequences) {
+  for (const JobSequence sequence : sequences) ++find_job(pool, sequence)->begun;
+}
+
 void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
   std::sort(sequences.rbegin(), sequences.rend());
   for (const JobSequence sequence : sequences) {
@@ -147,8 +152,8 @@ void Scheduler::State::hand_over(Pool& pool, Worker& worker, std::size_t depth, 
     if (worker.held.empty()) worker.last_progress = now;
     worker.held.push_back({{job->sequence, job->token}, job->arguments.size()});
     worker.held_bytes += job->arguments.size();
-    out.emplace_back(
-        RunJob{worker.node->id, worker.id, pool.id, job->sequence, job->token, job->after_update, job->arguments});
+    out.emplace_back(RunJob{worker.node->id, worker.id, pool.id, job->sequence, job->token, job->after_update,
+                            job->arguments, job->begun + 1});
   }
 }
 
@@ -236,6 +241,7 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   if (raised && pool->options.retry_exceptions && ++job->charges < std::max(1U, pool->options.max_retries)) {
     out.emplace_back(AckResult{event.node, event.pool, event.attempt});
     ++pool->rerun;
+    ++job->begun;
     job->raised = event.attempt.token;
     state.requeue(*pool, {job->sequence});
     return;

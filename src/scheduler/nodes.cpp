@@ -21,6 +21,7 @@ void Scheduler::State::lose_node(Node& node, Commands& out) {
       if (current(*pool, entry.attempt)) again.push_back(entry.attempt.sequence);
     }
     pool->rerun += again.size();
+    count_begun(*pool, again);
     if (!mutation::keep_lost_nodes_jobs) requeue(*pool, std::move(again));
   }
   // A job that is done may go on naming this node: when it is acknowledged, nobody is there to be told.
@@ -48,6 +49,7 @@ void Scheduler::State::lose_results(Pool& pool, const Node& node, NodePool& has,
     const auto claim = pool.claims.find(sequence);
     if (claim != pool.claims.end() && from_here(claim->second.node, claim->second.worker)) pool.claims.erase(claim);
   }
+  count_begun(pool, again);
   requeue(pool, std::move(again));
 }
 

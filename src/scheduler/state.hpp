@@ -30,15 +30,18 @@ struct Job {
   UpdateNumber after_update{};
   Payload arguments;
   JobState state = JobState::queued;
-  Token token;   ///< of the current or last attempt
+  std::uint8_t out_of_memory = 0;  ///< workers that the kernel ended for lack of memory while they ran it
+  Token token;                     ///< of the current or last attempt
   Token raised;  ///< of the attempt that raised last, if it is retried: a node that still keeps that result is late
   std::uint32_t attempts = 0;
   std::uint32_t charges = 0;         ///< workers that died or were killed because of it
-  std::uint32_t out_of_memory = 0;   ///< workers that the kernel ended for lack of memory while they ran it
+  std::uint32_t begun = 0;           ///< attempts that had, or may have, begun and ended without an outcome
   WorkerId worker;                   ///< assigned: who runs it; 0 while a finished result is on its way
   NodeId node;                       ///< assigned or done: where the result is kept; 0: nowhere
   std::unique_ptr<Outcome> outcome;  ///< done: kept until acknowledged; beside the job, for there may be millions
 };
+
+static_assert(limits::out_of_memory_retries < 255, "Job::out_of_memory counts one more");
 
 /// An attempt in a worker's hands.
 struct Held {
@@ -209,6 +212,7 @@ struct Scheduler::State {
 
   // jobs.cpp
   void submit(Pool& pool, SubmittedJob&& submitted, TimePoint now);
+  static void count_begun(Pool& pool, const std::vector<JobSequence>& sequences);
   void requeue(Pool& pool, std::vector<JobSequence> sequences);
   void finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out);
   void forget(Pool& pool, Job& job, Commands& out);

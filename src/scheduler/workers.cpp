@@ -138,6 +138,7 @@ void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, s
   const std::uint32_t deaths = out_of_memory ? ++job.out_of_memory : ++job.charges;
   if (deaths < allowed) {
     ++pool.rerun;
+    ++job.begun;
     again.push_back(job.sequence);
     out.emplace_back(Notice{pool.id, fmt::format("{}; job {} runs again (death {} of {})", event.error.message,
                                                  job.sequence, deaths, allowed)});
@@ -240,6 +241,7 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
     if (ran && blamed) {
       state.charge(*pool, *job, event, again, out);
     } else {
+      job->begun += ran ? 1 : 0;
       again.push_back(held.attempt.sequence);
     }
   }

@@ -12,6 +12,7 @@
 #include <span>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "core/ids.hpp"
@@ -56,13 +57,21 @@ DC_WIRE_FIELDS(ErrorInfo, v.kind, v.message, v.traceback, v.type_name, v.host, v
 DC_WIRE_FIELDS(WorkerReport, v.worker, v.pool, v.slot, v.ready, v.pid, v.updates_applied, v.held, v.more_slots)
 DC_WIRE_FIELDS(PoolOptions, v.language, v.label, v.python_version, v.program_hash, v.weight, v.max_retries,
                v.job_timeout, v.init_timeout, v.update_timeout, v.keep_updates_history, v.retry_exceptions,
-               v.forward_output, v.min_workers, v.min_gpu_memory_mib, v.device, v.gpus_per_worker)
+               v.forward_output, v.min_workers, v.min_gpu_memory_mib, v.device, v.gpus_per_worker, v.environment,
+               v.threads_per_worker)
 #undef DC_WIRE_FIELDS
 
 template <class T>
 concept HasFields = requires(T& value) {
   fields(value);
 };
+
+/// Fields that came later stand at the end, and may be missing in what an earlier version has written (the journals of
+/// named pools): so many are always there.
+template <class T>
+inline constexpr std::size_t fields_at_least = std::tuple_size_v<decltype(fields(std::declval<T&>()))>;
+template <>
+inline constexpr std::size_t fields_at_least<PoolOptions> = 16;
 
 /// Largest value of each enum that travels; anything above is refused while decoding.
 template <class E>
@@ -151,9 +160,15 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
     const msgpack::object& operator()(const msgpack::object& in, T& value) const {
       auto members = dc::wire::fields(value);
       constexpr std::size_t count = std::tuple_size_v<decltype(members)>;
-      if (in.type != type::ARRAY || in.via.array.size != count) throw msgpack::type_error();
+      if (in.type != type::ARRAY) throw msgpack::type_error();
+      const std::size_t size = in.via.array.size;
+      if (size > count || size < dc::wire::fields_at_least<T>) throw msgpack::type_error();
       std::size_t index = 0;
-      std::apply([&](auto&... member) { (in.via.array.ptr[index++].convert(member), ...); }, members);
+      const auto convert_next = [&](auto& member) {
+        if (index < size) in.via.array.ptr[index].convert(member);
+        ++index;
+      };
+      std::apply([&](auto&... member) { (convert_next(member), ...); }, members);
       return in;
     }
   };

@@ -559,7 +559,8 @@ struct OpenPoolHere {
   PoolId pool;
   PoolOptions options;
   Payload spec;
-  MSGPACK_DEFINE(pool, options, spec)
+  std::string pool_name = {};  ///< of a named pool, else empty
+  MSGPACK_DEFINE(pool, options, spec, pool_name)
 };
 struct ClosePoolHere {
   static constexpr std::uint8_t type = 71;
@@ -602,7 +603,9 @@ struct RunItem {
   Attempt attempt;
   UpdateNumber after_update{};
   Payload arguments;
-  MSGPACK_DEFINE(attempt, after_update, arguments)
+  std::uint32_t tries = 1;  ///< with this one; those that had not begun do not count
+  std::string key = {};     ///< of a job of a named pool, or empty
+  MSGPACK_DEFINE(attempt, after_update, arguments, tries, key)
 };
 struct RunJobs {
   static constexpr std::uint8_t type = 76;

@@ -30,7 +30,11 @@ struct WorkerJob {
   static constexpr std::uint8_t type = 2;
   std::uint64_t index{};
   Payload arguments;
-  MSGPACK_DEFINE(index, arguments)
+  // What the worker tells of the job, when it is asked:
+  JobSequence sequence{};
+  std::uint32_t tries = 1;
+  std::string key = {};
+  MSGPACK_DEFINE(index, arguments, sequence, tries, key)
 };
 /// Updates come in order. History updates come between Begin and HistoryEnd.
 struct WorkerUpdate {

@@ -1,12 +1,14 @@
 // Worker classes written in C++: the registry, and the bridge from the runtime to the user's object.
 #include <cxxabi.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
 
 #include <csignal>
 #include <cstdlib>
 #include <map>
 
 #include "distributed_computing/detail/worker_entry.hpp"
+#include "wire/claims.hpp"
 #include "worker/runtime.hpp"
 
 namespace dc::detail {
@@ -124,7 +126,13 @@ bool register_worker(const char* name, WorkerFactory factory) {
   return true;
 }
 
-bool in_worker_process() { return std::getenv("DISTRIBUTED_COMPUTING_WORKER") != nullptr; }
+/// What a worker starts inherits its environment, but not its channel.
+bool in_worker_process() {
+  int type = 0;
+  socklen_t size = sizeof type;
+  return std::getenv("DISTRIBUTED_COMPUTING_WORKER") &&
+         ::getsockopt(wire::worker_socket_fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
 
 void worker_main() {
   std::exit(worker::run_worker(construct));  // and what the program does at its end

@@ -21,6 +21,7 @@
 #include "wire/packet.hpp"
 #include "worker/forked.hpp"
 #include "worker/outbox.hpp"
+#include "worker/record.hpp"
 
 namespace dc::worker {
 namespace {
@@ -162,8 +163,10 @@ class Runtime {
     const auto start = Clock::now();
     if (!claims_.start(job.index, nanoseconds(start))) return;  // the node took it back
     outbox_.flush_soon();
+    job_note().begin(job.sequence, job.tries, job.key);
     Outcome outcome = runner_->run(std::move(job.arguments));
     if (forked()) end_copy(outcome);
+    job_note().end();
     const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
     const auto run_time =
         static_cast<std::uint32_t>(std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
@@ -206,6 +209,7 @@ int run_worker(const Construct& construct) {
   ::fcntl(wire::worker_claims_fd, F_SETFD, FD_CLOEXEC);
   watch_forks();
   end_with_node();
+  note_worker();
   try {
     return Runtime(construct).run();
   } catch (const std::exception& error) {

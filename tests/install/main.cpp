@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <numeric>
@@ -50,6 +51,37 @@ class Large : public dc::WorkerInterface {
   std::vector<char> run(std::vector<char> bytes) { return bytes; }
 };
 DISTRIBUTED_COMPUTING_WORKER(Large);
+
+/// Tells who it is, and a variable.
+class Knows : public dc::WorkerInterface {
+ public:
+  Knows() : had_job_(dc::worker().job_number.has_value()) {}
+  std::vector<std::string> run(const std::string& variable) {
+    const dc::WorkerInfo me = dc::worker();
+    if (variable == "child") return {output_of_this_program()};
+    const char* value = std::getenv(variable.c_str());
+    return {had_job_ ? "a job" : "no job",
+            me.device,
+            me.pool,
+            std::to_string(*me.job_number),
+            std::to_string(me.attempt),
+            me.key,
+            value ? value : "none"};
+  }
+
+ private:
+  /// Started by a worker it is no worker itself.
+  static std::string output_of_this_program() {
+    const std::string command = std::filesystem::read_symlink("/proc/self/exe").string() + " 2>&1";
+    FILE* pipe = ::popen(command.c_str(), "r");
+    std::string output(200, ' ');
+    output.resize(std::fread(output.data(), 1, output.size(), pipe));
+    ::pclose(pipe);
+    return output;
+  }
+  bool had_job_;
+};
+DISTRIBUTED_COMPUTING_WORKER(Knows);
 
 namespace {
 
@@ -129,6 +161,27 @@ void use_named(dc::PoolSettings settings) {
   check_throws<dc::PoolNotFound>([&] { dc::Pool<Worker>::attach(settings); }, "'sweep'", "PoolNotFound");
 }
 
+void use_environment(dc::PoolSettings settings) {
+  check_throws<std::logic_error>([] { dc::worker(); }, "this process is none", "outside of workers");
+  settings.name = "known";
+  settings.env = {{"WHO", "a=b"}};
+  settings.threads_per_worker = 3;
+  {
+    dc::Pool<Knows> pool(settings);
+    using Texts = std::vector<std::string>;
+    check(pool.submit("WHO").get() == Texts{"no job", "cpu", "known", "1", "1", "", "a=b"}, "a worker knows itself");
+    check(pool.submit_keyed("key", "OMP_NUM_THREADS").get() == Texts{"no job", "cpu", "known", "2", "1", "key", "3"},
+          "key and threads");
+    check(pool.submit("child").get() == Texts{"usage: outside PASSWORD PORT\n"}, "a program that a worker starts");
+    pool.close();
+  }
+  settings.env = {{"CUDA_VISIBLE_DEVICES", "0"}};
+  check_throws<std::invalid_argument>([&] { dc::Pool<Knows> pool(settings); }, "cannot set CUDA_VISIBLE_DEVICES",
+                                      "env");
+  settings.env = {{"A=B", "0"}};
+  check_throws<std::invalid_argument>([&] { dc::Pool<Knows> pool(settings); }, "has a '=' in it", "a name in env");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -137,6 +190,7 @@ int main(int argc, char** argv) {
   dc::PoolSettings settings{.password = argv[1], .port = static_cast<std::uint16_t>(std::stoi(argv[2]))};
   use(settings);
   use_named(settings);
+  use_environment(settings);
   check_throws<dc::WorkerInitError>([&] { dc::Pool<Unbuildable>(settings).map(std::vector{1}); }, "no data set here",
                                     "WorkerInitError");
   {
