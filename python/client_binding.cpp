@@ -64,9 +64,11 @@ class PyStream {
     return value_or_raise(stream_->submit(std::move(payloads), std::move(keys)));
   }
 
-  nb::list take(double timeout, std::size_t max) {
+  /// `patience`: a dc::client::Patience.
+  nb::list take(double timeout, std::size_t max, int patience) {
+    const auto patient = static_cast<dc::client::Patience>(std::clamp(patience, 0, 3));
     auto completed = wait_in_slices(
-        timeout, [&](Duration slice) { return stream_->take(max, slice); },
+        timeout, [&](Duration slice) { return stream_->take(max, slice, patient); },
         [](const std::vector<Completed>& some) { return !some.empty(); });
     nb::list result;
     for (Completed& one : completed) result.append(tuple_of(std::move(one)));
@@ -259,24 +261,27 @@ class PyClient {
   }
   /// None at the timeout, an empty tuple, or (0, payload of the exception, error) of what was raised first.
   nb::object wait_applied(dc::UpdateNumber number, double timeout) {
-    const auto wait = [&](Duration slice) { return client_->wait_applied(number, slice); };
+    const auto patience = dc::client::patience_of(duration_of(timeout));
+    const auto wait = [&](Duration slice) { return client_->wait_applied(number, slice, patience); };
     if (!wait_in_slices(timeout, wait, is_true)) return nb::none();
     auto failure = client_->update_failure(number);
     if (!failure) return nb::make_tuple();
     return tuple_of({0, std::move(*failure)});
   }
 
-  void want_workers(std::uint32_t count) { value_or_raise(client_->want_workers(count)); }
   nb::tuple state() {
     const auto counts = value_or_raise(client_->counts());
-    seen_version_ = counts.version;
     const auto& state = counts.state;
     return nb::make_tuple(state.workers, state.starting, state.nodes, state.slots, state.eligible);
   }
-  void wait_state(double timeout) {
-    const auto seen = seen_version_;
-    wait_in_slices(
-        timeout, [&](Duration slice) { return client_->wait_counts(seen, slice); }, is_true);
+  /// Waits for so many workers; false at the timeout.
+  bool wait_workers(std::uint32_t count, double timeout) {
+    const auto patience = dc::client::patience_of(duration_of(timeout));
+    value_or_raise(client_->want_workers(count));
+    const bool there = wait_in_slices(
+        timeout, [&](Duration slice) { return client_->wait_ready(count, slice, patience); }, is_true);
+    if (!there) value_or_raise(client_->want_workers(0));  // nobody waits for them any more
+    return there;
   }
   void close() {
     const Unlocked unlocked;
@@ -292,7 +297,6 @@ class PyClient {
 
  private:
   std::shared_ptr<dc::client::PoolClient> client_;
-  std::uint64_t seen_version_ = 0;  ///< of the counts that state() returned last
 };
 
 void PyClient::end_client(dc::client::PoolClient& client) {
@@ -354,7 +358,7 @@ NB_MODULE(_client, module) {
   nb::class_<PyStream>(module, "Stream")
       .def("submit", &PyStream::submit, nb::arg("parts"), nb::arg("key") = "")
       .def("submit_many", &PyStream::submit_many, nb::arg("items"), nb::arg("keys") = std::vector<std::string>())
-      .def("take", &PyStream::take, nb::arg("timeout"), nb::arg("max") = 4096)
+      .def("take", &PyStream::take, nb::arg("timeout"), nb::arg("max") = 4096, nb::arg("patience") = 0)
       .def("hand_over", &PyStream::hand_over, nb::arg("sequences"))
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
@@ -372,9 +376,8 @@ NB_MODULE(_client, module) {
       .def("define", &PyClient::define, nb::arg("parts"))
       .def("definitions", &PyClient::definitions, nb::arg("spec_bytes"))
       .def("wait_applied", &PyClient::wait_applied, nb::arg("number"), nb::arg("timeout"))
-      .def("want_workers", &PyClient::want_workers, nb::arg("n"))
+      .def("wait_workers", &PyClient::wait_workers, nb::arg("count"), nb::arg("timeout"))
       .def("state", &PyClient::state)
-      .def("wait_state", &PyClient::wait_state, nb::arg("timeout"))
       .def("status", &PyClient::status)
       .def("close", &PyClient::close)
       .def("end", &PyClient::end);

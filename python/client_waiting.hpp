@@ -35,6 +35,8 @@ inline const char* class_of_failed_pool(dc::ErrorKind kind) {
       return "PoolBusy";
     case dc::ErrorKind::pool_not_found:
       return "PoolNotFound";
+    case dc::ErrorKind::pool_deadlock:
+      return "PoolDeadlock";
     default:
       return "PoolClosed";
   }

@@ -70,6 +70,11 @@ class PoolBusy : public RemoteError {
 class PoolNotFound : public RemoteError {
   using RemoteError::RemoteError;
 };
+/// The pool was opened by a job, and all slots that could serve it are held by jobs that wait for pools of their own:
+/// of those pools this is the youngest. Have fewer such jobs at a time than there are slots, or more slots.
+class PoolDeadlock : public RemoteError {
+  using RemoteError::RemoteError;
+};
 /// The pool is closed.
 class PoolClosed : public RemoteError {
   using RemoteError::RemoteError;

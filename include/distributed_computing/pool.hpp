@@ -41,7 +41,8 @@ class Pool {
   static constexpr std::chrono::nanoseconds forever = std::chrono::nanoseconds::max();
 
   /// Connects to the head and opens the pool; `arguments` go to every worker's constructor.
-  /// Throws HeadUnreachable, AuthenticationError.
+  /// With PoolSettings::min_workers it waits for these too. Throws HeadUnreachable, AuthenticationError, TimeoutError
+  /// (too few workers within workers_timeout: what() says how many).
   ///
   /// With PoolSettings::name the pool outlives this program: destroying it only leaves it. If a pool of this name is
   /// there, this one goes on with it, with the class, arguments and settings of its first opening. Throws PoolBusy when
@@ -70,7 +71,8 @@ class Pool {
   static Pool attach(const PoolSettings& settings) { return Pool(Attached{}, settings); }
 
   /// Runs all items; their results in the order of the items. An item is the argument of run, or a std::tuple of its
-  /// arguments. Throws what the first failed item, in their order, failed with; the rest is abandoned.
+  /// arguments. Throws what the first failed item, in their order, failed with. The results of all others are dropped
+  /// then; jobs that were submitted, 8,192 at most, still run, before later jobs of the pool, unless that is closed.
   template <std::ranges::input_range Items>
   std::vector<Result> map(Items&& items) {
     std::vector<Result> values;
@@ -99,7 +101,8 @@ class Pool {
   /// The same in the order in which the jobs were submitted. What is under way when the order changes comes first.
   EarlierResults<Worker> earlier_results_in_order() { return EarlierResults<Worker>(pool_->earlier(true)); }
 
-  /// Runs one job. The future holds the result or the exception.
+  /// Runs one job. The future holds the result or the exception. The job cannot be taken back: it runs, whether or not
+  /// anybody waits for it, until it ends or the pool is closed.
   template <class... Arguments>
   std::future<Result> submit(const Arguments&... arguments) {
     return submit_job({}, arguments...);
@@ -113,8 +116,8 @@ class Pool {
   }
 
   /// Every worker calls handle_update with these arguments once, in order, between two jobs (later workers before their
-  /// first). Returns when the head has the update. A job submitted afterwards runs only on workers that have applied
-  /// it.
+  /// first; see PoolSettings::keep_updates_history). Returns when the head has the update. With history, a job
+  /// submitted afterwards runs only on workers that have applied it.
   template <class... Arguments>
   void update_workers(const Arguments&... arguments) {
     static_assert(detail::HasUpdate<Worker>, "the worker class has no handle_update");

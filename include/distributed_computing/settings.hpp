@@ -58,13 +58,17 @@ struct PoolSettings {
   std::chrono::milliseconds init_timeout{0};    ///< the constructor may take so long; 0: no limit
   std::chrono::milliseconds update_timeout{0};  ///< handle_update may take so long; 0: no limit
   std::uint32_t max_retries = 3;                ///< workers that may die with a job until it ends in WorkerDied
-  std::uint32_t min_workers = 0;  ///< workers to keep even while there are no jobs, as far as its fair share goes
+  /// The pool is there when so many workers are ready, and keeps them even while there are no jobs, as far as its fair
+  /// share goes. 0: it does not wait for workers.
+  std::uint32_t min_workers = 0;
   /// GPU memory that a worker needs, in MiB or as a text such as "12GB"; 0: any slot will do. Smaller GPUs are not
   /// used, nor one with less free.
   GpuMemory min_gpu_memory_required = 0;
-  Device device = Device::any;                        ///< what kind of slot a worker needs
-  std::uint32_t gpus_per_worker = 1;                  ///< so many different GPUs of one node make up a worker
-  bool keep_updates_history = true;                   ///< workers that start later first get all earlier updates
+  Device device = Device::any;        ///< what kind of slot a worker needs
+  std::uint32_t gpus_per_worker = 1;  ///< so many different GPUs of one node make up a worker
+  /// Workers that start later first get all earlier updates. Without it, an update reaches the workers that are there
+  /// or starting, or the first one ever while there was none; later ones do not get earlier updates.
+  bool keep_updates_history = true;
   bool retry_exceptions = false;                      ///< a job whose run threw is tried again, under max_retries
   bool show_output = false;                           ///< show on stderr what the workers print
   std::chrono::milliseconds connect_timeout{10'000};  ///< wait so long for the head at first
@@ -74,6 +78,7 @@ struct PoolSettings {
   /// Threads that OpenMP, MKL, OpenBLAS, BLIS and NumExpr have in a worker; 0: its share of the node's cores, unless
   /// variables of the node's environment say otherwise.
   std::uint32_t threads_per_worker = 0;
+  std::chrono::milliseconds workers_timeout{0};       ///< wait so long for min_workers; 0: for ever
 };
 
 }  // namespace dc

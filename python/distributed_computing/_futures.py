@@ -7,25 +7,62 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from itertools import islice
 from queue import SimpleQueue
 from typing import Any
 
 from distributed_computing._definitions import Definitions
 from distributed_computing._outcome import described, is_interrupt, value_of
-from distributed_computing._stream import pickled_item
+from distributed_computing._stream import FOREVER, LIMITED, NOBODY, pickled_item
 from distributed_computing.errors import CLOSED_EARLY, PoolClosed
+
+_LOOKED_AT = 1000  # futures, to see whether anybody waits for one
+_QUICK = 0.2  # seconds: while outcomes come faster than this nobody looks
 
 
 class JobFuture(Future[Any]):
-    """The future of one job. Refers to its pool, which therefore lasts, until it is done."""
+    """The future of one job. Refers to its pool, which therefore lasts, until it is done.
+
+    The job cannot be taken back: `cancel()` returns False, and the job runs whether or not anybody waits for it.
+    """
 
     def __init__(self, pool: Any) -> None:
         super().__init__()
         self._pool = pool
+        self._readers = [0, 0]  # threads in result() and exception(): with a limit, without one
+        self._in_loop = False  # an event loop of asyncio waits for it
         self.set_running_or_notify_cancel()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the job's result, or raise its error; see `concurrent.futures.Future.result`."""
+        self._read(timeout, 1)
+        try:
+            return super().result(timeout)
+        finally:
+            self._read(timeout, -1)
+            del self  # an error that is kept keeps this frame
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the job's error, or None; see `concurrent.futures.Future.exception`."""
+        self._read(timeout, 1)
+        try:
+            return super().exception(timeout)
+        finally:
+            self._read(timeout, -1)
+
+    def _read(self, timeout: float | None, threads: int) -> None:
+        with self._condition:
+            self._readers[timeout is None] += threads
+
+    def patience(self) -> int:
+        """Return how long somebody means to wait for it."""
+        if self._readers[1] or self._waiters or self._in_loop:
+            return FOREVER
+        return LIMITED if self._readers[0] else NOBODY
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
         """Call `fn` with this future when it is done, or now. What it raises, whatever that is, is logged."""
+        self._in_loop |= getattr(fn, "__module__", "") == "asyncio.futures"
 
         def guarded(future: Future[Any]) -> None:
             try:
@@ -130,6 +167,11 @@ class Futures:
         if interrupt is not None:
             raise interrupt
 
+    def patience(self) -> int:
+        """Return how long somebody means to wait for one of the first of those that are not done."""
+        with self._lock:
+            return max((future.patience() for future in islice(self._waiting.values(), _LOOKED_AT)), default=NOBODY)
+
     def waits(self) -> bool:
         """Tell whether there are futures that are not done."""
         with self._lock:
@@ -162,7 +204,12 @@ def _serve(futures_now: weakref.ref[Futures], stream: Any, wake: SimpleQueue[boo
 
 def _settle_some(futures_now: weakref.ref[Futures], stream: Any) -> bool:
     """Wait for some outcomes and set their futures. Return whether there are others to wait for."""
-    outcomes = stream.take(1.0)
+    outcomes = stream.take(_QUICK)
+    if not outcomes:
+        futures = futures_now()
+        patience = NOBODY if futures is None else futures.patience()
+        del futures
+        outcomes = stream.take(1.0, patience=patience)
     futures = futures_now()
     if futures is None:
         return False

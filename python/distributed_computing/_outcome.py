@@ -27,6 +27,7 @@ _KINDS = {
     8: errors.NotStored,
     9: errors.PoolBusy,
     10: errors.PoolNotFound,
+    11: errors.PoolDeadlock,
 }
 # A StopIteration would end the caller's loops; ours say what happened to the pool of the job, not to the caller's.
 _NEVER_BOTH = (StopIteration, StopAsyncIteration, DistributedComputingError)

@@ -14,6 +14,9 @@ from distributed_computing._outcome import value_of
 from distributed_computing._payload import dumps_call
 from distributed_computing.errors import PoolClosed, SerializationError
 
+# How long the caller means to wait (Patience in src/client/user_waits.hpp): nobody does, with a limit, without one.
+NOBODY, LIMITED, FOREVER = 0, 1, 3
+
 
 def payload_size(payload: bytes | list[Any]) -> int:
     """Return the bytes of what `dumps` returned."""

@@ -85,6 +85,11 @@ class PoolNotFound(_Located, LookupError):
     """The head has no pool of this name."""
 
 
+class PoolDeadlock(_Located):
+    """The pool was opened by a job, and all slots that could serve it are held by jobs that wait for pools of their own: of
+    those pools this is the youngest. Have fewer such jobs at a time than there are slots, or more slots."""
+
+
 class PoolClosed(_Located):
     """The pool is closed: by this program, or because it failed."""
 

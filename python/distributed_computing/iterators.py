@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any, Self
 
 from distributed_computing._named import split_key
-from distributed_computing._stream import Stream, payload_size, pickled_item
+from distributed_computing._stream import FOREVER, LIMITED, NOBODY, Stream, payload_size, pickled_item
 
 WINDOW_JOBS = 2048  # limits::imap_window_jobs
 WINDOW_BYTES = 64 << 20  # limits::imap_window_bytes
@@ -59,8 +59,10 @@ class ResultIterator(_Results):
 
     Reads only a bounded number of items, and bytes, ahead of what was consumed: about two for each worker, more when jobs
     are short. An item whose job failed raises at its place; the iterator goes on with the next one after that. Leaving it
-    unfinished discards what is still under way. Threads may share it: each result goes to one of them, and `items` are
-    read by one at a time. `Results` of the C++ interface is for one thread, and does the same in the same words.
+    unfinished (break, `close`) reads no more items and discards the results of the jobs that were submitted: these, 2,048
+    at most, still run, before later jobs of the pool, unless that is closed. Threads may share it: each result goes to one
+    of them, and `items` are read by one at a time. `Results` of the C++ interface is for one thread, and does the same in
+    the same words.
 
     Args:
         stream: of the pool where the jobs run; the iterator's own.
@@ -226,8 +228,8 @@ class ResultIterator(_Results):
         self._submitted += len(batch)
         self._in_flight += len(batch)
 
-    def _take(self, timeout: float) -> bool:
-        outcomes = self._stream.take(timeout)
+    def _take(self, timeout: float, patience: int = NOBODY) -> bool:
+        outcomes = self._stream.take(timeout, patience=patience)
         if not outcomes:
             return False
         self._in_flight -= len(outcomes)
@@ -256,7 +258,7 @@ class ResultIterator(_Results):
         start = monotonic()
         idle = self._in_flight <= self._workers and self._window < self._window_max
         left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - start)
-        came = self._take(0.0 if idle else max(0.0, left))
+        came = self._take(0.0 if idle else max(0.0, left), FOREVER if deadline is None else LIMITED)
         if idle or (came and monotonic() - start < _SHORT_WAIT):
             self._window *= 2
         self._widen()
@@ -269,7 +271,8 @@ class ResultIterator(_Results):
         self._window = min(max(self._window, two_each), self._window_max)
 
     def close(self) -> None:
-        """Discard what is still under way."""
+        """Discard what is still under way: read no more items, and drop the results of the jobs that were submitted. These
+        still run; `close()` of the pool ends them."""
         self._exhausted = True
         self._stream.close()
 
@@ -297,7 +300,8 @@ class EarlierResults(_Results):
             self._stream.take(0.0, 1)  # the caller has done with the last one
             raise StopIteration
         # One at a time: what the caller does not ask for stays in the pool.
-        outcomes = self._stream.take(_FOREVER if deadline is None else max(0.0, deadline - monotonic()), 1)
+        left = _FOREVER if deadline is None else max(0.0, deadline - monotonic())
+        outcomes = self._stream.take(left, 1, patience=FOREVER if deadline is None else LIMITED)
         if not outcomes:
             raise TimeoutError("no result within the timeout")
         self._stream.hand_over([outcomes[0][0]])

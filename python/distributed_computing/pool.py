@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -44,14 +43,17 @@ class Pool(PoolBase):
         job_timeout: seconds that a job may run. Its worker is killed after that and the job tried again, at most
             `max_retries` times in all; then it ends in JobTimeout. None: no limit.
         min_gpu_memory_required: free GPU memory that a worker needs, in MiB, or a text such as ``"12GB"`` or ``"512MiB"``.
-        min_workers: workers to keep even while there are no jobs: as many as its fair share of what is there holds.
+        min_workers: the pool is there when so many workers are ready, and keeps them even while there are no jobs, as far as
+            its fair share of what is there goes. 0: it does not wait for workers.
         device: what a worker needs: ``"gpu"``, ``"cpu"`` for a slot without a GPU, or ``"any"``.
         gpus_per_worker: so many different GPUs of one node make up a worker.
         weight: share of the slots beside other pools, relative to theirs: 0.01 to 100.
         max_retries: how many workers may die with a job until it ends in WorkerDied.
         init_timeout: seconds that the constructor may take. None: no limit.
         update_timeout: seconds that one ``handle_update`` may take; its worker is replaced after that. None: no limit.
-        keep_updates_history: whether workers that start later first get all earlier updates.
+        keep_updates_history: whether workers that start later first get all earlier updates. Without it, an update reaches
+            the workers that are there or starting, or the first one ever while there was none; later ones do not get
+            earlier updates.
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
         show_output: whether to show here, on stderr, what the workers print.
         connect_timeout: seconds to wait for the head at first.
@@ -60,6 +62,7 @@ class Pool(PoolBase):
             nor ``DISTRIBUTED_COMPUTING_…``. A named pool keeps them.
         threads_per_worker: threads that OpenMP, MKL, OpenBLAS, BLIS and NumExpr have in a worker. None: its share of its
             node's cores, unless variables of the node's environment (``OMP_NUM_THREADS``, …) say otherwise.
+        workers_timeout: seconds to wait for `min_workers`. None waits for ever.
         fingerprint: of the head's key, as it shows it (``"sha256:…"``), or several. None: the key first seen at an address.
         name: of a pool that outlives this program. If the head has a pool of this name, this one goes on with it, with the
             class, init_data and options of its first opening. Leaving the ``with`` block only leaves the pool
@@ -77,6 +80,9 @@ class Pool(PoolBase):
         AuthenticationError: the head refused the password or the version.
         PoolBusy: another program has the named pool, and is connected; the message says which.
         NotStored: the head cannot keep the named pool.
+        TimeoutError: fewer than `min_workers` were ready in time; the message says how many, and the pool is closed (a
+            named one is left). So is it when Ctrl-C ends the waiting.
+        WorkerInitError, NoSuitableDevice: with `min_workers`, there will be no worker.
     """
 
     def __init__(
@@ -106,9 +112,11 @@ class Pool(PoolBase):
         ship_modules: Sequence[Any] | None = None,
         env: Mapping[str, str] | None = None,
         threads_per_worker: int | None = None,
+        workers_timeout: float | None = None,
     ) -> None:
         _bootstrap.check(worker_class)
         self._definitions = Definitions(notice=show_notice)
+        _options.milliseconds("workers_timeout", workers_timeout)
         if steal and name is None:
             raise ValueError("steal=True needs the name of a pool: name='...'")
         _hints.check_worker_class(worker_class)
@@ -138,6 +146,8 @@ class Pool(PoolBase):
             name="" if name is None else checked_name(name),
             steal=bool(steal),
         )
+        if min_workers > 0:
+            self._wait_for_first(min_workers, workers_timeout)
 
     @classmethod
     def attach(
@@ -198,7 +208,9 @@ class Pool(PoolBase):
                 result and do not run.
 
         Raises:
-            JobError, WorkerDied, JobTimeout: of the first item, in their order, that failed; the rest is abandoned.
+            JobError, WorkerDied, JobTimeout: of the first item, in their order, that failed. The results of all others are
+                dropped. Jobs that were submitted by then, 8,192 at most, still run, before later jobs of the pool;
+                `close()` ends them.
             TypeError: an item cannot be used or pickled; the message names its index.
         """
         data = job_items(data, "map")
@@ -211,7 +223,8 @@ class Pool(PoolBase):
 
     def imap(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`map`, but yields results in order as they become available; reads `data` only a bounded number of
-        items ahead of what was consumed, so that an endless generator is fine.
+        items ahead of what was consumed, so that an endless generator is fine. Of an iterator that is left early, the jobs
+        that were submitted, 2,048 at most, still run, before later jobs of the pool; `close()` of the pool ends them.
 
         A named pool, without `data`: yields the results of earlier programs' jobs that no program has so far, in the order
         in which they were submitted (after those that are under way to an ``imap_unordered()`` of this program).
@@ -234,7 +247,11 @@ class Pool(PoolBase):
             return EarlierResults(Stream(self._earlier[0], self, self._earlier[1]))
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run one job, ``run(*args, **kwargs)``; return a future of its result. It cannot be cancelled once submitted."""
+        """Run one job, ``run(*args, **kwargs)``; return a future of its result.
+
+        The job cannot be taken back: `cancel()` of the future returns False, and the job runs until it ends or the pool is
+        closed, whether or not anybody waits for it.
+        """
         return self._submit("", args, kwargs)
 
     def submit_keyed(self, key: str, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -258,7 +275,8 @@ class Pool(PoolBase):
         """Send an update to all workers: each calls ``handle_update`` with it, between two jobs or at once when idle.
 
         Every worker applies every update exactly once and in order, also workers that start later; a job that is submitted
-        after an update never runs on a worker that has not applied it.
+        after an update never runs on a worker that has not applied it. With ``keep_updates_history=False`` workers that
+        start later do not get earlier updates, see :class:`Pool`.
 
         Args:
             data: ``{'args': [...], 'kwargs': {...}}``, or the single argument.
@@ -268,7 +286,8 @@ class Pool(PoolBase):
         Raises:
             TimeoutError: not applied everywhere in time.
             JobError, SerializationError: with `wait`, when handle_update raised, or the update could not be unpickled there.
-            WorkerDied: with `wait`, when a worker ended in it. A worker that takes its place applies all updates again.
+            WorkerDied: with `wait`, when a worker ended in it. With history, a worker that takes its place applies all
+                updates again.
         """
         call = arguments(data, "the update")
         try:
@@ -313,13 +332,22 @@ class Pool(PoolBase):
             NoSuitableDevice: no device of the cluster can ever meet what the pool asks for.
         """
         self._check_open()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._client.want_workers(_options.count("count", count, 0))
-        while (workers := self._client.state()[0]) < count:
-            left = 0.5 if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"only {workers} of {count} workers are there after {timeout} s")
-            self._client.wait_state(min(left, 0.5))
+        if not self._client.wait_workers(_options.count("count", count, 0), FOREVER if timeout is None else timeout):
+            raise TimeoutError(f"only {self.get_workers_count()} of {count} workers are there after {timeout} s")
+
+    def _wait_for_first(self, count: int, timeout: float | None) -> None:
+        """Wait for `min_workers`. The pool is over when they do not come, or nobody waits for them any more."""
+        try:
+            if self._client.wait_workers(count, FOREVER if timeout is None else timeout):
+                return
+            raise TimeoutError(
+                f"only {self.get_workers_count()} of the {count} workers of min_workers were ready after {timeout} s, so "
+                f"the pool is {'closed' if self._name is None else 'left'}: add slots (start_node), ask for fewer, or wait "
+                "longer (workers_timeout=)"
+            )
+        except BaseException:
+            self._finish("end")
+            raise
 
     # --- The end ------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ class FakeStream:
                 self.ready.append(self.held.popleft())
             self.changed.notify_all()
 
-    def take(self, timeout, most=3):
+    def take(self, timeout, most=3, patience=0):
         with self.changed:
             self.changed.wait_for(lambda: self.ready or self.closed, timeout if timeout < 1e6 else None)
             if self.closed:

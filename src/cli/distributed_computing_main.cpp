@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/did_you_mean.hpp"
 #include "cli/doctor.hpp"
 #include "cli/options.hpp"
 #include "cli/pools.hpp"
@@ -190,8 +191,8 @@ int main(int argc, char** argv) {
   CLI::App* doctor = app.add_subcommand("doctor", "Look at this machine as a node would: GPUs, masks, network, limits");
   doctor->add_option("-a,--address", examined.address, "The head's address")->capture_default_str();
   doctor->add_option("-p,--port", examined.port, "The head's port")->capture_default_str()->check(CLI::Range(1, 65535));
-  app.failure_message([](const CLI::App* of, const CLI::Error& error) {
-    return dc::cli::without_values(CLI::FailureMessage::simple(of, error));
+  app.failure_message([words = dc::cli::words_of(argc, argv)](const CLI::App* of, const CLI::Error& error) {
+    return dc::cli::usage_problem(*of, error, words);
   });
   try {
     app.parse(argc, argv);

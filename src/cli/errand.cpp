@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "core/output.hpp"
 #include "core/paths.hpp"
 #include "net/head_address.hpp"
 
@@ -52,6 +53,12 @@ Result<void> Errand::run() {
     if (connected_) return;  // from here on the session itself notices a head that is gone
     fail_with(fail(ErrorCode::unreachable,
                    fmt::format("the head at {} does not answer", net::head_names(options_.address, options_.port))));
+  });
+  const auto notice = loop_.call_at(net::EventLoop::now() + limits::connecting_notice_after, [this] {
+    if (connected_) return;
+    output::to_stderr(fmt::format(
+        "distributed-computing: the head at {} has not answered so far: trying on, for {} s in all\n",
+        net::head_names(options_.address, options_.port), std::chrono::seconds(limits::handshake_deadline).count()));
   });
   const auto connector = net::connect(loop_, options_, std::move(handler));
   loop_.run();

@@ -15,6 +15,7 @@
 
 #include "cli/allocation.hpp"
 #include "cli/banner.hpp"
+#include "cli/did_you_mean.hpp"
 #include "cli/drain.hpp"
 #include "cli/init.hpp"
 #include "cli/node_child.hpp"
@@ -349,8 +350,8 @@ int start_node(int argc, char** argv) {
   CLI::App app("Starts a head, or joins this machine to one as a node whose workers run the jobs of pools.",
                "start_node");
   declare(app, arguments);
-  app.failure_message([](const CLI::App* of, const CLI::Error& error) {
-    return without_values(CLI::FailureMessage::simple(of, error));
+  app.failure_message([words = words_of(argc, argv)](const CLI::App* of, const CLI::Error& error) {
+    return usage_problem(*of, error, words);
   });
   try {
     app.parse(argc, argv);

@@ -17,18 +17,11 @@ constexpr std::size_t message_jobs_max = 4096;
 constexpr std::size_t job_overhead_bytes = 24;
 static_assert(message_bytes_max + limits::inline_payload_max < limits::batch_bytes_max);
 
-/// So long a pool without workers is no news.
-constexpr auto waiting_notice_after = 1s;
-
 ErrorInfo too_large_error(const char* what, std::size_t size, std::uint64_t limit) {
   ErrorInfo error;
   error.kind = ErrorKind::too_large;
   error.message = too_large_text(what, size, limit);
   return error;
-}
-
-std::string counted(std::uint64_t count, const char* noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -110,6 +103,8 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
 void ClientMachine::session_closed(const std::string& why) {
   session_ = false;
   state_.workers = 0;  // a new head has to say how many there are before more is submitted for them
+  counts_known_ = false;
+  waits_at_head_.reset();
   holder_.reset();
   acks_.clear();  // ResumePool says the same; a named pool's are found again in received_
   if (link_ == Link::over) return;
@@ -180,12 +175,16 @@ void ClientMachine::on(const wire::UpdateAccepted& message) {
 
 void ClientMachine::on(const wire::UpdateApplied& message) {
   if (message.number <= updates_applied_ || message.number > last_update()) return;
-  if (!config_.options.keep_updates_history && !named()) {
-    // Every worker has these or starts without them: no head needs their bytes again. (A journal may lose them.)
-    for (UpdateNumber number = updates_applied_ + 1; number <= message.number; ++number) update_payload(number) = {};
-  }
   updates_applied_ = message.number;
+  forget_applied_updates();
   effects_.reports.emplace_back(UpdatesDone{updates_applied_});
+}
+
+/// Without history every worker has these or starts without them: no head needs their bytes again. The first worker
+/// ever gets them all. (A journal may lose them.)
+void ClientMachine::forget_applied_updates() {
+  if (config_.options.keep_updates_history || named() || !had_workers_) return;
+  for (; updates_forgotten_ < updates_applied_; ++updates_forgotten_) update_payload(updates_forgotten_ + 1) = {};
 }
 
 void ClientMachine::on(wire::UpdateFailed&& message) {
@@ -207,7 +206,10 @@ void ClientMachine::on(const wire::PoolClosed&) {
 
 void ClientMachine::on(const wire::PoolState& message) {
   state_ = message;
+  counts_known_ = true;
   if (state_.workers >= wanted_) wanted_ = 0;
+  had_workers_ |= state_.workers > 0;
+  forget_applied_updates();
   effects_.reports.emplace_back(CountsChanged{message});
 }
 
@@ -238,8 +240,8 @@ void ClientMachine::send_update(UpdateNumber number) {
 /// Those that the head lacks. Without history it is told first how many are no more.
 void ClientMachine::send_updates_after(UpdateNumber known) {
   if (!named() && !config_.options.keep_updates_history) {
-    send(wire::AddUpdate{config_.pool, updates_applied_, {}}, pool_lane());
-    known = std::max(known, updates_applied_);
+    send(wire::AddUpdate{config_.pool, updates_forgotten_, {}}, pool_lane());
+    known = std::max(known, updates_forgotten_);
   }
   for (UpdateNumber number = std::max(known, updates_before_) + 1; number <= last_update(); ++number)
     send_update(number);
@@ -312,7 +314,7 @@ Effects ClientMachine::take_effects(TimePoint now) {
     if (earlier_.reading) ask_for_earlier();
     if (leaving_) leave_if_all_accepted();
   }
-  watch_for_workers(now);
+  watch(now);
   return std::exchange(effects_, {});
 }
 
@@ -366,35 +368,6 @@ std::vector<JobSequence> ClientMachine::outstanding() const {
   for (const auto& [sequence, job] : sent_) sequences.push_back(sequence);
   std::sort(sequences.begin(), sequences.end());
   return sequences;
-}
-
-// --- Waiting for workers ----------------------------------------------------------------------------------------
-
-void ClientMachine::watch_for_workers(TimePoint now) {
-  const bool wants = !sent_.empty() || !waiting_.empty() || wanted_ > 0 || !accepted_.empty() || earlier_.credit > 0;
-  if (link_ != Link::ready || leaving_ || state_.workers > 0 || !wants) {
-    waiting_deadline_ = never;
-    waiting_text_.clear();
-    return;
-  }
-  if (std::string text = waiting_text(); text != waiting_text_) {
-    waiting_text_ = std::move(text);
-    waiting_said_ = false;
-    waiting_deadline_ = now + waiting_notice_after;
-  }
-  if (waiting_said_ || now < waiting_deadline_) return;
-  waiting_said_ = true;
-  waiting_deadline_ = never;
-  effects_.reports.emplace_back(Note{waiting_text_});
-}
-
-std::string ClientMachine::waiting_text() const {
-  const std::string head = "waiting for workers: the head at " + config_.head_name + " has ";
-  if (state_.nodes == 0) return head + "no nodes; start_node on a machine adds one";
-  const std::string counts = head + counted(state_.nodes, "node") + " with " + counted(state_.slots, "slot") + ", ";
-  if (state_.starting > 0) return counts + counted(state_.starting, "worker") + " starting";
-  if (state_.eligible == 0) return counts + "none of them can run this pool";
-  return counts + "none of them free for this pool";
 }
 
 }  // namespace dc::client

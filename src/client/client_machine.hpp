@@ -14,6 +14,7 @@
 // acknowledgement is remembered, so that it is not taken twice. Its part stands in named_machine.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -22,6 +23,7 @@
 #include <variant>
 #include <vector>
 
+#include "client/user_waits.hpp"
 #include "core/clock.hpp"
 #include "core/job.hpp"
 #include "core/job_numbers.hpp"
@@ -131,6 +133,7 @@ class ClientMachine {
     bool attach_only = false;
     bool steal = false;
     std::string process = {};  ///< of this client, see core/process_name.hpp
+    WorkerId in_worker = {};   ///< in one of whose jobs this client runs; value 0: in none
   };
   explicit ClientMachine(Config config) : config_(std::move(config)) {}
 
@@ -144,6 +147,9 @@ class ClientMachine {
   void drop_stream(StreamId stream);
   /// Ends the pool: every outstanding job ends with `error` at once; ClosePool is sent.
   void close(ErrorInfo error);
+
+  /// For what the user's threads wait now. To be told now and then while there are any.
+  void users_wait(const UserWaits& waits) { user_waits_ = waits; }
 
   // --- The user of a named pool ---
   /// The user has done with these outcomes: they need not come again.
@@ -245,8 +251,23 @@ class ClientMachine {
   void tell_differences(const PoolOptions& options);
   void deliver(StreamId stream, JobSequence sequence, Outcome outcome);
   void end(ErrorInfo error);
+  void forget_applied_updates();
+
+  // waiting_machine.cpp
+  struct WorkersNotice {
+    std::string key, text;  ///< notices with the same key say the same
+    Duration after;
+  };
+  void watch(TimePoint now);
   void watch_for_workers(TimePoint now);
-  [[nodiscard]] std::string waiting_text() const;
+  void tell_head_of_waits(TimePoint now);
+  [[nodiscard]] const UserWait& user_wait(WaitFor what) const { return user_waits_[static_cast<std::size_t>(what)]; }
+  [[nodiscard]] TimePoint waits_since(WaitFor what) const;
+  [[nodiscard]] std::size_t outstanding_jobs() const;
+  [[nodiscard]] std::string waiting_text(WaitFor what) const;
+  [[nodiscard]] std::optional<WorkersNotice> workers_notice() const;
+  [[nodiscard]] std::string wanted_text(bool too_many) const;
+  [[nodiscard]] std::string no_workers_text() const;
   [[nodiscard]] std::vector<JobSequence> outstanding() const;
   [[nodiscard]] wire::Lane pool_lane() const { return config_.pool.value; }
   [[nodiscard]] std::string quoted() const { return "pool '" + config_.name + "'"; }
@@ -283,10 +304,18 @@ class ClientMachine {
   bool leaving_ = false;
   bool leave_sent_ = false;  ///< in this session
 
+  UpdateNumber updates_forgotten_ = 0;  ///< without history: these are applied, and without their bytes
+
   wire::PoolState state_;
-  TimePoint waiting_deadline_ = never;  ///< when waiting_text_ is said
-  std::string waiting_text_;            ///< about to be said, or said
+  bool counts_known_ = false;           ///< it is of this session
+  bool had_workers_ = false;            ///< there was a worker at some time
+  TimePoint waiting_deadline_ = never;  ///< when the notice of waiting_key_ is given
+  std::string waiting_key_;             ///< of the one about to be given, or given
   bool waiting_said_ = false;
+  UserWaits user_waits_;
+  std::array<bool, wait_kinds> waits_told_{};
+  TimePoint idle_until_{};                        ///< no results were to come until then
+  std::optional<wire::PoolWaits> waits_at_head_;  ///< as the head was told in this session
   Effects effects_;
 };
 

@@ -148,12 +148,19 @@ TEST(ClientMachine, WithoutHistoryAppliedUpdatesKeepTheirNumbersOnly) {
   client.machine.update(2, Payload::copy("v"));
   client.machine.receive(wire::UpdateAccepted{pool, 2});
   client.machine.receive(wire::UpdateApplied{pool, 1});
-  client.lose_and_find_head();
-  client.machine.receive(wire::PoolKnown{pool, false, 0, {}});
-  client.look();
-  client.machine.receive(wire::PoolOpened{pool});
-  client.look();
-  EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1= @pool", "AddUpdate 2=v @pool", "PoolResumed @pool"));
+  const auto sent_to_a_new_head = [&] {
+    client.lose_and_find_head();
+    client.machine.receive(wire::PoolKnown{pool, false, 0, {}});
+    client.look();
+    client.machine.receive(wire::PoolOpened{pool});
+    client.look();
+    return client.sent;
+  };
+  EXPECT_THAT(sent_to_a_new_head(),
+              ElementsAre("AddUpdate 0= @pool", "AddUpdate 1=u @pool", "AddUpdate 2=v @pool", "PoolResumed @pool"))
+      << "the first worker is to get it";
+  client.machine.receive(wire::PoolState{pool, 1, 0, 1, 1, 1});
+  EXPECT_THAT(sent_to_a_new_head(), ElementsAre("AddUpdate 1= @pool", "AddUpdate 2=v @pool", "PoolResumed @pool"));
 }
 
 TEST(ClientMachine, AnOutcomeThatComesTwiceIsAcknowledgedAgainAndDropped) {

@@ -85,7 +85,10 @@ void PoolClient::begin_detach() {
 bool PoolClient::wait_detached(Duration timeout) {
   if (impl_->in_forked_child()) return true;
   std::unique_lock lock(impl_->mutex);
+  if (impl_->ended) return true;
+  impl_->begin_wait(WaitFor::leaving, Patience::limited);
   wait_until(impl_->changed, lock, deadline_after(timeout), [&] { return impl_->ended; });
+  impl_->end_wait(WaitFor::leaving, Patience::limited, impl_->ended);
   return impl_->ended;
 }
 

@@ -78,6 +78,15 @@ PoolClient::Impl::Impl(ClientOptions given)
 
 bool PoolClient::Impl::in_forked_child() const { return fork_generation_now() != fork_generation; }
 
+void PoolClient::Impl::begin_wait(WaitFor what, Patience patience) {
+  if (patience == Patience::none) return;
+  if (waits.begin(what, patience, std::chrono::steady_clock::now())) loop.post([this] { look_at_waits(); });
+}
+
+void PoolClient::Impl::end_wait(WaitFor what, Patience patience, bool got) {
+  if (patience != Patience::none) waits.end(what, got, std::chrono::steady_clock::now());
+}
+
 void PoolClient::Impl::wake() {
   if (std::exchange(woken, true)) return;
   loop.post([this] { drain(); });
@@ -129,7 +138,7 @@ void PoolClient::close(Duration timeout) {
 
 Outcomes<bool> PoolClient::wait_open(Duration timeout) {
   if (impl_->in_forked_child()) return forked_failure();
-  auto opened = impl_->wait(timeout, [&] { return impl_->open; });
+  auto opened = impl_->wait(WaitFor::opening, Patience::limited, timeout, [&] { return impl_->open; });
   const std::lock_guard lock(impl_->mutex);
   // A pool that was open and has failed since says so at the next call, not here.
   if (impl_->open) return true;
@@ -174,7 +183,7 @@ Outcomes<UpdateNumber> PoolClient::send_update(Payload payload) {
 
 Outcomes<bool> PoolClient::wait_accepted(UpdateNumber number, Duration timeout) {
   if (impl_->in_forked_child()) return forked_failure();
-  return impl_->wait(timeout, [&] { return impl_->accepted >= number; });
+  return impl_->wait(WaitFor::update_sent, Patience::limited, timeout, [&] { return impl_->accepted >= number; });
 }
 
 Outcomes<UpdateNumber> PoolClient::update(Payload payload) {
@@ -184,9 +193,9 @@ Outcomes<UpdateNumber> PoolClient::update(Payload payload) {
   return number;
 }
 
-Outcomes<bool> PoolClient::wait_applied(UpdateNumber number, Duration timeout) {
+Outcomes<bool> PoolClient::wait_applied(UpdateNumber number, Duration timeout, Patience patience) {
   if (impl_->in_forked_child()) return forked_failure();
-  return impl_->wait(timeout, [&] { return impl_->applied >= number; });
+  return impl_->wait(WaitFor::updates, patience, timeout, [&] { return impl_->applied >= number; });
 }
 
 std::optional<Outcome> PoolClient::update_failure(UpdateNumber number) {
@@ -214,12 +223,17 @@ Outcomes<PoolClient::Counts> PoolClient::counts() {
 
 Outcomes<bool> PoolClient::wait_counts(std::uint64_t version, Duration timeout) {
   if (impl_->in_forked_child()) return forked_failure();
-  return impl_->wait(timeout, [&] { return impl_->state_version != version; });
+  return impl_->wait(WaitFor::workers, Patience::limited, timeout, [&] { return impl_->state_version != version; });
+}
+
+Outcomes<bool> PoolClient::wait_ready(std::uint32_t count, Duration timeout, Patience patience) {
+  if (impl_->in_forked_child()) return forked_failure();
+  return impl_->wait(WaitFor::workers, patience, timeout, [&] { return impl_->state.workers >= count; });
 }
 
 Outcomes<bool> PoolClient::wait_workers(std::uint32_t count, Duration timeout) {
   if (auto asked = want_workers(count); !asked) return asked;
-  auto there = impl_->wait(timeout, [&] { return impl_->state.workers >= count; });
+  auto there = wait_ready(count, timeout, patience_of(timeout));
   if (there && !there.value()) static_cast<void>(want_workers(0));  // nobody waits for them any more
   return there;
 }
@@ -269,7 +283,7 @@ Outcomes<JobSequence> Stream::submit(std::vector<Payload> arguments, std::vector
   return first;
 }
 
-Outcomes<std::vector<Completed>> Stream::take(std::size_t max, Duration timeout) {
+Outcomes<std::vector<Completed>> Stream::take(std::size_t max, Duration timeout, Patience patience) {
   if (client_->impl_->in_forked_child()) return forked_failure();
   std::unique_lock lock(state_->mutex);
   if (!state_->handed.empty()) {
@@ -278,8 +292,12 @@ Outcomes<std::vector<Completed>> Stream::take(std::size_t max, Duration timeout)
     client_->impl_->acknowledge(std::move(done));
     lock.lock();
   }
-  wait_until(state_->arrived, lock, deadline_after(timeout),
-             [&] { return !state_->ready.empty() || state_->over || state_->closed; });
+  const auto there_is = [&] { return !state_->ready.empty() || state_->over || state_->closed; };
+  if (!there_is() && timeout > Duration::zero()) {
+    client_->impl_->begin_wait(WaitFor::results, patience);
+    const bool got = wait_until(state_->arrived, lock, deadline_after(timeout), there_is);
+    client_->impl_->end_wait(WaitFor::results, patience, got);
+  }
   std::vector<Completed> taken;
   if (state_->closed) return closed_failure();
   if (state_->ready.empty()) {

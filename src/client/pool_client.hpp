@@ -71,8 +71,8 @@ class Stream {
   Outcomes<JobSequence> submit(std::vector<Payload> arguments, std::vector<std::string> keys = {});
 
   /// Up to `max` outcomes in the order of their arrival; waits for the first one. Empty at the timeout. Fails once
-  /// the pool is over and everything was taken.
-  Outcomes<std::vector<Completed>> take(std::size_t max, Duration timeout);
+  /// the pool is over and everything was taken. `patience`: of the user who waits for them.
+  Outcomes<std::vector<Completed>> take(std::size_t max, Duration timeout, Patience patience = Patience::none);
 
   /// Named pools: these outcomes are in the user's hands now. The user has done with them when more are handed over or
   /// taken, or when the stream is closed or the pool left: only then are they acknowledged, so that a program that is
@@ -120,7 +120,7 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
   Outcomes<UpdateNumber> send_update(Payload payload);
   Outcomes<bool> wait_accepted(UpdateNumber number, Duration timeout);
   /// Waits until every present worker has applied the update; false at the timeout.
-  Outcomes<bool> wait_applied(UpdateNumber number, Duration timeout);
+  Outcomes<bool> wait_applied(UpdateNumber number, Duration timeout, Patience patience = Patience::limited);
   /// What handle_update raised first for this update, or how a worker ended in it, with the exception where it could be
   /// brought over; of the latest updates that failed.
   std::optional<Outcome> update_failure(UpdateNumber number);
@@ -133,8 +133,10 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
   Outcomes<Counts> counts();
   /// Waits until the counts are of another version; false at the timeout.
   Outcomes<bool> wait_counts(std::uint64_t version, Duration timeout);
-  /// Waits until so many workers are there.
+  /// Asks for so many workers and waits until they are there.
   Outcomes<bool> wait_workers(std::uint32_t count, Duration timeout);
+  /// Waits without asking.
+  Outcomes<bool> wait_ready(std::uint32_t count, Duration timeout, Patience patience = Patience::limited);
 
   /// Closes the pool at the head (waits at most about `timeout` for its answer) and joins the thread. May be called
   /// again and from several threads; from a callback it only begins.

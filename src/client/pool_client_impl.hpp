@@ -54,7 +54,10 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void acknowledge(std::vector<JobSequence> sequences);
   /// Waits on `changed` until `done()` or the pool is over. True when done.
   template <class Condition>
-  Outcomes<bool> wait(Duration timeout, Condition done);
+  Outcomes<bool> wait(WaitFor what, Patience patience, Duration timeout, Condition done);
+  /// A thread of the user begins to wait, and ends that.
+  void begin_wait(WaitFor what, Patience patience);
+  void end_wait(WaitFor what, Patience patience, bool got);
 
   // --- Background thread ---
   void run();
@@ -69,6 +72,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void begin_shut_down();
   void watch_leaving();
   void watch_holder();
+  void look_at_waits();
+  void note_connecting();
   void schedule_tick();
   net::Connector::Handler handlers();
 
@@ -104,6 +109,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   std::unordered_map<StreamId, std::shared_ptr<Stream::State>> streams;
   StreamId last_stream = 0;
 
+  WaitBook waits;
+
   // Background thread alone. The loop's post() is for any thread.
   net::EventLoop loop;
   std::optional<ClientMachine> machine;
@@ -115,7 +122,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   bool shutting_down = false;
   bool leaving = false;
   Duration close_timeout{};
-  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer, holder_timer;
+  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer, holder_timer, connecting_timer,
+      waits_timer;
   TextPace failed_updates{limits::failed_updates_at_once, limits::failed_updates_per_second};
   bool failed_updates_unshown = false;
   std::string holder_told;  ///< what was said of the one that is waited for
@@ -142,9 +150,14 @@ bool wait_until(std::condition_variable& condition, std::unique_lock<std::mutex>
 }
 
 template <class Condition>
-Outcomes<bool> PoolClient::Impl::wait(Duration timeout, Condition done) {
+Outcomes<bool> PoolClient::Impl::wait(WaitFor what, Patience patience, Duration timeout, Condition done) {
   std::unique_lock lock(mutex);
-  wait_until(changed, lock, deadline_after(timeout), [&] { return failure.has_value() || done(); });
+  const auto over = [&] { return failure.has_value() || done(); };
+  if (!over() && timeout > Duration::zero()) {
+    begin_wait(what, patience);
+    const bool got = wait_until(changed, lock, deadline_after(timeout), over);
+    end_wait(what, patience, got);
+  }
   if (failure) return *failure;
   return done();
 }

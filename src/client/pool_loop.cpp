@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/pool_client_impl.hpp"
+#include "core/own_worker.hpp"
 #include "core/paths.hpp"
 #include "core/printable.hpp"
 #include "core/process_name.hpp"
@@ -18,6 +19,8 @@ namespace {
 constexpr auto goodbye_time = 300ms;
 /// A program that waits for another one of this machine looks so often whether that is gone.
 constexpr auto holder_look_interval = 250ms;
+/// And for what its threads wait.
+constexpr auto waits_look_interval = 250ms;
 
 ErrorInfo closed_info(std::string message) {
   ErrorInfo info;
@@ -44,6 +47,8 @@ void PoolClient::Impl::run() {
   close_timer.reset();
   leave_timer.reset();
   holder_timer.reset();
+  connecting_timer.reset();
+  waits_timer.reset();
   connector.reset();
   {
     const std::lock_guard lock(mutex);
@@ -62,6 +67,7 @@ void PoolClient::Impl::start_connecting() {
   config.options = options.pool;
   config.spec = options.spec;
   config.head_name = head_name;
+  config.in_worker = own_worker();
   std::optional<Failure> unreadable;
   if (!options.program_path.empty()) {
     if (auto program = map_file(options.program_path)) {
@@ -86,6 +92,8 @@ void PoolClient::Impl::start_connecting() {
   connect.role = wire::Role::client;
   connect.id = net::random_id();
   connector = net::connect(loop, std::move(connect), handlers());
+  connecting_timer =
+      loop.call_at(net::EventLoop::now() + limits::connecting_notice_after, [this] { note_connecting(); });
   connect_timer = loop.call_at(net::EventLoop::now() + options.connect_timeout, [this] {
     if (had_session || shutting_down) return;
     if (last_error.empty()) {
@@ -95,6 +103,27 @@ void PoolClient::Impl::start_connecting() {
     }
     give_up({last_refused ? FailureKind::authentication : FailureKind::unreachable, last_error, {}});
   });
+}
+
+/// Who waits for the first connection is told of it.
+void PoolClient::Impl::note_connecting() {
+  if (had_session || shutting_down || options.connect_timeout <= limits::connecting_notice_after) return;
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
+  const std::string how_long =
+      patience_of(options.connect_timeout) == Patience::forever ? "" : ", for " + std::to_string(seconds) + " s in all";
+  note((last_error.empty() ? "the head at " + head_name + " has not answered so far. " : last_error + " ") +
+       "Trying on" + how_long);
+}
+
+/// While the user waits for anything, the machine is told for what, and since when.
+void PoolClient::Impl::look_at_waits() {
+  if (shutting_down) return;
+  const TimePoint now = net::EventLoop::now();
+  machine->users_wait(waits.look(now));
+  flush();
+  waits_timer.reset();
+  if (!waits.looked_at() || shutting_down) return;
+  waits_timer = loop.call_at(now + waits_look_interval, [this] { look_at_waits(); });
 }
 
 net::Connector::Handler PoolClient::Impl::handlers() {

@@ -236,5 +236,27 @@ TEST_F(PoolTest, APoolForWhichThereIsNoDeviceSaysSo) {
   EXPECT_THROW(pool.wait_for_workers(1), NoSuitableDevice);
 }
 
+TEST_F(PoolTest, TheConstructorWaitsForTheFirstWorkers) {
+  PoolSettings two = settings();
+  two.min_workers = 2;
+  EXPECT_EQ(Pool<EchoOne>(two, "data", 7).get_workers_count(), 2U);
+  PoolSettings three = settings();
+  three.min_workers = 3;
+  three.workers_timeout = std::chrono::milliseconds(50);
+  try {
+    Pool<EchoOne> pool(three, "data", 7);
+    FAIL() << "there are but two slots";
+  } catch (const TimeoutError& error) {
+    EXPECT_EQ(std::string(error.what()).substr(0, 68),
+              "only 0 of the 3 workers of min_workers were ready after 50 ms: add s");
+  }
+}
+
+TEST_F(PoolTest, AnAddressThatIsNoNameIsRefusedAtOnce) {
+  PoolSettings wrong = settings();
+  wrong.address = "http://127.0.0.1:8899";
+  EXPECT_THROW(Pool<EchoTwo>{wrong}, std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace dc

@@ -62,6 +62,8 @@ std::exception_ptr exception_of(const ErrorInfo& info) {
       return std::make_exception_ptr(PoolBusy(info.message, details));
     case ErrorKind::pool_not_found:
       return std::make_exception_ptr(PoolNotFound(info.message, details));
+    case ErrorKind::pool_deadlock:
+      return std::make_exception_ptr(PoolDeadlock(info.message, details));
   }
   return std::make_exception_ptr(JobError(info.message, details));
 }
@@ -123,7 +125,8 @@ class Stream final : public RawStream {
   }
   std::vector<RawOutcome> take(std::chrono::nanoseconds timeout, std::size_t max) override {
     std::vector<RawOutcome> outcomes;
-    for (auto& completed : value_or_raise(stream_->take(max, timeout))) outcomes.push_back(raw(std::move(completed)));
+    for (auto& completed : value_or_raise(stream_->take(max, timeout, client::Patience::forever)))
+      outcomes.push_back(raw(std::move(completed)));
     return outcomes;
   }
   [[nodiscard]] std::size_t in_flight() const override { return stream_->in_flight(); }
@@ -150,7 +153,7 @@ class Callbacks {
  private:
   void run() {
     while (true) {
-      auto taken = stream_->take(RawStream::take_max, Duration::max());
+      auto taken = stream_->take(RawStream::take_max, Duration::max(), client::Patience::perhaps);
       if (!taken) return fail_all(taken.error());
       for (auto& completed : taken.value()) {
         std::unique_lock lock(mutex_);
@@ -191,6 +194,15 @@ class ClientPool final : public RawPool {
     while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
     }
   }
+  void wait_for_first(std::uint32_t count, std::chrono::milliseconds timeout) {
+    const bool limited = timeout > std::chrono::milliseconds::zero();
+    if (value_or_raise(client_->wait_workers(count, limited ? Duration(timeout) : Duration::max()))) return;
+    throw TimeoutError(
+        fmt::format("only {} of the {} workers of min_workers were ready after {} ms: add slots (start_node), ask for "
+                    "fewer, or wait "
+                    "longer (workers_timeout)",
+                    workers(), count, timeout.count()));
+  }
   ~ClientPool() override { end(); }
   ClientPool(const ClientPool&) = delete;
   ClientPool& operator=(const ClientPool&) = delete;
@@ -212,7 +224,7 @@ class ClientPool final : public RawPool {
   }
   void wait_applied(std::uint64_t number, std::chrono::nanoseconds timeout) override {
     if (number == 0) return;
-    if (!value_or_raise(client_->wait_applied(number, timeout)))
+    if (!value_or_raise(client_->wait_applied(number, timeout, client::patience_of(timeout))))
       throw TimeoutError("the update was not applied by every worker in time");
     if (const auto failure = client_->update_failure(number)) std::rethrow_exception(exception_of(*failure->error));
   }
@@ -333,7 +345,10 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
       output::show_lines(STDERR_FILENO, fmt::format("[{}/{}] ", host, slot), lines);
     };
   }
-  return std::make_shared<ClientPool>(std::move(options));
+  const std::uint32_t awaited = spec ? settings.min_workers : 0;
+  auto pool = std::make_shared<ClientPool>(std::move(options));
+  if (awaited > 0) pool->wait_for_first(awaited, settings.workers_timeout);
+  return pool;
 }
 
 }  // namespace detail

@@ -28,6 +28,7 @@ enum class ErrorKind : std::uint8_t {
   not_stored = 8,       ///< a named pool's job or update that the store could not take
   pool_busy = 9,        ///< another client has the named pool
   pool_not_found = 10,  ///< no pool has this name
+  pool_deadlock = 11,   ///< opened by a job, and all slots that could serve it hold jobs that wait for such pools
 };
 
 /// One error as the user will see it. `message` is complete; the other fields are for programs.

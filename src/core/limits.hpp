@@ -219,6 +219,21 @@ inline constexpr auto lend_after = 500ms;
 inline constexpr double weight_min = 0.01;
 inline constexpr double weight_max = 100;
 
+// --- Waiting ----------------------------------------------------------------------------------------------------
+/// A user who waits so long is told once for what: for the first connection, for workers, for anything else.
+inline constexpr auto connecting_notice_after = 1s;
+inline constexpr auto no_workers_notice_after = 1s;
+inline constexpr auto waiting_notice_after = 10s;
+/// Waits that follow upon each other within this time, and got nothing, are one.
+inline constexpr auto waits_are_one = 1s;
+/// A client that runs in a job says for what it waits after this, and one whose futures may be waited for after the
+/// second. When pools of jobs wait for each other for so long, the youngest of them ends; looked at not more often than
+/// the last.
+inline constexpr auto nested_wait_told_after = 500ms;
+inline constexpr auto nested_futures_told_after = 10s;
+inline constexpr auto nested_patience = 2s;
+inline constexpr auto nested_look_pause = 200ms;
+
 // --- Devices ----------------------------------------------------------------------------------------------------
 /// A pool with work for which no present device is large enough, or of the right kind, ends after this.
 inline constexpr auto no_device_after = 4s;

@@ -19,6 +19,7 @@ inline constexpr bool no_recovery_hold = DC_MUTATION == 8;        ///< a restart
 inline constexpr bool keep_outdated_workers = DC_MUTATION == 9;   ///< workers that missed an update go on
 inline constexpr bool ignore_trouble = DC_MUTATION == 10;         ///< workers start where the node says they cannot
 inline constexpr bool share_a_gpu = DC_MUTATION == 11;            ///< the GPUs of one worker are not different ones
+inline constexpr bool lose_first_updates = DC_MUTATION == 19;     ///< without history the first worker gets none
 inline constexpr bool park_silently = DC_MUTATION == 18;          ///< the head does not hear that a job has ended
 // Of named pools:
 inline constexpr bool accept_unstored = DC_MUTATION == 12;       ///< jobs count as accepted before they are stored

@@ -189,6 +189,14 @@ void HeadMachine::on(SessionId session, wire::WantWorkers&& message, TimePoint n
   tell(scheduler::WorkersWanted{message.pool, message.count}, now, out);
 }
 
+void HeadMachine::on(SessionId session, wire::PoolWaits&& message, TimePoint now, Effects& out) {
+  const PoolInfo* pool = own_pool(session, message.pool, message.name, out);
+  if (!pool) return;
+  tell(scheduler::ClientWaits{message.pool, message.worker, pool->peer.pid, pool->named != nullptr, message.results,
+                              message.workers, message.updates},
+       now, out);
+}
+
 /// The pool is the session's, or that of its client, who lost the connection meanwhile. A new head does not know who
 /// has a named pool.
 bool HeadMachine::may_close(const PoolInfo& pool, SessionId session) const {

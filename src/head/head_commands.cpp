@@ -126,7 +126,7 @@ void HeadMachine::tell_nodes(ResultFlow::Says&& says, Effects& out) {
 }
 
 void HeadMachine::carry_out(scheduler::SendUpdate& command, Effects& out) {
-  send_to_node(command.node, wire::PoolUpdate{command.pool, command.number, std::move(command.payload)},
+  send_to_node(command.node, wire::PoolUpdate{command.pool, command.number, std::move(command.payload), command.keep},
                command.pool.value, out);
 }
 
@@ -277,6 +277,17 @@ void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
   if (named) named_pool_broke(command.pool, pool->second, command.error, out);
   send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane, out);
   if (!named) forget_pool(command.pool);
+}
+
+void HeadMachine::carry_out(scheduler::ClientStuck& command, Effects& out) {
+  const auto found = pools_.find(command.pool);
+  if (found == pools_.end() || !found->second.named || found->second.session.value == 0) return;
+  PoolInfo& pool = found->second;
+  out.emplace_back(Log{fmt::format("pool {}: its client gives up: {}", pool.named->quoted(), command.error.message)});
+  const SessionId session = pool.session;
+  has_left(session, command.pool);
+  out.emplace_back(Send{session, wire::PoolFailed{command.pool, std::move(command.error)}});
+  is_nobodys(command.pool, pool, out);
 }
 
 void HeadMachine::carry_out(scheduler::PoolChanged& command, Effects& out) {

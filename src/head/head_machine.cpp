@@ -226,7 +226,7 @@ void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint
 template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
   constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
-  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::RepairPool::type;
+  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::PoolWaits::type;
   constexpr bool of_viewer = Body::type == wire::SeeOutcomes::type || Body::type == wire::SeeDefinitions::type;
   constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::ResultsFull::type) ||
                            Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;

@@ -200,6 +200,7 @@ class HeadMachine {
   void on(SessionId session, wire::WantOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::RepairPool&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::PoolWaits&& message, TimePoint now, Effects& out);
   // Messages of nodes.
   void on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::NeedProgram&& message, TimePoint now, Effects& out);
@@ -237,6 +238,7 @@ class HeadMachine {
   void carry_out(scheduler::UpdateAppliedEverywhere& command, Effects& out);
   void carry_out(scheduler::UpdateFailed& command, Effects& out);
   void carry_out(scheduler::PoolFailed& command, Effects& out);
+  void carry_out(scheduler::ClientStuck& command, Effects& out);
   void carry_out(scheduler::PoolChanged& command, Effects& out);
   void carry_out(scheduler::Notice& command, Effects& out);
   void carry_out(scheduler::Contradiction& command, Effects& out);

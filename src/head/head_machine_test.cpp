@@ -119,7 +119,7 @@ TEST_F(Story, JobsStayBehindALargeOneOfTheSameWorker) {
 TEST_F(Story, AnUpdateTravelsInTheLaneOfItsPool) {
   const WorkerId worker = open();
   EXPECT_EQ(hear(client, wire::AddUpdate{pool, 1, bytes("u")}),
-            (Lines{"2: PoolUpdate [10 1 <u>] in lane a", "1: UpdateAccepted [10 1]"}));
+            (Lines{"2: PoolUpdate [10 1 <u> false] in lane a", "1: UpdateAccepted [10 1]"}));
   const ErrorInfo error{ErrorKind::job_error, "KeyError: no", "trace", "KeyError", "there", 0, -1, 0};
   EXPECT_EQ(hear(node, wire::UpdatesApplied{worker, 1, true, error, bytes("pickled")}),
             (Lines{"1: UpdateFailed [10 1 [0 \"KeyError: no\" \"trace\" \"KeyError\" \"there\" 0 -1 0] <pickled>]",

@@ -358,7 +358,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
       Log{fmt::format("pool {} is back from the store: {} jobs to run, {} outcomes to deliver", named.quoted(),
                       state.unfinished.size(), named.records.size() - state.unfinished.size())});
   if (named.broken) return;
-  tell(scheduler::PoolOpened{id, pool.options, true}, now, out);
+  tell(scheduler::PoolOpened{id, pool.options, true, state.done > 0}, now, out);
   if (!pool.options.keep_updates_history) tell(scheduler::UpdateAdded{id, 0, {}}, now, out);
   for (UpdateNumber number = 1; number <= state.updates.size(); ++number)
     tell(scheduler::UpdateAdded{id, number, std::move(state.updates[number - 1])}, now, out);

@@ -99,6 +99,7 @@ void HeadMachine::give_to_the_next(PoolId id, PoolInfo& pool, Effects& out) {
 void HeadMachine::give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects& out) {
   const PeerInfo& peer = sessions_.at(to.session).peer;
   flush_batches(out);
+  scheduler_.client_has_gone(id);
   pool.session = {};
   pool.client = ClientId{peer.id};
   pool.peer = peer;
@@ -160,6 +161,7 @@ bool HeadMachine::named_pool_lost_session(PoolId id, PoolInfo& pool, SessionId s
 /// Its client has left it: nobody is waited for. It is remembered, so that an earlier one does not take the pool for
 /// its own.
 void HeadMachine::is_nobodys(PoolId id, PoolInfo& pool, Effects& out) {
+  scheduler_.client_has_gone(id);
   pool.session = {};
   pool.named->left = true;
   if (!pool.keeping) append({Pending::Kind::client, id}, client_of(pool), false, out);

@@ -28,7 +28,20 @@ Result<std::uint16_t> port_of(std::string_view digits, std::string_view address)
                                               digits, address));
 }
 
+/// What was given in the place of a name: a URL or a path, which may hold a password.
+Result<HeadAddress> no_name(std::string_view text) {
+  std::string_view host = text;
+  if (const auto scheme = host.find("://"); scheme != std::string_view::npos) host.remove_prefix(scheme + 3);
+  host = host.substr(0, host.find_first_of("/?#"));
+  host = host.substr(host.rfind('@') + 1);
+  return fail(ErrorCode::invalid,
+              fmt::format("the address is {}, not the name of a machine: give host or host:port{}",
+                          text.find("://") != std::string_view::npos ? "a URL" : "a path or has a user's name",
+                          host.empty() ? "" : fmt::format(", here {}", host)));
+}
+
 Result<HeadAddress> head_address(std::string_view text, std::uint16_t port) {
+  if (text.find_first_of("/@") != std::string_view::npos) return no_name(text);
   HeadAddress address{std::string(text), port};
   std::string_view behind;  // the host, with its colon
   if (text.starts_with('[')) {

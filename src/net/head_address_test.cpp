@@ -33,6 +33,17 @@ TEST(HeadAddress, WhatIsWrongIsNamed) {
   }
 }
 
+TEST(HeadAddress, WhatIsNoNameIsToldWithTheNameInIt) {
+  EXPECT_EQ(names("http://10.0.0.5:8899/status"),
+            "the address is a URL, not the name of a machine: give host or host:port, here 10.0.0.5:8899");
+  EXPECT_EQ(names("a,redis://:secret@b"),
+            "the address is a URL, not the name of a machine: give host or host:port, here b");
+  EXPECT_EQ(names("me@host"),
+            "the address is a path or has a user's name, not the name of a machine: give host or host:port, here host");
+  EXPECT_EQ(names("/tmp/head.sock"),
+            "the address is a path or has a user's name, not the name of a machine: give host or host:port");
+}
+
 TEST(HeadAddress, FingerprintsWithCommas) {
   const std::string one = "sha256:" + std::string(43, 'A');
   EXPECT_TRUE(are_fingerprints(one));

@@ -149,6 +149,7 @@ void NodeMachine::on(wire::PoolUpdate&& message, TimePoint, Effects& out) {
     pool->first_update = message.number - 1;
   }
   pool->updates.push_back(message.payload.compact());
+  pool->keeps_updates = message.keep;
   for (auto& [id, worker] : workers_) {
     if (worker.pool != message.pool || worker.phase < Phase::constructing || worker.cause) continue;
     send_updates(worker, *pool, out);
@@ -157,9 +158,9 @@ void NodeMachine::on(wire::PoolUpdate&& message, TimePoint, Effects& out) {
   forget_updates(message.pool, *pool);
 }
 
-/// Without history only those updates are kept that a worker still has to be sent.
+/// Without history only those updates are kept that a worker still has to be sent, once the pool has had one.
 void NodeMachine::forget_updates(PoolId id, Pool& pool) {
-  if (pool.options.keep_updates_history) return;
+  if (pool.options.keep_updates_history || pool.keeps_updates) return;
   UpdateNumber needed_after = pool.last_update();
   for (const auto& [worker_id, worker] : workers_) {
     if (worker.pool == id && worker.phase < Phase::constructing) {

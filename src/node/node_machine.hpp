@@ -137,6 +137,7 @@ class NodeMachine {
     std::string name;  ///< of a named pool, else empty
     Payload spec;
     UpdateNumber first_update = 0;  ///< updates up to this one are not in the log
+    bool keeps_updates = false;     ///< without history: for the first worker of the pool
     std::deque<Payload> updates;
     KeptResults results;     ///< until the head acknowledges them
     bool full_said = false;  ///< in this session: no more of its jobs are wanted

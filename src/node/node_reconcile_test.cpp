@@ -97,6 +97,31 @@ TEST(NodeMachine, WithoutHistoryUpdatesMayJumpAndAreForgottenOnceHandedOut) {
   EXPECT_EQ(world.turn().front().substr(0, 45), "NodeState pool 7: updates 9 finished [] worke");
 }
 
+TEST(NodeMachine, WithoutHistoryUpdatesAreKeptForTheFirstWorkerWhileTheHeadSaysSo) {
+  NodeWorld world;
+  PoolOptions options;
+  options.keep_updates_history = false;
+  world.open_pool(options);
+  const auto kept = [&](UpdateNumber number) {
+    wire::PoolUpdate update = world.update(number);
+    update.keep = true;
+    return update;
+  };
+  world.head(kept(1));
+  world.start(w1, 0, 0);
+  world.head(kept(2));
+  world.turn();
+  world.spawned(w1);
+  EXPECT_EQ(world.turn(), (Lines{"to 1: Begin spec", "to 1: Update 1 u1", "to 1: Update 2 u2", "to 1: HistoryEnd"}));
+  world.start(w2, 1, 0);  // before anybody is ready
+  world.turn();
+  world.head(world.update(3));
+  world.turn();
+  world.spawned(w2);
+  EXPECT_EQ(world.turn(), (Lines{"to 2: Begin spec", "to 2: Update 1 u1", "to 2: Update 2 u2", "to 2: Update 3 u3",
+                                 "to 2: HistoryEnd"}));
+}
+
 TEST(NodeMachine, JobsAreTakenBackFromTheTailUnlessTheyWereStarted) {
   NodeWorld world;
   wire::Claims& claims = world.ready(w1);

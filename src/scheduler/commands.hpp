@@ -30,12 +30,14 @@ struct ActivatePoolOnNode {
   PoolId pool;
   bool operator==(const ActivatePoolOnNode&) const = default;
 };
-/// One update, once per node; the node hands it to its workers of the pool and keeps it for later ones.
+/// One update, once per node; the node hands it to its workers of the pool and keeps it for later ones. `keep`: also
+/// in a pool without history, for the first worker.
 struct SendUpdate {
   NodeId node;
   PoolId pool;
   UpdateNumber number{};
   Payload payload;
+  bool keep = false;
   bool operator==(const SendUpdate&) const = default;
 };
 /// `skip_updates`: updates up to this number are not replayed (keep_updates_history=False), else 0. `more_slots`: the
@@ -127,6 +129,13 @@ struct PoolFailed {
   ErrorInfo error;
   bool operator==(const PoolFailed&) const = default;
 };
+/// The pool's client, in a job, cannot be served because of others like it: it ends with this error, and the pool goes
+/// on without it. (A pool that is nothing without its client ends in PoolFailed.)
+struct ClientStuck {
+  PoolId pool;
+  ErrorInfo error;
+  bool operator==(const ClientStuck&) const = default;
+};
 /// Counts in pool_status() changed; at most one per pool and flush.
 struct PoolChanged {
   PoolId pool;
@@ -147,9 +156,10 @@ struct Contradiction {
   bool operator==(const Contradiction&) const = default;
 };
 
-using Command = std::variant<OpenPoolOnNode, ClosePoolOnNode, ActivatePoolOnNode, SendUpdate, StartWorker, StopWorker,
-                             RunJob, Recall, AckResult, ResultsStranded, DeliverOutcome, MissingJobs, UpdateAccepted,
-                             UpdateAppliedEverywhere, UpdateFailed, PoolFailed, PoolChanged, Notice, Contradiction>;
+using Command =
+    std::variant<OpenPoolOnNode, ClosePoolOnNode, ActivatePoolOnNode, SendUpdate, StartWorker, StopWorker, RunJob,
+                 Recall, AckResult, ResultsStranded, DeliverOutcome, MissingJobs, UpdateAccepted,
+                 UpdateAppliedEverywhere, UpdateFailed, PoolFailed, ClientStuck, PoolChanged, Notice, Contradiction>;
 using Commands = std::vector<Command>;
 
 }  // namespace dc::scheduler

@@ -56,6 +56,7 @@ struct PoolOpened {
   PoolId pool;
   PoolOptions options;
   bool resumed = false;
+  bool had_worker = false;  ///< it is known that a worker of it was ready at an earlier head
 };
 
 /// All jobs and updates of a resumed pool are here: what nodes still claim beyond them is done with.
@@ -103,6 +104,16 @@ struct OutcomesAcknowledged {
 struct WorkersWanted {
   PoolId pool;
   std::uint32_t count{};
+};
+
+/// The pool's client runs in a job of this worker, or in a process that the job has started, and waits there, without a
+/// limit, for what is true of the last three; for nothing: it goes on.
+struct ClientWaits {
+  PoolId pool;
+  WorkerId worker;          ///< perhaps of another cluster
+  std::uint32_t pid{};      ///< of the client
+  bool keeps_pool = false;  ///< the pool goes on without its client
+  bool results = false, workers = false, updates = false;
 };
 
 // --- Workers ----------------------------------------------------------------------------------------------------

@@ -65,7 +65,10 @@ void Scheduler::State::thaw(TimePoint now) {
     move(node->lost_at);
     for (auto& [pool, has] : node->pools) move(has.forget_at);
   }
-  for (auto& [id, pool] : pools) move(pool->no_device_at);
+  for (auto& [id, pool] : pools) {
+    move(pool->no_device_at);
+    if (pool->opener) move(pool->opener->stuck_since);
+  }
 }
 
 /// A node came that has something of earlier pools: others of its kind may need longer.

@@ -163,6 +163,11 @@ void Scheduler::State::join_pools(Node& node, std::vector<NodeJoined::HeldPool>&
     NodePool& entry = has[held.pool];
     entry.updates = held.updates;
     Pool* pool = find_pool(held.pool);
+    const auto before = node.pools.find(held.pool);
+    if (!pool || pool->earlier)
+      entry.perhaps_forgotten = held.updates;
+    else if (before != node.pools.end())
+      entry.perhaps_forgotten = before->second.perhaps_forgotten;
     if (!pool && closed.contains(held.pool)) {
       has.erase(held.pool);
       out.emplace_back(ClosePoolOnNode{node.id, held.pool});

@@ -47,6 +47,7 @@ void Scheduler::State::adopt_reported(Pool& pool, Commands& out) {
       pool.workers.push_back(worker);
       for (const Held& held : worker->held) claim(pool, {held.attempt, node_id, worker->id}, out);
       pool.ever_ready |= worker->ready;
+      pool.had_worker |= worker->ready;
       if (worker->ready) became_hungry(*worker);
     }
   }
@@ -70,6 +71,8 @@ void Scheduler::on(PoolOpened event, TimePoint now, Commands& out) {
   entry = std::make_unique<Pool>();
   Pool& pool = *entry;
   pool.id = event.pool;
+  pool.opened_as = ++state.pools_opened;
+  pool.had_worker = event.had_worker;
   pool.options = std::move(event.options);
   pool.resuming = event.resumed;
   if (const auto before = state.closed.find(pool.id); before != state.closed.end()) {
@@ -199,6 +202,7 @@ void Scheduler::flush(TimePoint now, Commands& out) {
       state.wake_at(state.shared_at + sharing_pause);
     }
   }
+  if (state.nested_waits) state.watch_nested(now, out);
   const std::vector<PoolId> dirty = std::move(state.dirty);
   state.dirty.clear();
   for (const PoolId id : dirty) {

@@ -1,5 +1,5 @@
 // What the scheduler remembers. One struct per noun; the functions that change them stand in jobs.cpp, workers.cpp,
-// nodes.cpp, pools.cpp, updates.cpp, devices.cpp, sharing.cpp and room.cpp.
+// nodes.cpp, pools.cpp, updates.cpp, devices.cpp, sharing.cpp, room.cpp and nested.cpp.
 #pragma once
 
 #include <deque>
@@ -90,7 +90,9 @@ struct Slot {
 
 /// What a node has of a pool.
 struct NodePool {
-  UpdateNumber updates{};         ///< 1..updates were sent to it
+  UpdateNumber updates{};  ///< 1..updates were sent to it
+  /// Without history: up to this one they were sent by an earlier head, and the node need not have them any more.
+  UpdateNumber perhaps_forgotten{};
   std::vector<Attempt> finished;  ///< reported results of a pool that this head does not know yet
   /// Jobs whose result, as the node said when it came, is on its way from it. Some may have come.
   std::unordered_set<JobSequence> on_way;
@@ -116,9 +118,23 @@ struct Claimed {
   WorkerId worker;  ///< 0: finished, the result waits on the node
 };
 
+/// The client of a pool runs in a job of a worker, or in what that has started.
+struct Opener {
+  WorkerId worker;                                         ///< of this cluster, or nobody's here
+  std::uint32_t pid{};                                     ///< of the client
+  bool constructing = false;                               ///< its class was being constructed when the client came
+  std::optional<Attempt> job;                              ///< that ran then
+  bool keeps_pool = false;                                 ///< a named pool goes on without its client
+  bool results = false, workers = false, updates = false;  ///< what it waits for now, without a limit
+  TimePoint stuck_since = never;
+  [[nodiscard]] bool waits() const { return results || workers || updates; }
+};
+
 struct Pool {
   PoolId id;
   PoolOptions options;
+  std::uint64_t opened_as = 0;  ///< rises from pool to pool
+  std::optional<Opener> opener;
   bool resuming = false;
   bool earlier = false;               ///< older than this head: nothing of it is given out during the recovery hold
   std::uint32_t attempts_before = 0;  ///< opened again: numbers of attempts begin behind those of its earlier life
@@ -133,6 +149,7 @@ struct Pool {
   std::uint32_t wanted = 0;
   std::optional<Duration> mean;  ///< of the run time, moving
   bool ever_ready = false, init_failed = false;
+  bool had_worker = false;  ///< one was ready, at this head or an earlier one
   ErrorInfo init_error;
   /// The latest updates up to `updates`: all of them, or without history those that a worker may still lack.
   std::deque<Payload> log;
@@ -151,6 +168,8 @@ struct Pool {
   TimePoint tell_again_at{};  ///< and no other one before this
   /// Updates up to this one are not in the log.
   [[nodiscard]] UpdateNumber log_base() const { return updates - log.size(); }
+  /// Without history too, updates wait for the first worker ever.
+  [[nodiscard]] bool keeps_log() const;
 };
 
 /// One pool's part in a round of sharing.
@@ -187,6 +206,9 @@ struct Scheduler::State {
   /// Pools closed in this life of the head, and how often: nodes that come back forget them at once.
   std::map<PoolId, std::uint32_t> closed;
   std::deque<PoolId> closed_order;  ///< the first is forgotten first
+  std::uint64_t pools_opened = 0;
+  bool nested_waits = false;  ///< there may be a pool whose client waits in a job
+  TimePoint nested_look_at{};
   bool sharing_dirty = false;
   TimePoint shared_at{};
   TimePoint wake = never;  ///< flush() looks at all deadlines when this is past
@@ -286,6 +308,9 @@ struct Scheduler::State {
 
   // room.cpp
   void make_room(Part& needy, Round& round, Commands& out);
+
+  // nested.cpp
+  void watch_nested(TimePoint now, Commands& out);
 
   // pools.cpp
   void close_pool(Pool& pool, Commands& out);

@@ -9,12 +9,14 @@
 
 namespace dc::scheduler {
 
+bool Pool::keeps_log() const { return options.keep_updates_history || (!had_worker && !mutation::lose_first_updates); }
+
 /// Class, init data and history go to a node before its first worker of the pool.
 void Scheduler::State::open_on(Node& node, Pool& pool, Commands& out) {
   const auto [entry, is_new] = node.pools.try_emplace(pool.id);
   if (!is_new) return;
   out.emplace_back(OpenPoolOnNode{node.id, pool.id});
-  if (!pool.options.keep_updates_history) entry->second.updates = pool.updates;
+  if (!pool.keeps_log()) entry->second.updates = pool.updates;
   send_updates(node, pool, out);
 }
 
@@ -25,13 +27,14 @@ void Scheduler::State::send_updates(Node& node, Pool& pool, Commands& out) {
   // Without history only the latest ones can still be in the log.
   const UpdateNumber first = pool.log_base();
   for (sent = std::max(sent, first); sent < pool.updates; ++sent) {
-    out.emplace_back(SendUpdate{node.id, pool.id, sent + 1, pool.log[sent - first]});
+    const bool keep = pool.keeps_log() && !pool.options.keep_updates_history;
+    out.emplace_back(SendUpdate{node.id, pool.id, sent + 1, pool.log[sent - first], keep});
   }
 }
 
-/// Without history, updates that every worker has, or started after, are not kept.
+/// Without history, updates that every worker has, or started after, are not kept, once there was a worker.
 void Scheduler::State::forget_applied(Pool& pool, Commands& out) {
-  if (pool.options.keep_updates_history) return;
+  if (pool.keeps_log()) return;
   UpdateNumber needed_after = pool.updates;
   for (const Worker* worker : pool.workers) needed_after = std::min(needed_after, worker->updates_applied);
   while (pool.log_base() < needed_after) {
@@ -78,6 +81,7 @@ void Scheduler::on(UpdateAdded event, TimePoint now, Commands& out) {
   if (!pool) return;
   if (std::exchange(pool->awaits_base, false)) {
     pool->updates = event.number;
+    pool->had_worker |= event.number > 0;
     return;
   }
   if (event.number == 0) return;

@@ -1,4 +1,5 @@
 // What becomes of an update that ends the worker which applies it.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,6 +8,9 @@
 
 namespace dc::scheduler {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 /// A worker that has not been constructed yet.
 class UpdateStory : public Story {
@@ -71,6 +75,43 @@ TEST_F(UpdateStory, NotThatOfAWorkerThatWasAskedToEnd) {
   after(UpdateAdded{pool, 1, {}});
   const Commands quiet = after(died_in_update(worker, ExitCause::requested));
   EXPECT_EQ(static_cast<std::size_t>(position_of<UpdateFailed>(quiet)), quiet.size());
+}
+
+TEST_F(Story, WithoutHistoryUpdatesWaitForTheFirstWorkerEver) {
+  after(PoolOpened{pool, {.keep_updates_history = false}, false});
+  after(UpdateAdded{pool, 1, Payload::copy("u1")});
+  after(UpdateAdded{pool, 2, Payload::copy("u2")});
+  const Commands joined = after(joining(node, 2));
+  EXPECT_THAT(only<SendUpdate>(joined), ElementsAre(SendUpdate{node, pool, 1, Payload::copy("u1"), true},
+                                                    SendUpdate{node, pool, 2, Payload::copy("u2"), true}));
+  const auto first = only<StartWorker>(joined);
+  ASSERT_EQ(first.size(), 2U) << "they start before anybody is ready";
+  for (const StartWorker& start : first) EXPECT_EQ(start.skip_updates, 0U);
+  after(WorkerReady{node, first[0].worker, 99});
+  const Commands third = after(UpdateAdded{pool, 3, Payload::copy("u3")});
+  EXPECT_THAT(only<SendUpdate>(third), ElementsAre(SendUpdate{node, pool, 3, Payload::copy("u3"), false}));
+  const Commands later = after(joining(other_node, 1));
+  EXPECT_THAT(only<SendUpdate>(later), IsEmpty());
+  EXPECT_EQ(only<StartWorker>(later).at(0).skip_updates, 3U);
+}
+
+TEST_F(Story, WithoutHistoryTheFirstWorkerMayComeAfterOthersThatDied) {
+  after(joining(node, 1));
+  const auto died = only<StartWorker>(after(PoolOpened{pool, {.keep_updates_history = false}, false})).at(0);
+  after(UpdateAdded{pool, 1, Payload::copy("u1")});
+  const Commands again = after(WorkerExited{node, died.worker, ExitCause::requested, {}, {}, {}});
+  EXPECT_EQ(only<StartWorker>(again).at(0).skip_updates, 0U) << "the node was told to keep it";
+}
+
+TEST_F(Story, WithoutHistoryARestartedHeadDoesNotPromiseWhatANodeMayHaveForgotten) {
+  NodeJoined back = joining(node, 1);
+  back.pools.push_back({pool, 2, {}});
+  after(std::move(back));
+  after(PoolOpened{pool, {.keep_updates_history = false}, true});
+  after(UpdateAdded{pool, 0, {}});
+  for (UpdateNumber number = 1; number <= 3; ++number) after(UpdateAdded{pool, number, Payload::copy("u")});
+  after(PoolResumed{pool});
+  EXPECT_EQ(only<StartWorker>(wait(limits::recovery_hold)).at(0).skip_updates, 2U);
 }
 
 TEST_F(Story, WithoutHistoryAClientThatIsFarAheadOfItsWorkersWaits) {

@@ -39,12 +39,14 @@ Worker& Scheduler::State::add_worker(const std::vector<Slot*>& slots, WorkerId i
 Worker& Scheduler::State::start_worker(const std::vector<Slot*>& slots, Pool& pool, Commands& out) {
   const Slot& slot = *slots.front();
   open_on(*slot.node, pool, out);
+  const NodePool& has = slot.node->pools.at(pool.id);
   const WorkerId id{(std::uint64_t{epoch} << 32) | next_worker++};
   Worker& worker = add_worker(slots, id, pool.id, &pool);
   worker.ours = true;
-  worker.full = slot.node->pools.at(pool.id).full;
+  worker.full = has.full;
   worker.updates_applied = pool.updates;  // true as soon as it is ready: the history comes first
-  const UpdateNumber skip = pool.options.keep_updates_history ? 0 : pool.updates;
+  UpdateNumber skip = pool.keeps_log() ? pool.log_base() : pool.updates;
+  if (!pool.options.keep_updates_history) skip = std::max(skip, has.perhaps_forgotten);
   StartWorker start{slot.node->id, id, pool.id, slot.info.slot, skip, {}};
   for (const Slot* more : worker.more_slots) start.more_slots.push_back(more->info.slot);
   out.emplace_back(std::move(start));
@@ -214,6 +216,7 @@ void Scheduler::on(const WorkerReady& event, TimePoint now, Commands& out) {
   worker->slot->failures.erase(worker->pool_id);
   if (!worker->pool) return;
   worker->pool->ever_ready = true;
+  worker->pool->had_worker = true;
   worker->pool->applied_dirty = true;
   if (state.pools.size() > 1) state.wake_at(now + limits::lend_after);
   state.became_hungry(*worker);

@@ -77,7 +77,7 @@ inline constexpr std::size_t fields_at_least<PoolOptions> = 16;
 template <class E>
 inline constexpr int last_of = -1;
 template <>
-inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::pool_not_found);
+inline constexpr int last_of<ErrorKind> = static_cast<int>(ErrorKind::pool_deadlock);
 template <>
 inline constexpr int last_of<ExitCause> = static_cast<int>(ExitCause::out_of_memory);
 template <>

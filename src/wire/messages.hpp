@@ -216,6 +216,18 @@ struct RepairPool {
   PoolId pool;
   MSGPACK_DEFINE(pool)
 };
+/// C -> H: the client runs in a job of this worker, or in what the job has started. Sent when it has the pool, and
+/// whenever it changes for what its threads wait without a limit: for results, for workers, until updates are applied.
+struct PoolWaits {
+  static constexpr std::uint8_t type = 25;
+  static constexpr const char* name = "PoolWaits";
+  PoolId pool;
+  WorkerId worker;
+  bool results = false;
+  bool workers = false;
+  bool updates = false;
+  MSGPACK_DEFINE(pool, worker, results, workers, updates)
+};
 
 // --- Head -> client ---------------------------------------------------------------------------------------------
 
@@ -575,13 +587,16 @@ struct ActivatePool {
   PoolId pool;
   MSGPACK_DEFINE(pool)
 };
+/// `keep`: in a pool without history too, this and those before it are kept for the first worker, until one comes that
+/// need not be.
 struct PoolUpdate {
   static constexpr std::uint8_t type = 73;
   static constexpr const char* name = "PoolUpdate";
   PoolId pool;
   UpdateNumber number{};
   Payload payload;
-  MSGPACK_DEFINE(pool, number, payload)
+  bool keep = false;
+  MSGPACK_DEFINE(pool, number, payload, keep)
 };
 struct StartWorker {
   static constexpr std::uint8_t type = 74;
@@ -712,7 +727,7 @@ using Message =
     std::variant<Hello, Proof, Welcome, Rejected, Goodbye,                                                 // handshake
                  OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,           // C -> H
                  WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,          //
-                 HolderGone, RepairPool,                                                                   //
+                 HolderGone, RepairPool, PoolWaits,                                                        //
                  PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,                  // H -> C
                  UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,      //
                  NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,           //

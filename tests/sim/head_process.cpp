@@ -34,6 +34,7 @@ HeadProcess::HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWor
 
 void HeadProcess::start() {
   begin_life();
+  ++lives_;
   started_at_ = world_.now();
   const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
@@ -271,9 +272,26 @@ void HeadProcess::note_slots(const ConnectionPtr& connection, const wire::Messag
     slots_[connection->session][slot.slot] = slot;
 }
 
+/// With history a worker gets all updates. Without it the first one ever does, and those that start after that get none
+/// that came before them. (A restarted head cannot always know which one is the first.)
+void HeadProcess::check_skipped(const wire::StartWorker& start) const {
+  const PoolId pool = own_id(start.pool);
+  const PoolRecord& record = ledger_.pool(pool);
+  const bool history = record.options.keep_updates_history;
+  if (start.skip_updates > 0 && (history || (lives_ == 1 && !record.had_worker)))
+    world_.violation("worker {} of pool {} gets no update up to {}", name_of_worker(start.worker),
+                     short_name(pool.value), start.skip_updates);
+  if (history || !machine_->scheduler().has_pool(pool)) return;
+  const scheduler::PoolStatus status = machine_->scheduler().pool_status(pool);
+  if (status.workers_ready > 0 && start.skip_updates < status.updates)
+    world_.violation("a later worker of pool {} gets updates after {}, of {}", short_name(pool.value),
+                     start.skip_updates, status.updates);
+}
+
 /// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
 void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
   const PoolOptions& options = ledger_.pool(own_id(start.pool)).options;
+  check_skipped(start);
   const std::string& host = sessions_.at(session)->who.host;
   std::vector<std::uint32_t> slots = start.more_slots;
   slots.push_back(start.slot);

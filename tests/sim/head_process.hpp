@@ -59,6 +59,7 @@ class HeadProcess : public Endpoint {
   void check_waste(const wire::StopWorker& stop);
   void note_slots(const ConnectionPtr& connection, const wire::Message& message);
   void check_start(const wire::StartWorker& start, SessionId session) const;
+  void check_skipped(const wire::StartWorker& start) const;
   void check_no_device(PoolId pool);
   void note_work(const wire::Message& message, SessionId session);
   void open_door();
@@ -83,8 +84,9 @@ class HeadProcess : public Endpoint {
   std::map<PoolId, PoolId> own_ids_;     ///< of pools that have another id on nodes
   std::map<WorkerId, PoolId> pools_of_;
   std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
-  std::set<PoolId> opened_;                                       ///< pools that this life of the head has opened
-  std::set<PoolId> closed_;                                       ///< and closed on some node
+  int lives_ = 0;
+  std::set<PoolId> opened_;                       ///< pools that this life of the head has opened
+  std::set<PoolId> closed_;                       ///< and closed on some node
   std::deque<TimePoint> wasted_;                  ///< workers stopped before they were ready, in the last second
   std::map<std::string, std::uint64_t> reports_;  ///< of each host: how often it has said what it has
   struct Away {

@@ -75,6 +75,7 @@ void Ledger::check_error(const std::string& name, const PoolRecord& in, const Jo
     case ErrorKind::not_stored:
     case ErrorKind::pool_busy:
     case ErrorKind::pool_not_found:
+    case ErrorKind::pool_deadlock:
       world_.violation("{} has an error that cannot be: {}", name, error.message);
   }
 }

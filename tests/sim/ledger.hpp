@@ -64,6 +64,7 @@ struct PoolRecord {
   bool closed = false;          ///< by its client
   bool failed = false;          ///< its client was told so
   bool gone = false;            ///< its client process ended without a word
+  bool had_worker = false;      ///< one was constructed, with all that was to come before that
   int constructors_failed = 0;  ///< that the pool may fail with
   bool no_device = false;       ///< the head ended it when no device was there that suits it
 

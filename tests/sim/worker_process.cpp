@@ -48,6 +48,7 @@ void WorkerProcess::go_on() {
     } else if (history_end_) {
       history_end_ = false;
       constructed_ = true;
+      ledger_.pool(facts.pool).had_worker = true;
       append(wire::WorkerConstructed{});
     } else if (stop_) {
       flush();
