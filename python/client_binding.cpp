@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "client/pool_client.hpp"
+#include "client_output.hpp"
 #include "client_payload.hpp"
 #include "client_waiting.hpp"
 #include "core/environment.hpp"
@@ -70,6 +71,7 @@ class PyStream {
     auto completed = wait_in_slices(
         timeout, [&](Duration slice) { return stream_->take(max, slice, patient); },
         [](const std::vector<Completed>& some) { return !some.empty(); });
+    if (!completed.empty() && shown::pending()) shown::settle();
     nb::list result;
     for (Completed& one : completed) result.append(tuple_of(std::move(one)));
     return result;
@@ -85,34 +87,6 @@ class PyStream {
 };
 
 // --- The pool ---------------------------------------------------------------------------------------------------
-
-/// What clients have to say, on its way to the thread that shows it: a client's loop waits neither for the
-/// interpreter's lock nor for whoever reads sys.stderr. Never destroyed, for that thread may outlive the module.
-dc::OutputQueue*& shown() {
-  static auto* queue = new dc::OutputQueue;
-  return queue;
-}
-
-/// The next lines to show; an empty text after end_shown().
-nb::str take_shown() {
-  dc::OutputQueue::Batch batch;
-  {
-    const Unlocked unlocked;
-    batch = shown()->take(std::chrono::hours(1));
-  }
-  return text(batch.text);
-}
-
-void show(const std::string& prefix, const std::vector<std::string>& lines) {
-  std::string all;
-  for (const std::string& line : lines) all += prefix + line + "\n";
-  shown()->push_expendable(std::move(all), lines.size());
-}
-
-bool shown_drained() {
-  const nb::gil_scoped_release unlocked;
-  return shown()->drained();
-}
 
 /// The name of a class may hold any characters.
 std::string label_of(nb::handle name) {
@@ -155,7 +129,7 @@ dc::PoolOptions pool_options(nb::dict given) {
     else if (name == "retry_exceptions")
       options.retry_exceptions = nb::cast<bool>(value);
     else if (name == "forward_output")
-      options.forward_output = nb::cast<bool>(value);
+      options.forward_output = static_cast<dc::ForwardOutput>(nb::cast<std::uint8_t>(value));
     else if (name == "min_workers")
       options.min_workers = nb::cast<std::uint32_t>(value);
     else if (name == "min_gpu_memory_mib")
@@ -195,7 +169,7 @@ auto result_or_raise(Ask ask) {
 class PyClient {
  public:
   PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
-           double connect_timeout, const std::string& fingerprint, bool show_output, const std::string& name,
+           double connect_timeout, const std::string& fingerprint, std::uint64_t show_output, const std::string& name,
            bool attach_only, bool steal) {
     if (const auto heads = dc::net::head_addresses(address, port); !heads)
       throw nb::value_error(heads.error().message.c_str());
@@ -210,12 +184,8 @@ class PyClient {
     given.pool = pool_options(std::move(options));
     given.spec = payload_of(spec);
     given.connect_timeout = duration_of(connect_timeout);
-    given.on_notice = [](const std::string& notice) { shown()->push("distributed-computing: " + notice + "\n"); };
-    if (show_output) {
-      given.on_output = [](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
-        show("[" + host + "/" + std::to_string(slot) + "] ", lines);
-      };
-    }
+    given.on_notice = [](const std::string& notice) { shown::say("distributed-computing: " + notice + "\n"); };
+    given.on_output = shown::handler(show_output);
     client_ = dc::client::PoolClient::start(std::move(given));
     std::erase_if(clients(), [](const auto& one) { return one.expired(); });
     clients().insert(client_);
@@ -364,7 +334,7 @@ NB_MODULE(_client, module) {
       .def("close", &PyStream::close);
   nb::class_<PyClient>(module, "PoolClient")
       .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, const std::string&,
-                    bool, const std::string&, bool, bool>(),
+                    std::uint64_t, const std::string&, bool, bool>(),
            nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
            nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("show_output"), nb::arg("name") = "",
            nb::arg("attach_only") = false, nb::arg("steal") = false)
@@ -381,11 +351,7 @@ NB_MODULE(_client, module) {
       .def("status", &PyClient::status)
       .def("close", &PyClient::close)
       .def("end", &PyClient::end);
-  module.def("show", [](const std::string& lines) { shown()->push(lines); });
-  module.def("take_shown", &take_shown);
-  module.def("shown_drained", &shown_drained);
-  module.def("end_shown", [] { shown()->end(); });
-  module.def("new_shown", [] { shown() = new dc::OutputQueue; });  // in a forked child: what is queued is the parent's
+  shown::define(module);
   module.def("status", &status, nb::arg("address"), nb::arg("port"), nb::arg("password"));
   nb::module_::import_("atexit").attr("register")(nb::cpp_function(&end_all));
 }

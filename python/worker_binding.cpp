@@ -120,11 +120,12 @@ class PythonRunner final : public dc::worker::JobRunner {
         update_(runner.attr("update")),
         raised_(runner.attr("raised_between_jobs")),
         close_(runner.attr("close")),
+        flush_output_(runner.attr("flush_output")),
         host_(std::move(host)),
         slot_(slot) {}
   ~PythonRunner() override {
     const nb::gil_scoped_acquire locked;
-    for (nb::object* method : {&run_, &update_, &raised_, &close_}) method->reset();
+    for (nb::object* method : {&run_, &update_, &raised_, &close_, &flush_output_}) method->reset();
   }
 
   Outcome run(Payload arguments) override { return call(run_, arguments); }
@@ -140,6 +141,15 @@ class PythonRunner final : public dc::worker::JobRunner {
     } catch (nb::python_error& error) {  // a signal that came just now
       error.restore();
       PyErr_Print();
+    }
+  }
+  Flushed flush_output() override {
+    const nb::gil_scoped_acquire locked;
+    try {
+      const int found = nb::cast<int>(flush_output_());
+      return {(found & 1) != 0, (found & 2) != 0};
+    } catch (const nb::python_error&) {
+      return {};
     }
   }
 
@@ -191,7 +201,7 @@ class PythonRunner final : public dc::worker::JobRunner {
     info.slot = slot_;
     return info;
   }
-  nb::object run_, update_, raised_, close_;
+  nb::object run_, update_, raised_, close_, flush_output_;
   std::string host_;
   std::uint32_t slot_;
 };

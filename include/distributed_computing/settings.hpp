@@ -4,6 +4,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -39,6 +40,33 @@ class GpuMemory {
   std::uint64_t mebibytes_ = 0;
 };
 
+/// Which of the lines that workers print are shown.
+enum class Output : std::uint8_t {
+  none = 0,
+  all = 1,
+  errors = 2,  ///< those of jobs that failed (and of updates and constructors)
+};
+
+/// An Output, or true for all and false for none.
+class ShowOutput {
+ public:
+  constexpr ShowOutput(Output which) : which_(which) {}
+  template <std::same_as<bool> Bool>
+  constexpr ShowOutput(Bool all) : which_(all ? Output::all : Output::none) {}
+  [[nodiscard]] constexpr Output which() const { return which_; }
+
+ private:
+  Output which_;
+};
+
+/// A line that a worker printed.
+struct OutputLine {
+  std::string text;
+  std::string host;
+  std::uint32_t slot{};
+  bool on_stderr = false;  ///< else on stdout
+};
+
 /// First argument of Pool's constructor; use designated initialisers: Pool<Worker>({.password = "123456"}).
 struct PoolSettings {
   std::string password;  ///< of the head
@@ -69,8 +97,12 @@ struct PoolSettings {
   /// Workers that start later first get all earlier updates. Without it, an update reaches the workers that are there
   /// or starting, or the first one ever while there was none; later ones do not get earlier updates.
   bool keep_updates_history = true;
-  bool retry_exceptions = false;                      ///< a job whose run threw is tried again, under max_retries
-  bool show_output = false;                           ///< show on stderr what the workers print
+  bool retry_exceptions = false;  ///< a job whose run threw is tried again, under max_retries
+  /// What the workers print is shown on stdout and stderr, each line behind "[host/slot]"; 200 lines a second of each
+  /// node, with a count of the others.
+  ShowOutput show_output = true;
+  /// Gets the lines instead, one after the other on a thread of the pool. What it throws is told on stderr.
+  std::function<void(const OutputLine&)> on_output = {};
   std::chrono::milliseconds connect_timeout{10'000};  ///< wait so long for the head at first
   /// Variables that are set in the workers, beside and before those of their node's environment. Not those that show a
   /// worker its devices (CUDA_VISIBLE_DEVICES, …) and DISTRIBUTED_COMPUTING_…: std::invalid_argument.
@@ -78,7 +110,7 @@ struct PoolSettings {
   /// Threads that OpenMP, MKL, OpenBLAS, BLIS and NumExpr have in a worker; 0: its share of the node's cores, unless
   /// variables of the node's environment say otherwise.
   std::uint32_t threads_per_worker = 0;
-  std::chrono::milliseconds workers_timeout{0};       ///< wait so long for min_workers; 0: for ever
+  std::chrono::milliseconds workers_timeout{0};  ///< wait so long for min_workers; 0: for ever
 };
 
 }  // namespace dc

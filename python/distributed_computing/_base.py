@@ -59,7 +59,11 @@ class PoolBase:
         self._where = f"{address}:{port}"
         self._lock = threading.Lock()
         self._earlier: Any = None
-        _output.begin()
+        self._lines = options["show_output"]
+        options["show_output"] = (
+            _output.NOT_SHOWN if self._lines is None else getattr(self._lines, "number", _output.SHOWN)
+        )
+        _output.begin(calls=options["show_output"] > _output.SHOWN)
         self._client = _client.PoolClient(
             address=address,
             port=_options.count("server_port", port, 1, 65535),

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from distributed_computing import _output
+
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _DECIMAL_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _DEVICES = {"any": 0, "gpu": 1, "cpu": 2}
@@ -135,6 +137,22 @@ def _refuse_url(name: str, address: str) -> None:
     raise ValueError(f"{name} is {what}, {shown!r}: {meant}; the port may stand behind it, 'HOST:8899'")
 
 
+def shown_output(value: Any) -> tuple[int, Any]:
+    """Return which lines of workers come here (ForwardOutput of src/core/job.hpp), and what gets them: None for nothing,
+    True for stdout and stderr, or the function as :class:`_output.Lines`."""
+    if isinstance(value, str):
+        if value != "errors":
+            raise ValueError(
+                f"show_output must be True, False, 'errors' or a function of (line, source), not {value!r}"
+            )
+        return 2, True
+    if callable(value):
+        return 1, _output.Lines(value)
+    if value is not None and value not in (True, False):
+        raise TypeError(f"show_output must be True, False, 'errors' or a function of (line, source), not {value!r}")
+    return (1, True) if value else (0, None)
+
+
 def password_bytes(password: Any) -> bytes:
     """Return the password as bytes; raises TypeError or ValueError with what is wrong."""
     if not isinstance(password, (str, bytes)):
@@ -165,7 +183,7 @@ def pool_options(
     update_timeout: float | None,
     keep_updates_history: bool,
     retry_exceptions: bool,
-    show_output: bool,
+    forward_output: int,
     min_workers: int,
     devices: dict[str, int],
     env: Mapping[str, str] | None,
@@ -186,7 +204,7 @@ def pool_options(
         "update_timeout_ms": milliseconds("update_timeout", update_timeout),
         "keep_updates_history": bool(keep_updates_history),
         "retry_exceptions": bool(retry_exceptions),
-        "forward_output": bool(show_output),
+        "forward_output": forward_output,
         "min_workers": count("min_workers", min_workers, 0),
         **devices,
         "environment": environment(env),

@@ -7,6 +7,7 @@ with Pool(WorkerClass, {"args": [init_data]}, password, address) as pool:
 """
 
 from distributed_computing._about import WorkerInfo, worker
+from distributed_computing._output import OutputSource
 from distributed_computing.errors import (
     AuthenticationError,
     DistributedComputingError,
@@ -44,6 +45,7 @@ __all__ = [
     "JobTimeout",
     "NoSuitableDevice",
     "NotStored",
+    "OutputSource",
     "PayloadTooLarge",
     "Pool",
     "PoolBusy",

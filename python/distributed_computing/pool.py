@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -15,6 +15,7 @@ from distributed_computing._futures import Futures
 from distributed_computing._items import arguments, job_items
 from distributed_computing._named import checked_key, checked_name, pool_status
 from distributed_computing._outcome import from_outcome
+from distributed_computing._output import OutputSource
 from distributed_computing._payload import dumps_call
 from distributed_computing._shipped import pack
 from distributed_computing._spec import make_spec
@@ -55,7 +56,10 @@ class Pool(PoolBase):
             the workers that are there or starting, or the first one ever while there was none; later ones do not get
             earlier updates.
         retry_exceptions: whether a job whose `run` raised is tried again under `max_retries`.
-        show_output: whether to show here, on stderr, what the workers print.
+        show_output: whether to show here what the workers print, on stdout and stderr, each line behind ``[host/slot]``.
+            ``"errors"``: only what a job (update, constructor) that failed has printed. A function gets the lines instead,
+            ``f(line, source)`` with an :class:`OutputSource` (host, slot, stream), one after the other on a thread of its
+            own. Of each node come 200 lines a second of a pool, and a count of the others.
         connect_timeout: seconds to wait for the head at first.
         env: variables that are set in the workers before they begin, ``{"NAME": "value"}``, beside those of their node's
             environment and before them. Not those that show a worker its devices (``CUDA_VISIBLE_DEVICES`` and the like),
@@ -104,7 +108,7 @@ class Pool(PoolBase):
         update_timeout: float | None = None,
         keep_updates_history: bool = True,
         retry_exceptions: bool = False,
-        show_output: bool = False,
+        show_output: bool | str | Callable[[str, OutputSource], object] = True,
         connect_timeout: float = 10.0,
         fingerprint: str | Sequence[str] | None = None,
         name: str | None = None,
@@ -121,6 +125,7 @@ class Pool(PoolBase):
             raise ValueError("steal=True needs the name of a pool: name='...'")
         _hints.check_worker_class(worker_class)
         args, kwargs = ((), {}) if init_data is None else arguments(init_data, "init_data")
+        forward_output, lines = _options.shown_output(show_output)
         options = _options.pool_options(
             label=worker_class.__qualname__,
             weight=weight,
@@ -130,7 +135,7 @@ class Pool(PoolBase):
             update_timeout=update_timeout,
             keep_updates_history=keep_updates_history,
             retry_exceptions=retry_exceptions,
-            show_output=show_output,
+            forward_output=forward_output,
             min_workers=min_workers,
             devices=_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
             env=env,
@@ -142,7 +147,7 @@ class Pool(PoolBase):
             (server_address, server_port, password, fingerprint, connect_timeout),
             options=options,
             spec=make_spec(worker_class, args, kwargs, self._definitions, around, pack(ship_modules)),
-            show_output=bool(show_output),
+            show_output=lines,
             name="" if name is None else checked_name(name),
             steal=bool(steal),
         )
@@ -160,6 +165,7 @@ class Pool(PoolBase):
         steal: bool = False,
         connect_timeout: float = 10.0,
         fingerprint: str | Sequence[str] | None = None,
+        show_output: bool | Callable[[str, OutputSource], object] = True,
     ) -> Pool:
         """Go on with the pool of this name, from any machine and any program.
 
@@ -171,6 +177,8 @@ class Pool(PoolBase):
             password, server_address, server_port, connect_timeout, fingerprint: as in :class:`Pool`.
             steal: take the pool from the program that has it; that one gets an error. Without it, one that has lost its
                 connection is waited for, as in :class:`Pool`.
+            show_output: whether to show what the workers print, or a function that gets it. Which lines there are to show
+                is as at the pool's first opening.
 
         Raises:
             PoolNotFound: the head has no pool of this name.
@@ -185,7 +193,7 @@ class Pool(PoolBase):
             (server_address, server_port, password, fingerprint, connect_timeout),
             options={"python_version": _options.python_version()},
             spec=[b""],
-            show_output=True,
+            show_output=_options.shown_output(show_output)[1],
             name=checked_name(name),
             attach_only=True,
             steal=bool(steal),

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from distributed_computing import _worker, _worker_end
+from distributed_computing import _worker, _worker_end, _worker_output
 from distributed_computing._exceptions import pickled_exception, safe_repr, type_name
 from distributed_computing._payload import dumps, is_definitions, loads
 from distributed_computing._worker_place import Surroundings
@@ -103,6 +103,7 @@ class Runner:
         self._place = place
         self.handle_update = getattr(instance, "handle_update", None)
         self.instance = instance
+        self.flush_output = _worker_output.flush
 
     def run_job(self, arguments: Any) -> tuple[Any, Failure | None]:
         """Run one job; return (payload of the value, None) or (pickled exception or b"", error)."""
@@ -204,7 +205,7 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
 def main() -> int:
     """Serve the node until it says stop. Return the exit code."""
     _worker_end.watch()
-    sys.stdout.reconfigure(line_buffering=True)
+    _worker_output.install()
     code = _worker.run(build)
     sys.stdout.flush()
     return code

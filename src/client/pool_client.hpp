@@ -53,7 +53,8 @@ struct ClientOptions {
   Duration leave_progress_patience = limits::leave_progress_patience;  ///< shorter in tests
   /// Called on the background thread.
   std::function<void(const std::string& text)> on_notice;
-  std::function<void(const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines)> on_output;
+  /// Lines of workers, and now and then one that says how many are not shown.
+  std::function<void(const wire::OutputLines& printed)> on_output;
 };
 
 class PoolClient;

@@ -20,6 +20,7 @@
 #include "client/client_machine.hpp"
 #include "client/pool_client.hpp"
 #include "core/text_pace.hpp"
+#include "core/unshown_lines.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"
 
@@ -68,6 +69,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void report(const Report& report);
   void note(const std::string& text);
   void note_failed_update(const std::string& text);
+  void show(const wire::OutputLines& printed);
+  void tell_unshown();
   void give_up(Failure why);
   void begin_shut_down();
   void watch_leaving();
@@ -123,7 +126,8 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   bool leaving = false;
   Duration close_timeout{};
   std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer, holder_timer, connecting_timer,
-      waits_timer;
+      waits_timer, unshown_timer;
+  UnshownLines unshown;
   TextPace failed_updates{limits::failed_updates_at_once, limits::failed_updates_per_second};
   bool failed_updates_unshown = false;
   std::string holder_told;  ///< what was said of the one that is waited for

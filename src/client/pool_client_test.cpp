@@ -338,14 +338,21 @@ TEST_F(PoolClientTest, ACallbackMayCloseThePool) {
 
 TEST_F(PoolClientTest, OutputOfWorkersArrives) {
   ClientOptions options = head.client_options();
-  std::promise<std::string> seen;
-  options.on_output = [&](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
-    seen.set_value(host + "/" + std::to_string(slot) + " " + lines.at(0));
+  std::promise<void> seen;
+  std::vector<std::string> said;
+  options.on_output = [&](const wire::OutputLines& printed) {
+    said.push_back(printed.host + "/" + std::to_string(printed.slot) + " " + printed.lines.at(0));
+    if (said.size() == 1) seen.set_value();
   };
   const auto client = PoolClient::start(options);
   EXPECT_TRUE(client->wait_open(long_enough).value());
-  head.send([](PoolId pool) { return wire::OutputLines{pool, "host", 3, {"line"}}; });
-  EXPECT_EQ(seen.get_future().get(), "host/3 line");
+  head.send([](PoolId pool) { return wire::OutputLines{pool, "host", 3, {}, OutputStream::out, 1000}; });
+  head.send([](PoolId pool) { return wire::OutputLines{pool, "host", 3, {"line"}, OutputStream::out, 34}; });
+  seen.get_future().wait();
+  client->close();
+  EXPECT_EQ(said,
+            (std::vector<std::string>{"host/3 line", "host/3 … 1,034 lines were not shown (more than 200 a second)"}))
+      << "the count is told when the pool is closed, at the latest";
 }
 
 TEST_F(PoolClientTest, AForkedChildLeavesThePoolAlone) {

@@ -49,7 +49,9 @@ void PoolClient::Impl::run() {
   holder_timer.reset();
   connecting_timer.reset();
   waits_timer.reset();
+  unshown_timer.reset();
   connector.reset();
+  tell_unshown();
   {
     const std::lock_guard lock(mutex);
     ended = true;
@@ -199,6 +201,9 @@ void PoolClient::Impl::flush() {
   for (wire::Outgoing& out : effects.sends) {
     if (session) session->send(std::move(out.message), out.lane);
   }
+  for (const Report& one : effects.reports) {
+    if (const auto* seen = std::get_if<OutputSeen>(&one)) show(seen->lines);  // a job's lines go before its result
+  }
   deliver(effects.deliveries);
   for (const Report& one : effects.reports) report(one);
   const bool closing = close_timer != nullptr;
@@ -279,10 +284,7 @@ void PoolClient::Impl::deliver(std::vector<Delivery>& deliveries) {
 
 void PoolClient::Impl::report(const Report& report) {
   if (const auto* said = std::get_if<Note>(&report)) return note(said->text);
-  if (const auto* seen = std::get_if<OutputSeen>(&report)) {
-    if (options.on_output) options.on_output(seen->lines.host, seen->lines.slot, seen->lines.lines);
-    return;
-  }
+  if (std::holds_alternative<OutputSeen>(report)) return;  // shown before
   if (const auto* over = std::get_if<PoolIsOver>(&report)) return fail(failure_of(over->error));
   bool first_of_update = true;  // a node says it again after a reconnection
   {
@@ -308,6 +310,21 @@ void PoolClient::Impl::report(const Report& report) {
     const ErrorInfo& error = *raised_by->outcome.error;
     note_failed_update(error.message + (error.traceback.empty() ? "" : "\n" + error.traceback));
   }
+}
+
+void PoolClient::Impl::show(const wire::OutputLines& printed) {
+  if (!options.on_output) return;
+  if (!printed.lines.empty()) options.on_output(printed);
+  if (printed.left_out == 0) return;
+  unshown.add({printed.host, printed.slot, printed.stream}, printed.left_out);
+  if (!unshown_timer)
+    unshown_timer = loop.call_at(net::EventLoop::now() + limits::unshown_told_interval, [this] { tell_unshown(); });
+}
+
+void PoolClient::Impl::tell_unshown() {
+  unshown_timer.reset();
+  for (const auto& [place, count] : unshown.take())
+    options.on_output({PoolId{}, place.host, place.slot, {unshown_text(count)}, place.stream});
 }
 
 /// Of an update that fails, others most often fail too.

@@ -258,5 +258,25 @@ TEST_F(PoolTest, AnAddressThatIsNoNameIsRefusedAtOnce) {
   EXPECT_THROW(Pool<EchoTwo>{wrong}, std::invalid_argument);
 }
 
+static_assert(!std::is_constructible_v<ShowOutput, const char*>, "it would be true");
+
+TEST_F(PoolTest, LinesOfWorkersGoToTheFunctionAndWhatItThrowsHurtsNobody) {
+  PoolSettings given = settings();
+  EXPECT_EQ(given.show_output.which(), Output::all);
+  given.show_output = Output::errors;
+  std::vector<std::string> got;
+  given.on_output = [&](const OutputLine& line) {
+    got.push_back(line.host + "/" + std::to_string(line.slot) + (line.on_stderr ? "! " : " ") + line.text);
+    throw std::runtime_error("as asked");
+  };
+  Pool<EchoOne> pool(given, "data", 7);
+  head.send([](PoolId id) { return wire::OutputLines{id, "a host", 3, {"one", "two"}, OutputStream::out, 2}; });
+  head.send([](PoolId id) { return wire::OutputLines{id, "a host", 3, {""}, OutputStream::err}; });
+  EXPECT_THAT(pool.map(std::vector{1}), ElementsAre(One{1}));
+  pool.close();
+  EXPECT_THAT(got, ElementsAre("a host/3 one", "a host/3 two", "a host/3! ",
+                               "a host/3 … 2 lines were not shown (more than 200 a second)"));
+}
+
 }  // namespace
 }  // namespace dc

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "client/output_calls.hpp"
 #include "client/pool_client.hpp"
 #include "core/device_wish.hpp"
 #include "core/environment.hpp"
@@ -190,8 +191,14 @@ class Callbacks {
 
 class ClientPool final : public RawPool {
  public:
-  explicit ClientPool(client::ClientOptions options) : client_(PoolClient::start(std::move(options))) {
-    while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
+  ClientPool(client::ClientOptions options, std::shared_ptr<client::OutputCalls> output)
+      : output_(std::move(output)), client_(PoolClient::start(std::move(options))) {
+    try {
+      while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
+      }
+    } catch (...) {
+      settle();
+      throw;
     }
   }
   void wait_for_first(std::uint32_t count, std::chrono::milliseconds timeout) {
@@ -237,7 +244,7 @@ class ClientPool final : public RawPool {
   }
   void close() override {
     client_->close();
-    forget_callbacks();
+    settle();
   }
   [[nodiscard]] bool named() const override { return client_->named(); }
   std::shared_ptr<RawStream> earlier(bool in_order) override {
@@ -253,16 +260,19 @@ class ClientPool final : public RawPool {
   }
   void end() override {
     client_->end();
-    forget_callbacks();
+    settle();
   }
 
  private:
-  void forget_callbacks() {
+  void settle() {
     std::unique_lock lock(mutex_);
     const auto callbacks = std::exchange(callbacks_, nullptr);
     lock.unlock();
+    if (output_) output_->finish();
+    output::flush();
   }
 
+  std::shared_ptr<client::OutputCalls> output_;
   std::shared_ptr<PoolClient> client_;
   std::shared_ptr<RawStream> earlier_;
   std::mutex mutex_;
@@ -287,6 +297,21 @@ void set_environment(PoolOptions& options, const PoolSettings& settings) {
   if (settings.threads_per_worker > limits::threads_per_worker_max)
     throw std::invalid_argument("threads_per_worker must be at most " + std::to_string(limits::threads_per_worker_max));
   options.threads_per_worker = settings.threads_per_worker;
+}
+
+/// Where the lines of the workers go. The calls, if it is a function of the user's.
+std::shared_ptr<client::OutputCalls> show_output(const PoolSettings& settings, client::ClientOptions& options) {
+  if (settings.show_output.which() == Output::none) return nullptr;
+  if (settings.on_output) {
+    auto calls = client::OutputCalls::start(settings.on_output);
+    options.on_output = [calls](const wire::OutputLines& printed) { calls->push(printed); };
+    return calls;
+  }
+  options.on_output = [](const wire::OutputLines& printed) {
+    output::show_lines(printed.stream == OutputStream::out ? STDOUT_FILENO : STDERR_FILENO,
+                       fmt::format("[{}/{}] ", printed.host, printed.slot), printed.lines);
+  };
+  return nullptr;
 }
 
 }  // namespace
@@ -336,17 +361,13 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   set_environment(options.pool, settings);
   options.pool.keep_updates_history = settings.keep_updates_history;
   options.pool.retry_exceptions = settings.retry_exceptions;
-  options.pool.forward_output = settings.show_output;
+  options.pool.forward_output = static_cast<ForwardOutput>(settings.show_output.which());
   options.on_notice = [](const std::string& text) {
     output::to_stderr(fmt::format("distributed-computing: {}\n", text));
   };
-  if (settings.show_output) {
-    options.on_output = [](const std::string& host, std::uint32_t slot, const std::vector<std::string>& lines) {
-      output::show_lines(STDERR_FILENO, fmt::format("[{}/{}] ", host, slot), lines);
-    };
-  }
   const std::uint32_t awaited = spec ? settings.min_workers : 0;
-  auto pool = std::make_shared<ClientPool>(std::move(options));
+  auto output = show_output(settings, options);
+  auto pool = std::make_shared<ClientPool>(std::move(options), std::move(output));
   if (awaited > 0) pool->wait_for_first(awaited, settings.workers_timeout);
   return pool;
 }

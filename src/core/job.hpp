@@ -85,6 +85,15 @@ enum class Language : std::uint8_t { python = 0, cpp = 1 };
 /// What kind of slot a pool's workers need.
 enum class DeviceWish : std::uint8_t { any = 0, gpu = 1, cpu = 2 };
 
+/// Which of the lines that its workers print a pool's client gets.
+enum class ForwardOutput : std::uint8_t {
+  none = 0,
+  all = 1,
+  errors = 2,  ///< what jobs, updates and constructors that failed have printed
+};
+
+enum class OutputStream : std::uint8_t { out = 0, err = 1 };
+
 /// Everything about a pool that head and node must know. Durations are whole milliseconds on the wire; 0 = no limit.
 struct PoolOptions {
   Language language = Language::python;
@@ -98,7 +107,7 @@ struct PoolOptions {
   std::chrono::milliseconds update_timeout{0};
   bool keep_updates_history = true;
   bool retry_exceptions = false;
-  bool forward_output = false;           ///< send the workers' output lines to the client
+  ForwardOutput forward_output = ForwardOutput::none;
   std::uint32_t min_workers = 0;         ///< counts as demand even when there are no jobs
   std::uint64_t min_gpu_memory_mib = 0;  ///< a GPU with less memory is not used, nor one that has less free now
   DeviceWish device = DeviceWish::any;

@@ -274,6 +274,25 @@ inline constexpr std::uint32_t init_attempts_max = 3;
 inline constexpr auto init_backoff_first = 1s;
 inline constexpr std::size_t output_line_bytes_max = std::size_t{8} << 10;  ///< longer lines are cut into pieces
 inline constexpr std::size_t output_tail_lines = 20;                        ///< kept for WorkerDied
+inline constexpr std::size_t output_tail_bytes_max = std::size_t{32} << 10;
+/// Lines of a pool that one node shows and forwards in a second (and at once). What is more is counted, and the count
+/// is told not more often than the second figure.
+inline constexpr double output_lines_per_second = 200;
+inline constexpr auto unshown_told_interval = 1s;
+/// Of a pool that shows what failed: so much of each stream is kept until the job has ended.
+inline constexpr std::size_t output_kept_bytes_max = std::size_t{64} << 10;
+/// Of the pipes that a worker prints into, so that who prints much need not wait for the node, which then reads only
+/// so often.
+inline constexpr std::size_t output_pipe_bytes = std::size_t{256} << 10;
+inline constexpr auto output_read_pause = 10ms;
+inline constexpr auto output_told_interval = 100ms;
+inline constexpr std::size_t output_much_bytes = std::size_t{4} << 10;  ///< in one turn
+/// Behind so much that is queued on a connection output is not sent.
+inline constexpr std::size_t queued_before_output_max = std::size_t{8} << 20;
+/// What native code prints in the course of a job is flushed so often.
+inline constexpr auto output_shown_after = 100ms;
+/// A worker flushes what its language buffers after a job, when it did not so for this long, and when it is idle.
+inline constexpr auto output_flush_interval = std::chrono::microseconds(100);
 /// A packet between node and worker is closed at the first of these; one message makes it no larger than the second,
 /// which the smallest usual socket buffer (net.core.wmem_max: 208 KiB, doubled) takes.
 inline constexpr std::size_t packet_fill_bytes = std::size_t{96} << 10;
@@ -303,6 +322,8 @@ inline constexpr std::size_t unread_output_bytes_max = std::size_t{8} << 20;
 /// Who ends waits for a reader that takes nothing, and for one that takes little, no longer than this.
 inline constexpr auto output_stalled_after = 500ms;
 inline constexpr auto output_flush_max = 3s;
+/// Who takes results waits so long for the lines of their jobs to be written before.
+inline constexpr auto output_settle_max = 20ms;
 /// Signals that come within this time are one: batch systems and service managers send theirs twice.
 inline constexpr auto signals_are_one = 2s;
 inline constexpr auto signals_meet_within = 100ms;  ///< those that were sent together

@@ -40,15 +40,15 @@ TimePoint monotonic_now() {  // safe in a signal's handler
 
 // --- The queue --------------------------------------------------------------------------------------------------
 
-void OutputQueue::append(std::string text, std::size_t lines) {
+void OutputQueue::append(std::string text, std::size_t lines, std::string source) {
   bytes_ += text.size() + entry_overhead;
-  entries_.push_back({std::move(text), lines, std::exchange(dropped_after_, 0)});
+  entries_.push_back({std::move(text), lines, std::exchange(dropped_after_, 0), std::move(source)});
   unwritten_.fetch_add(1);
 }
 
-void OutputQueue::push(std::string text, std::size_t lines) {
+void OutputQueue::push(std::string text, std::size_t lines, std::string source) {
   const std::lock_guard lock(mutex_);
-  append(std::move(text), lines);
+  append(std::move(text), lines, std::move(source));
   while (bytes_ > bytes_max_ && entries_.size() > 1) {
     const Entry oldest = std::move(entries_.front());
     entries_.pop_front();
@@ -59,13 +59,13 @@ void OutputQueue::push(std::string text, std::size_t lines) {
   changed_.notify_one();
 }
 
-void OutputQueue::push_expendable(std::string text, std::size_t lines) {
+void OutputQueue::push_expendable(std::string text, std::size_t lines, std::string source) {
   const std::lock_guard lock(mutex_);
   if (bytes_ + text.size() + entry_overhead > bytes_max_ / 2) {
     dropped_after_ += lines;
     return;
   }
-  append(std::move(text), lines);
+  append(std::move(text), lines, std::move(source));
   changed_.notify_one();
 }
 
@@ -76,7 +76,8 @@ OutputQueue::Batch OutputQueue::take(Duration patience) {
   changed_.wait_for(lock, std::min<Duration>(patience, std::chrono::hours(1)),
                     [this] { return ended_ || !entries_.empty(); });
   Batch batch;
-  while (!entries_.empty() && batch.text.size() < batch_bytes) {
+  if (!entries_.empty()) batch.source = entries_.front().source;
+  while (!entries_.empty() && batch.text.size() < batch_bytes && entries_.front().source == batch.source) {
     Entry& next = entries_.front();
     if (next.dropped_before > 0) batch.text += dropped_note(next.dropped_before);
     batch.lines += next.lines + next.dropped_before;
@@ -103,6 +104,11 @@ void OutputQueue::end() {
   changed_.notify_all();
 }
 
+bool OutputQueue::ended() {
+  const std::lock_guard lock(mutex_);
+  return ended_;
+}
+
 bool OutputQueue::drained() const {
   const TimePoint start = monotonic_now();
   TimePoint moved = start;
@@ -118,6 +124,18 @@ bool OutputQueue::drained() const {
     if (now - moved > limits::output_stalled_after || now - start > limits::output_flush_max) return false;
   }
   return true;
+}
+
+void OutputQueue::settle() {
+  if (unwritten_.load() == 0) return;
+  const TimePoint latest = monotonic_now() + limits::output_settle_max;
+  while (unwritten_.load() > 0) {
+    const std::uint64_t progress = progress_.load();
+    if (progress == stuck_at_.load()) return;
+    if (monotonic_now() > latest) return stuck_at_.store(progress);
+    const timespec pause{0, 50'000};
+    ::nanosleep(&pause, nullptr);
+  }
 }
 
 // --- The descriptors of this process ----------------------------------------------------------------------------

@@ -25,13 +25,15 @@ class OutputQueue {
 
   /// From any thread; never waits. Whole lines with their newlines; `lines` of them. Over the bound the oldest go
   /// first.
-  void push(std::string text, std::size_t lines = 1);
+  void push(std::string text, std::size_t lines = 1, std::string source = {});
   /// The same for what is worth less: over half of the bound it is dropped itself.
-  void push_expendable(std::string text, std::size_t lines);
+  void push_expendable(std::string text, std::size_t lines, std::string source = {});
 
+  /// Of one source: a name that only the two ends of a queue understand.
   struct Batch {
     std::string text;
     std::size_t lines = 0;
+    std::string source = {};
   };
   /// For the writing thread: some of what is there; nothing when none comes within the time, or after end(). What it
   /// took before counts as written.
@@ -42,18 +44,23 @@ class OutputQueue {
   void failed(std::size_t lines);
   /// take() waits no longer.
   void end();
+  [[nodiscard]] bool ended();
 
   /// True once everything pushed so far is written. Waits while the writer makes progress, within the limits for who
   /// ends. Takes no lock: may be called in a signal's handler.
   [[nodiscard]] bool drained() const;
+  [[nodiscard]] bool pending() const { return unwritten_.load() > 0; }
+  /// The same for who would like it and does not insist: waits for a moment, and not again before the writer has moved.
+  void settle();
 
  private:
   struct Entry {
     std::string text;
     std::size_t lines = 0;
     std::size_t dropped_before = 0;
+    std::string source;
   };
-  void append(std::string text, std::size_t lines);
+  void append(std::string text, std::size_t lines, std::string source);
 
   const std::size_t bytes_max_;
   std::mutex mutex_;
@@ -65,6 +72,7 @@ class OutputQueue {
   bool ended_ = false;
   std::atomic<std::size_t> unwritten_ = 0;  ///< entries
   std::atomic<std::uint64_t> progress_ = 0;
+  std::atomic<std::uint64_t> stuck_at_ = ~std::uint64_t{0};  ///< of progress_
 };
 
 /// The stdout and stderr of this process, each written by a thread of its own (one where both are the same file).

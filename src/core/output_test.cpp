@@ -59,6 +59,34 @@ TEST(OutputQueue, LinesThatCannotBeWrittenAreCounted) {
   EXPECT_EQ(taken(queue), "[2 lines were dropped because nobody read them]\nc\n");
 }
 
+TEST(OutputQueue, WhoDoesNotInsistWaitsOnceForAWriterThatHangs) {
+  OutputQueue queue;
+  queue.settle();
+  queue.push("a\n");
+  EXPECT_TRUE(queue.pending());
+  const auto waited = [&] {
+    const auto start = std::chrono::steady_clock::now();
+    queue.settle();
+    return std::chrono::steady_clock::now() - start;
+  };
+  EXPECT_GE(waited(), limits::output_settle_max);
+  EXPECT_EQ(taken(queue), "a\n");
+  EXPECT_GE(waited(), limits::output_settle_max) << "it has, and is not done";
+  EXPECT_EQ(taken(queue), "");
+  EXPECT_FALSE(queue.pending());
+}
+
+TEST(OutputQueue, ABatchIsOfOneSource) {
+  OutputQueue queue;
+  queue.push("a\n", 1, "out");
+  queue.push("b\n", 1, "out");
+  queue.push("c\n", 1, "err");
+  OutputQueue::Batch batch = queue.take(0s);
+  EXPECT_EQ(batch.source + ": " + batch.text, "out: a\nb\n");
+  batch = queue.take(0s);
+  EXPECT_EQ(batch.source + ": " + batch.text, "err: c\n");
+}
+
 /// Runs `body` in a child whose stderr is a pipe; what came out, and how the child ended.
 struct InChild {
   InChild(bool read, const std::function<void()>& body) {

@@ -19,5 +19,17 @@ TEST(TextPace, SomeAtOnceThenSoManyASecond) {
   EXPECT_EQ(pace.admit(start + 1h), std::nullopt);
 }
 
+TEST(TextPace, ManyAtATime) {
+  const TimePoint start{1h};
+  TextPace pace(200, 200);
+  EXPECT_EQ(pace.room(start), 200U);
+  pace.spend(150);
+  EXPECT_EQ(pace.room(start), 50U);
+  EXPECT_EQ(pace.room(start + 100ms), 70U);
+  pace.spend(70);
+  EXPECT_EQ(pace.room(start + 100ms), 0U);
+  EXPECT_EQ(pace.room(start + 1h), 200U);
+}
+
 }  // namespace
 }  // namespace dc

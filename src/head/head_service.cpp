@@ -25,12 +25,10 @@
 #include "head/restore_pools.hpp"
 #include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
+#include "wire/output_limit.hpp"
 
 namespace dc::head {
 namespace {
-
-/// What workers print is worth less than memory: a client that does not read loses lines beyond this.
-constexpr std::size_t output_queue_bytes_max = std::size_t{8} << 20;
 
 class HeadService {
  public:
@@ -247,8 +245,8 @@ class HeadService {
   void carry_out(Send& send) {
     const auto found = sessions_.find(send.session);
     if (found == sessions_.end()) return;
-    const bool output = std::holds_alternative<wire::OutputLines>(send.message);
-    if (output && found->second->queued_bytes() > output_queue_bytes_max) return;
+    auto* output = std::get_if<wire::OutputLines>(&send.message);
+    if (output && !output_limit_.admit(*output, found->second->queued_bytes())) return;
     net::Session& session = *found->second;
     const bool answer = std::holds_alternative<wire::StatusReply>(send.message);
     session.send(std::move(send.message), send.lane);
@@ -348,6 +346,7 @@ class HeadService {
   TimePoint timer_at_ = never;
   std::map<SessionId, net::Session*> sessions_;
   std::set<SessionId> deaf_;  ///< clients and viewers for whom too much waits
+  wire::OutputLimit output_limit_;
   Effects effects_;
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
   std::map<store::Ticket, Repair> repairs_;

@@ -40,10 +40,10 @@ void place_descriptors(const ChildPlan& plan) {
     if (::dup2(fd, number) < 0) give_up(report);
   };
   const int socket = above(plan.socket), claims = above(plan.claims), output = above(plan.output);
-  const int null = above(plan.null);
+  const int errors = above(plan.errors), null = above(plan.null);
   put(null, 0);
   put(output, 1);
-  put(output, 2);
+  put(errors, 2);
   put(socket, wire::worker_socket_fd);
   put(claims, wire::worker_claims_fd);
   put(report, report_fd);

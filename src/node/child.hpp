@@ -9,7 +9,7 @@ namespace dc::node {
 
 /// Everything the child needs, prepared before the fork: the child must not allocate.
 struct ChildPlan {
-  int socket, claims, output, null;
+  int socket, claims, output, errors, null;
   int report;  ///< gets errno when it cannot come to that; closed by a successful exec
   char* const* command;
   char* const* environment;

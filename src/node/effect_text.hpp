@@ -72,7 +72,10 @@ struct MessageText {
   std::string operator()(const wire::UpdatesApplied& m) const {
     return fmt::format("UpdatesApplied {} {}{}{}", m.worker.value, m.number, m.failed ? ": " : "", m.error.message);
   }
-  std::string operator()(const wire::OutputLines& m) const { return fmt::format("OutputLines {} {}", m.slot, m.lines); }
+  std::string operator()(const wire::OutputLines& m) const {
+    return fmt::format("OutputLines {} {} {} +{}", m.slot, m.stream == OutputStream::out ? "out" : "err", m.lines,
+                       m.left_out);
+  }
   std::string operator()(const wire::SlotsChanged& m) const {
     std::string text = "SlotsChanged";
     for (const SlotInfo& slot : m.slots)

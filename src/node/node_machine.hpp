@@ -19,6 +19,7 @@
 #include "node/device_book.hpp"
 #include "node/kept_results.hpp"
 #include "node/worker_exit.hpp"
+#include "node/worker_output.hpp"
 #include "wire/claims.hpp"
 #include "wire/messages.hpp"
 #include "wire/worker_messages.hpp"
@@ -35,7 +36,8 @@ struct SpawnWorker {
   std::uint32_t slot{};
   std::vector<std::uint32_t> more_slots;
   PoolOptions options;
-  std::string pool;  ///< for the user's code: the name of a named pool, else its id, as `status` shows it
+  PoolId pool{};
+  std::string pool_name;  ///< for the user's code: the name of a named pool, else its id, as `status` shows it
 };
 struct ToWorker {
   WorkerId worker;
@@ -97,7 +99,7 @@ class NodeMachine {
   void channel_broke(WorkerId worker, std::string why, TimePoint now, Effects& out);
   /// The process is gone, or could not be started; everything that it sent has been handed in.
   void worker_exited(WorkerId worker, const ProcessEnd& end, Effects& out);
-  void worker_printed(WorkerId worker, std::vector<std::string> lines, Effects& out);
+  void worker_printed(WorkerId worker, Printed printed, Effects& out);
   /// Answer to StoreProgram; `error` is a sentence, or empty.
   void program_stored(const std::string& hash, const std::string& error, TimePoint now, Effects& out);
 
@@ -111,6 +113,18 @@ class NodeMachine {
   [[nodiscard]] bool ends(WorkerId worker) const {
     const auto found = workers_.find(worker);
     return found == workers_.end() || found->second.cause.has_value();
+  }
+
+  /// Nothing that the worker was given is without a result.
+  [[nodiscard]] bool idle(WorkerId worker) const {
+    const auto found = workers_.find(worker);
+    return found != workers_.end() && found->second.given.empty() && found->second.waiting.empty();
+  }
+  /// It is not because of something that went wrong that the worker was asked to end.
+  [[nodiscard]] bool asked_to_end(WorkerId worker) const {
+    const auto found = workers_.find(worker);
+    return found == workers_.end() || found->second.cause == ExitCause::requested ||
+           found->second.cause == ExitCause::drained;
   }
 
   /// Pools of which the head was told that no more jobs should come, for the results that are kept.

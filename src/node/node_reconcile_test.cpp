@@ -341,13 +341,13 @@ TEST(NodeMachine, AProgramThatCannotBeStoredIsAnInitErrorAndIsAskedForAgainLater
 TEST(NodeMachine, OutputGoesToTheHeadOnlyWhenThePoolWantsIt) {
   NodeWorld world;
   world.ready(w1);
-  world.machine.worker_printed(w1, {"hello"}, world.effects);
+  world.machine.worker_printed(w1, {OutputStream::out, {"hello"}}, world.effects);
   EXPECT_EQ(world.turn(), Lines{});
   PoolOptions options;
-  options.forward_output = true;
+  options.forward_output = ForwardOutput::all;
   world.open_pool(options);
-  world.machine.worker_printed(w1, {"hello"}, world.effects);
-  EXPECT_EQ(world.turn(), (Lines{"OutputLines 0 [\"hello\"]"}));
+  world.machine.worker_printed(w1, {OutputStream::err, {"hello"}, 7}, world.effects);
+  EXPECT_EQ(world.turn(), (Lines{"OutputLines 0 err [\"hello\"] +7"}));
 }
 
 }  // namespace

@@ -150,11 +150,13 @@ void NodeMachine::send_reports(Worker& worker, Effects& out) {
   }
 }
 
-void NodeMachine::worker_printed(WorkerId id, std::vector<std::string> lines, Effects& out) {
+void NodeMachine::worker_printed(WorkerId id, Printed printed, Effects& out) {
   const Worker* worker = find_worker(id);
   const Pool* pool = worker ? find_pool(worker->pool) : nullptr;
-  if (!pool || !pool->options.forward_output) return;
-  to_head(wire::OutputLines{worker->pool, facts_.host, worker->slot, std::move(lines)}, wire::control_lane, out);
+  if (!pool || pool->options.forward_output == ForwardOutput::none) return;
+  to_head(wire::OutputLines{worker->pool, facts_.host, worker->slot, std::move(printed.lines), printed.stream,
+                            printed.left_out},
+          wire::control_lane, out);
 }
 
 }  // namespace dc::node

@@ -13,19 +13,19 @@
 #include "core/held_signals.hpp"
 #include "core/log.hpp"
 #include "core/open_files.hpp"
-#include "core/output.hpp"
 #include "core/paths.hpp"
 #include "node/cache_thread.hpp"
 #include "node/node_machine.hpp"
+#include "node/node_output.hpp"
 #include "node/oom_watch.hpp"
 #include "node/python_worker.hpp"
 #include "node/worker_environment.hpp"
 #include "node/worker_link.hpp"
+#include "wire/output_limit.hpp"
 
 namespace dc::node {
 namespace {
 
-constexpr std::size_t forward_queue_bytes_max = std::size_t{8} << 20;
 constexpr int exit_left = 0, exit_error = 1, exit_rejected = 3;
 constexpr auto silence_check = std::chrono::seconds(5);
 
@@ -39,6 +39,7 @@ class NodeService {
         directory_(working_directory()),
         devices_(std::move(devices)),
         cache_(loop_, program_directory()),
+        output_(loop_, host_, options_.prefix_output),
         machine_(facts()),
         open_files_(raise_open_files_limit()) {}
 
@@ -141,24 +142,10 @@ class NodeService {
   void carry_out(ToHead& effect) {
     net::Session* session = connector_->session();
     if (!session) return;  // what counts is kept, and reported in the next session
-    if (auto* output = std::get_if<wire::OutputLines>(&effect.message); output && !may_forward(*output, *session))
+    if (auto* output = std::get_if<wire::OutputLines>(&effect.message);
+        output && !output_limit_.admit(*output, session->queued_bytes()))
       return;
     session->send(std::move(effect.message), effect.lane);
-  }
-
-  /// Output never piles up in front of results: over a bound it is dropped, and the next lines say how many.
-  bool may_forward(wire::OutputLines& output, const net::Session& session) {
-    std::size_t& dropped = lines_dropped_[output.slot];
-    if (session.queued_bytes() > forward_queue_bytes_max) {
-      dropped += output.lines.size();
-      return false;
-    }
-    if (dropped > 0) {
-      const std::string note =
-          fmt::format("[{} lines were dropped: the connection was busy]", std::exchange(dropped, 0));
-      output.lines.insert(output.lines.begin(), note);
-    }
-    return true;
   }
 
   void carry_out(ToWorker& effect) {
@@ -211,7 +198,7 @@ class NodeService {
     slots.insert(slots.end(), effect.more_slots.begin(), effect.more_slots.end());
     spawn.environment =
         worker_environment(devices_->environment(slots, effect.options.device == DeviceWish::cpu),
-                           {id, host_, options_.name, effect.slot, devices_->name_of(slots), effect.pool},
+                           {id, host_, options_.name, effect.slot, devices_->name_of(slots), effect.pool_name},
                            effect.options, devices_->threads(slots));
     spawn.cpus = devices_->cpus(slots);
     if (effect.options.language == Language::cpp) {
@@ -222,9 +209,12 @@ class NodeService {
       spawn.command = python_worker_command(options_.python, directory_);
       spawn.directory = python_start_directory;
     }
+    WorkerLink::Output output = output_.of_worker(effect.pool, effect.options.forward_output);
+    spawn.output_token = output.token;
     auto process = WorkerProcess::spawn(spawn);
     if (!process) return refuse(process.error().message);
-    auto link = std::make_unique<WorkerLink>(loop_, std::move(process.value()), link_handler(id, effect.slot));
+    auto link = std::make_unique<WorkerLink>(loop_, std::move(process.value()), link_handler(id, effect.slot),
+                                             std::move(output));
     const WorkerProcess& born = link->process();
     say_born(effect, born.pid(), slots);
     links_[id] = std::move(link);
@@ -237,13 +227,15 @@ class NodeService {
     WorkerLink::Handler handler;
     handler.on_messages = [this, id](std::vector<wire::FromWorker>&& messages) {
       machine_.on_worker_messages(id, std::move(messages), now(), effects_);
+      if (const auto link = links_.find(id); link != links_.end() && machine_.idle(id)) link->second->end_lines();
       schedule_flush();
     };
-    handler.on_lines = [this, id, prefix = fmt::format("[{}/{}] ", host_, slot)](std::vector<std::string>&& lines) {
-      if (options_.prefix_output) output::show_lines(STDOUT_FILENO, prefix, lines);
-      machine_.worker_printed(id, std::move(lines), effects_);
+    handler.on_printed = [this, id, slot](std::vector<Printed>&& printed) {
+      output_.show(slot, printed);
+      for (Printed& part : printed) machine_.worker_printed(id, std::move(part), effects_);
       schedule_flush();
     };
+    handler.ended_well = [this, id] { return machine_.asked_to_end(id); };
     handler.on_hang_up = [this, id] {
       machine_.worker_hung_up(id, now());
       schedule_flush();
@@ -362,6 +354,8 @@ class NodeService {
   std::unique_ptr<Devices> devices_;
   net::EventLoop loop_;
   CacheThread cache_;
+  NodeOutput output_;
+  wire::OutputLimit output_limit_;
   NodeMachine machine_;
   std::optional<rlimit> open_files_;
   std::unique_ptr<net::Connector> connector_;
@@ -377,7 +371,6 @@ class NodeService {
   std::unique_ptr<net::Timer> hang_up_;
   bool hang_up_waits_ = false;  ///< a SIGHUP, for a SIGTERM
   std::vector<WorkerId> to_send_;
-  std::map<std::uint32_t, std::size_t> lines_dropped_;  ///< by slot
   Effects effects_;
   bool flush_scheduled_ = false, stopping_ = false, outage_said_ = false;
   int exit_code_ = exit_left;

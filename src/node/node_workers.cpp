@@ -67,7 +67,7 @@ void NodeMachine::spawn_if_possible(Worker& worker, const Pool& pool, TimePoint 
 void NodeMachine::spawn(Worker& worker, const Pool& pool, Effects& out) {
   worker.phase = Phase::spawning;
   std::string shown = pool.name.empty() ? fmt::format("{:016x}", worker.pool.value) : pool.name;
-  out.emplace_back(SpawnWorker{worker.id, worker.slot, worker.more_slots, pool.options, std::move(shown)});
+  out.emplace_back(SpawnWorker{worker.id, worker.slot, worker.more_slots, pool.options, worker.pool, std::move(shown)});
 }
 
 void NodeMachine::worker_spawned(WorkerId id, pid_t pid, wire::Claims* claims, TimePoint now, Effects& out) {

@@ -29,11 +29,17 @@ SpawnOptions shell(const std::string& script) {
 
 /// Runs a worker process on a loop until it has ended, at most ten seconds.
 struct Child {
-  explicit Child(const SpawnOptions& options) {
+  explicit Child(const SpawnOptions& options, WorkerLink::Output output = {}) {
     auto process = WorkerProcess::spawn(options);
     EXPECT_TRUE(process) << (process ? "" : process.error().message);
     WorkerLink::Handler handler;
-    handler.on_lines = [this](Lines&& printed) { lines.insert(lines.end(), printed.begin(), printed.end()); };
+    handler.on_printed = [this](std::vector<Printed>&& printed) {
+      for (Printed& part : printed) {
+        Lines& to = part.stream == OutputStream::out ? lines : errors;
+        to.insert(to.end(), part.lines.begin(), part.lines.end());
+        left_out += part.left_out;
+      }
+    };
     handler.on_messages = [this](std::vector<wire::FromWorker>&& got) { messages += got.size(); };
     handler.on_hang_up = [this] { ++hang_ups; };
     handler.on_broken = [this](std::string why) {
@@ -45,7 +51,7 @@ struct Child {
       ++ends;
       loop.stop();
     };
-    link = std::make_unique<WorkerLink>(loop, std::move(process.value()), std::move(handler));
+    link = std::make_unique<WorkerLink>(loop, std::move(process.value()), std::move(handler), std::move(output));
   }
   Child& until_end() {
     const auto deadline = loop.call_at(net::EventLoop::now() + 10s, [this] { loop.stop(); });
@@ -54,7 +60,8 @@ struct Child {
   }
   net::EventLoop loop;
   std::unique_ptr<WorkerLink> link;
-  Lines lines;
+  Lines lines, errors;
+  std::uint64_t left_out = 0;
   std::size_t messages = 0;
   int hang_ups = 0, ends = 0;
   std::string broken;
@@ -95,7 +102,8 @@ TEST(WorkerProcess, IsBornClean) {
                            "SOME_URL", "OF_THE_STORE"})
     ::unsetenv(name);
   EXPECT_EQ(run.lines, (Lines{"0", "1", "2", "3", "4", "/dev/null", "slot 3", "0", "nothing of it", "Blk 0", "Ign 0",
-                              pid, pid, "200", "err"}));
+                              pid, pid, "200"}));
+  EXPECT_EQ(run.errors, Lines{"err"});
   EXPECT_EQ(run.end.exit_status, 0);
 }
 
@@ -244,6 +252,16 @@ TEST(WorkerLink, OutputWithoutEndIsReadInBoundedMemoryUntilTheEnd) {
   run.until_end();
   EXPECT_EQ(run.lines.size(), OutputLines::pieces_max + 2);
   EXPECT_EQ(run.lines.back(), "last");
+}
+
+TEST(WorkerLink, OfTooManyLinesTheNumberIsTold) {
+  WorkerLink::Output output;
+  output.pace = std::make_shared<TextPace>(3, 0);
+  Child run(shell("seq 100000; echo last"), output);
+  run.until_end();
+  EXPECT_EQ(run.lines, (Lines{"1", "2", "3"}));
+  EXPECT_EQ(run.left_out, 100'001U - 3);
+  EXPECT_EQ(run.end.last_output.substr(run.end.last_output.size() - 12), "\n100000\nlast");
 }
 
 TEST(WorkerLink, AClosedChannelIsToldOnceAndNoEnd) {

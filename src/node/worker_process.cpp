@@ -60,7 +60,8 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 Error refused(const char* what) { return fail(ErrorCode::io, fmt::format("{} ({})", what, errno_text(errno))); }
 
 struct Channels {
-  Fd socket, worker_socket, output, worker_output, report, worker_report, warden_report, warden, null, page;
+  Fd socket, worker_socket, output, worker_output, errors, worker_errors, report, worker_report, warden_report, warden,
+      null, page;
 };
 
 Result<Channels> open_channels() {
@@ -76,6 +77,10 @@ Result<Channels> open_channels() {
   if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for its output");
   channels.output = Fd(pair[0]);
   channels.worker_output = Fd(pair[1]);
+  ::fcntl(pair[0], F_SETPIPE_SZ, limits::output_pipe_bytes);  // a user may have only so much of it
+  if (::pipe2(pair.data(), O_CLOEXEC) != 0) return refused("no pipe can be made for its stderr");
+  channels.errors = Fd(pair[0]);
+  channels.worker_errors = Fd(pair[1]);
   if (::pipe2(pair.data(), O_CLOEXEC | O_NONBLOCK) != 0) return refused("no pipe can be made for it");
   channels.report = Fd(pair[0]);
   channels.worker_report = Fd(pair[1]);
@@ -128,6 +133,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
   if (memory == MAP_FAILED) return refused("no shared memory can be made for it");
   std::unique_ptr<WorkerProcess> process(new WorkerProcess);
   process->claims_ = static_cast<wire::Claims*>(memory);
+  process->claims_->output_token = options.output_token;
 
   const auto environment = clean_environment(options);
   const auto command_pointers = pointers(options.command);
@@ -138,6 +144,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
   const ChildPlan plan{channels.worker_socket.get(),
                        channels.page.get(),
                        channels.worker_output.get(),
+                       channels.worker_errors.get(),
                        channels.null.get(),
                        channels.worker_report.get(),
                        command_pointers.data(),
@@ -158,6 +165,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(const SpawnOptions& 
   if (process->pidfd_.get() < 0) return refused("the system does not let the node watch it");
   process->socket_ = std::move(channels.socket);
   process->output_ = std::move(channels.output);
+  process->errors_ = std::move(channels.errors);
   process->report_ = std::move(channels.report);
   process->program_ = options.command[0];
   return process;

@@ -1,5 +1,5 @@
 // One worker process: how it is born (clean, in a process group of its own, below a warden that ends what the worker
-// has started) and what the node holds of it (socket, pidfd of the warden, output pipe, page of claims).
+// has started) and what the node holds of it (socket, pidfd of the warden, output pipes, page of claims).
 #pragma once
 
 #include <sys/resource.h>
@@ -24,6 +24,7 @@ struct SpawnOptions {
   std::vector<std::string> secrets;      ///< see holds_secret(): such variables are not passed on
   std::vector<std::uint32_t> cpus;       ///< that it runs on; empty: those of the node
   std::string directory;                 ///< that it starts in; empty: the node's
+  std::uint64_t output_token = 0;        ///< names the marks in its output, see wire/output_mark.hpp
   std::optional<rlimit> open_files;      ///< the limit that the worker shall have, when the node has raised its own
 };
 
@@ -46,7 +47,8 @@ class WorkerProcess {
   [[nodiscard]] int socket() const { return socket_.get(); }
   /// Readable when the worker has ended, and all that it has started.
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
-  [[nodiscard]] int output() const { return output_.get(); }  ///< stdout and stderr of the worker, one pipe
+  [[nodiscard]] int output() const { return output_.get(); }  ///< what it writes to stdout
+  [[nodiscard]] int errors() const { return errors_.get(); }  ///< and to stderr
   [[nodiscard]] wire::Claims* claims() const { return claims_; }
   void signal_group(int signal) const;
   struct End {
@@ -65,7 +67,7 @@ class WorkerProcess {
   [[nodiscard]] bool hear_of_worker();
   pid_t warden_ = -1, pid_ = -1;
   bool reaped_ = false;
-  Fd socket_, pidfd_, output_;
+  Fd socket_, pidfd_, output_, errors_;
   Fd report_;  ///< holds the errno of an exec that failed
   Fd warden_report_, page_;
   std::string program_;

@@ -84,6 +84,10 @@ template <>
 inline constexpr int last_of<Language> = static_cast<int>(Language::cpp);
 template <>
 inline constexpr int last_of<DeviceWish> = static_cast<int>(DeviceWish::cpu);
+template <>
+inline constexpr int last_of<ForwardOutput> = static_cast<int>(ForwardOutput::errors);
+template <>
+inline constexpr int last_of<OutputStream> = static_cast<int>(OutputStream::err);
 enum class Role : std::uint8_t { client = 0, node = 1, viewer = 2 };
 template <>
 inline constexpr int last_of<Role> = static_cast<int>(Role::viewer);
@@ -211,6 +215,10 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
   template <class E>
   struct convert<E, std::enable_if_t<(dc::wire::last_of<E> >= 0)>> {
     const msgpack::object& operator()(const msgpack::object& in, E& value) const {
+      if (std::is_same_v<E, dc::ForwardOutput> && in.type == type::BOOLEAN) {  // in journals of earlier versions
+        value = static_cast<E>(in.via.boolean ? 1 : 0);
+        return in;
+      }
       const auto number = in.as<std::uint8_t>();
       if (number > dc::wire::last_of<E>) throw msgpack::type_error();
       value = static_cast<E>(number);

@@ -26,6 +26,10 @@ struct Claims {
   /// Number of the latest update that the node has sent. A worker that sees a larger number than it has applied
   /// reads its socket before its next job, so that updates pass the jobs that wait in front of them.
   std::atomic<std::uint64_t> update_sent;
+  /// Written by the node before the worker is born: names the marks in its output, see output_mark.hpp.
+  std::atomic<std::uint64_t> output_token;
+  /// The worker has printed since the node looked last: what a job has printed is read before its result is told.
+  std::atomic<std::uint8_t> printed;
 
   std::atomic<std::uint8_t>& entry(std::uint64_t index) { return entries[index % limits::claims]; }
 
@@ -46,7 +50,7 @@ struct Claims {
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "two processes share it");
 
-/// Descriptors that a worker process is born with, beside 0 (/dev/null), 1 and 2 (pipes to the node).
+/// Descriptors that a worker process is born with, beside 0 (/dev/null), 1 and 2 (a pipe to the node each).
 inline constexpr int worker_socket_fd = 3;
 inline constexpr int worker_claims_fd = 4;
 

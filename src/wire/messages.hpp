@@ -333,7 +333,8 @@ struct Notice {
   std::string text;
   MSGPACK_DEFINE(pool, text)
 };
-/// H -> C, and N -> H: lines that a worker printed (only with PoolOptions::forward_output).
+/// H -> C, and N -> H: lines that a worker printed (only with PoolOptions::forward_output). `left_out`: so many more of
+/// this stream are not shown, because there were too many.
 struct OutputLines {
   static constexpr std::uint8_t type = 42;
   static constexpr const char* name = "OutputLines";
@@ -341,7 +342,9 @@ struct OutputLines {
   std::string host;
   std::uint32_t slot{};
   std::vector<std::string> lines;
-  MSGPACK_DEFINE(pool, host, slot, lines)
+  OutputStream stream = OutputStream::out;
+  std::uint64_t left_out = 0;
+  MSGPACK_DEFINE(pool, host, slot, lines, stream, left_out)
 };
 /// The client has the named pool. `options` are those of its first opening; new jobs are numbered from
 /// `last_sequence` + 1, updates from `updates` + 1. `remaining`: jobs of earlier clients whose outcome nobody has so

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <iostream>
 #include <map>
 
 #include "distributed_computing/detail/worker_entry.hpp"
@@ -71,6 +72,16 @@ class CppRunner final : public worker::JobRunner {
         (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
     if (asked && has_handler && !terminated) std::raise(SIGTERM);
     object_.reset();
+  }
+
+  Flushed flush_output() override {
+    try {
+      std::cout.flush();  // of its own buffer, where it does not share C's
+      std::clog.flush();
+    } catch (...) {
+      // as the user has asked of them
+    }
+    return {};
   }
 
  private:

@@ -20,6 +20,7 @@
 #include "wire/claims.hpp"
 #include "wire/packet.hpp"
 #include "worker/forked.hpp"
+#include "worker/job_output.hpp"
 #include "worker/outbox.hpp"
 #include "worker/record.hpp"
 
@@ -83,6 +84,7 @@ class Runtime {
       } else if (!jobs_.empty()) {
         run_job();
       } else {
+        output_.idle();
         outbox_.flush();
         receive();
       }
@@ -104,6 +106,7 @@ class Runtime {
       info.message = error.what();
       outbox_.append(wire::ConstructionFailed{std::move(info)});
     }
+    output_.begin(begin_->options.forward_output, runner_.get());
     begin_.reset();
     outbox_.flush();
     return runner_ != nullptr;
@@ -143,6 +146,7 @@ class Runtime {
     Outcome outcome = runner_->update(std::move(update.payload));
     if (forked()) end_copy(outcome);
     claims_.update_started_at_ns.store(0, std::memory_order_release);
+    output_.ended(static_cast<bool>(outcome.error), Clock::now());
     outbox_.append(outcome.error ? update_failed(update.number, std::move(outcome)) : wire::UpdateDone{update.number});
   }
 
@@ -167,10 +171,12 @@ class Runtime {
     Outcome outcome = runner_->run(std::move(job.arguments));
     if (forked()) end_copy(outcome);
     job_note().end();
-    const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    const auto end = Clock::now();
+    const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(end - start).count();
     const auto run_time =
         static_cast<std::uint32_t>(std::min<std::int64_t>(elapsed, std::numeric_limits<std::uint32_t>::max()));
     if (outcome.payload.size() > limits::payload_bytes_max_default) outcome = too_large(outcome.payload.size());
+    output_.ended(static_cast<bool>(outcome.error), end);
     if (outcome.error) {
       outbox_.append(wire::WorkerError{job.index, run_time, std::move(*outcome.error), std::move(outcome.payload)});
     } else {
@@ -189,6 +195,7 @@ class Runtime {
 
   const Construct& construct_;
   wire::Claims& claims_;
+  JobOutput output_{claims_};
   Outbox outbox_;
   wire::PacketReader<wire::ToWorker> reader_{wire::worker_socket_fd};
   std::unique_ptr<wire::Begin> begin_;

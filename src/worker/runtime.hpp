@@ -25,6 +25,13 @@ class JobRunner {
   virtual std::optional<int> signalled() { return std::nullopt; }
   /// The worker ends in order; nothing is called after this. `terminated`: it was sent SIGTERM before. Never throws.
   virtual void close(bool terminated) = 0;
+
+  /// What was printed and is not out yet goes out. Never throws. Costs next to nothing when there is nothing.
+  struct Flushed {
+    bool printed = false;    ///< something, since the last time
+    bool open_line = false;  ///< and it ends without a newline
+  };
+  virtual Flushed flush_output() { return {}; }
 };
 
 /// The constructor raised.

@@ -29,6 +29,11 @@ class Worker : public dc::WorkerInterface {
   Point run(double x, const std::string& name) {
     if (name == "throw") throw std::invalid_argument("no such name");
     if (name == "die") std::raise(SIGKILL);
+    if (name == "print") {
+      std::cout << "on " << x;
+      std::cerr << "problem\n";
+      std::printf(" stdout");
+    }
     return {x + offset_, prefix_ + name};
   }
   void handle_update(int offset) { offset_ = offset; }
@@ -134,6 +139,26 @@ void use(const dc::PoolSettings& settings) {
   check_throws<dc::PoolClosed>([&] { pool.map(items); }, "closed", "PoolClosed");
 }
 
+void use_output(dc::PoolSettings settings) {
+  std::vector<std::string> lines;
+  settings.on_output = [&](const dc::OutputLine& line) { lines.push_back((line.on_stderr ? "! " : "") + line.text); };
+  {
+    dc::Pool<Worker> pool(settings, "p-", std::vector<int>{});
+    for (const double i : {1.0, 2.0}) pool.submit(i, "print").get();
+  }
+  const std::multiset<std::string> sorted(lines.begin(), lines.end());
+  check(sorted == std::multiset<std::string>{"on 1 stdout", "on 2 stdout", "! problem", "! problem"}, "output");
+  for (const std::string& line : lines) std::cerr << "output: " << line << "\n";
+  settings.show_output = dc::Output::errors;
+  lines.clear();
+  {
+    dc::Pool<Worker> pool(settings, "p-", std::vector<int>{});
+    pool.submit(1.0, "print").get();
+    check_throws<dc::JobError>([&] { pool.submit(1.0, "throw").get(); }, "no such name", "JobError");
+  }
+  check(lines.empty(), "output of jobs that did not fail");
+}
+
 void use_named(dc::PoolSettings settings) {
   settings.name = "sweep";
   {
@@ -189,6 +214,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return std::cerr << "usage: outside PASSWORD PORT\n", 2;
   dc::PoolSettings settings{.password = argv[1], .port = static_cast<std::uint16_t>(std::stoi(argv[2]))};
   use(settings);
+  use_output(settings);
   use_named(settings);
   use_environment(settings);
   check_throws<dc::WorkerInitError>([&] { dc::Pool<Unbuildable>(settings).map(std::vector{1}); }, "no data set here",
