@@ -171,6 +171,16 @@ std::set<Pool*> stuck_pools(std::vector<Pool*> waiting, const std::map<NodeId, s
   return stuck;
 }
 
+/// A worker that was to leave behind its job, and whose job waits for a pool, stays: nobody is to count on its slot,
+/// least of all that pool, while idle workers could go instead.
+void Scheduler::State::keep_who_waits() {
+  for (auto& [id, pool] : pools) {
+    if (!pool->opener || !pool->opener->waits()) continue;
+    Worker* worker = find_worker(pool->opener->worker);
+    if (worker && worker->leaving && !worker->stopping && !worker->held.empty()) worker->leaving = false;
+  }
+}
+
 /// The youngest of the stuck pools gives up, when it has been so for a moment: what its client said may be old news.
 void Scheduler::State::watch_nested(TimePoint now, Commands& out) {
   std::vector<Pool*> waiting;
@@ -227,6 +237,7 @@ void Scheduler::on(const ClientWaits& event, TimePoint now, Commands&) {
   opener->updates = event.updates;
   if (!opener->waits()) opener->stuck_since = never;
   state.nested_waits = true;
+  state.sharing_dirty = true;
 }
 
 void Scheduler::client_has_gone(PoolId id) {

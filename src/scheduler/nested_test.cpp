@@ -98,6 +98,17 @@ TEST_F(Nested, TheYoungestOfThoseThatWaitForEachOtherEnds) {
   EXPECT_THAT(ended, ElementsAre(22)) << "the first goes on with the slot of the second";
 }
 
+TEST_F(Nested, NobodyCountsOnTheSlotOfTheJobThatWaits) {
+  tell(joining(node, 2));
+  tell(PoolOpened{outer, {.min_workers = 2}, false});
+  tell(jobs(outer, 1, 2));
+  opens(run(outer, 1), PoolId{21}, 1);
+  opens(run(outer, 2), PoolId{22}, 1);
+  EXPECT_THAT(ended, ElementsAre(22));
+  end(run(outer, 2));
+  EXPECT_TRUE(runs.contains({PoolId{21}, 1})) << "the other worker of the outer pool is idle, and goes";
+}
+
 TEST_F(Nested, AWorkerOfItsOwnIsEnough) {
   outer_jobs(3, 2);
   opens(run(outer, 1), PoolId{21}, 3);

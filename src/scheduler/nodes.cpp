@@ -144,6 +144,7 @@ void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, 
   }
   if (!worker->pool) return;
   worker->pool->ever_ready |= worker->ready;
+  worker->pool->had_worker |= worker->ready;
   worker->pool->applied_dirty = true;
   if (worker->stopping) {
     worker->stopping = false;

@@ -142,6 +142,7 @@ void Scheduler::State::give_free_slots(Round& round, bool beyond_target, Command
 void Scheduler::State::share_slots(TimePoint now, Commands& out) {
   sharing_dirty = false;
   shared_at = now;
+  if (nested_waits) keep_who_waits();
   Round round{now, slots_to_share(nodes), {}, {}, {}};
   round.parts = parts_of(round.slots, now);
   const std::vector<Part*> order = by_choosiness(round.parts);

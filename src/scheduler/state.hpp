@@ -310,6 +310,7 @@ struct Scheduler::State {
   void make_room(Part& needy, Round& round, Commands& out);
 
   // nested.cpp
+  void keep_who_waits();
   void watch_nested(TimePoint now, Commands& out);
 
   // pools.cpp
