@@ -12,7 +12,7 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
-  const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false false 0 0 0 1 [] 0]";
+  const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false 0 0 0 0 1 [] 0]";
   EXPECT_EQ(
       hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
       (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
@@ -247,7 +247,7 @@ TEST_F(Story, OptionsThatMakeNoSenseAreRefusedWithASentence) {
 TEST_F(Story, WhatAWorkerPrintsGoesToItsClient) {
   open();
   EXPECT_EQ(hear(node, wire::OutputLines{pool, "there", 0, {"epoch 1"}}),
-            (Lines{"1: OutputLines [10 \"there\" 0 [\"epoch 1\"]]"}));
+            (Lines{"1: OutputLines [10 \"there\" 0 [\"epoch 1\"] 0 0]"}));
 }
 
 TEST_F(Story, AClassThatCannotBeConstructedEndsThePool) {

@@ -165,10 +165,10 @@ void Scheduler::State::join_pools(Node& node, std::vector<NodeJoined::HeldPool>&
     entry.updates = held.updates;
     Pool* pool = find_pool(held.pool);
     const auto before = node.pools.find(held.pool);
-    if (!pool || pool->earlier)
-      entry.perhaps_forgotten = held.updates;
-    else if (before != node.pools.end())
+    if (before != node.pools.end())
       entry.perhaps_forgotten = before->second.perhaps_forgotten;
+    else if (!pool || pool->earlier)
+      entry.perhaps_forgotten = held.updates;
     if (!pool && closed.contains(held.pool)) {
       has.erase(held.pool);
       out.emplace_back(ClosePoolOnNode{node.id, held.pool});

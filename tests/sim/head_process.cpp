@@ -114,7 +114,7 @@ void HeadProcess::excuse_lost() {
 void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) {
   for (wire::Message& message : messages) {
     note_message(world_, connection->who.host, name(), message);
-    note_slots(connection, message);
+    note_said(connection, message);
     if (const auto* state = std::get_if<wire::NodeState>(&message)) {
       excuse_lost();
       note_back(connection->who.host, *state);
@@ -265,20 +265,23 @@ void HeadProcess::check_waste(const wire::StopWorker& stop) {
 
 // --- Devices ----------------------------------------------------------------------------------------------------
 
-void HeadProcess::note_slots(const ConnectionPtr& connection, const wire::Message& message) {
+void HeadProcess::note_said(const ConnectionPtr& connection, const wire::Message& message) {
   const auto* state = std::get_if<wire::NodeState>(&message);
   const auto* changed = std::get_if<wire::SlotsChanged>(&message);
   for (const SlotInfo& slot : state ? state->slots : changed ? changed->slots : std::vector<SlotInfo>{})
     slots_[connection->session][slot.slot] = slot;
+  const auto* opened = std::get_if<wire::OpenPool>(&message);
+  if (opened && opened->resumed) resumed_.insert(opened->pool);
 }
 
 /// With history a worker gets all updates. Without it the first one ever does, and those that start after that get none
-/// that came before them. (A restarted head cannot always know which one is the first.)
+/// that came before them. (A restarted head, or one to which a pool comes back that it has given up, cannot always know
+/// which one is the first.)
 void HeadProcess::check_skipped(const wire::StartWorker& start) const {
   const PoolId pool = own_id(start.pool);
   const PoolRecord& record = ledger_.pool(pool);
   const bool history = record.options.keep_updates_history;
-  if (start.skip_updates > 0 && (history || (lives_ == 1 && !record.had_worker)))
+  if (start.skip_updates > 0 && (history || (lives_ == 1 && !resumed_.contains(pool) && !record.had_worker)))
     world_.violation("worker {} of pool {} gets no update up to {}", name_of_worker(start.worker),
                      short_name(pool.value), start.skip_updates);
   if (history || !machine_->scheduler().has_pool(pool)) return;

@@ -57,7 +57,7 @@ class HeadProcess : public Endpoint {
   void restore();
   void hear(const ConnectionPtr& connection, wire::Message&& message);
   void check_waste(const wire::StopWorker& stop);
-  void note_slots(const ConnectionPtr& connection, const wire::Message& message);
+  void note_said(const ConnectionPtr& connection, const wire::Message& message);
   void check_start(const wire::StartWorker& start, SessionId session) const;
   void check_skipped(const wire::StartWorker& start) const;
   void check_no_device(PoolId pool);
@@ -84,6 +84,7 @@ class HeadProcess : public Endpoint {
   std::map<PoolId, PoolId> own_ids_;     ///< of pools that have another id on nodes
   std::map<WorkerId, PoolId> pools_of_;
   std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
+  std::set<PoolId> resumed_;  ///< that were open before, at this head or an earlier one
   int lives_ = 0;
   std::set<PoolId> opened_;                       ///< pools that this life of the head has opened
   std::set<PoolId> closed_;                       ///< and closed on some node
