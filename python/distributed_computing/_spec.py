@@ -84,6 +84,7 @@ def _outer_of(beginning: Any) -> tuple[dict[str, Any], int]:
     view = memoryview(beginning)
     text, *buffers = [view[start:end] for start, end in places_of(beginning)]
     outer = pickle.loads(text, buffers=buffers)
+    outer.setdefault("chunks", [])  # of a named pool of an earlier version
     aside = [part for chunk in outer["chunks"] for part in chunk.parts if not isinstance(part, bytes)]
     return outer, len(aside)
 

@@ -24,6 +24,15 @@ class Surroundings:
     """
 
     def __init__(self, outer: dict[str, Any]) -> None:
+        if "chunks" not in outer:  # a named pool of an earlier version
+            outer = {
+                "chunks": [],
+                "argv": [outer["main"] or ""],
+                "file": outer["main"],
+                "package": None,
+                "modules": None,
+                **outer,
+            }
         sys.argv = list(outer["argv"])
         self._skipped: list[str] = []
         self._set_path(outer)

@@ -281,10 +281,10 @@ inline constexpr double output_lines_per_second = 200;
 inline constexpr auto unshown_told_interval = 1s;
 /// Of a pool that shows what failed: so much of each stream is kept until the job has ended.
 inline constexpr std::size_t output_kept_bytes_max = std::size_t{64} << 10;
-/// Of the pipes that a worker prints into, so that who prints much need not wait for the node, which then reads only
-/// so often.
-inline constexpr std::size_t output_pipe_bytes = std::size_t{256} << 10;
-inline constexpr auto output_read_pause = 10ms;
+/// Of the pipe that is a worker's stdout, so that who prints much need not wait for the node, which then reads only so
+/// often. (A user may have 64 MiB of larger pipes; stderr has the usual 64 KiB.)
+inline constexpr std::size_t output_pipe_bytes = std::size_t{128} << 10;
+inline constexpr auto output_read_pause = 5ms;
 inline constexpr auto output_told_interval = 100ms;
 inline constexpr std::size_t output_much_bytes = std::size_t{4} << 10;  ///< in one turn
 /// Behind so much that is queued on a connection output is not sent.

@@ -231,6 +231,7 @@ class NodeMachine {
   WorkerReport report_of(const Worker& worker) const;
   static UpdateNumber updates_to_say(const Pool& pool, const WorkerReport& report);
   static void keep_failure(Pool& pool, wire::UpdatesApplied failure);
+  [[nodiscard]] UpdateNumber number_for_user(PoolId pool, UpdateNumber number) const;
   void keep_end(Pool& pool, WorkerReport report, wire::WorkerExited exit);
   void report_updates(wire::NodeState& state);
   void forget_ended_worker(const wire::StartWorker& successor);

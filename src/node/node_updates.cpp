@@ -40,6 +40,18 @@ void NodeMachine::keep_failure(Pool& pool, wire::UpdatesApplied failure) {
   if (kept.size() > limits::failed_updates_kept) kept.erase(kept.begin());
 }
 
+/// Updates that define what the client's script has are not counted among the user's.
+UpdateNumber NodeMachine::number_for_user(PoolId id, UpdateNumber number) const {
+  const auto found = pools_.find(id);
+  if (found == pools_.end() || number <= found->second.first_update) return number;
+  const auto& updates = found->second.updates;
+  const auto end = updates.begin() + static_cast<std::ptrdiff_t>(
+                                         std::min<std::size_t>(number - found->second.first_update, updates.size()));
+  return number - static_cast<UpdateNumber>(std::count_if(updates.begin(), end, [](const Payload& update) {
+           return update.view().starts_with(definitions_mark);
+         }));
+}
+
 /// Its jobs are given out again when the next session hears that it has none. That it died was said, or is of no
 /// account any more, unless an update was why.
 void NodeMachine::keep_end(Pool& pool, WorkerReport report, wire::WorkerExited exit) {

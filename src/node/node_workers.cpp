@@ -281,10 +281,10 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
   const bool constructed = worker->phase == Phase::ready;
   const ExitCause by_itself = end.out_of_memory ? ExitCause::out_of_memory : ExitCause::died;
   message.cause = worker->cause.value_or(constructed ? by_itself : ExitCause::init_failed);
-  message.error =
-      describe_end({facts_.host, worker->slot, worker->pid, message.cause, worker->cause_text, constructed,
-                    !message.running.empty(), message.updating, devices_.scene_of_death(worker->devices, worker->pid)},
-                   end);
+  message.error = describe_end(
+      {facts_.host, worker->slot, worker->pid, message.cause, worker->cause_text, constructed, !message.running.empty(),
+       number_for_user(worker->pool, message.updating), devices_.scene_of_death(worker->devices, worker->pid)},
+      end);
   if (message.cause == ExitCause::init_failed && worker->init_error) {
     worker->init_error->exit_status = message.error.exit_status;
     if (worker->init_error->traceback.empty()) worker->init_error->traceback = std::move(message.error.traceback);

@@ -156,19 +156,21 @@ std::size_t WorkerLink::read_stream(OutputStream stream, bool& at_end) {
 }
 
 void WorkerLink::read_output(OutputStream stream) {
-  net::FdWatch& watch = stream == OutputStream::out ? *output_watch_ : *errors_watch_;
+  const bool out = stream == OutputStream::out;
+  net::FdWatch& watch = out ? *output_watch_ : *errors_watch_;
   bool at_end = false;
   const std::size_t taken = read_stream(stream, at_end);
   if (at_end) watch.want_read(false);
-  if (at_end || stream == OutputStream::err || taken < limits::output_much_bytes) return tell_printed();
+  if (at_end || taken < limits::output_much_bytes) return tell_printed();
   // Who prints so much is read some times a second, and does not wake the node with every line.
   watch.want_read(false);
-  output_paused_ = true;
+  (out ? output_paused_ : errors_paused_) = true;
   output_pause_ = loop_.call_at(net::EventLoop::now() + limits::output_read_pause, [this] { go_on_reading(); });
 }
 
 void WorkerLink::go_on_reading() {
   if (std::exchange(output_paused_, false)) output_watch_->want_read(true);
+  if (std::exchange(errors_paused_, false)) errors_watch_->want_read(true);
   if (const TimePoint due = printed_told_at_ + limits::output_told_interval; net::EventLoop::now() < due)
     output_pause_ = loop_.call_at(due, [this] { go_on_reading(); });
   else
@@ -178,14 +180,14 @@ void WorkerLink::go_on_reading() {
 /// A job's lines come before its result. The pipe itself tells of them in time, as a rule, unless it is not being
 /// looked at, or its last event was still being handled.
 void WorkerLink::read_before_results(const std::vector<wire::FromWorker>& messages) {
-  bool printed = process_->claims()->printed.exchange(0) != 0 || output_paused_;
+  bool printed = process_->claims()->printed.exchange(0) != 0 || output_paused_ || errors_paused_;
   for (const wire::FromWorker& message : messages) {
     if (const auto* value = std::get_if<wire::WorkerValue>(&message))
       printed = printed || value->run_time_us >= long_job_us;
     else
       printed = true;
   }
-  if (!printed) return;
+  if (!printed) return tell_printed();
   bool at_end = false;
   read_stream(OutputStream::out, at_end);
   read_stream(OutputStream::err, at_end);
@@ -203,7 +205,7 @@ void WorkerLink::end() {
   end_watch_->want_read(false);
   output_watch_->want_read(false);
   errors_watch_->want_read(false);
-  output_paused_ = false;
+  output_paused_ = errors_paused_ = false;
   output_pause_.reset();
   socket_watch_->want_read(false);
   receive(std::numeric_limits<int>::max());  // results that were sent before the end count

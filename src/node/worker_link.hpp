@@ -73,7 +73,7 @@ class WorkerLink {
   std::deque<wire::ToWorker> backlog_;  ///< not encoded yet: a long history would be there once for each worker
   const std::shared_ptr<TextPace> pace_;
   WorkerOutput output_;
-  bool output_paused_ = false;
+  bool output_paused_ = false, errors_paused_ = false;
   TimePoint printed_told_at_{};
   bool usable_ = true;  ///< the socket
   bool blocked_ = false;

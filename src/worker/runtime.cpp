@@ -140,6 +140,7 @@ class Runtime {
   void apply_update() {
     wire::WorkerUpdate update = std::move(updates_.front());
     updates_.pop_front();
+    definitions_ += update.payload.view().starts_with(definitions_mark) ? 1 : 0;
     outbox_.flush_soon();  // results must not wait for handle_update: the node would still count their jobs' time
     claims_.update_number.store(update.number, std::memory_order_relaxed);
     claims_.update_started_at_ns.store(nanoseconds(Clock::now()), std::memory_order_release);
@@ -150,10 +151,10 @@ class Runtime {
     outbox_.append(outcome.error ? update_failed(update.number, std::move(outcome)) : wire::UpdateDone{update.number});
   }
 
-  static wire::UpdateDone update_failed(UpdateNumber number, Outcome outcome) {
+  wire::UpdateDone update_failed(UpdateNumber number, Outcome outcome) const {
     ErrorInfo error = *outcome.error;
-    error.message = fmt::format("handle_update raised for update {} on {} slot {}: {}", number, error.host, error.slot,
-                                error.message);
+    error.message = fmt::format("handle_update raised for update {} on {} slot {}: {}", number - definitions_,
+                                error.host, error.slot, error.message);
     if (outcome.payload.size() > limits::inline_payload_max) {
       error.message += fmt::format(" (the exception itself, {} bytes pickled, was left out)", outcome.payload.size());
       outcome.payload = {};
@@ -203,6 +204,7 @@ class Runtime {
   std::deque<wire::WorkerJob> jobs_;
   std::deque<wire::WorkerUpdate> updates_;
   UpdateNumber updates_received_ = 0;
+  UpdateNumber definitions_ = 0;  ///< updates so far that are none of the user's
   bool history_end_ = false;
   std::optional<int> exit_code_;  ///< the worker ends
   bool terminated_ = false;       ///< and SIGTERM has come to it

@@ -107,10 +107,11 @@ def test_a_worker_of_two_gpus_names_both_and_has_two_shares(cluster, pool_argume
     cluster.node("node", 4)
     share = len(os.sched_getaffinity(0)) / 4
     with Pool(Knows, None, *pool_arguments, gpus_per_worker=2) as pool:
-        about = pool.submit().result()[0]
-        seen = pool.submit("variables", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS").result()
+        said = "DISTRIBUTED_COMPUTING_DEVICE"  # of one worker: there are two
+        seen = pool.submit("variables", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", said).result()
+        assert pool.submit().result()[0].device.count("Fake A100") == 2
     devices = [f"Fake A100 ({uuid})" for uuid in seen["CUDA_VISIBLE_DEVICES"].split(",")]
-    assert (about.device, len(devices)) == (", ".join(devices), 2)
+    assert (seen[said], len(devices)) == (", ".join(devices), 2)
     assert seen["OMP_NUM_THREADS"] == str(max(1, int(2 * share + 1e-6)))
 
 

@@ -4,7 +4,7 @@ AMD's; the masks are read inside the workers."""
 import os
 import signal
 import time
-from concurrent.futures import wait
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
@@ -208,13 +208,16 @@ def test_a_card_held_by_a_stranger_waits_and_joins(cluster, pool_arguments, card
     start_node(cluster)
     held = f"held by colleague (pid {os.getpid()}, 9000 MiB)"
     assert wait_until(lambda: slot_of(cluster, "GPU-1aaa")["trouble"], "the trouble is told") == held
-    with Pool(Looker, None, *pool_arguments, min_workers=2) as pool:
+    with Pool(Looker, None, *pool_arguments) as pool:
         assert {look["CUDA_VISIBLE_DEVICES"] for look in pool.map([0.05] * 20)} == {"GPU-0aaa"}
-        err = []
+    err = []
+    with ThreadPoolExecutor() as executor:
+        opening = executor.submit(Pool, Looker, None, *pool_arguments, min_workers=2)
         wait_until(lambda: err.append(capfd.readouterr().err) or held in "".join(err), "the client says who holds it")
+        assert not opening.done()
         cards.change("GPU-1aaa", used=0)
         cards.say()
-        pool.wait_for_workers(2, 30)
+    with opening.result(30) as pool:
         assert len({look["CUDA_VISIBLE_DEVICES"] for look in masks(pool, 2)}) == 2
     assert slot_of(cluster, "GPU-1aaa")["trouble"] is None
 

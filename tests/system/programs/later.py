@@ -32,6 +32,9 @@ class Caller:
     def run(self, function, *args):
         return function(*args)
 
+    def handle_update(self, what):
+        raise ValueError(what)
+
 
 @dataclasses.dataclass
 class Pair:
@@ -68,6 +71,12 @@ def main():
         assert pool.map({"args": [lambda x: x * factor, i]} for i in range(3)) == [0, 3, 6]
         factor = 5
         assert pool.submit(lambda x: x * factor, 2).result() == 10
+        try:
+            pool.update_workers("bad", wait=True)
+        except ValueError as error:
+            assert "for update 1 on" in str(error), "definitions are not counted"
+        else:
+            raise AssertionError
 
     exec(CELL.format(bonus=1), globals())
     first_item, first = Item(1), Pool(Adder, None, *WHERE)  # noqa: F821
