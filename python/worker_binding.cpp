@@ -218,7 +218,7 @@ int run(const nb::object& build) {
     info.host = begin.host;
     info.slot = begin.slot;
     try {
-      nb::object runner = build(to_python(begin.spec), begin.options.label, begin.options.python_version, begin.slot);
+      nb::object runner = build(to_python(begin.spec), begin.options->label, begin.options->python_version, begin.slot);
       return std::make_unique<PythonRunner>(std::move(runner), begin.host, begin.slot);
     } catch (nb::python_error& error) {
       info.message = text_of(error);

@@ -38,8 +38,10 @@ class JobFuture(Future[Any]):
         self._read(timeout, 1)
         try:
             return super().result(timeout)
-        finally:
+        except BaseException:
             self._read(timeout, -1)
+            raise
+        finally:
             del self  # an error that is kept keeps this frame
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -47,10 +49,12 @@ class JobFuture(Future[Any]):
         self._read(timeout, 1)
         try:
             return super().exception(timeout)
-        finally:
+        except BaseException:
             self._read(timeout, -1)
+            raise
 
     def _read(self, timeout: float | None, threads: int) -> None:
+        """So many threads more wait for it. Of a future that is done nobody asks, so that they need not be counted out."""
         with self._condition:
             self._readers[timeout is None] += threads
 

@@ -53,6 +53,13 @@ struct SubmittedJob {
   bool operator==(const SubmittedJob&) const = default;
 };
 
+/// What a job is told of itself beside its number.
+struct JobLabel {
+  std::uint32_t tries = 1;  ///< with this one; those that had not begun do not count
+  std::string key;          ///< of a job of a named pool, or empty
+  bool operator==(const JobLabel&) const = default;
+};
+
 /// An error, or none. Copies share it: a pool that breaks ends a million jobs with one.
 class SharedError {
  public:

@@ -149,27 +149,26 @@ wire::Lane HeadMachine::lane_of_pool(WorkerId worker) const {
   return place == places_.end() ? wire::control_lane : place->second.pool.value;
 }
 
-/// Of a job that runs; empty when it has none.
-std::string HeadMachine::key_of(PoolId pool, JobSequence job) const {
-  const auto found = pools_.find(pool);
-  if (found == pools_.end() || !found->second.named) return {};
-  const auto& keys = found->second.named->key_of;
-  const auto key = keys.find(job);
-  return key == keys.end() ? std::string() : key->second;
+/// Nothing for most jobs.
+std::shared_ptr<JobLabel> HeadMachine::label_of(const scheduler::RunJob& command) const {
+  const std::string* key = nullptr;
+  if (const auto found = pools_.find(command.pool); found != pools_.end() && found->second.named) {
+    const auto& keys = found->second.named->key_of;
+    if (const auto entry = keys.find(command.sequence); entry != keys.end()) key = &entry->second;
+  }
+  if (!key && command.tries == 1) return nullptr;
+  return std::make_shared<JobLabel>(command.tries, key ? *key : std::string());
 }
 
 void HeadMachine::carry_out(scheduler::RunJob& command, Effects& out) {
-  std::string key = key_of(command.pool, command.sequence);
-  const std::size_t bytes = command.arguments.size() + key.size() + item_bytes;
+  auto label = label_of(command);
+  const std::size_t bytes = command.arguments.size() + (label ? label->key.size() : 0) + item_bytes;
   const bool large = command.arguments.size() > limits::inline_payload_max;
   if (run_.worker != command.worker || large || run_bytes_ + bytes > limits::batch_bytes_max) flush_run(out);
   run_node_ = command.node;
   run_.worker = command.worker;
-  run_.items.push_back({{command.sequence, command.token},
-                        command.after_update,
-                        std::move(command.arguments),
-                        command.tries,
-                        std::move(key)});
+  run_.items.push_back(
+      {{command.sequence, command.token}, command.after_update, std::move(command.arguments), std::move(label)});
   run_bytes_ += bytes;
   if (large) flush_run(out);
 }

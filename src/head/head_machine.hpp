@@ -342,7 +342,7 @@ class HeadMachine {
   NodeId node_of(SessionId session) const;
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;
   wire::Lane lane_of_pool(WorkerId worker) const;
-  [[nodiscard]] std::string key_of(PoolId pool, JobSequence job) const;
+  [[nodiscard]] std::shared_ptr<JobLabel> label_of(const scheduler::RunJob& command) const;
   void tell_nodes(ResultFlow::Says&& says, Effects& out);
   [[nodiscard]] static std::string over_window(PoolInfo& pool, scheduler::Load load, const wire::SubmitJobs& message);
   void flush_run(Effects& out);

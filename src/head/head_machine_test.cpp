@@ -23,10 +23,10 @@ TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
 
 TEST_F(Story, AJobGoesThereAndItsValueComesBack) {
   const WorkerId worker = open();
-  EXPECT_EQ(submit(1, 2), (Lines{"2: RunJobs [330712481793 [[[1 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001"}))
+  EXPECT_EQ(submit(1, 2), (Lines{"2: RunJobs [330712481793 [[[1 [77 1]] 0 <x> null]]] in lane 4d00000001"}))
       << "the second waits for the worker";
   EXPECT_EQ(hear(node, wire::JobsDone{worker, pool, {{first_attempt, 60'000'000, bytes("value")}}}),
-            (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001",
+            (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> null]]] in lane 4d00000001",
                    "1: JobValues [10 [[1 <value>]]]"}));
   EXPECT_EQ(hear(client, wire::AckOutcomes{pool, {1}}), (Lines{"2: AckResults [10 [[1 [77 1]]]]"}));
 }
@@ -111,9 +111,9 @@ TEST_F(Story, JobsStayBehindALargeOneOfTheSameWorker) {
   jobs.jobs[1].arguments = bytes(limits::inline_payload_max + 1);
   EXPECT_EQ(
       hear(client, std::move(jobs)),
-      (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001",
-             "2: RunJobs [330712481793 [[[3 [77 1]] 0 <beside> 1 \"\"]]] in lane 4d00000001",
-             "2: RunJobs [330712481793 [[[4 [77 1]] 0 <x> 1 \"\"] [[5 [77 1]] 0 <x> 1 \"\"]]] in lane 4d00000001"}));
+      (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> null]]] in lane 4d00000001",
+             "2: RunJobs [330712481793 [[[3 [77 1]] 0 <beside> null]]] in lane 4d00000001",
+             "2: RunJobs [330712481793 [[[4 [77 1]] 0 <x> null] [[5 [77 1]] 0 <x> null]]] in lane 4d00000001"}));
 }
 
 TEST_F(Story, AnUpdateTravelsInTheLaneOfItsPool) {

@@ -4,20 +4,21 @@
 namespace dc::head {
 namespace {
 
+JobLabel label(const wire::RunItem& item) { return item.label ? *item.label : JobLabel{}; }
+
 TEST_F(NamedStory, ANodeHearsThePoolsNameAndTheKeysOfItsJobs) {
   const WorkerId worker = open_named();
   EXPECT_EQ(told<wire::OpenPoolHere>(node).size(), 0U) << "of the turn before";
   submit_and_keep(1, 1, "key");
   auto runs = told<wire::RunJobs>(node);
   ASSERT_EQ(runs.size(), 1U);
-  EXPECT_EQ(runs[0].items.at(0).key, "key");
-  EXPECT_EQ(runs[0].items.at(0).tries, 1U);
+  EXPECT_EQ(label(runs[0].items.at(0)), (JobLabel{1, "key"}));
   finish(worker, 1, "value");
   keep_all();
   submit_and_keep(2, 2);
   runs = told<wire::RunJobs>(node);
   ASSERT_EQ(runs.size(), 1U);
-  EXPECT_EQ(runs[0].items.at(0).key, "");
+  EXPECT_FALSE(runs[0].items.at(0).label) << "most jobs have none, and it costs them nothing";
 }
 
 TEST_F(NamedStory, TheNodeIsToldThePoolsName) {
@@ -37,7 +38,7 @@ TEST_F(Story, AJobWhoseWorkerDiedIsToldToBeTheSecondTry) {
   hear(node, wire::WorkerReady{started[0].worker, 100});
   const auto runs = told<wire::RunJobs>(node);
   ASSERT_EQ(runs.size(), 1U);
-  EXPECT_EQ(runs[0].items.at(0).tries, 2U);
+  EXPECT_EQ(label(runs[0].items.at(0)), (JobLabel{2, ""}));
 }
 
 TEST_F(Story, APoolThatSetsWhatIsNotItsToSetIsNotOpened) {

@@ -104,7 +104,7 @@ struct PacketText {
 };
 
 struct EffectText {
-  std::string operator()(const ToHead& e) const { return std::visit(MessageText{}, e.message); }
+  std::string operator()(const ToHead& e) const { return std::visit(MessageText{}, *e.message); }
   std::string operator()(const SpawnWorker& e) const {
     std::string text = fmt::format("spawn {} on slot {}", e.worker.value, e.slot);
     for (const std::uint32_t more : e.more_slots) text += fmt::format(" and {}", more);

@@ -192,7 +192,8 @@ void NodeMachine::on(wire::RunJobs&& message, TimePoint, Effects& out) {
   if (!worker) return;  // WorkerExited is on its way to the head
   if (Pool* pool = find_pool(worker->pool)) activate(worker->pool, *pool, out);
   for (wire::RunItem& item : message.items) {
-    if (item.key.size() > limits::job_key_bytes_max) item.key.resize(limits::job_key_bytes_max);  // as other texts
+    if (item.label && item.label->key.size() > limits::job_key_bytes_max)  // shortened, as other texts
+      item.label->key.resize(limits::job_key_bytes_max);
     worker->waiting.push_back(std::move(item));
   }
   pump(*worker, out);
@@ -210,8 +211,8 @@ void NodeMachine::pump(Worker& worker, Effects& out) {
     const std::uint64_t index = worker.next_index++;
     worker.claims->hand(index);
     worker.given.push_back({item.attempt, index});
-    out.emplace_back(ToWorker{worker.id, wire::WorkerJob{index, std::move(item.arguments), item.attempt.sequence,
-                                                         item.tries, std::move(item.key)}});
+    out.emplace_back(ToWorker{
+        worker.id, wire::WorkerJob{index, std::move(item.arguments), item.attempt.sequence, std::move(item.label)}});
     worker.waiting.pop_front();
   }
 }

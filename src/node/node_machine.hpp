@@ -28,14 +28,14 @@ namespace dc::node {
 
 // --- Effects ----------------------------------------------------------------------------------------------------
 struct ToHead {
-  wire::Message message;
+  Boxed<wire::Message> message;
   wire::Lane lane = wire::control_lane;
 };
 struct SpawnWorker {
   WorkerId worker;
   std::uint32_t slot{};
   std::vector<std::uint32_t> more_slots;
-  PoolOptions options;
+  Boxed<PoolOptions> options;
   PoolId pool{};
   std::string pool_name;  ///< for the user's code: the name of a named pool, else its id, as `status` shows it
 };

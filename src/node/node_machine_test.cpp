@@ -23,7 +23,7 @@ class Story : public testing::Test {
  protected:
   Story() {
     machine.session_opened(now, effects);
-    state = std::get<wire::NodeState>(taken<ToHead>().at(0).message);
+    state = std::get<wire::NodeState>(*taken<ToHead>().at(0).message);
   }
   template <class Kind>
   std::vector<Kind> taken() {
@@ -38,7 +38,7 @@ class Story : public testing::Test {
   std::vector<Body> said() {
     std::vector<Body> found;
     for (const ToHead& effect : taken<ToHead>()) {
-      if (const auto* body = std::get_if<Body>(&effect.message)) found.push_back(*body);
+      if (const auto* body = std::get_if<Body>(&*effect.message)) found.push_back(*body);
     }
     return found;
   }

@@ -101,7 +101,7 @@ TEST_F(NodePrograms, AWorkerBeginsAgainOnce) {
 TEST_F(NodePrograms, AConstructorThatFailsIsNoFaultOfTheProgram) {
   starts(w1);
   wire::ConstructionFailed failed;
-  failed.error.message = "no licence";
+  failed.error->message = "no licence";
   world.worker(w1, failed);
   world.exits(w1, {1, {}, {}, {}});
   EXPECT_EQ(world.turn(), (Lines{"WorkerExited 1 init_failed running [] unstarted []: no licence"}));

@@ -10,7 +10,7 @@ namespace {
 
 wire::UpdateDone update_raised(UpdateNumber number) {
   wire::UpdateDone done{number, true, {}, {}};
-  done.error.message = "KeyError";
+  done.error->message = "KeyError";
   return done;
 }
 
@@ -39,7 +39,7 @@ TEST(NodeMachine, AnExceptionIsReportedAtOnceAndAlone) {
   world.head(NodeWorld::jobs(w1, 1, 2));
   world.turn();
   wire::WorkerError error{0, 5, {}, {}};
-  error.error.message = "ValueError: no";
+  error.error->message = "ValueError: no";
   world.worker(w1, error, NodeWorld::value(1));
   EXPECT_EQ(world.turn(), (Lines{"JobFailed 1 1.1: ValueError: no", "JobsDone 1 2.1=v"}));
 }
@@ -233,7 +233,7 @@ TEST(NodeMachine, ManyResultsOfATurnAreSplitIntoMessagesThatFitIntoAFrame) {
   world.machine.flush(world.now, world.effects);
   std::size_t items = 0;
   for (const Effect& effect : world.effects) {
-    const auto& done = std::get<wire::JobsDone>(std::get<ToHead>(effect).message);
+    const auto& done = std::get<wire::JobsDone>(*std::get<ToHead>(effect).message);
     items += done.items.size();
     EXPECT_LE(done.items.size() * big.size(), limits::batch_bytes_max + big.size());
   }
@@ -260,7 +260,7 @@ TEST(NodeMachine, VeryManyResultsOfAPoolAreReportedInListsThatAReceiverTakes) {
     world.effects.clear();
   }
   world.connect();
-  const auto state = std::get<wire::NodeState>(std::get<ToHead>(world.effects.at(0)).message);
+  const auto state = std::get<wire::NodeState>(*std::get<ToHead>(world.effects.at(0)).message);
   std::vector<std::size_t> parts;
   for (const wire::HeldPool& part : state.pools) {
     EXPECT_EQ(part.pool, NodeWorld::pool);

@@ -35,7 +35,7 @@ void NodeMachine::on_worker(Worker& worker, wire::WorkerConstructed&&, Effects& 
 }
 
 void NodeMachine::on_worker(Worker& worker, wire::ConstructionFailed&& message, Effects&) {
-  worker.init_error = std::move(message.error);
+  worker.init_error = std::move(*message.error);
 }
 
 void NodeMachine::on_worker(Worker& worker, wire::WorkerValue&& message, Effects& out) {
@@ -43,7 +43,7 @@ void NodeMachine::on_worker(Worker& worker, wire::WorkerValue&& message, Effects
 }
 
 void NodeMachine::on_worker(Worker& worker, wire::WorkerError&& message, Effects& out) {
-  finished(worker, message.index, message.run_time_us, {std::move(message.exception), std::move(message.error)}, out);
+  finished(worker, message.index, message.run_time_us, {std::move(message.exception), std::move(*message.error)}, out);
 }
 
 /// The job with this index leaves the worker's hands. Nothing, if it had been taken back.

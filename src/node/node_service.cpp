@@ -142,10 +142,10 @@ class NodeService {
   void carry_out(ToHead& effect) {
     net::Session* session = connector_->session();
     if (!session) return;  // what counts is kept, and reported in the next session
-    if (auto* output = std::get_if<wire::OutputLines>(&effect.message);
+    if (auto* output = std::get_if<wire::OutputLines>(&*effect.message);
         output && !output_limit_.admit(*output, session->queued_bytes()))
       return;
-    session->send(std::move(effect.message), effect.lane);
+    session->send(std::move(*effect.message), effect.lane);
   }
 
   void carry_out(ToWorker& effect) {
@@ -197,19 +197,19 @@ class NodeService {
     std::vector<std::uint32_t> slots{effect.slot};
     slots.insert(slots.end(), effect.more_slots.begin(), effect.more_slots.end());
     spawn.environment =
-        worker_environment(devices_->environment(slots, effect.options.device == DeviceWish::cpu),
+        worker_environment(devices_->environment(slots, effect.options->device == DeviceWish::cpu),
                            {id, host_, options_.name, effect.slot, devices_->name_of(slots), effect.pool_name},
-                           effect.options, devices_->threads(slots));
+                           *effect.options, devices_->threads(slots));
     spawn.cpus = devices_->cpus(slots);
-    if (effect.options.language == Language::cpp) {
-      spawn.command = {cache_.path(effect.options.program_hash)};
+    if (effect.options->language == Language::cpp) {
+      spawn.command = {cache_.path(effect.options->program_hash)};
     } else if (options_.python.empty()) {
       return refuse("the node found no Python interpreter: start it with --python and the path of one");
     } else {
       spawn.command = python_worker_command(options_.python, directory_);
       spawn.directory = python_start_directory;
     }
-    WorkerLink::Output output = output_.of_worker(effect.pool, effect.options.forward_output);
+    WorkerLink::Output output = output_.of_worker(effect.pool, effect.options->forward_output);
     spawn.output_token = output.token;
     auto process = WorkerProcess::spawn(spawn);
     if (!process) return refuse(process.error().message);
@@ -295,9 +295,9 @@ class NodeService {
     for (const std::uint32_t slot : slots) {
       const std::string state = machine_.devices().state_of(devices_->plan().slots.at(slot).gpu);
       if (!state.empty())
-        log::info("slot {}: worker process {} for {} on {}", slot, pid, effect.options.label, state);
+        log::info("slot {}: worker process {} for {} on {}", slot, pid, effect.options->label, state);
       else
-        log::debug("slot {}: worker process {} for {}", slot, pid, effect.options.label);
+        log::debug("slot {}: worker process {} for {}", slot, pid, effect.options->label);
     }
   }
 

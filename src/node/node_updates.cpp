@@ -24,7 +24,7 @@ void NodeMachine::on_worker(Worker& worker, wire::UpdateDone&& message, Effects&
   worker.updates_applied = std::max(worker.updates_applied, message.number);
   worker.update_report = true;
   if (!message.failed) return;
-  wire::UpdatesApplied failure{worker.id, message.number, true, std::move(message.error), message.exception.compact()};
+  wire::UpdatesApplied failure{worker.id, message.number, true, std::move(*message.error), message.exception.compact()};
   Pool* pool = find_pool(worker.pool);
   if (pool) keep_failure(*pool, failure);
   if (!pool || !pool->active || !connected_) return;

@@ -14,7 +14,7 @@ class FailedUpdate : public Test {
   FailedUpdate() { claims = &world.ready(w1); }
   static wire::UpdateDone raised(UpdateNumber number) {
     wire::UpdateDone done{number, true, {}, {}};
-    done.error.message = "KeyError";
+    done.error->message = "KeyError";
     return done;
   }
   void updates(UpdateNumber first, UpdateNumber last) {
@@ -137,7 +137,7 @@ TEST_F(FailedUpdate, TheLatestAreKeptAndFewOfThemWhole) {
   updates(1, all);
   for (UpdateNumber number = 1; number <= all; ++number) {
     wire::UpdateDone done = raised(number);
-    done.error.message = std::string(limits::error_text_bytes_max, 'x');
+    done.error->message = std::string(limits::error_text_bytes_max, 'x');
     world.worker(w1, done);
   }
   world.turn();

@@ -55,7 +55,7 @@ TEST(NodeWorkers, AnEndDuringConstructionIsAnInitErrorWithTheConstructorsOwnWord
   world.turn();
   world.exits(w1, segfault);
   wire::ConstructionFailed failed;
-  failed.error.message = "the constructor raised ValueError";
+  failed.error->message = "the constructor raised ValueError";
   world.worker(w2, failed);
   world.exits(w2, {1, {}, {}, {}});
   EXPECT_EQ(world.turn(),

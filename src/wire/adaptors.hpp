@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/boxed.hpp"
 #include "core/ids.hpp"
 #include "core/job.hpp"
 #include "core/limits.hpp"
@@ -59,6 +60,7 @@ DC_WIRE_FIELDS(PoolOptions, v.language, v.label, v.python_version, v.program_has
                v.job_timeout, v.init_timeout, v.update_timeout, v.keep_updates_history, v.retry_exceptions,
                v.forward_output, v.min_workers, v.min_gpu_memory_mib, v.device, v.gpus_per_worker, v.environment,
                v.threads_per_worker)
+DC_WIRE_FIELDS(JobLabel, v.tries, v.key)
 #undef DC_WIRE_FIELDS
 
 template <class T>
@@ -141,6 +143,21 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
       }
       out.pack_bin(static_cast<std::uint32_t>(payload.size()));
       return out.pack_bin_body(payload.data(), static_cast<std::uint32_t>(payload.size()));
+    }
+  };
+
+  template <class T>
+  struct convert<dc::Boxed<T>> {
+    const msgpack::object& operator()(const msgpack::object& in, dc::Boxed<T>& boxed) const {
+      in.convert(*boxed);
+      return in;
+    }
+  };
+  template <class T>
+  struct pack<dc::Boxed<T>> {
+    template <class Stream>
+    packer<Stream>& operator()(packer<Stream>& out, const dc::Boxed<T>& boxed) const {
+      return out.pack(*boxed);
     }
   };
 

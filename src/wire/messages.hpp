@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -621,9 +622,8 @@ struct RunItem {
   Attempt attempt;
   UpdateNumber after_update{};
   Payload arguments;
-  std::uint32_t tries = 1;  ///< with this one; those that had not begun do not count
-  std::string key = {};     ///< of a job of a named pool, or empty
-  MSGPACK_DEFINE(attempt, after_update, arguments, tries, key)
+  std::shared_ptr<JobLabel> label = {};  ///< or nothing, as for most jobs: the first try, without a key
+  MSGPACK_DEFINE(attempt, after_update, arguments, label)
 };
 struct RunJobs {
   static constexpr std::uint8_t type = 76;

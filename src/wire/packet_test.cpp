@@ -89,10 +89,10 @@ TEST(Packet, TextsOfAnErrorAreCutAndTheRestArrives) {
                                        UpdateDone{1, true, error, {}}, ConstructionFailed{error}});
   ASSERT_EQ(received.size(), 3U);
   const auto& got = std::get<WorkerError>(received[0]);
-  EXPECT_EQ(got.error.message, shortened(error.message, limits::error_text_bytes_max));
-  EXPECT_TRUE(got.error.message.starts_with("begin") && got.error.message.ends_with("end"));
-  EXPECT_EQ(got.error.traceback.size(), shortened(error.traceback, limits::error_text_bytes_max).size());
-  EXPECT_LE(got.error.type_name.size(), limits::error_text_bytes_max);
+  EXPECT_EQ(got.error->message, shortened(error.message, limits::error_text_bytes_max));
+  EXPECT_TRUE(got.error->message.starts_with("begin") && got.error->message.ends_with("end"));
+  EXPECT_EQ(got.error->traceback.size(), shortened(error.traceback, limits::error_text_bytes_max).size());
+  EXPECT_LE(got.error->type_name.size(), limits::error_text_bytes_max);
   EXPECT_EQ(got.exception.view(), "pickled");
   EXPECT_EQ(std::get<UpdateDone>(received[1]).error, got.error);
   EXPECT_EQ(std::get<ConstructionFailed>(received[2]).error, got.error);

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "core/boxed.hpp"
 #include "core/job.hpp"
 #include "wire/adaptors.hpp"
 
@@ -18,7 +20,7 @@ namespace dc::wire {
 /// First message: construct the class.
 struct Begin {
   static constexpr std::uint8_t type = 1;
-  PoolOptions options;
+  Boxed<PoolOptions> options;
   std::string host;
   std::uint32_t slot{};
   Payload spec;
@@ -30,11 +32,10 @@ struct WorkerJob {
   static constexpr std::uint8_t type = 2;
   std::uint64_t index{};
   Payload arguments;
-  // What the worker tells of the job, when it is asked:
+  // What the worker tells of the job, when it is asked; the label as in RunItem:
   JobSequence sequence{};
-  std::uint32_t tries = 1;
-  std::string key = {};
-  MSGPACK_DEFINE(index, arguments, sequence, tries, key)
+  std::shared_ptr<JobLabel> label = {};
+  MSGPACK_DEFINE(index, arguments, sequence, label)
 };
 /// Updates come in order. History updates come between Begin and HistoryEnd.
 struct WorkerUpdate {
@@ -67,7 +68,7 @@ struct WorkerConstructed {
 /// The constructor raised; the process ends after this.
 struct ConstructionFailed {
   static constexpr std::uint8_t type = 21;
-  ErrorInfo error;
+  Boxed<ErrorInfo> error;
   MSGPACK_DEFINE(error)
 };
 struct WorkerValue {
@@ -81,7 +82,7 @@ struct WorkerError {
   static constexpr std::uint8_t type = 23;
   std::uint64_t index{};
   std::uint32_t run_time_us{};
-  ErrorInfo error;
+  Boxed<ErrorInfo> error;
   Payload exception;
   MSGPACK_DEFINE(index, run_time_us, error, exception)
 };
@@ -89,7 +90,7 @@ struct UpdateDone {
   static constexpr std::uint8_t type = 24;
   UpdateNumber number{};
   bool failed = false;  ///< handle_update raised: `error` tells what
-  ErrorInfo error = {};
+  Boxed<ErrorInfo> error = {};
   Payload exception = {};  ///< pickled and small, or empty
   MSGPACK_DEFINE(number, failed, error, exception)
 };

@@ -120,12 +120,12 @@ std::unique_ptr<worker::JobRunner> construct(const wire::Begin& begin) {
     throw;
   } catch (const std::exception& error) {
     info.type_name = type_name_of(error);
-    info.message = fmt::format("the constructor of {} failed on {} slot {}: {}: {}", begin.options.label, begin.host,
+    info.message = fmt::format("the constructor of {} failed on {} slot {}: {}: {}", begin.options->label, begin.host,
                                begin.slot, info.type_name, text_of(error));
     throw worker::ConstructionError(info);
   } catch (...) {
     info.message = fmt::format("the constructor of {} on {} slot {} threw something that is no std::exception",
-                               begin.options.label, begin.host, begin.slot);
+                               begin.options->label, begin.host, begin.slot);
     throw worker::ConstructionError(info);
   }
 }

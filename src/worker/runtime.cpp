@@ -106,18 +106,18 @@ class Runtime {
       info.message = error.what();
       outbox_.append(wire::ConstructionFailed{std::move(info)});
     }
-    output_.begin(begin_->options.forward_output, runner_.get());
+    output_.begin(begin_->options->forward_output, runner_.get());
     begin_.reset();
     outbox_.flush();
     return runner_ != nullptr;
   }
 
   void receive() {
-    std::vector<wire::ToWorker> messages;
-    const auto result = reader_.receive(true, messages);
+    messages_.clear();
+    const auto result = reader_.receive(true, messages_);
     if (result == wire::SocketResult::closed) end_with_group();
     if (result == wire::SocketResult::would_block && runner_) take_signal();
-    for (wire::ToWorker& message : messages) {
+    for (wire::ToWorker& message : messages_) {
       std::visit([this](auto&& body) { take(std::move(body)); }, std::move(message));
     }
   }
@@ -168,7 +168,10 @@ class Runtime {
     const auto start = Clock::now();
     if (!claims_.start(job.index, nanoseconds(start))) return;  // the node took it back
     outbox_.flush_soon();
-    job_note().begin(job.sequence, job.tries, job.key);
+    if (job.label)
+      job_note().begin(job.sequence, job.label->tries, job.label->key);
+    else
+      job_note().begin(job.sequence, 1, {});
     Outcome outcome = runner_->run(std::move(job.arguments));
     if (forked()) end_copy(outcome);
     job_note().end();
@@ -199,6 +202,7 @@ class Runtime {
   JobOutput output_{claims_};
   Outbox outbox_;
   wire::PacketReader<wire::ToWorker> reader_{wire::worker_socket_fd};
+  std::vector<wire::ToWorker> messages_;  ///< of the last packet; the room is used again
   std::unique_ptr<wire::Begin> begin_;
   std::unique_ptr<JobRunner> runner_;
   std::deque<wire::WorkerJob> jobs_;

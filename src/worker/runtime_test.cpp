@@ -169,7 +169,7 @@ TEST_F(RuntimeTest, JobsRunInOrderAndErrorsAreAnswers) {
   EXPECT_TRUE(std::holds_alternative<wire::WorkerConstructed>(next()));
   send({job(0, "a"), job(1, "fail"), job(2, "b")});
   EXPECT_EQ(next_value(), "a");
-  EXPECT_EQ(std::get<wire::WorkerError>(next()).error.message, "as asked");
+  EXPECT_EQ(std::get<wire::WorkerError>(next()).error->message, "as asked");
   EXPECT_EQ(next_value(), "b");
 }
 
@@ -204,7 +204,7 @@ TEST_F(RuntimeTest, AnUpdateThatRaisedIsATypedErrorAndTheWorkerGoesOn) {
         wire::WorkerUpdate{2, Payload::copy(std::string_view("good"))}, job(0, "x")});
   const auto done = std::get<wire::UpdateDone>(next());
   EXPECT_TRUE(done.failed);
-  EXPECT_EQ(done.error.message,
+  EXPECT_EQ(done.error->message,
             "handle_update raised for update 1 on here slot 0: KeyError: 'bad' (the exception itself, 65537 bytes "
             "pickled, was left out)");
   EXPECT_TRUE(done.exception.empty());
@@ -247,7 +247,7 @@ TEST_F(RuntimeTest, ManyJobsAndLargePayloads) {
 
 TEST_F(RuntimeTest, AConstructorThatFailsEndsTheProcess) {
   begin("broken");
-  EXPECT_EQ(std::get<wire::ConstructionFailed>(next()).error.message, "cannot be built");
+  EXPECT_EQ(std::get<wire::ConstructionFailed>(next()).error->message, "cannot be built");
   int status = 0;
   ASSERT_EQ(::waitpid(child_, &status, 0), child_);
   EXPECT_EQ(WEXITSTATUS(status), 1);
@@ -327,7 +327,7 @@ class CppWorkerTest : public RuntimeTest {
     std::ostringstream spec;
     msgpack::pack(spec, std::make_tuple(std::string("Odd"), how));
     wire::Begin message;
-    message.options.label = "Odd";
+    message.options->label = "Odd";
     message.host = "here";
     message.spec = Payload(spec.str());
     send({message, wire::HistoryEnd{}});
@@ -339,17 +339,17 @@ TEST_F(CppWorkerTest, WhateverIsThrownIsAnErrorOfTheJobOrUpdate) {
   begin_with("fine");
   EXPECT_TRUE(std::holds_alternative<wire::WorkerConstructed>(next()));
   send({job(0, "long"), job(1, "number"), job(2, "fine")});
-  const auto error = std::get<wire::WorkerError>(next()).error;
+  const ErrorInfo error = *std::get<wire::WorkerError>(next()).error;
   EXPECT_TRUE(error.message.starts_with("std::runtime_error: begin")) << error.message.substr(0, 100);
   EXPECT_TRUE(error.message.ends_with("end"));
   EXPECT_LE(error.message.size(), limits::error_text_bytes_max);
-  EXPECT_EQ(std::get<wire::WorkerError>(next()).error.message, "run threw something that is no std::exception");
+  EXPECT_EQ(std::get<wire::WorkerError>(next()).error->message, "run threw something that is no std::exception");
   EXPECT_EQ(next_value(), "fine");
   send({wire::WorkerUpdate{1, Payload::copy(std::string_view("long"))},
         wire::WorkerUpdate{2, Payload::copy(std::string_view("number"))}, job(3, "still there")});
-  EXPECT_EQ(std::get<wire::UpdateDone>(next()).error.type_name, "std::runtime_error");
+  EXPECT_EQ(std::get<wire::UpdateDone>(next()).error->type_name, "std::runtime_error");
   EXPECT_EQ(
-      std::get<wire::UpdateDone>(next()).error.message,
+      std::get<wire::UpdateDone>(next()).error->message,
       "handle_update raised for update 2 on here slot 0: handle_update threw something that is no std::exception");
   EXPECT_EQ(next_value(), "still there");
 }
@@ -372,13 +372,13 @@ TEST_F(CppWorkerTest, ExitInRunIsTheProcessesEnd) {
 
 TEST_F(CppWorkerTest, AConstructorThatThrowsANumber) {
   begin_with("number");
-  EXPECT_EQ(std::get<wire::ConstructionFailed>(next()).error.message,
+  EXPECT_EQ(std::get<wire::ConstructionFailed>(next()).error->message,
             "the constructor of Odd on here slot 0 threw something that is no std::exception");
 }
 
 TEST_F(CppWorkerTest, AConstructorThatSaysMuch) {
   begin_with("long");
-  EXPECT_LE(std::get<wire::ConstructionFailed>(next()).error.message.size(), limits::error_text_bytes_max);
+  EXPECT_LE(std::get<wire::ConstructionFailed>(next()).error->message.size(), limits::error_text_bytes_max);
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ wire::NodeState NodeProcess::state() const {
   node::NodeMachine copy = *machine_;
   node::Effects effects;
   copy.session_opened(world_.now(), effects);
-  return std::get<wire::NodeState>(std::get<node::ToHead>(effects.front()).message);
+  return std::get<wire::NodeState>(*std::get<node::ToHead>(effects.front()).message);
 }
 
 // --- The session ------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ void NodeProcess::send_gathered() {
 
 void NodeProcess::carry_out(node::ToHead& effect) {
   if (!connected()) return;
-  if (auto* state = std::get_if<wire::NodeState>(&effect.message)) {
+  if (auto* state = std::get_if<wire::NodeState>(&*effect.message)) {
     state->slots = slots_;
     for (WorkerReport& worker : state->workers) {
       const auto& place = places_.at(worker.worker);
@@ -180,7 +180,7 @@ void NodeProcess::carry_out(node::ToHead& effect) {
     to_report_.clear();
     reported_ = true;
   }
-  to_head_.push_back({std::move(effect.message), effect.lane});
+  to_head_.push_back({std::move(*effect.message), effect.lane});
 }
 
 void NodeProcess::carry_out(node::ToWorker& effect) {
@@ -249,7 +249,7 @@ WorkerConduct NodeProcess::conduct_for(const PoolPlan& pool, std::uint32_t slot)
 void NodeProcess::carry_out(node::SpawnWorker& effect) {
   schedule_flush();  // the machine has new deadlines
   const WorkerId id = effect.worker;
-  const auto [pool, plan] = pool_of_label(effect.options.label);
+  const auto [pool, plan] = pool_of_label(effect.options->label);
   if (world_.chance.percent(plan_.faults.spawn_fails)) {
     ++ledger_.pool(pool).constructors_failed;
     return machine_->worker_exited(id, {{}, {}, {}, "no more processes"}, effects_);
