@@ -10,22 +10,10 @@
 
 #include "core/clock.hpp"
 #include "core/limits.hpp"
+#include "store/journal_machine.hpp"
 #include "store/store.hpp"
 
 namespace dc::store {
-
-/// Number of an entry, rising, chosen by the caller.
-using Ticket = std::uint64_t;
-
-/// Reads a whole log and gives a shorter one that means the same. One object for one compaction, used on the thread.
-class Reducer {
- public:
-  virtual ~Reducer() = default;
-  virtual void add(Entry&& entry) = 0;
-  virtual std::vector<Entry> take() = 0;
-  /// Why what was added makes no sense, so that nothing may be written in its place; empty: it does.
-  [[nodiscard]] virtual std::string problem() const { return ""; }
-};
 
 class JournalThread {
  public:
@@ -50,10 +38,7 @@ class JournalThread {
   /// Shortens the log; nothing comes back.
   void compact(LogId log);
 
-  struct Done {
-    Ticket ticket{};
-    std::string refused;  ///< why it was given up, as a sentence for the user; empty: it is durable
-  };
+  using Done = Journaled;
   /// In the order of completion.
   std::vector<Done> take_done();
   /// Why entries wait now, as a sentence; empty when nothing is wrong.

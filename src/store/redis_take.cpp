@@ -15,7 +15,7 @@
 namespace dc::store {
 namespace {
 
-constexpr int attempts_max = 3;
+constexpr int take_attempts_max = 3;
 /// A server needs a moment to notice that the connection of a process that was killed is gone.
 constexpr auto connection_gone_patience = 1s;
 constexpr auto connection_look_interval = 20ms;
@@ -155,7 +155,7 @@ Result<std::uint64_t> RedisLease::acquire(const Owner& owner) {
   thread_.reset();
   term_ = 0;
   BOOST_OUTCOME_TRYV(look_at_server());
-  for (int attempt = 0; attempt < attempts_max; ++attempt) {
+  for (int attempt = 0; attempt < take_attempts_max; ++attempt) {
     BOOST_OUTCOME_TRY(taken, take(owner));
     if (taken) return term_;
   }

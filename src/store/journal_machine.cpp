@@ -1,0 +1,292 @@
+// See journal_machine.hpp.
+#include "store/journal_machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace dc::store {
+namespace {
+
+/// Reads on. True: there is more, perhaps what was appended meanwhile.
+Result<bool> shorten(Store& store, Shorten& call) {
+  BOOST_OUTCOME_TRY(more, store.read(call.log, call.position, Attachments::refer,
+                                     [&](Entry&& entry) { call.reducer->add(std::move(entry)); }));
+  if (more) return true;
+  // Nothing can be appended between this and the last look.
+  if (call.position.entries == 0) return false;  // it was removed meanwhile, and must stay so
+  if (std::string problem = call.reducer->problem(); !problem.empty()) {
+    return fail(ErrorCode::protocol, std::move(problem));
+  }
+  const std::vector<Entry> entries = call.reducer->take();
+  BOOST_OUTCOME_TRYV(store.replace(call.log, entries));
+  return false;
+}
+
+struct CallMaker {
+  Store& store;
+  StoreAnswer operator()(CheckHold&) const { return {store.check_hold()}; }
+  StoreAnswer operator()(RaiseTerm& call) const {
+    const Result<std::uint64_t> raised = store.raise_term(call.above);
+    if (!raised) return {raised.error()};
+    return {boost::outcome_v2::success(), raised.value()};
+  }
+  StoreAnswer operator()(Sync&) const { return {store.sync()}; }
+  StoreAnswer operator()(Append& call) const { return {store.append(call.entries)}; }
+  StoreAnswer operator()(Remove& call) const { return {store.remove(call.log)}; }
+  StoreAnswer operator()(Work& call) const { return {call.work(store)}; }
+  StoreAnswer operator()(Rewrite&) const { return {store.rewrite()}; }
+  StoreAnswer operator()(Shorten& call) const {
+    const Result<bool> more = shorten(store, call);
+    if (!more) return {more.error()};
+    return {boost::outcome_v2::success(), 0, more.value()};
+  }
+};
+
+}  // namespace
+
+StoreAnswer make_call(Store& store, StoreCall& call) { return std::visit(CallMaker{store}, call); }
+
+JournalMachine::JournalMachine(Duration patience, TimePoint now)
+    : patience_(patience), check_at_(now + limits::store_renew_interval), sync_at_(now + limits::store_sync_interval) {}
+
+// --- What is to be done -----------------------------------------------------------------------------------------
+
+void JournalMachine::append(Ticket ticket, LogId log, Entry entry, bool refusable) {
+  push({ticket, log, std::move(entry), refusable, {}});
+}
+
+void JournalMachine::remove(Ticket ticket, LogId log) { push({ticket, log, std::nullopt, false, {}}); }
+
+void JournalMachine::run(Ticket ticket, std::function<Result<void>(Store&)> work) {
+  push({ticket, 0, std::nullopt, false, std::move(work)});
+}
+
+void JournalMachine::push(Waiting waiting) {
+  if (waiting.entry) queued_bytes_ += size_of(*waiting.entry);
+  queue_.push_back(std::move(waiting));
+}
+
+void JournalMachine::compact(LogId log) {
+  const bool waits = std::any_of(compactions_.begin(), compactions_.end(),
+                                 [log](const Compaction& compaction) { return compaction.log == log; });
+  if (!waits) compactions_.push_back({log, TimePoint{}});
+}
+
+// --- The next call ----------------------------------------------------------------------------------------------
+
+TimePoint JournalMachine::next_at() const {
+  if (fenced_ || term_to_pass_ != 0 || for_rewrite_) return TimePoint{};
+  TimePoint next = check_at_;
+  if (has_writes()) next = std::min(next, retry_at_);
+  if (unsynced_) next = std::min(next, sync_at_);
+  if (close_by_) return has_writes() ? std::min(next, *close_by_) : TimePoint{};
+  if (shortening_) return TimePoint{};
+  for (const Compaction& compaction : compactions_) next = std::min(next, compaction.not_before);
+  return next;
+}
+
+std::optional<StoreCall> JournalMachine::next(TimePoint now) {
+  if (over(now)) return std::nullopt;
+  if (for_rewrite_) return Rewrite{};
+  if (now >= check_at_) return CheckHold{};
+  if (term_to_pass_ != 0) return RaiseTerm{std::exchange(term_to_pass_, 0)};
+  if (unsynced_ && now >= sync_at_) return Sync{};
+  const bool writes = has_writes() && now >= retry_at_;
+  const bool shortens = !close_by_ && (shortens_next_ || !writes);
+  if (shortens) {
+    if (auto step = step_of_compaction(now)) return step;
+  }
+  return writes ? std::optional(write()) : std::nullopt;
+}
+
+StoreCall JournalMachine::write() {
+  shortens_next_ = true;
+  if (batch_.empty()) fill_batch();
+  const Waiting& first = batch_.front();
+  if (first.work) return Work{first.work};
+  if (!first.entry) return Remove{first.log};
+  Append call;
+  call.entries.reserve(batch_.size());
+  for (Waiting& waiting : batch_) call.entries.push_back({waiting.log, std::move(*waiting.entry)});
+  return call;
+}
+
+/// Takes the appends at the head of the queue, or what stands there alone: a removal, other work.
+void JournalMachine::fill_batch() {
+  std::size_t bytes = 0;
+  do {
+    if (queue_.front().entry) bytes += size_of(*queue_.front().entry);
+    batch_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  } while (batch_.front().entry && !queue_.empty() && queue_.front().entry &&
+           batch_.size() < limits::store_batch_entries_max &&
+           bytes + size_of(*queue_.front().entry) <= limits::store_batch_bytes_max);
+}
+
+std::optional<StoreCall> JournalMachine::step_of_compaction(TimePoint now) {
+  if (!shortening_) {
+    const auto due = std::find_if(compactions_.begin(), compactions_.end(),
+                                  [&](const Compaction& compaction) { return compaction.not_before <= now; });
+    if (due == compactions_.end()) return std::nullopt;
+    shortening_ = Shorten{due->log};
+    compactions_.erase(due);
+  }
+  shortens_next_ = false;
+  // The call has the reducer and the position until it ends.
+  return Shorten{shortening_->log, std::move(shortening_->position), std::move(shortening_->reducer)};
+}
+
+// --- Its end ----------------------------------------------------------------------------------------------------
+
+void JournalMachine::ended(StoreCall&& call, const StoreAnswer& answer, TimePoint now) {
+  std::visit([&](auto& body) { end(body, answer, now); }, call);
+}
+
+/// What is wrong with the store is told also while nothing is written.
+void JournalMachine::end(CheckHold&, const StoreAnswer& answer, TimePoint now) {
+  const bool well = answer.result.has_value();
+  check_at_ = now + (well ? Duration(limits::store_renew_interval) : Duration(limits::store_retry_delay_max));
+  if (!well) return note(answer.result.error(), now);
+  if (batch_.empty()) went_well();
+}
+
+void JournalMachine::end(RaiseTerm& call, const StoreAnswer& answer, TimePoint) {
+  if (!answer.result) {
+    warnings_.push_back(fmt::format("a peer knows term {}, and this head's could not be raised above it: {}",
+                                    call.above, answer.result.error().message));
+    return;
+  }
+  raised_term_ = answer.term;
+  news_ = true;
+}
+
+void JournalMachine::end(Sync&, const StoreAnswer& answer, TimePoint now) {
+  sync_at_ = now + limits::store_sync_interval;
+  if (!answer.result) return note(answer.result.error(), now);
+  unsynced_ = false;
+}
+
+void JournalMachine::end(Append& call, const StoreAnswer& answer, TimePoint now) {
+  // A batch that failed is tried again.
+  for (std::size_t i = 0; i < batch_.size(); ++i) batch_[i].entry = std::move(call.entries[i].entry);
+  write_ended(answer.result, now);
+}
+
+void JournalMachine::end(Remove&, const StoreAnswer& answer, TimePoint now) { write_ended(answer.result, now); }
+
+void JournalMachine::end(Work&, const StoreAnswer& answer, TimePoint now) {
+  const Result<void>& result = answer.result;
+  if (!result && result.error().code == ErrorCode::fenced) return note(result.error(), now);
+  finish(batch_.front(), result ? "" : result.error().message);
+  batch_.clear();
+  unsynced_ = true;
+}
+
+void JournalMachine::end(Rewrite&, const StoreAnswer& answer, TimePoint now) {
+  const Error first = *std::exchange(for_rewrite_, std::nullopt);
+  if (!answer.result) return not_written(first, now);
+  shortens_next_ = false;  // what was not written is tried again at once
+}
+
+void JournalMachine::write_ended(const Result<void>& result, TimePoint now) {
+  if (result) return written(now);
+  // Damage beside the log that is written; the logs that it concerns stay refused.
+  if (result.error().code == ErrorCode::protocol && !std::exchange(rewritten_, true))
+    for_rewrite_ = result.error();
+  else
+    not_written(result.error(), now);
+}
+
+void JournalMachine::written(TimePoint now) {
+  if (!batch_.front().entry) {
+    const LogId removed = batch_.front().log;
+    std::erase_if(compactions_, [&](const Compaction& compaction) { return compaction.log == removed; });
+    if (shortening_ && shortening_->log == removed) shortening_.reset();
+  }
+  for (const Waiting& waiting : batch_) finish(waiting, "");
+  batch_.clear();
+  if (!unsynced_) sync_at_ = std::min(sync_at_, now + limits::store_sync_interval);
+  unsynced_ = true;
+  went_well();
+}
+
+void JournalMachine::not_written(const Error& error, TimePoint now) {
+  note(error, now);
+  if (fenced_) return;
+  retry_at_ = now + retry_delay_;
+  retry_delay_ = std::min<Duration>(2 * retry_delay_, limits::store_retry_delay_max);
+  const bool some_refusable =
+      std::any_of(batch_.begin(), batch_.end(), [](const Waiting& waiting) { return waiting.refusable; });
+  if (error.code == ErrorCode::full && some_refusable) {
+    // What is left is smaller and may fit.
+    refuse_batch(error.message);
+    retry_at_ = TimePoint{};
+  } else if (error.code == ErrorCode::full) {
+    refuse_queue(error.message);
+  } else if (now - *trouble_since_ >= patience_) {
+    refuse_batch(error.message);
+    refuse_queue(error.message);
+  }
+}
+
+void JournalMachine::refuse_batch(const std::string& reason) {
+  for (const Waiting& waiting : batch_) {
+    if (waiting.refusable) finish(waiting, reason);
+  }
+  std::erase_if(batch_, [](const Waiting& waiting) { return waiting.refusable; });
+}
+
+void JournalMachine::refuse_queue(const std::string& reason) {
+  for (const Waiting& waiting : queue_) {
+    if (waiting.refusable) finish(waiting, reason);
+  }
+  std::erase_if(queue_, [](const Waiting& waiting) { return waiting.refusable; });
+}
+
+/// One that fails is tried again much later: the log is only longer than it need be.
+void JournalMachine::end(Shorten& call, const StoreAnswer& answer, TimePoint now) {
+  if (answer.result && answer.more) {
+    shortening_ = std::move(call);
+    return;
+  }
+  shortening_.reset();
+  if (answer.result) {
+    unsynced_ = true;
+    return;
+  }
+  if (answer.result.error().code == ErrorCode::fenced) return note(answer.result.error(), now);
+  warnings_.push_back(
+      fmt::format("the journal of pool {:016x} could not be shortened: {}", call.log, answer.result.error().message));
+  compactions_.push_back({call.log, now + limits::store_patience});
+}
+
+/// Does not put off the next write: renewals that fail, as often as writes are tried again, would do so for ever.
+void JournalMachine::note(const Error& error, TimePoint now) {
+  news_ = news_ || trouble_ != error.message;
+  trouble_ = error.message;
+  if (error.code == ErrorCode::fenced) {
+    fenced_ = true;
+    news_ = true;
+    return;
+  }
+  if (!trouble_since_) trouble_since_ = now;
+}
+
+void JournalMachine::went_well() {
+  news_ = news_ || !trouble_.empty();
+  trouble_.clear();
+  trouble_since_.reset();
+  retry_at_ = TimePoint{};
+  retry_delay_ = limits::store_retry_delay_min;
+  rewritten_ = false;
+}
+
+void JournalMachine::finish(const Waiting& waiting, std::string refused) {
+  if (waiting.entry) queued_bytes_ -= size_of(*waiting.entry);
+  done_.push_back({waiting.ticket, std::move(refused)});
+  news_ = true;
+}
+
+}  // namespace dc::store

@@ -1,0 +1,169 @@
+// What to ask of the store next, and what its answers mean: the decisions of JournalThread, without its thread, its
+// clock and the store.
+//
+// Whoever runs it asks for a call (next), makes it, which may take long, and tells how it ended (ended); meanwhile
+// entries may come in. What arrives while one append is under way becomes the next: group commit.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/limits.hpp"
+#include "store/store.hpp"
+
+namespace dc::store {
+
+/// Number of an entry, rising, chosen by the caller.
+using Ticket = std::uint64_t;
+
+/// Reads a whole log and gives a shorter one that means the same. One object for one compaction.
+class Reducer {
+ public:
+  virtual ~Reducer() = default;
+  virtual void add(Entry&& entry) = 0;
+  virtual std::vector<Entry> take() = 0;
+  /// Why what was added makes no sense, so that nothing may be written in its place; empty: it does.
+  [[nodiscard]] virtual std::string problem() const { return ""; }
+};
+
+/// What came of a ticket.
+struct Journaled {
+  Ticket ticket{};
+  std::string refused;  ///< why it was given up, as a sentence for the user; empty: it is durable
+};
+
+// --- Calls of the store -----------------------------------------------------------------------------------------
+struct CheckHold {};
+struct RaiseTerm {
+  std::uint64_t above{};
+};
+struct Sync {};
+struct Append {
+  std::vector<Addressed> entries;
+};
+struct Remove {
+  LogId log{};
+};
+struct Work {
+  std::function<Result<void>(Store&)> work;
+};
+/// Damage beside what was to be written.
+struct Rewrite {};
+/// A piece of a log that is to be shortened is read, and after the last one the log replaced.
+struct Shorten {
+  LogId log{};
+  Position position = {};
+  std::unique_ptr<Reducer> reducer;
+};
+using StoreCall = std::variant<CheckHold, RaiseTerm, Sync, Append, Remove, Work, Rewrite, Shorten>;
+
+/// How a call ended.
+struct StoreAnswer {
+  Result<void> result = boost::outcome_v2::success();
+  std::uint64_t term = 0;  ///< of RaiseTerm
+  bool more = false;       ///< of Shorten: there is more to read
+};
+
+/// Makes the call.
+StoreAnswer make_call(Store& store, StoreCall& call);
+
+class JournalMachine {
+ public:
+  /// `patience`: for a store that cannot be reached, before entries are refused.
+  JournalMachine(Duration patience, TimePoint now);
+
+  /// See JournalThread for these.
+  void append(Ticket ticket, LogId log, Entry entry, bool refusable);
+  void remove(Ticket ticket, LogId log);
+  void run(Ticket ticket, std::function<Result<void>(Store&)> work);
+  void compact(LogId log);
+  void raise_term(std::uint64_t above) { term_to_pass_ = above; }
+  /// It is to end: what waits is written, until then at most.
+  void close(TimePoint by) { close_by_ = by; }
+
+  /// The time of the next call; in the past when there is one now.
+  [[nodiscard]] TimePoint next_at() const;
+  /// It has ended: nothing is left to do, or no time for it, or another head has the store.
+  [[nodiscard]] bool over(TimePoint now) const {
+    return fenced_ || (close_by_ && (!has_writes() || now >= *close_by_));
+  }
+  /// What is due. A log that is to be shortened has no reducer: the caller makes one.
+  std::optional<StoreCall> next(TimePoint now);
+  void ended(StoreCall&& call, const StoreAnswer& answer, TimePoint now);
+
+  /// Whether there is something for take_done(), or the state has changed, since this was asked last.
+  bool take_news() { return std::exchange(news_, false); }
+  /// In the order of completion.
+  std::vector<Journaled> take_done() { return std::exchange(done_, {}); }
+  /// What the log of this head should say.
+  std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  [[nodiscard]] bool fenced() const { return fenced_; }
+  [[nodiscard]] std::uint64_t raised_term() const { return raised_term_; }
+  [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
+
+ private:
+  struct Waiting {
+    Ticket ticket{};
+    LogId log{};
+    std::optional<Entry> entry;  ///< none: the log is to be removed, or `work` done
+    bool refusable = false;
+    std::function<Result<void>(Store&)> work = {};  ///< this instead
+  };
+  struct Compaction {
+    LogId log{};
+    TimePoint not_before{};
+  };
+
+  void push(Waiting waiting);
+  [[nodiscard]] bool has_writes() const { return !batch_.empty() || !queue_.empty(); }
+  void fill_batch();
+  StoreCall write();
+  std::optional<StoreCall> step_of_compaction(TimePoint now);
+  void end(CheckHold&, const StoreAnswer& answer, TimePoint now);
+  void end(RaiseTerm& call, const StoreAnswer& answer, TimePoint now);
+  void end(Sync&, const StoreAnswer& answer, TimePoint now);
+  void end(Append& call, const StoreAnswer& answer, TimePoint now);
+  void end(Remove&, const StoreAnswer& answer, TimePoint now);
+  void end(Work& call, const StoreAnswer& answer, TimePoint now);
+  void end(Rewrite&, const StoreAnswer& answer, TimePoint now);
+  void end(Shorten& call, const StoreAnswer& answer, TimePoint now);
+  void write_ended(const Result<void>& result, TimePoint now);
+  void written(TimePoint now);
+  void not_written(const Error& error, TimePoint now);
+  void refuse_batch(const std::string& reason);
+  void refuse_queue(const std::string& reason);
+  void note(const Error& error, TimePoint now);
+  void went_well();
+  void finish(const Waiting& waiting, std::string refused);
+
+  const Duration patience_;
+  std::deque<Waiting> queue_;
+  std::vector<Waiting> batch_;  ///< taken from the queue and not yet written: appends, or one removal, or one work
+  std::deque<Compaction> compactions_;
+  std::optional<Shorten> shortening_;  ///< the one under way
+  bool shortens_next_ = false;         ///< a write has had its turn
+  TimePoint check_at_, sync_at_, retry_at_{};
+  Duration retry_delay_ = limits::store_retry_delay_min;
+  std::optional<TimePoint> trouble_since_;
+  bool unsynced_ = false;
+  bool rewritten_ = false;            ///< in this trouble
+  std::optional<Error> for_rewrite_;  ///< why the batch was not written: damage, which a rewrite may mend
+  std::uint64_t term_to_pass_ = 0, raised_term_ = 0;
+  std::size_t queued_bytes_ = 0;
+  std::vector<Journaled> done_;
+  std::vector<std::string> warnings_;
+  std::string trouble_;
+  std::optional<TimePoint> close_by_;
+  bool fenced_ = false;
+  bool news_ = false;
+};
+
+}  // namespace dc::store
