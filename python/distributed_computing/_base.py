@@ -133,4 +133,5 @@ class PoolBase:
 
     def _open_stream(self) -> Stream:
         self._check_open()
+        self._definitions.look_at_worker_class()
         return Stream(self._client.open_stream(), self)

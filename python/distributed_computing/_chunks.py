@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import linecache
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from distributed_computing._fingerprint import MAIN
 
 _SOURCE_BYTES_MAX = 4 << 20
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 IN_BAND_BYTES_MAX = 16 << 10  # a small buffer is cheaper inside the pickle, and writable when it comes out
 
 
@@ -56,14 +59,16 @@ class Chunk:
     Args:
         index: fingerprints by key.
         parts: the pickle and its large buffers.
+        values: digests of the variables that come with it, by key; see `_variables.Sent`.
     """
 
-    def __init__(self, index: dict[str, bytes], *parts: Any) -> None:
+    def __init__(self, index: dict[str, bytes], *parts: Any, values: Mapping[str, bytes | None] = EMPTY) -> None:
         self.index = index
         self.parts = parts
+        self.values = values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Chunk, (self.index, *map(pickle.PickleBuffer, self.parts))
+        return _chunk, (self.index, dict(self.values), *map(pickle.PickleBuffer, self.parts))
 
     def load(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Define them.
@@ -77,30 +82,74 @@ class Chunk:
         before = getattr(_loading, "variables", None)
         _loading.variables = variables
         try:
-            _, (found, sources) = pickle.loads(self.parts[0], buffers=self.parts[1:])
+            _, (found, sources, *more) = _Unpickler(io.BytesIO(self.parts[0]), buffers=self.parts[1:]).load()
         finally:
             _loading.variables = before
         for name, text in sources.items():
             linecache.cache.setdefault(name, (len(text), None, text.splitlines(True), name))
-        for key, value in found.items():
+        for key, value in (*(more[0].items() if more else ()), *found.items()):
             if key.isidentifier():
                 variables.setdefault(key, value)
         return dict(found)
 
 
+def _chunk(index: dict[str, bytes], values: dict[str, bytes | None], *parts: Any) -> Chunk:
+    return Chunk(index, *parts, values=values)
+
+
 _loading = threading.local()
+_MODULES = "__modules_by_value__"  # among a script's variables: those of the modules that travel by value
 
 
-def _variables() -> dict[str, Any]:
-    variables: dict[str, Any] = _loading.variables
-    return variables
+def _variables(module: str = "", basics: Mapping[str, Any] = EMPTY) -> dict[str, Any]:
+    loading: dict[str, Any] | None = getattr(_loading, "variables", None)
+    variables = main_variables() if loading is None else loading
+    if not module:
+        return variables
+    found: dict[str, Any] = variables.setdefault(_MODULES, {}).setdefault(module, dict(basics))
+    return found
 
 
 class Variables:
-    """Stands for the script's variables in a chunk."""
+    """Stands for the variables of the script, or of a module that travels by value.
+
+    Args:
+        basics: what every module has, such as its name; empty for the script.
+    """
+
+    def __init__(self, basics: Mapping[str, Any] = EMPTY) -> None:
+        self._basics = basics
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _variables, ()
+        return _variables, (self._basics["__name__"], dict(self._basics)) if self._basics else ()
+
+
+def variable(key: str) -> Any:
+    """Return the value of a variable that has come with an earlier chunk.
+
+    Args:
+        key: see `_variables.key_of_variable`.
+    """
+    module, _, name = key.rpartition(":")
+    try:
+        return _variables(module)[name]
+    except KeyError:
+        raise AttributeError(f"the variable {key} of the script is not defined here") from None
+
+
+class Variable:
+    """Stands for the value of a variable."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return variable, (self._key,)
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, key: Any) -> Any:
+        return variable(key)
 
 
 def set_function_state(function: Any, state: Any) -> None:

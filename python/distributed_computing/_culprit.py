@@ -35,12 +35,12 @@ class _Search:
         self._seen: dict[int, Any] = {}
 
     def _fails(self, value: Any) -> bool:
-        from distributed_computing._by_value import ValuePickler
+        from distributed_computing._by_value import ChunkPickler
 
         self._tries += 1
         try:
             definitions = Definitions()
-            ValuePickler(io.BytesIO(), definitions, None, chunk=True).dump(value)
+            ChunkPickler(io.BytesIO(), definitions, None).dump(value)
         except Exception:
             return self._tries < _TRIES_MAX
         return False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from distributed_computing._chunks import Chunk, aside_into, outermost
-from distributed_computing._definitions import Definitions, NamePickler, NotDefined
+from distributed_computing._definitions import Definitions, Differs, NamePickler, NotDefined
 from distributed_computing._fingerprint import Fingerprint, by_value_modules
 
 Aside = Callable[[pickle.PickleBuffer], Any]
@@ -57,7 +57,7 @@ def define(value: Any, definitions: Definitions) -> None:
     Raises:
         Whatever pickling it raises.
     """
-    from distributed_computing._by_value import ValuePickler
+    from distributed_computing._by_value import ChunkPickler
 
     with definitions.lock:
         if definitions.reference(value) is not None or definitions.goes_by_value(value):
@@ -69,10 +69,15 @@ def define(value: Any, definitions: Definitions) -> None:
             return
         stream = io.BytesIO()
         buffers: list[pickle.PickleBuffer] = []
-        pickler = ValuePickler(stream, definitions, aside_into(buffers), chunk=True)
-        pickler.dump_chunk(value)
+        pickler = ChunkPickler(stream, definitions, aside_into(buffers))
+        try:
+            pickler.dump_chunk(value)
+        except Differs as differs:
+            definitions.tell_of(differs.args[0])
+            definitions.leave_out(inner, taken)
+            return
         index = {key: Fingerprint(one).digest for key, one in pickler.found.items()}
-        chunk = Chunk(index, stream.getvalue(), *[buffer.raw() for buffer in buffers])
+        chunk = Chunk(index, stream.getvalue(), *[buffer.raw() for buffer in buffers], values=pickler.digests())
         definitions.define(chunk, pickler.found, pickler.variables)
         if definitions.reference(inner) is None:  # an attribute of its class that is made anew whenever it is looked at
             definitions.leave_out(inner, taken)

@@ -2,8 +2,9 @@
 
 A pool has a list of definitions, each with a key (its name in the script) and a fingerprint. They travel in chunks: the
 first with the pool, others in an update before the job that first needs them. An object that consists of what the pool has
-is pickled by name, as the standard library does it; what is not among them, or differs, goes by value. Where an object is
-read, a name stands for the reader's own definition if that has the pool's fingerprint, else for the pool's.
+is pickled by name, as the standard library does it; what is not among them, or differs, goes by value. So does what reads
+variables of the script that are others by now (`_variables`). Where an object is read, a name stands for the reader's own
+definition if that has the pool's fingerprint, else for the pool's.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from distributed_computing._chunks import Chunk, key_of, main_variables, resolve
+from distributed_computing._differences import Differences
 from distributed_computing._fingerprint import DEFINED, MAIN, Fingerprint, is_definition
+from distributed_computing._variables import ABSENT, NO_VALUE, Entry, Sent, has_identity, key_of_variable
 
 CHUNKS_MAX = 1000  # of a pool; what is defined later than that goes by value
 
 
 class NotDefined(Exception):
     """Pickling has met a definition that the pool may not have. Its argument is that definition."""
+
+
+class Differs(Exception):
+    """A definition uses what the pool has otherwise. Its argument is the name of that."""
 
 
 # Of each global in a pickle the name, where that stands before its opcode; else an empty text. Bytes of data may look so.
@@ -35,13 +42,13 @@ _PICKLE_HEAD = 11  # protocol and length of the frame
 class _Here:
     """What a name of the script's stands for here, as it was looked at."""
 
-    __slots__ = ("_name", "_taken", "_value", "_variables", "opcodes")
+    __slots__ = ("_entry", "_name", "_value", "_variables", "opcodes")
 
-    def __init__(self, variables: dict[str, Any], name: str, value: Any, taken: Fingerprint | None) -> None:
+    def __init__(self, variables: dict[str, Any], name: str, value: Any, entry: Entry | None) -> None:
         self._variables = variables
         self._name = name
-        self._value = weakref.ref(value) if taken is not None else lambda: value
-        self._taken = taken
+        self._value = weakref.ref(value) if entry is not None else lambda: value
+        self._entry = entry
         encoded = name.encode()
         self.opcodes = b"\x8c" + len(encoded).to_bytes(1, "little") + encoded + b"\x94\x93"
 
@@ -50,22 +57,7 @@ class _Here:
         found = self._variables.get(self._name)
         if found is None:
             found = resolve(self._variables, self._name)
-        return found is self._value() and (self._taken is None or self._taken.holds())
-
-
-class _Entry:
-    """What was found out about a definition."""
-
-    __slots__ = ("_value", "key", "taken")
-
-    def __init__(self, value: Any, key: str, taken: Fingerprint | None) -> None:
-        self._value = weakref.ref(value)
-        self.key = key
-        self.taken = taken
-
-    def holds(self, value: Any) -> bool:
-        """Tell whether this is about this value, and nothing that it depends on has changed."""
-        return self._value() is value and (self.taken is None or self.taken.holds())
+        return found is self._value() and (self._entry is None or self._entry.is_current())
 
 
 class Definitions:
@@ -77,6 +69,7 @@ class Definitions:
 
     Attributes:
         chunks: that travel with the pool.
+        sent: the script's variables that workers have values of, by key.
     """
 
     def __init__(
@@ -87,19 +80,19 @@ class Definitions:
         self.chunks: list[Chunk] = []
         self.publish = publish
         self.open = False  # the pool is; before, what has no name of its own can be defined too
-        self.variables: set[str] = set()  # of the script, that the pool has values of
+        self.sent: dict[str, Sent] = {}
         self.lock = threading.RLock()
         self._digests: dict[str, bytes] = {}
         self._count = 0  # of chunks
-        self._notice = notice
-        self._known: dict[int, _Entry] = {}
-        self._by_value: dict[int, _Entry] = {}
+        self.worker_class: Any = None  # of the pool that this program opens
+        self._differences = Differences(notice)
+        self._known: dict[int, Entry] = {}
+        self._by_value: dict[int, Entry] = {}
         self._objects: dict[str, Any] = {}  # the pool's own by key, as far as they are here
         self._unloaded: list[Chunk] = []
         self._here: dict[bytes, _Here] = {}
         self._latest: list[_Here] = []
         self._own: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
-        self._told: set[str] = set()
 
     def begin(self, publish: Callable[[Chunk], None], keeps_history: bool) -> None:
         """The pool is open.
@@ -122,32 +115,51 @@ class Definitions:
     def belongs_to_another(self, chunks: list[Chunk]) -> None:
         """The pool has the definitions of the program that made it, in these chunks, which are loaded when needed."""
         with self.lock:
+            digests, sent = dict(self._digests), dict(self.sent)
             self._known.clear()
             self._here.clear()
             self._latest = []
             self._by_value.clear()
             self._objects.clear()
             self._digests.clear()
-            self.variables.clear()
+            self.sent.clear()
             self._count = 0
             self._unloaded = list(chunks)
             for chunk in chunks:
-                self._add(chunk)
+                self._add(chunk, {})
+            self._tell_of_others(digests, sent)
 
-    def _have(self, key: str, value: Any, taken: Fingerprint | None) -> None:
+    def _tell_of_others(self, digests: dict[str, bytes], sent: dict[str, Sent]) -> None:
+        """Tell the user which of the definitions and variables that a new pool would have had are others in this one."""
+        others = [key for key, digest in digests.items() if self._digests.get(key, digest) != digest]
+        others = [key for key in others if key.rpartition(".")[0] not in others]  # its class is named
+        for key, one in sent.items():
+            there = self.sent.get(key)
+            if key not in self._digests and one.digest and there and there.digest and there.digest != one.digest:
+                others.append(key)
+        self._differences.several(others)
+
+    def _have(self, key: str, value: Any, taken: Fingerprint | None) -> Entry:
         self._objects.setdefault(key, value)
-        self._known[id(value)] = _Entry(value, key, taken)
+        self._known[id(value)] = entry = Entry(value, key, taken, self.sent)
+        return entry
 
-    def _add(self, chunk: Chunk) -> None:
+    def _add(self, chunk: Chunk, variables: dict[str, Any]) -> None:
         self._count += 1
         self._digests.update(chunk.index)
+        for key, digest in chunk.values.items():
+            one = self.sent.setdefault(key, Sent(NO_VALUE))
+            if digest is None or one.digest == NO_VALUE:
+                one.take(digest, variables.get(key, one.value()))
 
     def resolve(self, name: str) -> Any:
         """Return what a name of the pool's script stands for here: our definition if it is the same, else the pool's."""
         for module in MAIN:
             value = resolve(main_variables(module), name)
-            if value is not None and (not is_definition(value) or self.reference(value) is not None):
+            if value is not None and (not is_definition(value) or self._same(value) is not None):
                 return value
+            if value is not None and name in self._digests:
+                self._differences.results(name)
         return self.lookup(name)
 
     def lookup(self, key: str) -> Any:
@@ -200,7 +212,7 @@ class Definitions:
             if is_definition(value):
                 if self.reference(value) != name:
                     return False
-                self._here[encoded] = _Here(variables, name, value, self._known[id(value)].taken)
+                self._here[encoded] = _Here(variables, name, value, self._known[id(value)])
                 return True
             if not ours:  # of a module that the script has imported it from, or the like
                 self._here[encoded] = _Here(variables, name, value, None)
@@ -210,10 +222,15 @@ class Definitions:
     # --- References ----------------------------------------------------------------------------------------------
 
     def reference(self, value: Any) -> str | None:
-        """Return the key of a definition that the pool has; None if it has not just this one."""
+        """Return the key of a definition that the pool has; None if it has not just this one, or with other variables."""
+        entry = self._same(value)
+        return entry.key if entry is not None and entry.reads_the_same() else None
+
+    def _same(self, value: Any) -> Entry | None:
+        """Return what is known of a definition of which the pool has the same; for those who read its objects."""
         entry = self._known.get(id(value))
-        if entry is not None and entry.holds(value):
-            return entry.key
+        if entry is not None and entry.is_about(value):
+            return entry
         key = key_of(value) if self._digests else None
         if key is None or key not in self._digests:
             return None
@@ -221,53 +238,77 @@ class Definitions:
         if self._digests[key] != taken.digest:
             return None
         with self.lock:
-            self._have(key, value, taken)
-        return key
+            return self._have(key, value, taken)
 
     def goes_by_value(self, value: Any) -> bool:
         """Tell whether a definition that the pool has not is to stay outside of it."""
         if key_of(value) is None and (self.open or not isinstance(value, type)):
             return True
         entry = self._by_value.get(id(value))
-        return entry is not None and entry.holds(value)
+        return entry is not None and entry.is_about(value)
 
     def may_define(self, taken: Fingerprint) -> bool:
         """Tell whether the pool can have a definition: not beside another one of that name, whoever uses that."""
         if self.publish is None or self._count >= CHUNKS_MAX:
             return False
-        for one in taken.closure():
+        differs = self.differs(taken)
+        if differs is not None:
+            self.tell_of(differs)
+        return differs is None
+
+    def differs(self, taken: Fingerprint) -> str | None:
+        """Return the key of what a definition uses and the pool has otherwise: another definition, or a variable."""
+        for one in taken.closure() if self._digests else ():
             key = key_of(one)
             if key in self._digests and self._digests[key] != Fingerprint(one).digest:
-                self._tell(key)
-                return False
-        return True
+                return key
+        for variables, name in (*taken.uses, *taken.reads) if self.sent else ():
+            key = key_of_variable(variables, name) or ""
+            if not self.lacks(key) and not self.sent[key].holds(variables.get(name, ABSENT)):
+                return key
+        return None
 
-    def _tell(self, name: str) -> None:
-        if self._notice is not None and name not in self._told:
-            self._told.add(name)
-            self._notice(
-                f"{name} is another one than the pool was opened with: what needs it carries it along, job by job, and the "
-                "worker class goes on with the old one. Open a new pool for the new one"
-            )
+    def lacks(self, key: str) -> bool:
+        """Tell whether workers have no value of a variable yet."""
+        sent = self.sent.get(key)
+        return sent is None or sent.digest == NO_VALUE
+
+    def objects_sent(self) -> dict[int, str]:
+        """Return the keys of the variables whose values workers have, by the identity of the value."""
+        values = ((one.value(), key) for key, one in self.sent.items())
+        return {id(value): key for value, key in values if value is not ABSENT and has_identity(value)}
+
+    def tell_of(self, key: str) -> None:
+        """Tell the user what the pool has otherwise, once."""
+        (self._differences.definition if key in self._digests else self._differences.variable)(key)
+
+    def look_at_worker_class(self) -> None:
+        """Tell the user if the worker class would be another one by now, or reads variables that are others."""
+        value = self.worker_class
+        if value is None or self.reference(value) is not None:
+            return
+        self.worker_class = None  # once is enough
+        differs = self.differs(Fingerprint(value))
+        if differs is not None:
+            self.tell_of(differs)
 
     def leave_out(self, value: Any, taken: Fingerprint) -> None:
         """A definition goes by value from now on."""
-        self._by_value[id(value)] = _Entry(value, "", taken)
+        self._by_value[id(value)] = Entry(value, "", taken, {})
 
-    def define(self, chunk: Chunk, found: dict[str, Any], variables: set[str]) -> None:
+    def define(self, chunk: Chunk, found: dict[str, Any], variables: dict[str, Any]) -> None:
         """Send definitions to the pool, which has them from now on.
 
         Args:
             chunk: what is sent.
             found: the definitions by key.
-            variables: names of the script's variables whose values are in it.
+            variables: values of the script's variables that are in it, by key.
         """
         assert self.publish is not None
         self.publish(chunk)
-        self._add(chunk)
+        self._add(chunk, variables)
         if not self.open:
             self.chunks.append(chunk)
-        self.variables |= variables
         for key, one in found.items():
             self._have(key, one, Fingerprint(one))
 
@@ -307,7 +348,7 @@ class NamePickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, DEFINED):
             entry = self._known.get(id(value))
-            if entry is not None and entry.holds(value):
+            if entry is not None and entry.is_about(value) and entry.reads_the_same():
                 return reduced(value, entry.key)
             if is_definition(value):
                 raise NotDefined(value)

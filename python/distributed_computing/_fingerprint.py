@@ -1,25 +1,28 @@
 """Fingerprints of the classes and functions of a script: two processes that have the same ones have the same definitions.
 
 What counts is what the interpreter runs: code, defaults, bases, what stands in a class, and the script's classes and
-functions that these use. File names, line numbers, comments and the values of global variables do not count.
+functions that these use. File names, line numbers, comments, the values of global variables and what is in a class's lists,
+dictionaries and other objects do not count: these are state, and change as the program runs.
 """
 
 from __future__ import annotations
 
+import builtins
 import enum
 import functools
 import opcode
 import sys
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 MAIN = ("__main__", "__mp_main__")
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
 DEFINED = (type, types.FunctionType, _LRU_CACHE)
-_GLOBAL_CODES = {opcode.opmap[name] for name in ("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME")}
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range)
+ASSIGNING = frozenset(opcode.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL"))
+_GLOBAL_CODES = ASSIGNING | {opcode.opmap[name] for name in ("LOAD_GLOBAL", "LOAD_NAME")}
+PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented), range))
 # Of a class: made by the interpreter, changing as the program runs, or of no account.
 _LEFT_OUT = {
     *("__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__", "__static_attributes__"),
@@ -57,16 +60,24 @@ def is_single_dispatch(function: Any) -> bool:
     return hasattr(function, "registry") and hasattr(function, "dispatch") and hasattr(function, "_clear_cache")
 
 
-def global_names(code: types.CodeType) -> Iterator[str]:
-    """Yield the names of the global variables that a code uses, with those of the functions inside of it."""
+def global_names(code: types.CodeType, codes: Set[int] = _GLOBAL_CODES) -> Iterator[str]:
+    """Yield the names of the global variables that a code uses, with those of the functions inside of it.
+
+    Args:
+        code: of a function.
+        codes: what it does with them, such as ASSIGNING; all by default.
+    """
     import dis  # workers seldom need it
 
     for instruction in dis.get_instructions(code):
-        if instruction.opcode in _GLOBAL_CODES:
+        if instruction.opcode in codes:
             yield instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from global_names(constant)
+            yield from global_names(constant, codes)
+
+
+_Global = tuple[dict[str, Any], str]  # the variables that it is among, and its name
 
 
 class _Walk:
@@ -78,7 +89,8 @@ class _Walk:
         self._hash = hashlib.sha256()
         self._seen: dict[int, tuple[int, Any]] = {}
         self.uses: dict[int, Any] = {}  # definitions that stand in this one
-        self.names: list[tuple[dict[str, Any], str]] = []  # global variables that hold definitions
+        self.names: list[_Global] = []  # global variables that hold definitions
+        self.reads: list[_Global] = []  # the others
 
     def digest(self) -> bytes:
         return self._hash.digest()
@@ -124,6 +136,8 @@ class _Walk:
             if is_definition(function.__globals__.get(name)):
                 self._say("uses", name)
                 self.names.append((function.__globals__, name))
+            elif name in function.__globals__ or not hasattr(builtins, name):
+                self.reads.append((function.__globals__, name))
 
     def _code(self, code: types.CodeType) -> None:
         self._say(code.co_name, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
@@ -151,7 +165,10 @@ class _Walk:
             made = name in _LEFT_OUT or name.startswith("__pydantic") or (name == "__annotations__" and not value)
             if not made:
                 self._say(name)
-                self._value(value, 1)
+                if _changes(value) and not name.startswith(("__", "_field")):  # of named tuples and structures
+                    self._say(type(value).__qualname__)
+                else:
+                    self._value(value, 1)
 
     def _use(self, value: Any) -> None:
         self._say(value.__qualname__)
@@ -159,7 +176,7 @@ class _Walk:
 
     def _value(self, value: Any, depth: int) -> None:
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return self._say(kind.__name__, repr(value))
         if id(value) in self._seen or depth > _DEPTH_MAX:
             return self._say("again", self._seen.get(id(value), (0,))[0])
@@ -207,6 +224,14 @@ class _Walk:
         # Objects of other classes may hold anything, addresses too: only what they are counts.
 
 
+def _changes(value: Any) -> bool:
+    """Tell whether this is a cache, a registry, a generator or the like, whose content may change as the program runs. What
+    can be hashed by its content is none."""
+    kind = type(value)
+    is_behaviour = hasattr(kind, "__get__") or callable(value) or isinstance(value, types.ModuleType)
+    return kind.__hash__ in (None, object.__hash__) and not is_behaviour
+
+
 def _alone(value: Any) -> bytes:
     walk = _Walk()
     walk._value(value, 1)
@@ -214,7 +239,7 @@ def _alone(value: Any) -> bytes:
 
 
 # Taken when a definition is first seen: class-level state that changes later makes no other definition.
-_own: weakref.WeakKeyDictionary[Any, tuple[bytes, list[weakref.ref[Any]], list[tuple[dict[str, Any], str]]]]
+_own: weakref.WeakKeyDictionary[Any, tuple[bytes, list[weakref.ref[Any]], list[_Global], list[_Global]]]
 _own = weakref.WeakKeyDictionary()
 
 
@@ -226,28 +251,47 @@ class Fingerprint:
 
     Attributes:
         digest: 16 bytes.
+        uses: the global variables that it uses and that hold definitions, each as (variables that it is among, name).
+        reads: the others that it uses, also through objects that these hold.
     """
 
     def __init__(self, definition: Any) -> None:
         import hashlib
 
-        self._watched: list[tuple[dict[str, Any], str, Any]] = []
-        found = {id(definition): definition}
+        self._seen: set[tuple[int, str]] = set()
+        self.uses: list[_Global] = []
+        self.reads: list[_Global] = []
+        found: dict[int, Any] = {}
+        parts = self._gather(definition, found)
+        self.digest = hashlib.sha256(parts[0] + b"".join(sorted(parts[1:]))).digest()[:16]
+        self._closure = [weakref.ref(one) for one in found.values()]
+        self._watched = [(variables, name, variables.get(name)) for variables, name in self.uses]
+        for variables, name in self.reads:  # more of them as it goes
+            kind = type(variables.get(name))
+            if is_definition(kind) and id(kind) not in found:
+                self._gather(kind, found)
+
+    def _gather(self, definition: Any, found: dict[int, Any]) -> list[bytes]:
+        """Add a definition, and all that it uses, to those that were found. Return the digest of each."""
+        found[id(definition)] = definition
         todo = [definition]
         parts = []
         while todo:
-            own, uses, names = self._own_of(todo.pop())
+            own, uses, names, reads = self._own_of(todo.pop())
             parts.append(own)
-            used = [reference() for reference in uses]
-            for variables, name in names:
-                self._watched.append((variables, name, variables.get(name)))
-                used.append(variables.get(name))
-            for one in used:
+            self._add(self.uses, names)
+            self._add(self.reads, reads)
+            for one in [reference() for reference in uses] + [variables.get(name) for variables, name in names]:
                 if is_definition(one) and id(one) not in found:
                     found[id(one)] = one
                     todo.append(one)
-        self.digest = hashlib.sha256(parts[0] + b"".join(sorted(parts[1:]))).digest()[:16]
-        self._closure = [weakref.ref(one) for one in found.values()]
+        return parts
+
+    def _add(self, those: list[_Global], more: list[_Global]) -> None:
+        for variables, name in more:
+            if (id(variables), name) not in self._seen:
+                self._seen.add((id(variables), name))
+                those.append((variables, name))
 
     @staticmethod
     def _own_of(definition: Any) -> Any:
@@ -255,7 +299,7 @@ class Fingerprint:
         if found is None:
             walk = _Walk()
             walk.definition(definition)
-            found = walk.digest(), [weakref.ref(used) for used in walk.uses.values()], walk.names
+            found = walk.digest(), [weakref.ref(used) for used in walk.uses.values()], walk.names, walk.reads
             _own[definition] = found
         return found
 

@@ -35,6 +35,7 @@ def make_spec(
     definitions.publish = lambda chunk: None  # they travel in the spec
     try:
         pickled_class = _one_part(worker_class, definitions)
+        definitions.worker_class = worker_class if definitions.reference(worker_class) is not None else None
     except Exception as error:
         name = worker_class.__qualname__
         raise TypeError(f"the worker class {name} cannot be pickled: {explained(error, worker_class)}") from error

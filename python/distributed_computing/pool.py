@@ -275,6 +275,7 @@ class Pool(PoolBase):
             if self._futures is None:
                 self._futures = Futures(self._client.open_stream(), self._definitions)
             futures = self._futures
+        self._definitions.look_at_worker_class()
         return futures.submit(self, key, args, kwargs)
 
     # --- Updates ------------------------------------------------------------------------------------------------

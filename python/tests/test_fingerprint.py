@@ -10,7 +10,7 @@ import pytest
 from distributed_computing._fingerprint import Fingerprint
 
 BASE = """
-import dataclasses, enum, functools
+import dataclasses, datetime, enum, functools, random, typing
 LIMIT = 3
 
 def helper(x):
@@ -20,12 +20,21 @@ class Kind(enum.Enum):
     A = 1
     B = 2
 
+class Pair(typing.NamedTuple):
+    left: int
+    right: int = 1
+
 @dataclasses.dataclass
 class Item:
     x: int
     kind: Kind = Kind.A
     parts: list = dataclasses.field(default_factory=list)
     seen = {"b", "a", "c"}
+    cache = {"a": 1}
+    rng = random.Random(1)
+    top = 9
+    since = datetime.date(2020, 1, 1)
+    pair = Pair
 
     @property
     def double(self):
@@ -63,7 +72,9 @@ def digest(source, name="Item"):
         ("kind: Kind = Kind.A", "kind: Kind = Kind.B"),
         ("2 * self.x", "3 * self.x"),
         ('"two"', '"three"'),
-        ('{"b", "a", "c"}', '{"b", "a", "d"}'),
+        ("    top = 9", "    top = 10"),
+        ("right: int = 1", "right: int = 2"),
+        ("datetime.date(2020, 1, 1)", "datetime.date(2021, 1, 1)"),
         ("@functools.lru_cache\n", "@functools.lru_cache(maxsize=5)\n"),
         ("@dataclasses.dataclass\n", "@dataclasses.dataclass(order=True)\n"),
     ],
@@ -77,7 +88,10 @@ def test_a_change_of_what_runs_is_told(change):
     "change",
     [
         ("def helper", "# a comment\n\n\ndef helper"),
-        ("LIMIT = 3", "LIMIT = 4"),  # a variable is state
+        ("LIMIT = 3", "LIMIT = 4"),  # a variable is state, and so is what changes in a class
+        ('{"b", "a", "c"}', '{"b", "a", "d"}'),
+        ('{"a": 1}', "{}"),
+        ("random.Random(1)", "random.Random(2)"),
         ("class Kind", "def unused():\n    return 1\n\nclass Kind"),
     ],
 )
