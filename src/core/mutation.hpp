@@ -29,4 +29,8 @@ inline constexpr bool confirm_unstored = DC_MUTATION == 15;      ///< acknowledg
 inline constexpr bool keep_refused_numbers = DC_MUTATION == 16;  ///< jobs that were refused count as taken
 inline constexpr bool forget_keys = DC_MUTATION == 17;           ///< a restarted head does not know values of keys
 
+// Of the journal:
+inline constexpr bool write_refused = DC_MUTATION == 20;    ///< what was refused is written when there is room again
+inline constexpr bool shorten_blindly = DC_MUTATION == 21;  ///< a log is replaced by what its first piece means
+
 }  // namespace dc::mutation

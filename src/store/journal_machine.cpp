@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/mutation.hpp"
+
 namespace dc::store {
 namespace {
 
@@ -13,7 +15,7 @@ namespace {
 Result<bool> shorten(Store& store, Shorten& call) {
   BOOST_OUTCOME_TRY(more, store.read(call.log, call.position, Attachments::refer,
                                      [&](Entry&& entry) { call.reducer->add(std::move(entry)); }));
-  if (more) return true;
+  if (more && !mutation::shorten_blindly) return true;
   // Nothing can be appended between this and the last look.
   if (call.position.entries == 0) return false;  // it was removed meanwhile, and must stay so
   if (std::string problem = call.reducer->problem(); !problem.empty()) {
@@ -235,7 +237,7 @@ void JournalMachine::refuse_batch(const std::string& reason) {
   for (const Waiting& waiting : batch_) {
     if (waiting.refusable) finish(waiting, reason);
   }
-  std::erase_if(batch_, [](const Waiting& waiting) { return waiting.refusable; });
+  std::erase_if(batch_, [](const Waiting& waiting) { return waiting.refusable && !mutation::write_refused; });
 }
 
 void JournalMachine::refuse_queue(const std::string& reason) {

@@ -10,14 +10,15 @@ void HeadProcess::restore() {
   holders_.clear();
   left_.clear();
   journal_.begin({[this](Duration delay, World::Action action) { run_after(delay, std::move(action)); },
-                  [this](const std::vector<store::JournalThread::Done>& done) {
+                  [this](const std::vector<store::Journaled>& done) {
                     machine_->journaled(done, world_.now(), effects_);
                     schedule_flush();
                   }});
   ledger_.head_restarted();
-  for (const auto& [pool, log] : journal_.logs()) {
+  for (const auto& [log, entries] : journal_.logs()) {
+    const PoolId pool{log};
     machine_->restore(pool, journal_.read(pool), world_.now(), effects_);
-    world_.note(name(), "has pool {} from its journal", short_name(pool.value));
+    world_.note(name(), "has pool {} from its journal", short_name(log));
   }
 }
 

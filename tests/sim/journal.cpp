@@ -47,193 +47,175 @@ std::string difference(const head::JournalState& a, const head::JournalState& b)
 
 void Journal::begin(Head head) {
   head_ = std::move(head);
-  silent_until_ = {};
-  for (const auto& [pool, log] : logs_) {
-    if (world_.chance.percent(plan_.shortened)) shorten(pool);
+  store_.answer();
+  machine_.emplace(limits::store_patience, world_.now());
+  for (const auto& [log, entries] : logs()) {
+    if (world_.chance.percent(plan_.shortened)) machine_->compact(log);
   }
+  go_on();
 }
 
 void Journal::end(bool in_order) {
-  if (in_order && !in_trouble()) {
-    write(batch_);
-    for (Waiting& waiting : queue_) write({std::move(waiting)});
-  } else if (!batch_.empty() && world_.chance.percent(50)) {
-    write(batch_);
-  } else if (world_.chance.percent(50)) {
-    for (const Waiting& waiting : unanswered_) {
-      if (!waiting.refused || !waiting.entry) continue;
-      const auto decoded = head::decode(store::Entry(*waiting.entry));
-      const auto* taken = std::get_if<head::JobsTaken>(&decoded.value());
-      for (const SubmittedJob& job : taken ? taken->jobs : std::vector<SubmittedJob>{})
-        ledger_.haunts(waiting.pool, job_in(job.arguments.view()));
-    }
-    write(unanswered_);
+  if (!machine_) return;
+  if (in_order) {
+    machine_->close(world_.now() + limits::store_close_patience);
+    if (call_) make_call();
+    while (!machine_->over(world_.now()) && (call_ = machine_->next(world_.now()))) make_call();
+  } else if (call_ && world_.chance.percent(50)) {
+    make_call();  // and nobody hears the answer
   }
-  queue_.clear();
-  batch_.clear();
-  unanswered_.clear();
-  done_.clear();
-  writing_ = waking_ = false;
-  trouble_since_.reset();
+  store_.head_ended();
+  machine_.reset();
+  call_.reset();
+  armed_for_ = never;
+  waking_ = false;
+  long_.clear();
+  under_way_.clear();
+  refused_.clear();
 }
 
 head::JournalState Journal::read(PoolId pool) const {
-  head::JournalState state = read_all(logs_.at(pool));
+  head::JournalState state = read_all(logs().at(pool.value));
   if (!state.problem().empty() || !state.born)
     world_.violation("the journal of pool {} cannot be read: {}", short_name(pool.value),
                      state.born ? state.problem() : "no first entry");
   return state;
 }
 
-// --- Writing, as store/journal_thread.cpp does ------------------------------------------------------------------
+// --- The machine, in the place of store/journal_thread.cpp ------------------------------------------------------
 
 void Journal::append(head::JournalAppend&& append) {
-  queue_.push_back({append.ticket, append.pool, std::move(append.entry), append.refusable});
-  begin_write();
+  const auto decoded = head::decode(store::Entry(append.entry));
+  if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
+    for (const SubmittedJob& job : taken->jobs) under_way_[append.ticket].push_back(job_in(job.arguments.view()));
+  }
+  machine_->append(append.ticket, append.pool.value, std::move(append.entry), append.refusable);
+  go_on();
 }
 
 void Journal::remove(const head::JournalRemove& remove) {
-  queue_.push_back({remove.ticket, remove.pool, std::nullopt});
-  begin_write();
-}
-
-/// What has come up to now is one group; a removal stands alone.
-void Journal::begin_write() {
-  if (writing_) return;
-  while (!queue_.empty() && (batch_.empty() || (batch_.back().entry && queue_.front().entry))) {
-    batch_.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-  }
-  if (batch_.empty()) return;
-  writing_ = true;
-  head_.later(world_.chance.skewed(10us, plan_.write_max), [this] { end_write(); });
-}
-
-void Journal::end_write() {
-  writing_ = false;
-  if (world_.now() < silent_until_) return not_answered();
-  if (world_.now() < full_until_ && batch_.front().entry && world_.chance.percent(80)) return is_full();
-  trouble_since_.reset();
-  unanswered_.clear();
-  write(batch_);
-  if (world_.chance.percent(plan_.written_twice) && batch_.front().entry) write(batch_);
-  for (const Waiting& waiting : batch_) finish(waiting.ticket, "");
-  for (const Waiting& waiting : std::exchange(batch_, {})) {
-    if (waiting.entry && world_.chance.percent(plan_.shortened)) shorten(waiting.pool);
-  }
-  begin_write();
-}
-
-void Journal::try_again(Duration pause) {
-  if (batch_.empty()) return begin_write();
-  writing_ = true;
-  head_.later(pause, [this] { end_write(); });
-}
-
-void Journal::not_answered() {
-  if (world_.chance.percent(50)) unanswered_ = batch_;
-  if (!trouble_since_) trouble_since_ = world_.now();
-  if (world_.now() - *trouble_since_ >= limits::store_patience) {
-    const std::string why = "the store does not answer";
-    for (Waiting& waiting : unanswered_) waiting.refused |= waiting.refusable;
-    refuse(batch_, why);
-    std::vector<Waiting> queued(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.end()));
-    refuse(queued, why);
-    queue_.assign(std::make_move_iterator(queued.begin()), std::make_move_iterator(queued.end()));
-  }
-  try_again(limits::store_retry_delay_max);
-}
-
-/// Nothing of the group stands. What can be refused is; what is left is smaller, and may fit.
-void Journal::is_full() {
-  unanswered_.clear();
-  const std::size_t before = batch_.size();
-  refuse(batch_, "the store is full");
-  try_again(batch_.size() < before ? Duration(0us) : Duration(limits::store_retry_delay_max));
-}
-
-void Journal::refuse(std::vector<Waiting>& from, const std::string& why) {
-  for (const Waiting& waiting : from) {
-    if (waiting.refusable) finish(waiting.ticket, why);
-  }
-  std::erase_if(from, [](const Waiting& waiting) { return waiting.refusable; });
-}
-
-/// The head hears of it a little later.
-void Journal::finish(store::Ticket ticket, const std::string& refused) {
-  done_.push_back({ticket, refused});
-  if (std::exchange(waking_, true)) return;
-  head_.later(world_.chance.skewed(5us, 2ms), [this] {
-    waking_ = false;
-    head_.done(std::exchange(done_, {}));
-  });
-}
-
-void Journal::write(const std::vector<Waiting>& batch) {
-  for (const Waiting& waiting : batch) {
-    if (waiting.entry) {
-      if (!logs_.contains(waiting.pool)) ledger_.born(waiting.pool);
-      note(waiting.pool, *waiting.entry);
-      logs_[waiting.pool].push_back(*waiting.entry);
-    } else {
-      world_.note("journal", "removes pool {}", short_name(waiting.pool.value));
-      logs_.erase(waiting.pool);
-      written_.erase(waiting.pool);
-    }
-  }
+  machine_->remove(remove.ticket, remove.pool.value);
+  go_on();
 }
 
 void Journal::shorten(PoolId pool) {
-  const auto log = logs_.find(pool);
-  if (log == logs_.end()) return;
-  const std::size_t before = log->second.size();
-  const head::JournalState long_one = read(pool);
-  log->second = read_all(log->second).take();
-  world_.note("journal", "shortens pool {} from {} to {} entries", short_name(pool.value), before, log->second.size());
-  if (const std::string differs = difference(long_one, read(pool)); !differs.empty())
-    world_.violation("a shortened journal means something else: {}", differs);
+  machine_->compact(pool.value);
+  go_on();
+}
+
+void Journal::go_on() {
+  if (call_) return;
+  for (const store::LogId log : std::exchange(long_, {})) machine_->compact(log);
+  call_ = machine_->next(world_.now());
+  if (call_) {
+    head_.later(world_.chance.skewed(10us, plan_.write_max), [this] {
+      make_call();
+      go_on();
+    });
+    return;
+  }
+  const TimePoint when = machine_->next_at();
+  if (when >= armed_for_) return;
+  armed_for_ = when;
+  head_.later(std::max<Duration>(when - world_.now(), 1us), [this, when] {
+    if (armed_for_ != when) return;
+    armed_for_ = never;
+    go_on();
+  });
+}
+
+/// What the call does, it does now.
+void Journal::make_call() {
+  if (auto* shorten = std::get_if<store::Shorten>(&*call_); shorten && !shorten->reducer)
+    shorten->reducer = std::make_unique<head::JournalState>();
+  const store::StoreAnswer answer = store::make_call(store_, *call_);
+  machine_->ended(*std::exchange(call_, std::nullopt), answer, world_.now());
+  for (const std::string& warning : machine_->take_warnings()) world_.note("journal", "{}", warning);
+  if (machine_->take_news()) wake();
+}
+
+/// The head hears of it a little later.
+void Journal::wake() {
+  if (std::exchange(waking_, true)) return;
+  head_.later(world_.chance.skewed(5us, 2ms), [this] { tell_head(); });
+}
+
+void Journal::tell_head() {
+  waking_ = false;
+  const std::vector<store::Journaled> done = machine_->take_done();
+  for (const store::Journaled& one : done) {
+    const auto jobs = under_way_.find(one.ticket);
+    if (jobs == under_way_.end()) continue;
+    if (!one.refused.empty()) refused_.insert(jobs->second.begin(), jobs->second.end());
+    under_way_.erase(jobs);
+  }
+  head_.done(done);
 }
 
 // --- What goes wrong --------------------------------------------------------------------------------------------
 
 void Journal::fill(Duration time) {
-  full_until_ = world_.now() + time;
+  store_.fill(time);
   world_.note("journal", "is full for {} ms", time / 1ms);
 }
 
 void Journal::hush(Duration time) {
-  silent_until_ = world_.now() + time;
+  store_.hush(time);
   world_.note("journal", "does not answer for {} ms", time / 1ms);
 }
 
-void Journal::mend() { full_until_ = silent_until_ = {}; }
-
 // --- What is written --------------------------------------------------------------------------------------------
 
-void Journal::note(PoolId pool, const store::Entry& entry) {
-  Written& written = written_[pool];
+void Journal::written(store::LogId log, const store::Entry& entry) {
   const auto decoded = head::decode(store::Entry(entry));
   if (!decoded) world_.violation("an entry that cannot be read is written: {}", decoded.error().message);
-  world_.note("journal", "has an entry of kind {} of pool {}", decoded.value().index() + 1, short_name(pool.value));
+  if (!logs().contains(log)) ledger_.born(PoolId{log});
+  world_.note("journal", "has an entry of kind {} of pool {}", decoded.value().index() + 1, short_name(log));
+  note_written(PoolId{log}, decoded.value());
+  if (world_.chance.percent(plan_.shortened)) long_.insert(log);
+}
+
+void Journal::removed(store::LogId log) {
+  world_.note("journal", "removes pool {}", short_name(log));
+  written_.erase(PoolId{log});
+  long_.erase(log);
+}
+
+void Journal::replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) {
+  if (const std::string differs = difference(read_all(before), read_all(now)); !differs.empty())
+    world_.violation("a shortened journal means something else: {}", differs);
+}
+
+/// The head was told that it could not be written, and has told its client perhaps.
+void Journal::stands_after_all(store::LogId log, const store::Entry& entry) {
+  const auto decoded = head::decode(store::Entry(entry));
+  const auto* taken = std::get_if<head::JobsTaken>(&decoded.value());
+  for (const SubmittedJob& job : taken ? taken->jobs : std::vector<SubmittedJob>{}) {
+    if (const JobId id = job_in(job.arguments.view()); refused_.contains(id)) ledger_.haunts(PoolId{log}, id);
+  }
+}
+
+void Journal::note_written(PoolId pool, const head::JournalEntry& entry) {
+  Written& written = written_[pool];
   const auto has_outcome = [&](JobSequence sequence) {
     if (!written.jobs.contains(sequence)) return;
     written.outcomes.insert(sequence);
     ledger_.outcome_stored(pool, sequence);
   };
-  if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
+  if (const auto* taken = std::get_if<head::JobsTaken>(&entry)) {
     for (const SubmittedJob& job : taken->jobs) {
       written.jobs.insert(job.sequence);
       ledger_.taken(pool, job.sequence, job_in(job.arguments.view()));
     }
-  } else if (const auto* values = std::get_if<head::ValuesCame>(&decoded.value())) {
+  } else if (const auto* values = std::get_if<head::ValuesCame>(&entry)) {
     for (const wire::ValueItem& item : values->items) has_outcome(item.sequence);
-  } else if (const auto* error = std::get_if<head::ErrorCame>(&decoded.value())) {
+  } else if (const auto* error = std::get_if<head::ErrorCame>(&entry)) {
     has_outcome(error->sequence);
-  } else if (const auto* update = std::get_if<head::UpdateCame>(&decoded.value())) {
+  } else if (const auto* update = std::get_if<head::UpdateCame>(&entry)) {
     written.updates = std::max(written.updates, update->number);
-  } else if (const auto* delivered = std::get_if<head::Delivered>(&decoded.value())) {
+  } else if (const auto* delivered = std::get_if<head::Delivered>(&entry)) {
     written.delivered.insert(delivered->sequences.begin(), delivered->sequences.end());
-  } else if (std::get_if<head::PoolBroke>(&decoded.value())) {
+  } else if (std::get_if<head::PoolBroke>(&entry)) {
     for (const JobSequence sequence : written.jobs) has_outcome(sequence);
   }
 }

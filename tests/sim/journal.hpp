@@ -1,8 +1,8 @@
-// The journal of named pools: what store/ and its thread do for the head, and what goes wrong with them. It outlives
-// the head. Knows what is written, and checks that the head says nothing of a pool that is not.
+// The journal of named pools: the machine that decides what is asked of the store, in simulated time, and a store in
+// which things go wrong. It outlives the head. Knows what is written, and checks that the head says nothing of a pool
+// that is not.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -12,16 +12,19 @@
 #include "head/head_machine.hpp"
 #include "ledger.hpp"
 #include "plan.hpp"
+#include "sim_store.hpp"
+#include "store/journal_machine.hpp"
 
 namespace dc::sim {
 
-class Journal {
+class Journal final : private SimStore::Reader {
  public:
   struct Head {
     std::function<void(Duration, World::Action)> later;  ///< in this life of it
-    std::function<void(const std::vector<store::JournalThread::Done>&)> done;
+    std::function<void(const std::vector<store::Journaled>&)> done;
   };
-  Journal(World& world, Ledger& ledger, const Plan& plan) : world_(world), ledger_(ledger), plan_(plan) {}
+  Journal(World& world, Ledger& ledger, const Plan& plan)
+      : world_(world), ledger_(ledger), plan_(plan), store_(world, plan, *this) {}
 
   /// A life of the head begins. A store that did not answer does so now: a head would wait for it.
   void begin(Head head);
@@ -32,58 +35,50 @@ class Journal {
   void remove(const head::JournalRemove& remove);
   void shorten(PoolId pool);
 
-  [[nodiscard]] const std::map<PoolId, std::vector<store::Entry>>& logs() const { return logs_; }
+  [[nodiscard]] const std::map<store::LogId, std::vector<store::Entry>>& logs() const { return store_.all(); }
   /// What a head that starts reads.
   [[nodiscard]] head::JournalState read(PoolId pool) const;
 
   // What goes wrong.
   void fill(Duration time);
   void hush(Duration time);
-  void mend();
+  void mend() { store_.mend(); }
 
   /// The head says this: it must be written.
   void check_told(const wire::Message& message) const;
   void check_handed(PoolId pool, JobSequence sequence) const;
 
  private:
-  struct Waiting {
-    store::Ticket ticket{};
-    PoolId pool;
-    std::optional<store::Entry> entry;  ///< none: the log is to be removed
-    bool refusable = false;
-    bool refused = false;  ///< and written nevertheless, perhaps
-  };
   /// What was ever written of a pool.
   struct Written {
     std::set<JobSequence> jobs, outcomes, delivered;
     UpdateNumber updates = 0;
   };
-  void begin_write();
-  void end_write();
-  void try_again(Duration pause);
-  void not_answered();
-  void is_full();
-  void refuse(std::vector<Waiting>& from, const std::string& why);
-  void write(const std::vector<Waiting>& batch);
-  void note(PoolId pool, const store::Entry& entry);
-  void finish(store::Ticket ticket, const std::string& refused);
-  [[nodiscard]] bool in_trouble() const { return world_.now() < std::max(full_until_, silent_until_); }
+  void go_on();
+  void make_call();
+  void wake();
+  void tell_head();
+  void written(store::LogId log, const store::Entry& entry) override;
+  void removed(store::LogId log) override;
+  void replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) override;
+  void stands_after_all(store::LogId log, const store::Entry& entry) override;
+  void note_written(PoolId pool, const head::JournalEntry& entry);
 
   World& world_;
   Ledger& ledger_;
   const Plan& plan_;
-  Head head_;
-  std::map<PoolId, std::vector<store::Entry>> logs_;
+  SimStore store_;
   std::map<PoolId, Written> written_;
-  TimePoint full_until_{}, silent_until_{};
 
   // Of this life of the head:
-  std::deque<Waiting> queue_;
-  std::vector<Waiting> batch_;       ///< under way, or to be tried again
-  std::vector<Waiting> unanswered_;  ///< an earlier try, which may have been written; the next success takes it out
-  bool writing_ = false, waking_ = false;
-  std::optional<TimePoint> trouble_since_;
-  std::vector<store::JournalThread::Done> done_;
+  Head head_;
+  std::optional<store::JournalMachine> machine_;
+  std::optional<store::StoreCall> call_;  ///< under way
+  TimePoint armed_for_ = never;
+  bool waking_ = false;
+  std::set<store::LogId> long_;                            ///< to be shortened
+  std::map<store::Ticket, std::vector<JobId>> under_way_;  ///< jobs
+  std::set<JobId> refused_;                                ///< and those that were
 };
 
 }  // namespace dc::sim
