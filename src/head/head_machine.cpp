@@ -225,15 +225,11 @@ void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint
 
 template <class Body>
 std::string HeadMachine::objection(const Session& session) const {
-  constexpr bool of_all = Body::type == wire::Goodbye::type || Body::type == wire::StatusRequest::type;
-  constexpr bool of_client = Body::type >= wire::OpenPool::type && Body::type <= wire::PoolWaits::type;
-  constexpr bool of_viewer = Body::type == wire::SeeOutcomes::type || Body::type == wire::SeeDefinitions::type;
-  constexpr bool of_node = (Body::type >= wire::NodeState::type && Body::type <= wire::ResultsFull::type) ||
-                           Body::type == wire::NeedProgram::type || Body::type == wire::OutputLines::type;
+  constexpr bool of_handshake = Body::type <= wire::Rejected::type;
   const wire::Role role = session.peer.role;
-  if (of_all || (of_client && role == wire::Role::client)) return {};
-  if (of_viewer && role == wire::Role::viewer) return {};
-  if (!of_node || role != wire::Role::node) return fmt::format("{} is not for its role", Body::name);
+  if (of_handshake || (Body::ways & wire::ways_from(role)) == 0)
+    return fmt::format("{} is not for its role", Body::name);
+  if (role != wire::Role::node || Body::type == wire::Goodbye::type) return {};
   const bool reports = Body::type == wire::NodeState::type;
   const bool reported = nodes_.at(NodeId{session.peer.id}).reported;
   if (reports) return reported ? "a second NodeState" : "";

@@ -239,7 +239,7 @@ void ConnectorImpl::open(Place& place) {
   reader.assembly_bytes_max = std::max(peer.payload_bytes_max, peer.payload_bytes_max * 2);
   reader.allocate = options_.allocate;
   session_ = std::make_shared<SessionImpl>(
-      loop_, std::move(peer), attempt.channel, std::move(reader),
+      loop_, std::move(peer), attempt.channel, std::move(reader), wire::ways_to(options_.role),
       SessionImpl::Events{
           .on_messages = weakly([](ConnectorImpl& self, SessionImpl& from, std::vector<wire::Message>&& messages) {
             self.handler_.session.on_messages(from, std::move(messages));

@@ -178,7 +178,7 @@ void ListenerImpl::admit(Admitted admitted) {
   wire::FrameReader::Options reader{.payload_bytes_max = options_.payload_bytes_max,
                                     .assembly_bytes_max = twice(options_.payload_bytes_max)};
   const auto session = std::make_shared<SessionImpl>(
-      loop_, std::move(admitted.peer), std::move(admitted.channel), std::move(reader),
+      loop_, std::move(admitted.peer), std::move(admitted.channel), std::move(reader), wire::all_to_head,
       SessionImpl::Events{
           .on_messages = weakly([](ListenerImpl& self, SessionImpl& from, std::vector<wire::Message>&& messages) {
             self.handler_.on_messages(from, std::move(messages));

@@ -1,6 +1,8 @@
 // A session past its handshake; see session_impl.hpp.
 #include "net/session_impl.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -17,12 +19,13 @@ SessionId next_session_id() {
 }  // namespace
 
 SessionImpl::SessionImpl(EventLoop& loop, Peer peer, std::shared_ptr<Channel> channel,
-                         wire::FrameReader::Options reader, Events events)
+                         wire::FrameReader::Options reader, wire::Ways accepts, Events events)
     : loop_(loop),
       id_(next_session_id()),
       peer_(std::move(peer)),
       channel_(std::move(channel)),
       reader_(std::move(reader)),
+      accepts_(accepts),
       events_(std::move(events)) {}
 
 void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
@@ -99,8 +102,14 @@ void SessionImpl::expect_progress() {
 void SessionImpl::on_frame(std::shared_ptr<const void> frame, std::span<const std::byte> bytes) {
   if (state_ != State::open) return;
   std::vector<wire::Message> messages;
-  const auto read = reader_.read(bytes, std::move(frame), messages);
+  auto read = reader_.read(bytes, std::move(frame), messages);
   for (wire::Message& message : messages) {
+    if ((wire::ways_of(message) & accepts_) == 0) {
+      read = fail(ErrorCode::protocol,
+                  fmt::format("the other end broke the protocol: {} is not for this end", wire::name_of(message)));
+      messages.clear();
+      break;
+    }
     wire::make_printable(message);
     if (const auto* goodbye = std::get_if<wire::Goodbye>(&message)) {
       goodbye_ = goodbye->message.empty() ? "goodbye" : goodbye->message;

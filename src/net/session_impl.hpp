@@ -27,8 +27,9 @@ class SessionImpl final : public Session, public std::enable_shared_from_this<Se
     std::function<void(SessionImpl&, const Error& why)> on_closed;  ///< once, as the last
   };
 
+  /// `accepts`: a message that goes none of these ways ends the session.
   SessionImpl(EventLoop& loop, Peer peer, std::shared_ptr<Channel> channel, wire::FrameReader::Options reader,
-              Events events);
+              wire::Ways accepts, Events events);
 
   /// Takes the channel over. `writing`: a frame of the handshake is still being written; `last`: its last frame,
   /// which goes out alone and first.
@@ -58,6 +59,7 @@ class SessionImpl final : public Session, public std::enable_shared_from_this<Se
   const Peer peer_;
   std::shared_ptr<Channel> channel_;
   wire::FrameReader reader_;
+  const wire::Ways accepts_;
   wire::FrameWriter writer_;
   Events events_;
   State state_ = State::open;

@@ -14,7 +14,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-wire::Notice notice(std::string text) { return {PoolId{1}, std::move(text)}; }
+/// What a node says to its head, and the head to a node.
+wire::NodeLeaving said(std::string text) { return {std::move(text)}; }
+wire::Program answer(const wire::Message& message) { return {std::get<wire::NodeLeaving>(message).reason, {}}; }
 
 class BothTransports : public SessionTest, public ::testing::WithParamInterface<Transport> {};
 INSTANTIATE_TEST_SUITE_P(Session, BothTransports, ::testing::Values(Transport::tcp, Transport::unix_socket),
@@ -22,7 +24,7 @@ INSTANTIATE_TEST_SUITE_P(Session, BothTransports, ::testing::Values(Transport::t
 
 TEST_P(BothTransports, OpensEchoesAndCloses) {
   start(GetParam());
-  at_head.on_message = [](Session& session, wire::Message& message) { session.send(message); };
+  at_head.on_message = [](Session& session, wire::Message& message) { session.send(answer(message)); };
   join();
   ASSERT_TRUE(joined());
   const Peer& node = at_head.open[0]->peer();
@@ -34,9 +36,9 @@ TEST_P(BothTransports, OpensEchoesAndCloses) {
   EXPECT_EQ(at_peer.open[0]->peer().address == "unix", GetParam() == Transport::unix_socket);
   EXPECT_EQ(connector->session(), at_peer.open[0]);
 
-  at_peer.open[0]->send(notice("hello"));
+  at_peer.open[0]->send(said("hello"));
   ASSERT_TRUE(run_until([&] { return at_peer.messages.size() == 1; }));
-  EXPECT_EQ(std::get<wire::Notice>(at_peer.messages[0]).text, "hello");
+  EXPECT_EQ(std::get<wire::Program>(at_peer.messages[0]).hash, "hello");
 
   at_head.open[0]->close("enough");
   ASSERT_TRUE(run_until([&] { return at_head.closed.size() == 1 && at_peer.closed.size() == 1; }));
@@ -48,7 +50,7 @@ TEST_P(BothTransports, WhatWasSentBeforeCloseArrivesAndGoodbyeSaysWhy) {
   start(GetParam());
   join();
   ASSERT_TRUE(joined());
-  for (int i = 0; i < 1000; ++i) at_peer.open[0]->send(notice(std::string(10'000, 'x')));
+  for (int i = 0; i < 1000; ++i) at_peer.open[0]->send(said(std::string(10'000, 'x')));
   bool done = false;
   connector->shut_down("the user is done", [&] { done = true; });
   ASSERT_TRUE(run_until([&] { return done && at_head.closed.size() == 1; }));
@@ -63,7 +65,7 @@ TEST_P(BothTransports, APeerThatReadsSlowlyGetsAllThatWasSentBeforeClose) {
   join();
   ASSERT_TRUE(joined());
   at_head.on_message = [](Session&, wire::Message&) { usleep(1000); };  // 2 s in all, the limit for each frame is 1 s
-  for (int i = 0; i < 2000; ++i) at_peer.open[0]->send(notice(std::string(8'000, 'x')));
+  for (int i = 0; i < 2000; ++i) at_peer.open[0]->send(said(std::string(8'000, 'x')));
   bool done = false;
   connector->shut_down("the user is done", [&] { done = true; });
   ASSERT_TRUE(run_until([&] { return done && at_head.closed.size() == 1; }));
@@ -81,28 +83,44 @@ TEST_P(BothTransports, LargePayloadsArriveIntactAndDelayNoSmallMessage) {
   std::size_t queued = 0;
   std::vector<std::size_t> meanwhile;  // bytes of the large message that left between a small one and its answer
   at_head.on_message = [&](Session& session, wire::Message& message) {
-    if (const auto* update = std::get_if<wire::AddUpdate>(&message)) {
-      EXPECT_EQ(update->payload, large_copy);
+    if (const auto* update = std::get_if<wire::UpdatesApplied>(&message)) {
+      EXPECT_EQ(update->exception, large_copy);
       large_arrived = true;
     } else {
-      session.send(message);
+      session.send(answer(message));
     }
   };
   at_peer.on_message = [&](Session& session, wire::Message&) {
     meanwhile.push_back(queued - session.queued_bytes());
-    session.send(notice("ping"));
+    session.send(said("ping"));
     queued = session.queued_bytes();
   };
   join();
   ASSERT_TRUE(joined());
-  at_peer.open[0]->send(wire::AddUpdate{PoolId{1}, 1, payload}, wire::Lane{1});
-  at_peer.open[0]->send(notice("ping"));
+  at_peer.open[0]->send(wire::UpdatesApplied{WorkerId{1}, 1, true, {}, payload}, wire::Lane{1});
+  at_peer.open[0]->send(said("ping"));
   queued = at_peer.open[0]->queued_bytes();
   EXPECT_GE(queued, size);
   ASSERT_TRUE(run_until([&] { return large_arrived; }, 30s));
   ASSERT_GT(meanwhile.size(), 10u);
   EXPECT_LE(*std::max_element(meanwhile.begin(), meanwhile.end()), 2 * limits::chunk_bytes);
   EXPECT_TRUE(run_until([&] { return at_peer.open[0]->queued_bytes() == 0; }));
+}
+
+TEST_F(SessionTest, AMessageThatIsNotForThisEndEndsTheSession) {
+  start(Transport::tcp);
+  join();
+  ASSERT_TRUE(joined());
+  at_head.open[0]->send(said("a node says this, not a head"));
+  ASSERT_TRUE(run_until([&] { return at_peer.closed.size() == 1; }));
+  EXPECT_THAT(at_peer.closed[0], HasSubstr("NodeLeaving is not for this end"));
+  ASSERT_TRUE(run_until([&] { return at_peer.open.size() == 1 && at_head.open.size() == 1; }));
+  at_peer.open[0]->send(wire::Program{"a head says this, not a node", {}});
+  ASSERT_TRUE(run_until([&] { return at_head.messages.size() == 1; })) << "which of its peers may say it the head sees";
+  at_peer.open[0]->send(wire::RunJobs{});
+  ASSERT_TRUE(run_until([&] { return at_head.closed.size() == 2; }));
+  EXPECT_THAT(at_head.closed[1], HasSubstr("RunJobs is not for this end"));
+  EXPECT_TRUE(at_peer.messages.empty());
 }
 
 TEST_F(SessionTest, ManyMessagesOfOneTurnTravelInFewFrames) {
@@ -120,7 +138,7 @@ TEST_F(SessionTest, ManyMessagesOfOneTurnTravelInFewFrames) {
   listener = std::move(result.value());
   join();
   ASSERT_TRUE(joined());
-  for (int i = 0; i < 10'000; ++i) at_peer.open[0]->send(notice("a small one"));
+  for (int i = 0; i < 10'000; ++i) at_peer.open[0]->send(said("a small one"));
   ASSERT_TRUE(run_until([&] { return arrived == 10'000; }));
   EXPECT_EQ(batches, 1u);
 }
@@ -223,7 +241,7 @@ TEST_F(SessionTest, BothCanBeDestroyedFromInsideTheirCallbacks) {
     connector.reset();
     peer_gone = true;
   };
-  handler.session.on_open = [](Session& session) { session.send(notice("last words")); };
+  handler.session.on_open = [](Session& session) { session.send(said("last words")); };
   connector = connect(loop, options, handler);
   ASSERT_TRUE(run_until([&] { return head_gone && peer_gone; }));
 }

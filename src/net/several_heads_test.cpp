@@ -267,13 +267,13 @@ TEST_F(SeveralHeads, BreakingOffSaysNothingMore) {
   begin(one);
   // From inside a message of that session.
   one.events.on_message = [&](Session& session, wire::Message&) {
-    session.send(wire::Notice{PoolId{1}, "stale"});
+    session.send(wire::Program{"stale", {}});
     one.listener->break_off();
   };
   join(to(one.name()));
   ASSERT_TRUE(at(one));
   one.events.open.clear();
-  at_peer.open[0]->send(wire::Notice{PoolId{1}, "hello"});
+  at_peer.open[0]->send(wire::NodeLeaving{"hello"});
   ASSERT_TRUE(at(one)) << "it comes back";
   EXPECT_TRUE(at_peer.messages.empty());
   EXPECT_TRUE(one.events.closed.empty());

@@ -53,6 +53,10 @@ const char* name_of(const Message& message) {
   return std::visit([](const auto& body) { return std::decay_t<decltype(body)>::name; }, message);
 }
 
+Ways ways_of(const Message& message) {
+  return std::visit([](const auto& body) { return std::decay_t<decltype(body)>::ways; }, message);
+}
+
 // --- Writer -----------------------------------------------------------------------------------------------------
 
 void FrameWriter::push(Message message, Lane lane) {

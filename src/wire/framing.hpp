@@ -40,6 +40,8 @@ Result<Message> decode(std::span<const std::byte> bytes, std::shared_ptr<const v
 
 /// Name of the message's struct, for logs.
 const char* name_of(const Message& message);
+/// Who says it to whom.
+Ways ways_of(const Message& message);
 
 /// One frame to write: `head` and then `body` (which may be empty).
 struct Frame {

@@ -1,4 +1,5 @@
-"""docs/protocol.md lists the messages of the code: the same numbers, names and fields, in the same order."""
+"""docs/protocol.md lists the messages of the code: the same numbers, names, directions and fields, in the
+same order."""
 
 import re
 from pathlib import Path
@@ -8,22 +9,44 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def in_code(header: str) -> list[tuple[int, str, list[str]]]:
-    """Return (number, name, fields) of every message that the header defines."""
+WAYS = {
+    "all_to_head": "C, N, V → H",
+    "head_to_all": "H → C, N, V",
+    "all_to_head | head_to_all": "both",
+    **{
+        f"{a}_to_{b}": f"{a[0].upper()} → {b[0].upper()}"
+        for a in ("client", "node", "viewer", "head")
+        for b in ("client", "node", "viewer", "head")
+    },
+    "node_to_worker": "node → worker",
+    "worker_to_node": "worker → node",
+}
+
+
+def in_words(ways: str) -> str:
+    """Return the directions of the code as the document has them."""
+    return WAYS.get(ways) or ", ".join(WAYS[way] for way in ways.split(" | "))
+
+
+def in_code(header: str) -> list[tuple[int, str, str, list[str]]]:
+    """Return (number, name, directions, fields) of every message that the header defines."""
     found = []
-    for name, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", (ROOT / "src/wire" / header).read_text(), re.S | re.M):
-        number = re.search(r"type = (\d+);", body)
-        fields = re.search(r"MSGPACK_DEFINE\(([^)]*)\)", body)
-        if number and fields:
-            found.append((int(number[1]), name, re.split(r",\s*", fields[1].strip())))
+    for struct, body in re.findall(
+        r"^struct (\w+) \{\n(.*?)^\};", (ROOT / "src/wire" / header).read_text(), re.S | re.M
+    ):
+        message = re.search(r"DC_MESSAGE\(([^)]*)\)", body)
+        if message:
+            number, name, ways, *fields = re.split(r",\s*", message[1].strip())
+            assert name == struct
+            found.append((int(number), name, in_words(ways), fields))
     return found
 
 
-def in_document(heading: str) -> list[tuple[int, str, list[str]]]:
-    """Return (number, name, fields) of the rows below a heading."""
+def in_document(heading: str) -> list[tuple[int, str, str, list[str]]]:
+    """Return (number, name, directions, fields) of the rows below a heading."""
     text = (ROOT / "docs/protocol.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (\d+) \| (\w+) \| [^|]* \| ([^|]*) \| [^|]*", text, re.M)
-    return [(int(number), name, re.split(r",\s*", fields.strip())) for number, name, fields in rows]
+    rows = re.findall(r"^\| (\d+) \| (\w+) \| ([^|]*) \| ([^|]*) \| [^|]*", text, re.M)
+    return [(int(number), name, way, re.split(r",\s*", fields.strip())) for number, name, way, fields in rows]
 
 
 @pytest.mark.parametrize(
