@@ -207,7 +207,7 @@ void ClientMachine::on(const wire::PoolClosed&) {
 void ClientMachine::on(const wire::PoolState& message) {
   state_ = message;
   counts_known_ = true;
-  if (state_.workers >= wanted_) wanted_ = 0;
+  if (wanted_ > 0 && state_.workers >= wanted_) want_workers(0);  // or the head would keep them for ever
   had_workers_ |= state_.workers > 0;
   forget_applied_updates();
   effects_.reports.emplace_back(CountsChanged{message});

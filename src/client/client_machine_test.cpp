@@ -24,6 +24,21 @@ TEST(ClientMachine, NothingOfThePoolIsSentBeforeItIsOpen) {
   EXPECT_THAT(client.reports, ElementsAre("open"));
 }
 
+/// Else the head would keep them for this pool for ever.
+TEST(ClientMachine, WorkersThatAreThereAreNotWantedAnyMore) {
+  Client client;
+  client.open();
+  client.machine.want_workers(2);
+  client.look();
+  EXPECT_THAT(client.sent, ElementsAre("WantWorkers 2"));
+  client.machine.receive(wire::PoolState{pool, 1, 0, 1, 2, 2});
+  client.look();
+  EXPECT_THAT(client.sent, IsEmpty());
+  client.machine.receive(wire::PoolState{pool, 2, 0, 1, 2, 2});
+  client.look();
+  EXPECT_THAT(client.sent, ElementsAre("WantWorkers 0"));
+}
+
 TEST(ClientMachine, OutcomesOfATurnAreDeliveredPerStreamAndAcknowledgedTogether) {
   Client client;
   client.open();

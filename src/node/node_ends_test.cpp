@@ -86,5 +86,49 @@ TEST(NodeEnds, OfACrashTheUsersLinesAreShown) {
   EXPECT_EQ(python_stack("", SIGSEGV), "");
 }
 
+/// A class whose handler for SIGTERM calls sys.exit, the usual thing to do, ends its job with an error.
+TEST(NodeEnds, AnErrorAfterSigtermIsTheEndOfTheWorkerNotOfTheJob) {
+  NodeWorld world;
+  PoolOptions options;
+  options.job_timeout = 1s;
+  world.ready(w1, options);
+  world.head(NodeWorld::jobs(w1, 1, 2));
+  world.start_job(w1, 0);
+  world.turn();
+  world.now += 1001ms;
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM"}));
+  wire::WorkerError exits{0, 1'001'000, {}, {}};
+  exits.error->message = "SystemExit: run called sys.exit(0)";
+  world.worker(w1, exits);
+  EXPECT_EQ(world.turn(), Lines{});
+  world.exits(w1, ended_by_itself);
+  EXPECT_EQ(
+      world.turn(),
+      (Lines{"WorkerExited 1 job_timeout running [1.1] unstarted [2.1]: the worker on here slot 0 (pid 4001) ended "
+             "with exit status 0 while it ran the job: the job ran longer than job_timeout (1 s)"}));
+}
+
+TEST(NodeEnds, AnUpdateThatFailsAfterSigtermWasCutShort) {
+  NodeWorld world;
+  PoolOptions options;
+  options.update_timeout = 1s;
+  wire::Claims& claims = world.ready(w1, options);
+  world.head(world.update(1));
+  world.turn();
+  claims.update_number = 1;
+  claims.update_started_at_ns = static_cast<std::uint64_t>(world.now.time_since_epoch().count());
+  world.now += 1001ms;
+  EXPECT_EQ(world.turn(), (Lines{"SIGTERM to 1", "to 1: Stop after SIGTERM"}));
+  claims.update_started_at_ns = 0;
+  wire::UpdateDone exits{1, true};
+  exits.error->message = "handle_update called sys.exit(0)";
+  world.worker(w1, exits);
+  world.turn();
+  world.exits(w1, ended_by_itself);
+  const Lines told = world.turn();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told[0].find("update 1"), std::string::npos) << told[0];
+}
+
 }  // namespace
 }  // namespace dc::node

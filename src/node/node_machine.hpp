@@ -187,6 +187,7 @@ class NodeMachine {
     /// Next job's index, and the first one whose entry in the claims the worker may still read.
     std::uint64_t next_index = 0, passed_index = 0;
     UpdateNumber skip_updates = 0, updates_sent = 0, updates_applied = 0;
+    UpdateNumber update_cut_short = 0;  ///< by SIGTERM, and told as one that failed
     bool update_report = false;
     std::vector<wire::UpdatesApplied> update_errors;  ///< of this turn
     std::optional<ExitCause> cause;                   ///< decided before the process ended
@@ -195,6 +196,7 @@ class NodeMachine {
     std::optional<ProcessEnd> doubted;  ///< how it ended, while its program is looked at
     bool was_doubted = false;
     TimePoint init_deadline = never, terminate_at = never, kill_at = never, hung_up_at = never;
+    TimePoint terminated_at = never;  ///< SIGTERM was sent
     bool stop_sent = false;
     bool closing = false;  ///< it was idle when it was told to end, and does so by itself
     Batch done;
@@ -259,6 +261,7 @@ class NodeMachine {
   void end_worker(Worker& worker, ExitCause cause, std::string text, TimePoint now, Effects& out);
   static void take_back_unstarted(Worker& worker);
   static bool is_idle(const Worker& worker);
+  static bool was_cut_short(const Worker& worker, const wire::WorkerError& error);
   static void send_stop(Worker& worker, bool terminated, Effects& out);
   static bool lets_it_close(Worker& worker, Duration grace, TimePoint now, Effects& out);
   void stop_politely(Worker& worker, TimePoint now, Effects& out);

@@ -42,7 +42,19 @@ void NodeMachine::on_worker(Worker& worker, wire::WorkerValue&& message, Effects
   finished(worker, message.index, message.run_time_us, {std::move(message.value), {}}, out);
 }
 
+/// The job ended after the worker was sent SIGTERM: the error may be how its class ends on that (a handler that calls
+/// sys.exit is told as one). What becomes of the job depends on why, as if the worker had died of the signal.
+bool NodeMachine::was_cut_short(const Worker& worker, const wire::WorkerError& error) {
+  if (worker.terminated_at == never || !worker.claims->started(error.index)) return false;
+  const bool is_last = std::none_of(worker.given.begin(), worker.given.end(), [&](const Given& given) {
+    return given.index > error.index && worker.claims->started(given.index);
+  });
+  const TimePoint started{Duration(worker.claims->started_at_ns.load())};
+  return is_last && started + std::chrono::microseconds(error.run_time_us) >= worker.terminated_at;
+}
+
 void NodeMachine::on_worker(Worker& worker, wire::WorkerError&& message, Effects& out) {
+  if (was_cut_short(worker, message)) return;
   finished(worker, message.index, message.run_time_us, {std::move(message.exception), std::move(*message.error)}, out);
 }
 

@@ -21,6 +21,10 @@ void keep_message_alone(wire::UpdatesApplied& failure) {
 }  // namespace
 
 void NodeMachine::on_worker(Worker& worker, wire::UpdateDone&& message, Effects&) {
+  if (message.failed && worker.terminated_at != never) {  // as with a job
+    worker.update_cut_short = message.number;
+    return;
+  }
   worker.updates_applied = std::max(worker.updates_applied, message.number);
   worker.update_report = true;
   if (!message.failed) return;

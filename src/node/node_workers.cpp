@@ -160,6 +160,7 @@ void NodeMachine::end_worker(Worker& worker, ExitCause cause, std::string text, 
   const bool at_once = cause == ExitCause::requested || cause == ExitCause::drained;
   if (at_once && lets_it_close(worker, limits::close_grace, now, out)) return;
   if (worker.kill_at == never) {
+    worker.terminated_at = now;
     out.emplace_back(SignalWorker{worker.id, SIGTERM});
     // For one whose class has a handler, and lives on: what is left to do at its end it does.
     if (worker.phase == Phase::ready) send_stop(worker, true, out);
@@ -190,6 +191,7 @@ void NodeMachine::watch_end(Worker& worker, TimePoint now, Effects& out) {
     worker.kill_at = now + kill_again;
   } else if (worker.terminate_at <= now) {
     worker.terminate_at = never;
+    worker.terminated_at = now;
     out.emplace_back(SignalWorker{worker.id, SIGTERM});
     worker.kill_at = now + (worker.closing ? Duration(limits::quick_kill_grace) : Duration(limits::terminate_grace));
   }
@@ -278,6 +280,7 @@ void NodeMachine::worker_exited(WorkerId id, const ProcessEnd& end, Effects& out
 
   if (worker->claims && worker->claims->update_started_at_ns.load() != 0)
     message.updating = worker->claims->update_number.load();
+  if (message.updating == 0) message.updating = worker->update_cut_short;
   const bool constructed = worker->phase == Phase::ready;
   const ExitCause by_itself = end.out_of_memory ? ExitCause::out_of_memory : ExitCause::died;
   message.cause = worker->cause.value_or(constructed ? by_itself : ExitCause::init_failed);

@@ -22,7 +22,7 @@ bool is_in(const Pool& pool, const Worker& worker) {
   const Opener& opener = *pool.opener;
   if (worker.stopping || !worker.pool) return false;
   if (!worker.ready) return opener.constructing;
-  if (opener.pid == worker.pid) return !worker.held.empty() || worker.updates_applied < worker.pool->updates;
+  if (opener.pid == worker.pid) return !is_idle(worker);
   // What a job has started may live on, and wait, when the job has ended.
   return opener.job && !worker.held.empty() && worker.held.front().attempt == *opener.job;
 }
@@ -177,7 +177,7 @@ void Scheduler::State::keep_who_waits() {
   for (auto& [id, pool] : pools) {
     if (!pool->opener || !pool->opener->waits()) continue;
     Worker* worker = find_worker(pool->opener->worker);
-    if (worker && worker->leaving && !worker->stopping && !worker->held.empty()) worker->leaving = false;
+    if (worker && worker->leaving && !worker->stopping && !is_idle(*worker)) worker->leaving = false;
   }
 }
 

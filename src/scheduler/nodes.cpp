@@ -149,7 +149,7 @@ void Scheduler::State::take_over_worker(Node& node, const WorkerReport& report, 
   if (worker->stopping) {
     worker->stopping = false;
     stop_worker(*worker, out);  // the request may have been lost
-  } else if (worker->leaving && worker->held.empty()) {
+  } else if (worker->leaving && is_idle(*worker)) {
     stop_worker(*worker, out);
   } else if (worker->ready) {
     became_hungry(*worker);

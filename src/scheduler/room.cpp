@@ -15,7 +15,7 @@ namespace dc::scheduler {
 namespace {
 
 /// Idle workers first, then those that are being constructed, then busy ones.
-int reluctance(const Worker& worker) { return worker.ready && worker.held.empty() ? 0 : worker.ready ? 2 : 1; }
+int reluctance(const Worker& worker) { return !worker.ready ? 1 : is_idle(worker) ? 0 : 2; }
 
 bool on_its_way_out(const Worker& worker) { return worker.leaving || worker.stopping; }
 

@@ -16,7 +16,7 @@ std::uint32_t Scheduler::State::demand(const Pool& pool, TimePoint now) const {
   std::uint64_t busy = 0, rested = 0;
   for (const Worker* worker : pool.workers) {
     if (worker->leaving || worker->stopping || !worker->ready) continue;
-    if (!worker->held.empty()) {
+    if (!is_idle(*worker)) {
       ++busy;
     } else if (now - worker->idle_since < limits::lend_after) {
       ++rested;

@@ -192,6 +192,11 @@ struct Round {
   Part* part_of(const Pool* pool);
 };
 
+/// Nothing of the user's runs there: neither a job nor an update. (What it has to construct does not count.)
+inline bool is_idle(const Worker& worker) {
+  return worker.held.empty() && (!worker.ready || !worker.pool || worker.updates_applied >= worker.pool->updates);
+}
+
 struct Scheduler::State {
   std::uint32_t epoch{};
   std::uint32_t next_worker = 1;

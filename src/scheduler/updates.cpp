@@ -128,6 +128,10 @@ void Scheduler::on(const UpdatesApplied& event, TimePoint now, Commands& out) {
   worker->pool->applied_dirty = true;
   state.touch(*worker->pool);
   if (event.outcome.error) out.emplace_back(UpdateFailed{worker->pool->id, event.number, event.outcome});
+  if (!is_idle(*worker)) return;
+  worker->idle_since = now;
+  if (state.pools.size() > 1) state.wake_at(now + limits::lend_after);
+  if (worker->leaving) state.stop_worker(*worker, out);
 }
 
 }  // namespace dc::scheduler

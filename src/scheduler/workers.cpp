@@ -71,11 +71,11 @@ void Scheduler::State::stop_worker(Worker& worker, Commands& out) {
   if (worker.pool) note_change(*worker.pool);
 }
 
-/// The worker gives its slot up between two jobs.
+/// The worker gives its slot up between two jobs or updates.
 void Scheduler::State::make_leave(Worker& worker, Commands& out) {
   if (worker.leaving) return;
   worker.leaving = true;
-  if (worker.held.empty()) return stop_worker(worker, out);
+  if (is_idle(worker)) return stop_worker(worker, out);
   if (worker.held.size() > 1 && !worker.recalling) {
     worker.recalling = true;
     out.emplace_back(Recall{worker.node->id, worker.id, static_cast<std::uint32_t>(worker.held.size() - 1)});
@@ -105,7 +105,7 @@ void Scheduler::State::release(Worker& worker, const Attempt& attempt, TimePoint
   }
   worker.idle_since = now;
   if (pools.size() > 1) wake_at(now + limits::lend_after);
-  if (worker.leaving) return stop_worker(worker, out);
+  if (worker.leaving && is_idle(worker)) return stop_worker(worker, out);
   became_hungry(worker);
 }
 

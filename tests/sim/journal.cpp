@@ -108,7 +108,8 @@ void Journal::go_on() {
   for (const store::LogId log : std::exchange(long_, {})) machine_->compact(log);
   call_ = machine_->next(world_.now());
   if (call_) {
-    head_.later(world_.chance.skewed(10us, plan_.write_max), [this] {
+    const bool writes = std::holds_alternative<store::Append>(*call_) || std::holds_alternative<store::Remove>(*call_);
+    head_.later(world_.chance.skewed(10us, writes ? plan_.write_max : plan_.write_max / 10), [this] {
       make_call();
       go_on();
     });
