@@ -19,6 +19,7 @@
 #include "core/limits.hpp"
 #include "wire/claims.hpp"
 #include "wire/packet.hpp"
+#include "worker/dead_cuda.hpp"
 #include "worker/forked.hpp"
 #include "worker/job_output.hpp"
 #include "worker/outbox.hpp"
@@ -67,6 +68,11 @@ class Runtime {
   int run() {
     if (!construct_object()) return 1;
     while (true) {
+      if (cuda_is_dead_) {
+        outbox_.flush();
+        runner_->close(terminated_);
+        return 1;
+      }
       // An update passes the jobs that were handed over before it.
       // Each is applied as it comes: a long history need not be in memory at once.
       if (!updates_.empty()) {
@@ -148,6 +154,7 @@ class Runtime {
     if (forked()) end_copy(outcome);
     claims_.update_started_at_ns.store(0, std::memory_order_release);
     output_.ended(static_cast<bool>(outcome.error), Clock::now());
+    if (outcome.error) look_at_cuda();
     outbox_.append(outcome.error ? update_failed(update.number, std::move(outcome)) : wire::UpdateDone{update.number});
   }
 
@@ -182,10 +189,22 @@ class Runtime {
     if (outcome.payload.size() > limits::payload_bytes_max_default) outcome = too_large(outcome.payload.size());
     output_.ended(static_cast<bool>(outcome.error), end);
     if (outcome.error) {
+      look_at_cuda();
       outbox_.append(wire::WorkerError{job.index, run_time, std::move(*outcome.error), std::move(outcome.payload)});
     } else {
       outbox_.append(wire::WorkerValue{job.index, run_time, std::move(outcome.payload)});
     }
+  }
+
+  /// Once a kernel has failed every job would fail here, in no time: this worker would draw the pool's jobs and spoil
+  /// them. Another process takes its place, and the jobs that wait here.
+  void look_at_cuda() {
+    const auto why = dead_cuda();
+    if (!why) return;
+    cuda_is_dead_ = true;
+    std::fprintf(stderr,
+                 "distributed-computing: CUDA can do nothing more in this worker (%s): another takes its place\n",
+                 why->c_str());
   }
 
   static Outcome too_large(std::size_t bytes) {
@@ -210,6 +229,7 @@ class Runtime {
   UpdateNumber updates_received_ = 0;
   UpdateNumber definitions_ = 0;  ///< updates so far that are none of the user's
   bool history_end_ = false;
+  bool cuda_is_dead_ = false;
   std::optional<int> exit_code_;  ///< the worker ends
   bool terminated_ = false;       ///< and SIGTERM has come to it
 };

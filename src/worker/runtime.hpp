@@ -45,8 +45,8 @@ struct ConstructionError : std::exception {
 using Construct = std::function<std::unique_ptr<JobRunner>(const wire::Begin& begin)>;
 
 /// Serves the node over wire::worker_socket_fd until it says Stop (returns 0), the handler of a signal ends the worker
-/// (returns its exit code), the constructor raises (returns 1) or the node is gone (the process and its group end at
-/// once). Never throws, and returns in no copy that fork() has made of this process.
+/// (returns its exit code), the constructor raises or CUDA is dead after an error (returns 1) or the node is gone (the
+/// process and its group end at once). Never throws, and returns in no copy that fork() has made of this process.
 int run_worker(const Construct& construct);
 
 }  // namespace dc::worker

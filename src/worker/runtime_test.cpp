@@ -1,6 +1,7 @@
 // The worker runtime in a real process of its own, over a real socket pair and a real page of claims.
 #include "worker/runtime.hpp"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -33,8 +34,8 @@ using testing::ElementsAre;
 std::array<int, 2> said;           ///< a pipe: what the runner does at its end
 volatile std::sig_atomic_t usr1s;  ///< signals that came
 
-/// "slow": sleeps half a second; "fail": an error; "fork": the exit status of a copy that returns, too; else the text
-/// with all updates so far.
+/// "slow": sleeps half a second; "fail": an error; "cuda": one that CUDA does not survive; "fork": the exit status of a
+/// copy that returns, too; else the text with all updates so far.
 class TextRunner final : public JobRunner {
  public:
   Outcome run(Payload arguments) override {
@@ -47,7 +48,8 @@ class TextRunner final : public JobRunner {
       ::waitpid(copy, &status, 0);
       return {Payload(std::to_string(status)), {}};
     }
-    if (text == "fail") {
+    if (text == "cuda") ::dlopen(FAKE_CUDA, RTLD_NOW);
+    if (text == "fail" || text == "cuda") {
       ErrorInfo error;
       error.message = "as asked";
       return {{}, error};
@@ -171,6 +173,15 @@ TEST_F(RuntimeTest, JobsRunInOrderAndErrorsAreAnswers) {
   EXPECT_EQ(next_value(), "a");
   EXPECT_EQ(std::get<wire::WorkerError>(next()).error->message, "as asked");
   EXPECT_EQ(next_value(), "b");
+}
+
+TEST_F(RuntimeTest, AJobAfterWhichCudaIsDeadIsTheLast) {
+  begin();
+  next();
+  send({job(0, "cuda"), job(1, "b")});
+  EXPECT_EQ(std::get<wire::WorkerError>(next()).error->message, "as asked");
+  EXPECT_EQ(exit_status(), 1);
+  EXPECT_FALSE(claims_->started(1));
 }
 
 TEST_F(RuntimeTest, AJobThatWasTakenBackIsSkipped) {

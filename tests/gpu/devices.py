@@ -8,6 +8,12 @@ import sys
 from dataclasses import dataclass
 
 MIB = 2**20
+# A kernel that fails. The driver compiles it for whatever card there is.
+TRAP = b""".version 6.0
+.target sm_50
+.address_size 64
+.visible .entry fail() { trap; }
+"""
 
 
 class Missing(Exception):
@@ -133,6 +139,14 @@ class Cuda:
         """Allocate so much and keep it as long as the process lives."""
         pointer = ctypes.c_void_p()
         self._call("cuMemAlloc_v2", ctypes.byref(pointer), ctypes.c_size_t(mebibytes * MIB))
+
+    def run_a_kernel_that_fails(self) -> None:
+        """Raises Missing, and so does whatever is asked of CUDA in this process from then on."""
+        module, function = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuModuleLoadData", ctypes.byref(module), TRAP)
+        self._call("cuModuleGetFunction", ctypes.byref(function), module, b"fail")
+        self._call("cuLaunchKernel", function, *[ctypes.c_uint(n) for n in (1, 1, 1, 1, 1, 1, 0)], None, None, None)
+        self._call("cuCtxSynchronize")
 
 
 if __name__ == "__main__":

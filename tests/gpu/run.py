@@ -29,7 +29,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests" / "system")]
 from devices import Card, Missing, Nvml  # noqa: E402
 
 from conftest import Cluster, wait_until  # noqa: E402
-from distributed_computing.api import NoSuitableDevice, Pool, WorkerInterface  # noqa: E402
+from distributed_computing.api import JobError, NoSuitableDevice, Pool, WorkerInterface  # noqa: E402
 
 
 class Skipped(Exception):
@@ -58,6 +58,22 @@ class Holder(WorkerInterface):
 
     def run(self):
         return os.getpid(), self.free_before
+
+
+class Spoiler(WorkerInterface):
+    """Takes a little memory in each job; in one of them a kernel fails."""
+
+    def __init__(self):
+        from devices import Cuda
+
+        self.cuda = Cuda()
+        self.cuda.use_first()
+
+    def run(self, spoils):
+        if spoils:
+            self.cuda.run_a_kernel_that_fails()
+        self.cuda.take(1)
+        return os.getpid()
 
 
 @contextlib.contextmanager
@@ -188,6 +204,24 @@ def check_memory_back(nvml: Nvml) -> str:
         return f"works again {seconds:.2f} s after the kill, with {free_at_second} of {free_at_first} MiB free"
 
 
+def check_failed_kernel(nvml: Nvml) -> str:
+    """A kernel that fails costs its own job alone: CUDA is dead in that worker, and another takes its place."""
+    spoils = [number in (5, 6, 15) for number in range(20)]
+    said = io.StringIO()
+    with (
+        contextlib.redirect_stderr(said),
+        cluster_of("--max-gpus", "1") as (cluster, _),
+        pool_of(cluster, Spoiler, device="gpu") as pool,
+    ):
+        futures = [pool.submit(spoil) for spoil in spoils]
+        errors = [future.exception(60) for future in futures]
+        pids = [future.result() for future, error in zip(futures, errors, strict=True) if not error]
+        assert [bool(error) for error in errors] == spoils, [str(error) for error in errors]
+        assert all(isinstance(error, JobError) for error in errors if error), errors
+        assert len(set(pids)) == 3, f"one worker, then one after 5 and 6, one after 15, not {pids}"
+    return next(line for line in said.getvalue().splitlines() if "ended with exit status" in line)
+
+
 def run_example(command: list[str], cluster: Cluster) -> subprocess.CompletedProcess[str]:
     full = [*command, "-", "localhost", str(cluster.port)]
     return subprocess.run(full, env=cluster.environment("head"), capture_output=True, text=True, timeout=300)
@@ -242,6 +276,7 @@ CHECKS: list[Callable[[Nvml], str]] = [
     check_too_large_a_wish,
     check_memory_gate,
     check_memory_back,
+    check_failed_kernel,
     check_cuda_example,
     check_torch_example,
 ]
