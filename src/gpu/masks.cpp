@@ -53,12 +53,18 @@ std::string in_lower_case(std::string text) {
 
 /// A whole GPU by the beginning of its UUID; one that is cut stands for its first instance.
 std::optional<std::size_t> gpu_by_uuid(const std::vector<Device>& devices, Vendor vendor, const std::string& word) {
-  // ROCm does not tell capitals from small letters, CUDA does.
-  const auto alike = [&](const std::string& text) { return vendor == Vendor::amd ? in_lower_case(text) : text; };
+  // Neither tells capitals from small letters among the digits, and CUDA passes over all dashes behind the first.
+  const auto alike = [&](const std::string& text) {
+    std::string digits = in_lower_case(text.substr(std::min<std::size_t>(4, text.size())));
+    if (vendor == Vendor::nvidia) std::erase(digits, '-');
+    return digits;
+  };
   const auto gpu_of = [](const Device& device) { return device.parent.empty() ? device.uuid : device.parent; };
   const std::string wanted = alike(word);
+  if (wanted.empty()) return std::nullopt;
   const auto named = [&](const Device& device) {
-    return device.vendor == vendor && alike(gpu_of(device)).starts_with(wanted);
+    const std::string uuid = gpu_of(device);
+    return device.vendor == vendor && uuid.starts_with("GPU-") && alike(uuid).starts_with(wanted);
   };
   const auto found = first(devices, named);
   if (!found) return std::nullopt;

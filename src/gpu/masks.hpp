@@ -27,7 +27,8 @@ Masks masks_of_environment();
 /// entry that names nothing ends the list. `problem` gets a sentence about such an entry, unless it is one of the usual
 /// words for "none". The rest differs: CUDA shows no device at all when one is named twice, and wants all entries
 /// written in one way (as PyTorch's torch/cuda/__init__.py, _parse_visible_devices, knows it); in ROCm's list a second
-/// naming is the end, and capitals do not matter (ROCR-Runtime, amd_filter_device.cpp).
+/// naming is the end, and capitals do not matter, in "GPU-" neither (ROCR-Runtime, amd_filter_device.cpp). CUDA reads
+/// more than this (driver 580: "0 1" and "0x1" are 0, what follows a whole UUID is passed over): slips, which are told.
 std::vector<std::size_t> masked(const std::vector<Device>& devices, Vendor vendor,
                                 const std::optional<std::string>& mask, std::string& problem);
 

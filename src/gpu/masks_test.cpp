@@ -46,8 +46,9 @@ TEST(Mask, IsReadAsCudaReadsIt) {
   EXPECT_THAT(through(four, "GPU-c,1"), ElementsAre(3)) << "the ways of writing do not mix";
   EXPECT_THAT(through(four, "1,GPU-c"), ElementsAre(1));
   EXPECT_THAT(through(four, "1,2,1"), IsEmpty()) << "one that is named twice hides all";
+  EXPECT_THAT(through(four, "GPU-AA2,GPU-a-a1"), ElementsAre(1, 0));
   EXPECT_THAT(through(four, "gpu-c"), IsEmpty());
-  for (const char* none : {"", "-1", "NoDevFiles", "none", "GPU-", "GPU-aa", "GPU-x", "9", "1x"}) {
+  for (const char* none : {"", "-1", "NoDevFiles", "none", "GPU-", "GPU--", "GPU-aa", "GPU-x", "9", "1x"}) {
     EXPECT_THAT(through(four, none), IsEmpty()) << none;
   }
   EXPECT_THAT(through(four, "0,9,1"), ElementsAre(0)) << "an entry that names nothing ends the list";
