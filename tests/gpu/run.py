@@ -88,6 +88,8 @@ def cluster_of(*arguments: str) -> Iterator[tuple[Cluster, list[dict[str, Any]]]
             cluster.start("node", *arguments)
             slots = wait_until(lambda: [s for node in cluster.nodes() for s in node["slots"]], "the node has joined")
             yield cluster, slots
+        except Skipped:
+            raise
         except BaseException:
             print("\n".join(f"  | {line}" for line in cluster.log("node").splitlines()[-15:]))
             raise
