@@ -237,7 +237,7 @@ class FakeHead {
     session.send(wire::UpdateApplied{message.pool, message.number});
   }
   void on(net::Session& session, wire::WantWorkers&& message) {
-    if (message.count <= 2) session.send(wire::PoolState{message.pool, message.count, 0, 1, 2, 2});
+    if (message.count > 0 && message.count <= 2) session.send(wire::PoolState{message.pool, message.count, 0, 1, 2, 2});
   }
   void on(net::Session& session, wire::ClosePool&& message) {
     ++closed;
