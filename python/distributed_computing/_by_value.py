@@ -13,6 +13,7 @@ from distributed_computing._chunks import Variable, Variables, key_of, main_vari
 from distributed_computing._definitions import Definitions, Differs, NotDefined, reduced
 from distributed_computing._digest import digest_of
 from distributed_computing._fingerprint import ASSIGNING, DEFINED, MAIN, Fingerprint, global_names, is_definition
+from distributed_computing._surroundings import source_without
 from distributed_computing._variables import ABSENT, NO_VALUE, has_identity, key_of_variable
 
 
@@ -24,6 +25,8 @@ class _Found:
 
     def __reduce__(self) -> tuple[Any, ...]:
         sources = {name: text for name in sorted(self._pickler.files) if (text := source_of(name))}
+        secrets = self._pickler.secrets
+        sources = {name: source_without(secrets, text) for name, text in sources.items()}
         return _end, (dict(self._pickler.found), sources, dict(self._pickler.met))
 
 
@@ -45,6 +48,7 @@ class ValuePickler(cloudpickle.Pickler):
 
     def __init__(self, stream: Any, definitions: Definitions, aside: Any) -> None:
         super().__init__(stream, protocol=5, buffer_callback=aside)
+        self.secrets = definitions.secrets  # that the text of the script's files is not to show
         self._definitions = definitions
 
     def reducer_override(self, value: Any) -> Any:

@@ -76,8 +76,10 @@ class Definitions:
         self,
         publish: Callable[[Chunk], None] | None = None,
         notice: Callable[[str], None] | None = None,
+        secrets: Iterable[str] = (),
     ) -> None:
         self.chunks: list[Chunk] = []
+        self.secrets = list(secrets)  # texts that the script's source is not to show where it travels
         self.publish = publish
         self.open = False  # the pool is; before, what has no name of its own can be defined too
         self.sent: dict[str, Sent] = {}

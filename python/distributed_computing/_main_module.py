@@ -15,6 +15,7 @@ from typing import Any
 
 from distributed_computing._chunks import Chunk
 from distributed_computing._definitions import Definitions
+from distributed_computing._module_paths import why_not_found
 
 _FILE = "DISTRIBUTED_COMPUTING_DEFINITIONS"
 
@@ -74,7 +75,7 @@ class ScriptModule:
         try:
             self.load(chunk)
         except BaseException as error:
-            self._failed.update(dict.fromkeys(chunk.index, f"{type(error).__name__}: {error}"))
+            self._failed.update(dict.fromkeys(chunk.index, f"{type(error).__name__}: {error}{why_not_found(error)}"))
 
     def _missing(self, name: str) -> Any:
         problem = self._failed.get(name)

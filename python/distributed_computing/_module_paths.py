@@ -7,6 +7,13 @@ import os
 import pwd
 import stat
 
+skipped: list[str] = []  # of this worker: why folders of its client's are not searched
+
+
+def why_not_found(error: BaseException) -> str:
+    """Return, where a module was not found, which of the client's folders are not searched here, to be appended."""
+    return "".join(f". {one}" for one in skipped) if isinstance(error, ModuleNotFoundError) else ""
+
 
 def usable(folders: list[str]) -> tuple[list[str], list[str]]:
     """Return (those of a client's folders that are here and can be trusted, why others that are here are not used).

@@ -20,6 +20,7 @@ from typing import Any
 
 BYTES_MAX = 64 << 20  # of all modules of a pool, before packing
 _KEPT_S = 86400  # what no worker uses for that long is removed
+_COMPILED = ("*.so", "*.pyd", "*.dylib", "*.so.*")
 _CACHES = ("__pycache__", "*.pyc", "*.pyo", "*.egg-info", "*.dist-info")
 _KEYS = ("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.kdbx", "id_rsa*", "id_ed25519*", "id_ecdsa*", "id_dsa*")
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
@@ -36,7 +37,7 @@ def pack(modules: Any) -> bytes:
 
     Raises:
         TypeError: that is no such list.
-        ValueError: a module has no files that could travel, is not there, or they are too large.
+        ValueError: a module has no files that could travel, has compiled ones, is not there, or they are too large.
     """
     if modules is None:
         return b""
@@ -64,10 +65,18 @@ def pack(modules: Any) -> bytes:
 
 
 def _files_of(module: Any) -> Iterator[tuple[str, Path]]:
-    place = _place_of(module)
+    for top, place in _places_of(module):
+        yield from _files_at(place, top)
+
+
+def _files_at(place: Path, top: str) -> Iterator[tuple[str, Path]]:
     if place.is_dir():
-        top = place.name + "/" if (place / "__init__.py").is_file() else ""
-        yield from _below(place, top)
+        for name, file in _below(place, top):
+            if any(fnmatch.fnmatch(file.name, pattern) for pattern in _COMPILED):
+                raise ValueError(
+                    f"ship_modules: {file} is compiled, which does not travel: install what it belongs to on the nodes"
+                )
+            yield name, file
     elif place.suffix == ".py" and place.is_file():
         yield place.name, place
     else:
@@ -76,12 +85,15 @@ def _files_of(module: Any) -> Iterator[tuple[str, Path]]:
         )
 
 
-def _place_of(module: Any) -> Path:
-    if isinstance(module, os.PathLike):
-        return _existing(Path(module))
+def _places_of(module: Any) -> list[tuple[str, Path]]:
+    """Return where the files of a module are, each place with what stands before their names."""
+    if isinstance(module, os.PathLike) or (isinstance(module, str) and (os.path.exists(module) or os.sep in module)):
+        place = Path(module)
+        if not place.exists():
+            raise ValueError(f"ship_modules: there is no file or folder {place}")
+        place = place.resolve()
+        return [(place.name + "/" if (place / "__init__.py").is_file() else "", place)]
     if isinstance(module, str):
-        if os.path.exists(module) or os.sep in module:
-            return _existing(Path(module))
         found = sys.modules.get(module) or importlib.util.find_spec(module)
         if found is None:
             raise ValueError(f"ship_modules: there is neither a module nor a file {module!r} here")
@@ -89,21 +101,18 @@ def _place_of(module: Any) -> Path:
     name = getattr(module, "__name__", None) or getattr(module, "name", "")
     if not isinstance(module, types.ModuleType) and not hasattr(module, "submodule_search_locations"):
         raise TypeError(f"ship_modules takes modules, their names, files and folders, not {type(module).__name__}")
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise ValueError(f"ship_modules: {name} is a part of Python: nodes have it")
     if "." in name:
         raise ValueError(f"ship_modules: {name} is a part of a package: give the package, {name.partition('.')[0]!r}")
     folders = list(getattr(module, "__path__", None) or getattr(module, "submodule_search_locations", None) or ())
     file = getattr(module, "__file__", None) or getattr(module, "origin", None)
     if folders:
-        return Path(folders[0]).resolve()
+        # Of a namespace package there may be several.
+        return [(name + "/", Path(folder).resolve()) for folder in folders]
     if not file:
         raise ValueError(f"ship_modules: the module {name} has no file (it is built in, or was made in a notebook)")
-    return Path(file).resolve()
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise ValueError(f"ship_modules: there is no file or folder {path}")
-    return path.resolve()
+    return [("", Path(file).resolve())]
 
 
 def _below(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:

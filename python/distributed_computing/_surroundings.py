@@ -13,6 +13,7 @@ _HIDDEN = "***"
 _TELLING_CHARACTERS = 6  # of a secret; a shorter one may stand in any text by chance
 _PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 _STORE = re.compile(r"(redis|rediss|valkey|valkeys|unix)://\S*")
+_STORE_IN_SOURCE = re.compile(r"(redis|rediss|valkey|valkeys|unix)://[^\s'\"]*")
 
 
 def own_folders(path: list[str]) -> list[str]:
@@ -59,6 +60,28 @@ def arguments_without(secrets: list[str], arguments: list[str]) -> list[str]:
     return result
 
 
+def hidden_texts(secrets: list[str]) -> list[str]:
+    """Return these secrets, and those of the environment."""
+    return [*secrets, *(os.environ.get(f"DISTRIBUTED_COMPUTING_{name}", "") for name in ("PASSWORD", "STORE"))]
+
+
+def source_without(secrets: list[str], text: str) -> str:
+    """Return a program's text with the secrets and the addresses of stores blanked. Its lines stay where they are.
+
+    Args:
+        secrets: texts that are not to be seen; a short one is blanked where it is a whole string.
+        text: of the source file.
+    """
+    for secret in filter(None, secrets):
+        ways = {secret, repr(secret)[1:-1], secret.replace("\\", "\\\\")}
+        for way in sorted(ways, key=len, reverse=True):
+            if len(secret) >= _TELLING_CHARACTERS:
+                text = text.replace(way, _HIDDEN)
+            else:
+                text = re.sub(rf"(['\"]){re.escape(way)}\1", rf"\1{_HIDDEN}\1", text)
+    return _STORE_IN_SOURCE.sub(_HIDDEN, text)
+
+
 def surroundings(secrets: list[str], with_key: bool) -> dict[str, Any]:
     """Return the client's modules' folders, arguments and main module, and the key of its managers.
 
@@ -67,10 +90,9 @@ def surroundings(secrets: list[str], with_key: bool) -> dict[str, Any]:
         with_key: whether workers may use what the program's managers (``multiprocessing.Manager``) hold.
     """
     main = sys.modules.get("__main__")
-    hidden = [*secrets, *(os.environ.get(f"DISTRIBUTED_COMPUTING_{name}", "") for name in ("PASSWORD", "STORE"))]
     result = {
         "path": own_folders(sys.path),
-        "argv": arguments_without(hidden, [str(one) for one in sys.argv]),
+        "argv": arguments_without(hidden_texts(secrets), [str(one) for one in sys.argv]),
         "file": getattr(main, "__file__", None),
         "package": getattr(main, "__package__", None),
     }

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from distributed_computing import _bootstrap, _definitions
+from distributed_computing import _bootstrap, _definitions, _module_paths
 from distributed_computing._main_module import ScriptModule
-from distributed_computing._module_paths import usable
 from distributed_computing._paths import state_dir
 
 
@@ -34,7 +33,6 @@ class Surroundings:
                 **outer,
             }
         sys.argv = list(outer["argv"])
-        self._skipped: list[str] = []
         self._set_path(outer)
         self._set_key(outer.get("authkey"))
         self.script = ScriptModule(outer["file"], outer["package"])
@@ -45,7 +43,7 @@ class Surroundings:
 
     def _set_path(self, outer: dict[str, Any]) -> None:
         """The client's own folders in its order, then what this interpreter has; what was shipped before all."""
-        theirs, self._skipped = usable(outer["path"])
+        theirs, _module_paths.skipped = _module_paths.usable(outer["path"])
         if outer["modules"] is not None:
             from distributed_computing._shipped import unpack
 
@@ -67,7 +65,3 @@ class Surroundings:
             yield
         finally:
             _bootstrap.importing = False
-
-    def skipped(self) -> str:
-        """Return which of the client's folders are not searched for modules here, as a sentence to append."""
-        return "".join(f". {one}" for one in self._skipped)

@@ -20,7 +20,7 @@ from distributed_computing._payload import dumps_call
 from distributed_computing._shipped import pack
 from distributed_computing._spec import make_spec
 from distributed_computing._stream import Stream
-from distributed_computing._surroundings import surroundings
+from distributed_computing._surroundings import hidden_texts, surroundings
 from distributed_computing.errors import SerializationError
 from distributed_computing.iterators import EarlierResults, ResultIterator
 
@@ -34,7 +34,7 @@ class Pool(PoolBase):
 
     Args:
         worker_class: a class with a method ``run`` (see :class:`WorkerInterface`). A class from a script, a notebook or
-            a function travels by value; one from a module must be importable on the nodes.
+            a function travels by definition; one from a module must be importable on the nodes, or travel in `ship_modules`.
         init_data: arguments of the constructor, ``{'args': [...], 'kwargs': {...}}``; None for none; anything that is no
             mapping is the single argument.
         password: the password of the head.
@@ -119,7 +119,7 @@ class Pool(PoolBase):
         workers_timeout: float | None = None,
     ) -> None:
         _bootstrap.check(worker_class)
-        self._definitions = Definitions(notice=show_notice)
+        self._definitions = Definitions(notice=show_notice, secrets=hidden_texts([_options.text(password)]))
         _options.milliseconds("workers_timeout", workers_timeout)
         if steal and name is None:
             raise ValueError("steal=True needs the name of a pool: name='...'")
@@ -187,7 +187,7 @@ class Pool(PoolBase):
             HeadUnreachable, AuthenticationError: as in :class:`Pool`.
         """
         pool = cls.__new__(cls)
-        pool._definitions = Definitions(notice=show_notice)
+        pool._definitions = Definitions(notice=show_notice, secrets=hidden_texts([_options.text(password)]))
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),

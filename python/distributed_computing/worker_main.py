@@ -16,6 +16,7 @@ from typing import Any
 
 from distributed_computing import _worker, _worker_end, _worker_output
 from distributed_computing._exceptions import pickled_exception, safe_repr, type_name
+from distributed_computing._module_paths import why_not_found
 from distributed_computing._payload import dumps, is_definitions, loads
 from distributed_computing._worker_place import Surroundings
 
@@ -27,9 +28,10 @@ Failure = tuple[int, str, str, str]  # kind, message, traceback, name of the typ
 
 
 def describe(error: BaseException) -> str:
-    """Return ``Type: text`` as the last line of a traceback shows it. Never raises, whatever the exception does."""
+    """Return ``Type: text`` as the last line of a traceback shows it, and where a module was not found, which folders were
+    not searched. Never raises, whatever the exception does."""
     try:
-        return "".join(traceback.format_exception_only(type(error), error)).strip()
+        return "".join(traceback.format_exception_only(type(error), error)).strip() + why_not_found(error)
     except BaseException as second:
         return f"{type_name(error)}: (its text cannot be shown: {type_name(second)})"
 
@@ -168,7 +170,6 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
             f"this node's workers run Python {here} ({sys.executable}), the pool was made by Python {python_version}: "
             f"start the node with --python and an interpreter of version {python_version}"
         )
-    place: Surroundings | None = None
     try:
         outer = loads(spec)
         place = Surroundings(outer)
@@ -180,7 +181,7 @@ def build(spec: Any, label: str, python_version: str, slot: int) -> Runner:
         raise _worker.ConstructionError(
             f"the worker class {label} cannot be imported on {socket.gethostname()}: {describe(error)}. Install its "
             "module on this machine, ship it with the pool (ship_modules=[...]), or define the class in the script that "
-            f"makes the pool{place.skipped() if place else ''}",
+            "makes the pool",
             user_traceback(error),
             type_name(error),
         ) from None

@@ -1,5 +1,6 @@
 """What of the client's surroundings a worker gets."""
 
+import io
 import os
 import sys
 import sysconfig
@@ -8,10 +9,10 @@ import zipfile
 
 import pytest
 
-from distributed_computing import _shipped
+from distributed_computing import _module_paths, _shipped
 from distributed_computing._module_paths import usable
 from distributed_computing._shipped import pack, unpack
-from distributed_computing._surroundings import arguments_without, own_folders
+from distributed_computing._surroundings import arguments_without, own_folders, source_without
 
 
 def test_own_folders_keep_their_order_and_become_absolute(tmp_path, monkeypatch):
@@ -114,8 +115,8 @@ def test_modules_and_names_of_modules(project, tmp_path, monkeypatch):
     [
         (["no_such_module"], "neither a module nor a file 'no_such_module'"),
         (["/no/such/folder"], "no file or folder /no/such/folder"),
-        ([sys], "the module sys has no file"),
-        (["email.mime"], "give the package, 'email'"),
+        ([sys], "sys is a part of Python"),
+        (["cloudpickle.cloudpickle"], "give the package, 'cloudpickle'"),
         ([types.ModuleType("made")], "the module made has no file"),
     ],
 )
@@ -145,3 +146,33 @@ def test_it_is_unpacked_once_for_this_user_alone(project, tmp_path):
     cache.chmod(0o777)
     with pytest.raises(PermissionError, match="does not belong to this user alone"):
         unpack(archive, cache)
+
+
+def test_the_source_shows_no_secrets():
+    text = 'Pool(W, None, \'geheim-123\', "redis://x:y@h")\nkey = "abc"  # abcd\n'
+    assert source_without(["geheim-123", "abc", ""], text) == 'Pool(W, None, \'***\', "***")\nkey = "***"  # abcd\n'
+
+
+def test_a_namespace_package_travels_under_its_name(tmp_path, monkeypatch):
+    for place, name in (("one", "a"), ("two", "b")):
+        (tmp_path / place / "spread").mkdir(parents=True)
+        (tmp_path / place / "spread" / f"{name}.py").write_text("")
+        monkeypatch.syspath_prepend(tmp_path / place)
+    archive = zipfile.ZipFile(io.BytesIO(pack(["spread"])))
+    assert sorted(archive.namelist()) == ["spread/a.py", "spread/b.py"]
+
+
+def test_what_is_compiled_or_a_part_of_python_is_refused(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "fast.cpython-311-x86_64-linux-gnu.so").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"fast.*\.so is compiled, which does not travel: install"):
+        pack([tmp_path / "lib"])
+    for module in (os, "json", "os.path", "sys"):
+        with pytest.raises(ValueError, match="is a part of Python"):
+            pack([module])
+
+
+def test_folders_that_are_not_searched_are_told_where_a_module_is_not_found(monkeypatch):
+    monkeypatch.setattr(_module_paths, "skipped", ["/open is not searched: others may write to it"])
+    assert _module_paths.why_not_found(ModuleNotFoundError("x")) == ". /open is not searched: others may write to it"
+    assert _module_paths.why_not_found(ImportError("x")) == ""

@@ -92,6 +92,30 @@ def test_folders_that_are_skipped_are_named(cluster, mine):
     assert run(cluster, text, cwd=mine) == "[3]"
 
 
+def test_folders_that_are_skipped_are_named_wherever_a_module_is_missing(cluster, mine):
+    """In what the script's class uses, arguments, init_data, and what is imported in a job or an update."""
+    shared = mine / "shared"
+    shared.mkdir()
+    (shared / "opened.py").write_text("class C: pass\ndef f(x): return x\n")
+    shared.chmod(0o777)
+    cluster.head()
+    cluster.node(workers=1)
+    text = (
+        "sys.path.insert(0, 'shared')\nimport opened\n"
+        "class Lazy:\n    def run(self, x):\n        import opened as again\n        return x\n"
+        "    def handle_update(self, x): pass\n"
+        "class Uses:\n    def run(self, x): return opened.f(x)\n"
+        "def told(what):\n    try: what()\n    except Exception as error: print('is not searched: others' in str(error))\n"
+        "    else: print('no error')\n"
+        "with Pool(Lazy, None, *WHERE) as p:\n"
+        "    told(lambda: p.map([1]))\n    told(lambda: p.map([opened.C()]))\n"
+        "    told(lambda: p.update_workers(opened.C(), wait=True))\n"
+        "told(lambda: Pool(Uses, None, *WHERE).map([1]))\n"
+        "told(lambda: Pool(Lazy, {'args': [opened.C()]}, *WHERE).map([1]))\n"
+    )
+    assert run(cluster, text, cwd=mine) == "\n".join(["True"] * 5)
+
+
 @pytest.fixture
 def away(mine, tmp_path):
     """A package that only this program finds: it has been imported, and its folder is on nobody's path."""
