@@ -10,6 +10,7 @@
 #include "core/limits.hpp"
 #include "wire/claims.hpp"
 #include "wire/memory_file.hpp"
+#include "worker/output_stream.hpp"
 #include "worker/record.hpp"
 #include "worker/runtime.hpp"
 
@@ -112,6 +113,45 @@ std::string text_of(const nb::python_error& error) {
   return text_of(nb::steal(text));
 }
 
+/// What is below sys.stdout and sys.stderr. A write keeps the interpreter's lock: the text stream above does not expect
+/// that another thread, or a handler of a signal, comes in between.
+class PyOutputStream {
+ public:
+  /// `on_storm` is called in the main thread, soon after the beginning of one. Lives on.
+  PyOutputStream(int fd, bool unbuffered, nb::object on_storm)
+      : stream_(new dc::worker::OutputStream(fd, unbuffered)), on_storm_(on_storm.release().ptr()) {}
+  std::size_t write(nb::handle data) {
+    Py_buffer view;
+    if (PyObject_GetBuffer(data.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
+    const auto size = static_cast<std::size_t>(view.len);
+    const bool storm = stream_->add({static_cast<const char*>(view.buf), size});
+    PyBuffer_Release(&view);
+    if (storm) Py_AddPendingCall(call_on_storm, on_storm_);
+    return size;
+  }
+  void flush() {
+    if (!stream_->pending()) return;
+    const nb::gil_scoped_release unlocked;
+    stream_->write_out();
+  }
+  [[nodiscard]] bool in_storm() { return stream_->in_storm(); }
+  int settle() {
+    flush();
+    const auto found = stream_->take_found();
+    return (found.printed ? 1 : 0) | (found.printed && found.open_line ? 2 : 0);
+  }
+
+ private:
+  static int call_on_storm(void* function) {
+    PyObject* result = PyObject_CallNoArgs(static_cast<PyObject*>(function));
+    if (!result) PyErr_Clear();
+    Py_XDECREF(result);
+    return 0;
+  }
+  dc::worker::OutputStream* stream_;
+  PyObject* on_storm_;
+};
+
 /// The Python object `Runner` of worker_main.py behind the runtime's interface.
 class PythonRunner final : public dc::worker::JobRunner {
  public:
@@ -136,6 +176,7 @@ class PythonRunner final : public dc::worker::JobRunner {
   }
   void close(bool terminated) override {
     const nb::gil_scoped_acquire locked;
+    if (run_handlers()) terminated = true;  // of a signal that came just now: it asks for this very end
     try {
       close_(terminated);
     } catch (nb::python_error& error) {  // a signal that came just now
@@ -259,6 +300,14 @@ NB_MODULE(_worker, module) {
   nb::set_leak_warnings(false);
   module.doc() = "The worker runtime: run(build) serves the node that started this process.";
   nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots), "Bytes of a payload, shared without a copy.");
+  nb::class_<PyOutputStream>(module, "OutputStream", "The pipe behind sys.stdout or sys.stderr of a worker.")
+      .def(nb::init<int, bool, nb::object>(), nb::arg("fd"), nb::arg("unbuffered"), nb::arg("on_storm"))
+      .def("write", &PyOutputStream::write, nb::arg("data"))
+      .def("flush", &PyOutputStream::flush)
+      .def("in_storm", &PyOutputStream::in_storm)
+      .def("settle", &PyOutputStream::settle,
+           "Flush; return what was written since the last time: 1, and 2 if a line "
+           "is open.");
   construction_error = PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr);
   module.attr("ConstructionError") = nb::handle(construction_error);
   module.attr("CRASH_FILE") = dc::wire::worker_claims_fd;

@@ -1,5 +1,5 @@
-"""stdout and stderr of a worker process: lines go to the node at once, so that none is lost when the process is killed; in a
-storm of them they go in blocks and some times a second, so that printing costs no more than into /dev/null."""
+"""stdout and stderr of a worker process: what is printed goes to the node through a native stream, which sees to it that no
+line is lost when the process is killed, and that a storm of lines costs little (src/worker/output_stream.hpp)."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
-_WINDOW_S = 0.1
-_WRITES = 200  # in a window: more are a storm
-_FLUSH_S = 0.05
-_CALM_BYTES = 2048  # between two flushes: fewer are calm
-_CALM_FLUSHES = 4
+from distributed_computing import _worker
+
 PRINTED, OPEN_LINE = 1, 2
-_NEWLINE = 10
+_FLUSH_S = 0.05
 
 
-class _Pipe(io.FileIO):
-    """The pipe to the node, below Python's buffers. Of one that is line-buffered this sees each line."""
+class _Pipe(io.BufferedIOBase):
+    """The pipe to the node, as what is below a text stream. No code of Python's runs in a write: other threads and handlers
+    of signals would come in between.
 
-    printed = open_line = in_storm = False
-    left = _WRITES
-    window = 0.0
-    written = 0
-    stream: _Stream
+    Args:
+        fd: of the pipe.
+        unbuffered: whether also parts of lines go out at once.
+        name: for whoever asks.
+        on_storm: is called when there begin to be many lines.
+    """
 
-    def write(self, data: Any) -> int | None:
-        self.printed = True
-        if len(data):
-            self.open_line = data[-1] != _NEWLINE
-        self.written += len(data)
-        self.left -= 1
-        if self.left < 0 and not self.in_storm:
-            now = time.monotonic()
-            if now - self.window < _WINDOW_S:
-                self.in_storm = True
-                self.stream.storm()
-            self.window, self.left = now, _WRITES
-        return super().write(data)
+    mode = "wb"
+
+    def __init__(self, fd: int, unbuffered: bool, name: str, on_storm: Callable[[], None]) -> None:
+        self.native = _worker.OutputStream(fd, unbuffered, on_storm)
+        self.write = self.native.write  # type: ignore[method-assign]
+        self.flush = self.native.flush  # type: ignore[method-assign]
+        self.name = name
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
 
 
 class _Stream:
@@ -49,56 +52,61 @@ class _Stream:
 
     def __init__(self, name: str, fd: int) -> None:
         old = getattr(sys, name)
-        self.pipe = _Pipe(fd, "w", closefd=False)
-        self.pipe.stream = self
-        self.pipe.name = f"<{name}>"
+        self.name = name
+        unbuffered = getattr(old, "write_through", False)
+        self.pipe = _Pipe(fd, unbuffered, f"<{name}>", self._storm)
         self.text = io.TextIOWrapper(
-            io.BufferedWriter(self.pipe),
+            self.pipe,
             encoding=old.encoding if old else "utf-8",
             errors=old.errors if old else "backslashreplace",
             newline="\n",
             line_buffering=True,
+            write_through=unbuffered,
         )
         self.text.mode = "w"
         setattr(sys, name, self.text)
         setattr(sys, f"__{name}__", self.text)
-        self.lock = _thread.allocate_lock()  # held by the thread of a storm while it holds the stream's
-        os.register_at_fork(before=self._before_fork, after_in_parent=self.lock.release, after_in_child=self._in_child)
+        self._in_blocks = False  # the text stream gives them down, not lines
+        os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
 
-    def storm(self) -> None:
-        """Called in the middle of a write."""
-        import threading
-
-        threading.Thread(target=self._calm_down, name="distributed-computing-output", daemon=True).start()
+    def _storm(self) -> None:
+        if not self._in_blocks and self.pipe.native.in_storm():  # not in a child that was forked before this call
+            self._in_blocks = True
+            try:
+                _thread.start_new_thread(self._calm_down, ())
+            except RuntimeError:  # there are too many: lines go on one by one
+                self._in_blocks = False
 
     def _calm_down(self) -> None:
-        """Flush some times a second instead of with each line, until it is calm again."""
+        """Give blocks down instead of lines, until it is calm again."""
         with contextlib.suppress(Exception):  # the user has closed or detached it
-            with self.lock:
-                self.text.reconfigure(line_buffering=False)
-            calm = 0
-            while calm < _CALM_FLUSHES:
-                before = self.pipe.written
+            self.text.reconfigure(line_buffering=False)
+            while self.pipe.native.in_storm():
                 time.sleep(_FLUSH_S)
-                with self.lock:
-                    self.text.flush()
-                calm = calm + 1 if self.pipe.written - before < _CALM_BYTES else 0
-            with self.lock:
-                self.text.reconfigure(line_buffering=True)
-        self.pipe.in_storm = False
+                self.text.flush()
+            self.text.reconfigure(line_buffering=True)
+        self._in_blocks = False
 
     def _before_fork(self) -> None:
-        if self.pipe.in_storm:  # the child would print again what is buffered
+        if self._in_blocks:  # the child would print again what is buffered
             with contextlib.suppress(Exception):
                 self.text.flush()
-        self.lock.acquire()
 
     def _in_child(self) -> None:
-        self.lock.release()
-        if self.pipe.in_storm:  # it has no thread for that
-            self.pipe.in_storm = False
+        if self._in_blocks:  # it has no thread for that
+            self._in_blocks = False
             with contextlib.suppress(Exception):
                 self.text.reconfigure(line_buffering=True)
+
+    def flush(self) -> int:
+        """See the function of this name."""
+        now: Any = getattr(sys, self.name, None)
+        for text in (self.text,) if now is self.text else (self.text, now):
+            with contextlib.suppress(
+                Exception
+            ):  # closed, detached, or something of the user's: print would have said so
+                text.flush()
+        return self.pipe.native.settle()
 
 
 _streams: list[_Stream] = []
@@ -111,21 +119,7 @@ def install() -> None:
 
 def flush() -> int:
     """Flush both, and what the user's code has put in their place. Return PRINTED and OPEN_LINE as they are found."""
-    if not _streams:
-        return 0
-    out, err = _streams
-    try:
-        out.text.flush()
-        err.text.flush()
-        if sys.stdout is not out.text:
-            sys.stdout.flush()
-        if sys.stderr is not err.text:
-            sys.stderr.flush()
-    except Exception:
-        pass  # closed, or something of the user's: print would have said so
-    out_pipe, err_pipe = out.pipe, err.pipe
-    if not (out_pipe.printed or err_pipe.printed):
-        return 0
-    found = PRINTED | (OPEN_LINE if out_pipe.open_line or err_pipe.open_line else 0)
-    out_pipe.printed = err_pipe.printed = out_pipe.open_line = err_pipe.open_line = False
+    found = 0
+    for stream in _streams:
+        found |= stream.flush()
     return found
