@@ -75,6 +75,9 @@ class ValuePickler(cloudpickle.Pickler):
 
     def _dynamic_function_reduce(self, function: Any) -> Any:
         """The script's variables go along, but for those that workers have just so: these may be large."""
+        module = _reducers.imported_module(function.__globals__)
+        if module is not None:
+            return self._of_module(function, module)
         reduced = super()._dynamic_function_reduce(function)
         used = reduced[2][1]["__globals__"]
         for name, value in used.items():
@@ -82,6 +85,12 @@ class ValuePickler(cloudpickle.Pickler):
             if key in self._definitions.sent and has_identity(value) and self._is_there(key, value):
                 used[name] = Variable(key)
         return reduced
+
+    def _of_module(self, function: Any, module: str) -> Any:
+        """A function that code of an imported module has made, a decorator most often, has the module's variables."""
+        self.globals_ref[id(function.__globals__)] = _reducers.ModuleVariables(module)
+        make, arguments, (attributes, slots), *rest = cloudpickle.Pickler._dynamic_function_reduce(self, function)
+        return make, arguments, (attributes, {**slots, "__globals__": {}}), *rest
 
     def _is_there(self, key: str, value: Any) -> bool:
         met: list[Any] = []
@@ -159,6 +168,9 @@ class ChunkPickler(ValuePickler):
     def _dynamic_function_reduce(self, function: Any) -> Any:
         """The script's functions have its variables, as they have here, and so have those of a module that goes by value."""
         variables = function.__globals__
+        module = _reducers.imported_module(variables)
+        if module is not None:
+            return self._of_module(function, module)
         if key_of_variable(variables, "") is None:
             return cloudpickle.Pickler._dynamic_function_reduce(self, function)
         self.files.add(function.__code__.co_filename)

@@ -189,6 +189,8 @@ def of_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping
         A remark; nothing unless the call could be made with the parts. Never raises.
     """
     try:
+        if args and callable(args[0]) and not isinstance(args[0], type) and _binds(function, args[1:], dict(kwargs)):
+            return " (a pool runs its worker class, not functions: submit takes the arguments of run alone, pool.submit(x))"
         instead = None if kwargs or len(args) != 1 else _parts(args[0])
         if instead is None or not _binds(function, *instead):
             return ""

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import enum
 import functools
+import importlib
 import marshal
+import sys
 import threading
 import types
 import typing
@@ -16,7 +18,7 @@ from typing import Any
 from cloudpickle import cloudpickle as _cloudpickle
 
 from distributed_computing._chunks import main_variables, resolve
-from distributed_computing._fingerprint import is_definition, is_single_dispatch
+from distributed_computing._fingerprint import MAIN, in_by_value_module, is_definition, is_single_dispatch
 
 _LRU_CACHE = type(functools.lru_cache(lambda: None))
 
@@ -145,6 +147,58 @@ def _reduce_weak_dictionary(value: Any) -> Any:
     return type(value), (dict(value),)
 
 
+class ModuleVariables:
+    """Stands for the variables of a module that workers import.
+
+    Args:
+        name: of the module.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _variables_of, (self._name,)
+
+
+def _variables_of(module: str) -> dict[str, Any]:
+    return vars(importlib.import_module(module))
+
+
+def imported_module(variables: dict[str, Any]) -> str | None:
+    """Return the name of the module whose variables these are, if it is one that workers import: what a decorator of it has
+    made of a function of the script has its globals, not copies of them."""
+    name = variables.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    usual = module is not None and name not in MAIN and getattr(module, "__spec__", None) is not None
+    return name if usual and vars(module) is variables and not in_by_value_module(str(name)) else None
+
+
+def _single_of(kind: type) -> dict[str, Any] | None:
+    """Return the variables of the module that may have all instances of a class, which has neither state nor a way of its
+    own to be pickled (``dataclasses.MISSING``)."""
+    plain = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__  # type: ignore[comparison-overlap]
+    bare = all(base is object or not vars(base).get("__slots__") for base in kind.__mro__)
+    module = sys.modules.get(kind.__module__)
+    if not (plain and bare and kind.__base__ is object and kind.__flags__ & _HEAP_TYPE) or module is None:
+        return None
+    return vars(module) if imported_module(vars(module)) is not None else None
+
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+_singles: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
+
+
+def _name_in_module(value: Any) -> str | None:
+    kind = type(value)
+    if kind not in _singles:
+        _singles[kind] = _single_of(kind)
+    names = _singles[kind]
+    if names is None or getattr(value, "__dict__", None):
+        return None
+    return next((name for name, one in names.items() if one is value), None)
+
+
 _REDUCERS: dict[type, Callable[[Any], Any]] = {
     _LRU_CACHE: _reduce_cached_function,
     types.CodeType: _reduce_code,
@@ -162,7 +216,8 @@ def of_object(value: Any) -> Any:
         return _cached_property, (type(value), value.func, value.attrname, value.__doc__)
     if isinstance(value, typing.NewType) and getattr(value, "__module__", None) in ("__main__", "__mp_main__"):
         return _reduce_new_type(value)
-    return NotImplemented
+    name = _name_in_module(value)
+    return NotImplemented if name is None else name
 
 
 def of_function(function: Any) -> Any:

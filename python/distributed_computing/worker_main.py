@@ -11,6 +11,7 @@ import pickle
 import socket
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,10 @@ from distributed_computing._worker_place import Surroundings
 JOB_ERROR, WORKER_INIT_ERROR, SERIALIZATION = 0, 3, 6
 
 
+_RUNS_HERE = (
+    "run returned a {}, which exists in the worker alone: give its values back, return list(...) of a generator, "
+    "return asyncio.run(...) of a coroutine"
+)
 Failure = tuple[int, str, str, str]  # kind, message, traceback, name of the type
 
 
@@ -125,6 +130,8 @@ class Runner:
         try:
             return dumps(value), None
         except BaseException as error:
+            if isinstance(value, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)):
+                return failure(SERIALIZATION, _RUNS_HERE.format(type_name(value)), error)
             from distributed_computing._culprit import explained
 
             what = f"{type_name(error)}: {explained(error, value)}"

@@ -192,3 +192,8 @@ def test_no_hint_where_the_argument_fits_or_nothing_can_be_known():
     assert _hints.of_call(double, ((1, 2),), {}, "the item") == ""
     assert _hints.of_call(dict, ((1, 2),), {}, "the item") == ""
     assert _hints.of_call(None, ((1, 2),), {}, "the item") == ""
+
+
+def test_a_function_as_first_argument_as_executors_have_it():
+    assert "submit takes the arguments of run alone" in _hints.of_call(lambda x: x, (len, [1]), {}, "the job")
+    assert _hints.of_call(lambda x: x, ([1], len), {}, "the job") == ""

@@ -213,3 +213,71 @@ with Pool(Caller, None, *WHERE) as pool:
     )
     assert out == "[1, 2, 3, 4] 1 True [2, 3]"
     assert told.count("counting:scale has another value") == 1
+
+
+def test_what_an_imported_decorator_has_made_has_the_variables_of_its_module(run, tmp_path):
+    (tmp_path / "decorators.py").write_text("""
+import functools, threading
+calls = []
+_lock = threading.Lock()
+def counted(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        with _lock:
+            calls.append(function.__name__)
+        return function(*args)
+    return wrapper
+def counter():
+    def count():
+        calls.append("count")
+        return len(calls)
+    return count
+""")
+    out, told = run(
+        HEADER
+        + """
+import decorators
+@decorators.counted
+def double(x):
+    return 2 * x
+count = decorators.counter()
+class Worker:
+    @decorators.counted
+    def run(self, x):
+        return double(x), count(), list(decorators.calls)
+class Caller:
+    def run(self, function, *args):
+        return function(*args)
+with Pool(Worker, None, *WHERE) as pool:
+    print(pool.submit(1).result())
+with Pool(Caller, None, *WHERE) as pool:
+    print(pool.submit(decorators.counted(lambda x: 3 * x), 1).result())
+"""
+    )
+    assert out == "(2, 3, ['run', 'double', 'count'])\n3"
+    assert not told
+
+
+def test_single_objects_of_modules_stay_single(run):
+    out, told = run(
+        HEADER
+        + """
+import dataclasses
+@dataclasses.dataclass
+class Config:
+    rate: float
+    tags: list = dataclasses.field(default_factory=list)
+def missing(kind):
+    return [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+class Worker:
+    def run(self, rate):
+        @dataclasses.dataclass
+        class More(Config):
+            steps: int = 3
+        return missing(Config), More(rate).steps, Config(rate).tags
+with Pool(Worker, None, *WHERE) as pool:
+    print(pool.submit(1).result())
+"""
+    )
+    assert out == "(['rate', 'tags'], 3, [])"
+    assert not told
