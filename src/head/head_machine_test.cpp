@@ -109,11 +109,10 @@ TEST_F(Story, JobsStayBehindALargeOneOfTheSameWorker) {
   wire::SubmitJobs jobs{pool, {}};
   for (JobSequence i = 2; i <= 5; ++i) jobs.jobs.push_back({i, 0, bytes("x")});
   jobs.jobs[1].arguments = bytes(limits::inline_payload_max + 1);
-  EXPECT_EQ(
-      hear(client, std::move(jobs)),
-      (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> null]]] in lane 4d00000001",
-             "2: RunJobs [330712481793 [[[3 [77 1]] 0 <beside> null]]] in lane 4d00000001",
-             "2: RunJobs [330712481793 [[[4 [77 1]] 0 <x> null] [[5 [77 1]] 0 <x> null]]] in lane 4d00000001"}));
+  EXPECT_EQ(hear(client, std::move(jobs)),
+            (Lines{"2: RunJobs [330712481793 [[[2 [77 1]] 0 <x> null]]] in lane 4d00000001",
+                   "2: RunJobs [330712481793 [[[3 [77 1]] 0 <beside> null]]] in lane 4d00000001",
+                   "2: RunJobs [330712481793 [[[4 [77 1]] 0 <x> null] [[5 [77 1]] 0 <x> null]]] in lane 4d00000001"}));
 }
 
 TEST_F(Story, AnUpdateTravelsInTheLaneOfItsPool) {
