@@ -13,6 +13,7 @@ from distributed_computing._chunks import Variable, Variables, key_of, main_vari
 from distributed_computing._definitions import Definitions, Differs, NotDefined, reduced
 from distributed_computing._digest import digest_of
 from distributed_computing._fingerprint import ASSIGNING, DEFINED, MAIN, Fingerprint, global_names, is_definition
+from distributed_computing._left_behind import LeftBehind, stays
 from distributed_computing._surroundings import source_without
 from distributed_computing._variables import ABSENT, NO_VALUE, has_identity, key_of_variable
 
@@ -144,6 +145,11 @@ class ChunkPickler(ValuePickler):
             if key not in self.assigned
         }
         return {**found, **dict.fromkeys(self.assigned)}
+
+    def reducer_override(self, value: Any) -> Any:
+        if stays(value):
+            return LeftBehind, (type(value).__name__,)
+        return super().reducer_override(value)
 
     def persistent_id(self, value: Any) -> str | None:
         """An object that workers have as the value of a variable stays that very object."""

@@ -281,3 +281,33 @@ with Pool(Worker, None, *WHERE) as pool:
     )
     assert out == "(['rate', 'tags'], 3, [])"
     assert not told
+
+
+def test_a_pool_that_the_script_has_as_a_variable_stays_with_it(run):
+    out, told = run(
+        HEADER
+        + """
+class Task:
+    def __init__(self, x):
+        self.x = x
+    def work(self):
+        return 2 * self.x
+    def submit(self):
+        return pool.submit(self)
+class Worker:
+    def run(self, task, nested=False):
+        return task.submit() if nested else task.work()
+with Pool(Worker, None, *WHERE) as pool:
+    print(Task(1).submit().result())
+    try:
+        pool.submit(Task(1), True).result()
+    except RuntimeError as error:
+        print(str(error).splitlines()[0])
+with Pool(Worker, None, *WHERE) as pool:
+    print(Task(2).submit().result())
+"""
+    )
+    assert not told
+    lines = out.splitlines()
+    assert lines[0] == "2" and lines[2] == "4"
+    assert "a Pool is of the program that has it" in lines[1]
