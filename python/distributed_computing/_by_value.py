@@ -13,7 +13,7 @@ from distributed_computing._chunks import Variable, Variables, key_of, main_vari
 from distributed_computing._definitions import Definitions, Differs, NotDefined, reduced
 from distributed_computing._digest import digest_of
 from distributed_computing._fingerprint import ASSIGNING, DEFINED, MAIN, Fingerprint, global_names, is_definition
-from distributed_computing._left_behind import LeftBehind, stays
+from distributed_computing._left_behind import LeftBehind, stays, why
 from distributed_computing._surroundings import source_without
 from distributed_computing._variables import ABSENT, NO_VALUE, has_identity, key_of_variable
 
@@ -53,6 +53,8 @@ class ValuePickler(cloudpickle.Pickler):
         self._definitions = definitions
 
     def reducer_override(self, value: Any) -> Any:
+        if stays(value):
+            raise TypeError(why(type(value).__name__))
         ours = isinstance(value, DEFINED) and is_definition(value)
         if ours:
             key = self._definitions.reference(value)
@@ -81,6 +83,7 @@ class ValuePickler(cloudpickle.Pickler):
             return self._of_module(function, module)
         reduced = super()._dynamic_function_reduce(function)
         used = reduced[2][1]["__globals__"]
+        used.update({name: LeftBehind(type(value).__name__) for name, value in used.items() if stays(value)})
         for name, value in used.items():
             key = key_of_variable(function.__globals__, name)
             if key in self._definitions.sent and has_identity(value) and self._is_there(key, value):

@@ -10,6 +10,7 @@ _KINDS = (
     ("distributed_computing._futures", "JobFuture"),
     ("distributed_computing.iterators", "ResultIterator"),
     ("distributed_computing.iterators", "EarlierResults"),
+    ("distributed_computing.processes", "_Process"),
 )
 
 
@@ -27,10 +28,7 @@ class LeftBehind:
         return LeftBehind, (self._kind,)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise RuntimeError(
-            f"a {self._kind} is of the program that has it, and does not travel to workers: give the work back as a result, "
-            "or open a pool in the job"
-        )
+        raise RuntimeError(why(self._kind))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -38,6 +36,14 @@ class LeftBehind:
         self._refuse()
 
     __enter__ = __exit__ = __iter__ = __next__ = __len__ = __call__ = _refuse
+
+
+def why(kind: str) -> str:
+    """Return what to tell whoever would have one elsewhere."""
+    return (
+        f"a {kind} is of the program that has it, and does not travel to workers: give the work back as a result, or open a "
+        "pool in the job"
+    )
 
 
 def stays(value: Any) -> bool:

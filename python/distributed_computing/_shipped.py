@@ -85,9 +85,17 @@ def _files_at(place: Path, top: str) -> Iterator[tuple[str, Path]]:
         )
 
 
+def _is_module(text: str) -> bool:
+    """Tell whether this names a module, although a file or folder may have that name: that is written ``./name``."""
+    if not all(part.isidentifier() for part in text.split(".")):
+        return not (os.sep in text or os.path.exists(text))
+    known = text in sys.modules or text.partition(".")[0] in sys.stdlib_module_names
+    return known or not os.path.exists(text) or importlib.util.find_spec(text) is not None
+
+
 def _places_of(module: Any) -> list[tuple[str, Path]]:
     """Return where the files of a module are, each place with what stands before their names."""
-    if isinstance(module, os.PathLike) or (isinstance(module, str) and (os.path.exists(module) or os.sep in module)):
+    if isinstance(module, os.PathLike) or (isinstance(module, str) and not _is_module(module)):
         place = Path(module)
         if not place.exists():
             raise ValueError(f"ship_modules: there is no file or folder {place}")

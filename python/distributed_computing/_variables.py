@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 from distributed_computing._fingerprint import DEFINED, MAIN, PLAIN, Fingerprint, in_by_value_module
+from distributed_computing._left_behind import stays
 
 ABSENT = object()  # in place of the value of a name that stands for nothing
 _ELSEWHERE = object()  # in place of one that may be large: nobody is to be kept from freeing it
@@ -64,7 +65,7 @@ class Sent:
 
     def holds(self, value: Any) -> bool:
         """Tell whether workers may go on with what they have where the script has this value."""
-        if self.digest is None or value is ABSENT:
+        if self.digest is None or value is ABSENT or stays(value):
             return True
         if value is self.object or (value is not None and value is self.value()):
             return True

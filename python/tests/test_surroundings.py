@@ -176,3 +176,15 @@ def test_folders_that_are_not_searched_are_told_where_a_module_is_not_found(monk
     monkeypatch.setattr(_module_paths, "skipped", ["/open is not searched: others may write to it"])
     assert _module_paths.why_not_found(ModuleNotFoundError("x")) == ". /open is not searched: others may write to it"
     assert _module_paths.why_not_found(ImportError("x")) == ""
+
+
+def test_a_name_is_a_module_first_also_in_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("spaced", "json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part.py").write_text("")
+    assert names_in(pack(["spaced"]), tmp_path) == ["spaced/part.py"]
+    assert names_in(pack(["./spaced"]), tmp_path) == ["part.py"]
+    with pytest.raises(ValueError, match="json is a part of Python"):
+        pack(["json"])

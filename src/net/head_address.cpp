@@ -46,8 +46,12 @@ Result<HeadAddress> head_address(std::string_view text, std::uint16_t port) {
   std::string_view behind;  // the host, with its colon
   if (text.starts_with('[')) {
     const auto end = text.find(']');
-    address.host = text.substr(1, end == std::string_view::npos ? end : end - 1);
-    if (end != std::string_view::npos) behind = text.substr(end + 1);
+    behind = end == std::string_view::npos ? "?" : text.substr(end + 1);
+    if (!behind.empty() && behind.front() != ':') {
+      return fail(ErrorCode::invalid,
+                  fmt::format("the address {} is not one in brackets: write [::1] or [::1]:8899", text));
+    }
+    address.host = text.substr(1, end - 1);
   } else if (const auto colon = text.find(':'); colon == text.rfind(':') && colon != std::string_view::npos) {
     address.host = text.substr(0, colon);
     behind = text.substr(colon);

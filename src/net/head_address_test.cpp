@@ -33,6 +33,14 @@ TEST(HeadAddress, WhatIsWrongIsNamed) {
   }
 }
 
+TEST(HeadAddress, BracketsAreInPairs) {
+  for (const std::string wrong : {"[::1", "[::1]8899", "[::1 ]x"}) {
+    const auto addresses = head_addresses(wrong, 8899);
+    ASSERT_FALSE(addresses) << wrong;
+    EXPECT_EQ(addresses.error().message, "the address " + wrong + " is not one in brackets: write [::1] or [::1]:8899");
+  }
+}
+
 TEST(HeadAddress, WhatIsNoNameIsToldWithTheNameInIt) {
   EXPECT_EQ(names("http://10.0.0.5:8899/status"),
             "the address is a URL, not the name of a machine: give host or host:port, here 10.0.0.5:8899");

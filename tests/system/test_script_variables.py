@@ -311,3 +311,30 @@ with Pool(Worker, None, *WHERE) as pool:
     lines = out.splitlines()
     assert lines[0] == "2" and lines[2] == "4"
     assert "a Pool is of the program that has it" in lines[1]
+
+
+def test_pools_in_other_places_are_told_or_stay_too(run):
+    out, told = run(
+        HEADER
+        + """
+class Caller:
+    def run(self, function, *args):
+        return function(*args)
+def named():
+    return repr(type(pool).__name__)
+with Pool(Caller, None, *WHERE) as pool:
+    print(pool.submit(lambda: type(pool).__name__).result())
+    print(pool.submit(named).result())
+    pool, first = Pool(Caller, None, *WHERE), pool
+    with pool:
+        print(first.submit(named).result())
+        try:
+            first.submit(len, pool)
+        except TypeError as error:
+            print(error)
+"""
+    )
+    lines = out.splitlines()
+    assert lines[:3] == ["LeftBehind", "'LeftBehind'", "'LeftBehind'"]
+    assert "a Pool is of the program that has it" in lines[3]
+    assert not told
