@@ -157,7 +157,7 @@ std::shared_ptr<JobLabel> HeadMachine::label_of(const scheduler::RunJob& command
     if (const auto entry = keys.find(command.sequence); entry != keys.end()) key = &entry->second;
   }
   if (!key && command.tries == 1) return nullptr;
-  return std::make_shared<JobLabel>(command.tries, key ? *key : std::string());
+  return std::make_shared<JobLabel>(JobLabel{command.tries, key ? *key : std::string()});
 }
 
 void HeadMachine::carry_out(scheduler::RunJob& command, Effects& out) {
