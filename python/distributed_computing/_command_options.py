@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,8 +57,21 @@ def _number(lowest: int, highest: int) -> Words:
     return lambda name, value: None if value is None else str(count(name, value, lowest, highest))
 
 
+def _seconds(name: str, value: Any, highest: int = 2**32 - 1) -> str:
+    """Whole seconds, as the command takes them: parts of one are rounded up."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not 0 <= value <= highest:
+        raise ValueError(f"{name} must be between 0 and {highest}, not {value}")
+    return str(math.ceil(value))
+
+
+def _limited_seconds(highest: int) -> Words:
+    return lambda name, value: None if value is None else _seconds(name, value, highest)
+
+
 def _seconds_or_never(name: str, value: Any) -> str | None:
-    return value if value is None or value == "never" else str(count(name, value, 0))
+    return value if value is None or value == "never" else _seconds(name, value)
 
 
 def _listening(name: str, value: Any) -> list[str] | None:
@@ -137,7 +152,7 @@ TABLE = (
         "a head has its own key",
     ),
     Option("--drain", why="it ends a node: subprocess.run(['start_node', '--drain'])"),
-    Option("--drain-timeout", "drain_timeout", NODE, _number(0, 7 * 24 * 3600), OF_A_NODE),
+    Option("--drain-timeout", "drain_timeout", NODE, _limited_seconds(7 * 24 * 3600), OF_A_NODE),
     Option("--until-stdin-ends", why="it is always set: what a program has started ends with it"),
     Option("--verbose", "verbose", ALL, _flag),
 )

@@ -128,8 +128,8 @@ def start_node(
     *,
     workers: int | None = None,
     python: str | None = sys.executable,
-    drain_timeout: int | None = None,
-    head_timeout: int | str | None = None,
+    drain_timeout: float | None = None,
+    head_timeout: float | str | None = None,
     name: str | None = None,
     if_none: bool = True,
     fingerprint: str | Sequence[str] | None = None,
@@ -150,9 +150,9 @@ def start_node(
         violent_exit: whether `wait` ends this program with ``sys.exit(1)`` when the node was killed by SIGKILL.
         workers: slots of the node, over its GPUs in turns; None: one per GPU, else one per core.
         python: interpreter of the workers.
-        drain_timeout: seconds that running jobs may go on after SIGTERM.
-        head_timeout: seconds after which the node leaves when its head has ended in order and no other has come, or
-            "never"; None: never, or in a job of a batch system (Slurm, PBS, LSF) 120.
+        drain_timeout: seconds, rounded up to whole ones, that running jobs may go on after SIGTERM.
+        head_timeout: seconds, rounded up too, after which the node leaves when its head has ended in order and no other
+            has come, or "never"; None: never, or in a job of a batch system (Slurm, PBS, LSF) 120.
         name: of this node beside others on this machine; None: the one without a name, or in a job of a batch system the
             one of this program's place in it.
         if_none: whether it is fine when this node, by its name, runs already; a node without a name always may.
@@ -227,8 +227,8 @@ def start_head_node(
     workers: int | None = None,
     python: str | None = sys.executable,
     bind: str | Sequence[str] | None = None,
-    drain_timeout: int | None = None,
-    head_timeout: int | str | None = None,
+    drain_timeout: float | None = None,
+    head_timeout: float | str | None = None,
     name: str | None = None,
     gpus: str | Sequence[int | str] | None = None,
     max_gpus: int | None = None,

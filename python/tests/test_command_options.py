@@ -66,6 +66,11 @@ def test_what_a_function_does_not_take_has_a_reason():
             ["--address=localhost", "--port=8899", "--name=second", "--if-none", "--head-timeout=never"]
             + ["--python=/py", "--drain-timeout=5", "--verbose"],
         ),
+        (
+            start_node,
+            {"drain_timeout": 0.5, "head_timeout": 90.2, "python": None},
+            ["--address=localhost", "--port=8899", "--if-none", "--head-timeout=91", "--drain-timeout=1"],
+        ),
         (start_server, {"store": "sqlite"}, ["--port=8899"]),
         (
             start_server,
@@ -92,8 +97,15 @@ def test_a_call_becomes_the_words_of_the_command(function, given, words):
             ValueError,
             "durability must be 'always' or 'interval', not 'allways'",
         ),
-        (start_node, {"drain_timeout": "1m"}, TypeError, "drain_timeout must be a whole number, not str"),
-        (start_node, {"head_timeout": "soon"}, TypeError, "head_timeout must be a whole number, not str"),
+        (start_node, {"drain_timeout": "1m"}, TypeError, "drain_timeout must be a number of seconds, not str"),
+        (
+            start_node,
+            {"drain_timeout": float("nan")},
+            ValueError,
+            "drain_timeout must be between 0 and 604800, not nan",
+        ),
+        (start_node, {"head_timeout": -0.5}, ValueError, "head_timeout must be between 0 and "),
+        (start_node, {"head_timeout": "soon"}, TypeError, "head_timeout must be a number of seconds, not str"),
         (
             start_node,
             {"address": "http://10.0.0.5:8899/"},
