@@ -9,11 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import islice
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
 from distributed_computing._definitions import Definitions
 from distributed_computing._outcome import described, is_interrupt, value_of
-from distributed_computing._stream import FOREVER, LIMITED, NOBODY, pickled_item
+from distributed_computing._stream import ASKS_AGAIN, FOREVER, LIMITED, NOBODY, PERHAPS, pickled_item
 from distributed_computing.errors import CLOSED_EARLY, PoolClosed
 
 _LOOKED_AT = 1000  # futures, to see whether anybody waits for one
@@ -31,6 +32,7 @@ class JobFuture(Future[Any]):
         self._pool = pool
         self._readers = [0, 0]  # threads in result() and exception(): with a limit, without one
         self._in_loop = False  # an event loop of asyncio waits for it
+        self._asked_at = float("-inf")  # when somebody last asked and it was not done
         self.set_running_or_notify_cancel()
 
     def result(self, timeout: float | None = None) -> Any:
@@ -53,15 +55,33 @@ class JobFuture(Future[Any]):
             self._read(timeout, -1)
             raise
 
+    def done(self) -> bool:
+        """Return whether the result or the error is there; see `concurrent.futures.Future.done`."""
+        done = super().done()
+        if not done:
+            self._asked_at = monotonic()
+        return done
+
+    def running(self) -> bool:
+        """Return whether it is not done; see `concurrent.futures.Future.running`."""
+        running = super().running()
+        if running:
+            self._asked_at = monotonic()
+        return running
+
     def _read(self, timeout: float | None, threads: int) -> None:
         """So many threads more wait for it. Of a future that is done nobody asks, so that they need not be counted out."""
         with self._condition:
             self._readers[timeout is None] += threads
+            if threads < 0:
+                self._asked_at = monotonic()
 
     def patience(self) -> int:
         """Return how long somebody means to wait for it."""
         if self._readers[1] or self._waiters or self._in_loop:
             return FOREVER
+        if monotonic() - self._asked_at < ASKS_AGAIN:
+            return PERHAPS
         return LIMITED if self._readers[0] else NOBODY
 
     def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:

@@ -14,8 +14,10 @@ from distributed_computing._outcome import value_of
 from distributed_computing._payload import dumps_call
 from distributed_computing.errors import PoolClosed, SerializationError
 
-# How long the caller means to wait (Patience in src/client/user_waits.hpp): nobody does, with a limit, without one.
-NOBODY, LIMITED, FOREVER = 0, 1, 3
+# How long the caller means to wait (Patience in src/client/user_waits.hpp): nobody does, with a limit, somebody
+# may (who asks again and again whether a result is there), without a limit.
+NOBODY, LIMITED, PERHAPS, FOREVER = 0, 1, 2, 3
+ASKS_AGAIN = 10.0  # seconds: who asks again within this time waits
 
 
 def payload_size(payload: bytes | list[Any]) -> int:

@@ -8,7 +8,16 @@ from time import monotonic
 from typing import Any, Self
 
 from distributed_computing._named import split_key
-from distributed_computing._stream import FOREVER, LIMITED, NOBODY, Stream, payload_size, pickled_item
+from distributed_computing._stream import (
+    ASKS_AGAIN,
+    FOREVER,
+    LIMITED,
+    NOBODY,
+    PERHAPS,
+    Stream,
+    payload_size,
+    pickled_item,
+)
 
 WINDOW_JOBS = 2048  # limits::imap_window_jobs
 WINDOW_BYTES = 64 << 20  # limits::imap_window_bytes
@@ -29,6 +38,13 @@ class _Results:
     """Results that are read one by one, with or without a limit on the time."""
 
     _stream: Stream
+    _asked_at = float("-inf")  # when the limit of somebody who waited was over
+
+    def _patience(self, deadline: float | None) -> int:
+        """Return how long the caller means to wait: whoever asks again after his limit may do so for ever."""
+        if deadline is None:
+            return FOREVER
+        return PERHAPS if monotonic() - self._asked_at < ASKS_AGAIN else LIMITED
 
     def __iter__(self) -> Self:
         return self
@@ -258,11 +274,12 @@ class ResultIterator(_Results):
         start = monotonic()
         idle = self._in_flight <= self._workers and self._window < self._window_max
         left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - start)
-        came = self._take(0.0 if idle else max(0.0, left), FOREVER if deadline is None else LIMITED)
+        came = self._take(0.0 if idle else max(0.0, left), self._patience(deadline))
         if idle or (came and monotonic() - start < _SHORT_WAIT):
             self._window *= 2
         self._widen()
         if not came and deadline is not None and monotonic() >= deadline:
+            self._asked_at = monotonic()
             raise TimeoutError("no result within the timeout")
 
     def _widen(self) -> None:
@@ -301,8 +318,9 @@ class EarlierResults(_Results):
             raise StopIteration
         # One at a time: what the caller does not ask for stays in the pool.
         left = _FOREVER if deadline is None else max(0.0, deadline - monotonic())
-        outcomes = self._stream.take(left, 1, patience=FOREVER if deadline is None else LIMITED)
+        outcomes = self._stream.take(left, 1, patience=self._patience(deadline))
         if not outcomes:
+            self._asked_at = monotonic()
             raise TimeoutError("no result within the timeout")
         self._stream.hand_over([outcomes[0][0]])
         return outcomes[0]

@@ -9,7 +9,9 @@ import pytest
 from fakes import FakePool, FakeStream
 
 from distributed_computing._futures import Futures
+from distributed_computing._stream import LIMITED, NOBODY, PERHAPS, Stream
 from distributed_computing.errors import PoolClosed, SerializationError
+from distributed_computing.iterators import EarlierResults, ResultIterator
 
 
 class CannotBeRebuilt:
@@ -208,3 +210,42 @@ def test_an_error_keeps_nothing(futures):
             break
         threading.Event().wait(0.01)
     assert known() is None, "without the garbage collector"
+
+
+@pytest.mark.parametrize("ask", ["done", "running", "result"])
+def test_who_asks_again_and_again_may_wait_for_ever(ask):
+    native = FakeStream(held=True)
+    futures = Futures(native)
+    future = submit(futures, 1)
+    assert future.patience() == NOBODY
+    if ask == "result":
+        with pytest.raises(TimeoutError):
+            future.result(0.01)
+    else:
+        getattr(future, ask)()
+    assert futures.patience() == PERHAPS
+    native.release()
+    assert future.result(30) == 1
+    native.close()
+    futures.join()
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_an_iterator_that_is_asked_again_after_its_limit_may_wait_for_ever(earlier):
+    class Silent(FakeStream):
+        told = ()
+
+        def take(self, timeout, most=3, patience=0):
+            self.told = (*self.told, patience)
+            return []
+
+        def in_flight(self):
+            return 1
+
+    native = Silent()
+    stream = Stream(native, FakePool("named"))
+    results = EarlierResults(stream) if earlier else ResultIterator(stream, [1], True)
+    for limit in (LIMITED, PERHAPS):
+        with pytest.raises(TimeoutError):
+            results.next(timeout=0.01)
+        assert max(native.told) == limit
