@@ -57,10 +57,10 @@ class Scene {
   void check(const node::Effect& effect) {
     const auto* to_head = std::get_if<node::ToHead>(&effect);
     if (!to_head) return;
-    if (const auto* done = std::get_if<wire::JobsDone>(&to_head->message)) {
+    if (const auto* done = std::get_if<wire::JobsDone>(&*to_head->message)) {
       for (const wire::FinishedItem& item : done->items) finished(item.attempt);
     }
-    if (const auto* failed = std::get_if<wire::JobFailed>(&to_head->message)) finished(failed->attempt);
+    if (const auto* failed = std::get_if<wire::JobFailed>(&*to_head->message)) finished(failed->attempt);
   }
   void finished(const Attempt& attempt) {
     if (attempt.sequence < 1 || attempt.sequence > 20 || attempt.token != Token{7, 1})
