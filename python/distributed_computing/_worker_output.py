@@ -1,5 +1,6 @@
 """stdout and stderr of a worker process: what is printed goes to the node through a native stream, which sees to it that no
-line is lost when the process is killed, and that a storm of lines costs little (src/worker/output_stream.hpp)."""
+line is lost when the process is killed, but for the last 50 ms of a storm, and that a storm costs little
+(src/worker/output_stream.hpp)."""
 
 from __future__ import annotations
 
