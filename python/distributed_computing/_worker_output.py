@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 from distributed_computing import _worker
 
@@ -67,6 +66,7 @@ class _Stream:
         self.text.mode = "w"
         setattr(sys, name, self.text)
         setattr(sys, f"__{name}__", self.text)
+        self.settle: Callable[[], int] = self.pipe.native.settle
         self._in_blocks = False  # the text stream gives them down, not lines
         os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
 
@@ -99,15 +99,13 @@ class _Stream:
             with contextlib.suppress(Exception):
                 self.text.reconfigure(line_buffering=True)
 
-    def flush(self) -> int:
-        """See the function of this name."""
-        now: Any = getattr(sys, self.name, None)
-        for text in (self.text,) if now is self.text else (self.text, now):
+    def flush(self) -> None:
+        """Flush it, and what stands in its place, whatever one of them raises."""
+        for text in (self.text, getattr(sys, self.name, None)):
             with contextlib.suppress(
                 Exception
             ):  # closed, detached, or something of the user's: print would have said so
                 text.flush()
-        return self.pipe.native.settle()
 
 
 _streams: list[_Stream] = []
@@ -120,7 +118,15 @@ def install() -> None:
 
 def flush() -> int:
     """Flush both, and what the user's code has put in their place. Return PRINTED and OPEN_LINE as they are found."""
-    found = 0
-    for stream in _streams:
-        found |= stream.flush()
-    return found
+    if not _streams:
+        return 0
+    out, err = _streams
+    try:  # each job ends with this: most often both are there, and nothing is in them
+        out.text.flush()
+        err.text.flush()
+        if sys.stdout is not out.text or sys.stderr is not err.text:
+            raise ValueError
+    except Exception:
+        out.flush()
+        err.flush()
+    return out.settle() | err.settle()
