@@ -135,6 +135,7 @@ class PyOutputStream {
     stream_->write_out();
   }
   [[nodiscard]] bool in_storm() { return stream_->in_storm(); }
+  void swallow(bool on) { stream_->swallow(on); }
   int settle() {
     flush();
     const auto found = stream_->take_found();
@@ -305,9 +306,9 @@ NB_MODULE(_worker, module) {
       .def("write", &PyOutputStream::write, nb::arg("data"))
       .def("flush", &PyOutputStream::flush)
       .def("in_storm", &PyOutputStream::in_storm)
+      .def("swallow", &PyOutputStream::swallow, nb::arg("on"), "On: what is written is dropped.")
       .def("settle", &PyOutputStream::settle,
-           "Flush; return what was written since the last time: 1, and 2 if a line "
-           "is open.");
+           "Flush; return what was written since the last time: 0 nothing, 1 whole lines, 3 the last is not whole.");
   construction_error = PyErr_NewException("distributed_computing._worker.ConstructionError", PyExc_Exception, nullptr);
   module.attr("ConstructionError") = nb::handle(construction_error);
   module.attr("CRASH_FILE") = dc::wire::worker_claims_fd;

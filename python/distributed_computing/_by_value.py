@@ -26,8 +26,7 @@ class _Found:
 
     def __reduce__(self) -> tuple[Any, ...]:
         sources = {name: text for name in sorted(self._pickler.files) if (text := source_of(name))}
-        secrets = self._pickler.secrets
-        sources = {name: source_without(secrets, text) for name, text in sources.items()}
+        sources = {name: source_without(self._pickler.secrets, text) for name, text in sources.items()}
         return _end, (dict(self._pickler.found), sources, dict(self._pickler.met))
 
 
@@ -49,12 +48,11 @@ class ValuePickler(cloudpickle.Pickler):
 
     def __init__(self, stream: Any, definitions: Definitions, aside: Any) -> None:
         super().__init__(stream, protocol=5, buffer_callback=aside)
-        self.secrets = definitions.secrets  # that the text of the script's files is not to show
         self._definitions = definitions
 
     def reducer_override(self, value: Any) -> Any:
         if stays(value):
-            raise TypeError(why(type(value).__name__))
+            return self._leave(value)
         ours = isinstance(value, DEFINED) and is_definition(value)
         if ours:
             key = self._definitions.reference(value)
@@ -70,6 +68,10 @@ class ValuePickler(cloudpickle.Pickler):
         else:
             found = _reducers.of_object(value)
         return super().reducer_override(value) if found is NotImplemented else found
+
+    def _leave(self, value: Any) -> Any:
+        """A pool, a future or the like does not travel."""
+        raise TypeError(why(type(value).__name__))
 
     def _note(self, value: Any) -> None:
         """A definition goes by value."""
@@ -116,10 +118,12 @@ class ChunkPickler(ValuePickler):
         variables: the values of the script's variables that they use, by key.
         assigned: keys of those that they assign.
         files: names of the files that they come from.
+        secrets: texts that are not to be seen in these.
     """
 
     def __init__(self, stream: Any, definitions: Definitions, aside: Any) -> None:
         super().__init__(stream, definitions, aside)
+        self.secrets = definitions.secrets
         self.found: dict[str, Any] = {}
         self.met: dict[str, Any] = {}
         self.variables: dict[str, Any] = {}
@@ -149,10 +153,8 @@ class ChunkPickler(ValuePickler):
         }
         return {**found, **dict.fromkeys(self.assigned)}
 
-    def reducer_override(self, value: Any) -> Any:
-        if stays(value):
-            return LeftBehind, (type(value).__name__,)
-        return super().reducer_override(value)
+    def _leave(self, value: Any) -> Any:
+        return LeftBehind, (type(value).__name__,)
 
     def persistent_id(self, value: Any) -> str | None:
         """An object that workers have as the value of a variable stays that very object."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NoReturn
 
-_KINDS = (
-    ("distributed_computing._base", "PoolBase"),
-    ("distributed_computing._futures", "JobFuture"),
-    ("distributed_computing.iterators", "ResultIterator"),
-    ("distributed_computing.iterators", "EarlierResults"),
-    ("distributed_computing.processes", "_Process"),
+# Classes by module and name: who pickles need not import them.
+_KINDS = frozenset(
+    (
+        ("distributed_computing._base", "PoolBase"),
+        ("distributed_computing._futures", "JobFuture"),
+        ("distributed_computing.iterators", "ResultIterator"),
+        ("distributed_computing.iterators", "EarlierResults"),
+        ("distributed_computing.processes", "_Process"),
+    )
 )
 
 
@@ -48,8 +50,4 @@ def why(kind: str) -> str:
 
 def stays(value: Any) -> bool:
     """Tell whether this is one of them."""
-    for module, name in _KINDS:
-        kind = getattr(sys.modules.get(module), name, None)
-        if kind is not None and isinstance(value, kind):
-            return True
-    return False
+    return any((kind.__module__, kind.__name__) in _KINDS for kind in type(value).__mro__)

@@ -65,13 +65,13 @@ class Sent:
 
     def holds(self, value: Any) -> bool:
         """Tell whether workers may go on with what they have where the script has this value."""
-        if self.digest is None or value is ABSENT or stays(value):
+        if self.digest is None or value is ABSENT:
             return True
         if value is self.object or (value is not None and value is self.value()):
             return True
         if id(value) == self._other:
             return False
-        if self.is_like(value):
+        if stays(value) or self.is_like(value):
             self.take(self.digest, value)
             return True
         self._other = id(value)  # if another value gets that place, it goes by value, which is right too

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 from distributed_computing import _worker
 
-PRINTED, OPEN_LINE = 1, 2
 _FLUSH_S = 0.05
 
 
@@ -96,8 +95,10 @@ class _Stream:
     def _in_child(self) -> None:
         if self._in_blocks:  # it has no thread for that
             self._in_blocks = False
+            self.pipe.native.swallow(True)  # another thread has printed since: the parent writes it
             with contextlib.suppress(Exception):
                 self.text.reconfigure(line_buffering=True)
+            self.pipe.native.swallow(False)
 
     def flush(self) -> None:
         """Flush it, and what stands in its place, whatever one of them raises."""
@@ -117,7 +118,8 @@ def install() -> None:
 
 
 def flush() -> int:
-    """Flush both, and what the user's code has put in their place. Return PRINTED and OPEN_LINE as they are found."""
+    """Flush both, and what the user's code has put in their place. Return what was printed since the last
+    time: 0 nothing, 1 whole lines, 3 the last one is not whole."""
     if not _streams:
         return 0
     out, err = _streams

@@ -105,7 +105,7 @@ class HeadMachine {
   void session_closed(SessionId session, TimePoint now, Effects& out);
   void on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out);
   /// What became of entries that it wanted in the journal.
-  void journaled(const std::vector<store::JournalThread::Done>& done, TimePoint now, Effects& out);
+  void journaled(const std::vector<store::Journaled>& done, TimePoint now, Effects& out);
   /// The latest StatusReply to this session has been written.
   void answered(SessionId session, TimePoint now, Effects& out);
   /// Answer to HashProgram; `hash` is that of its content.

@@ -54,7 +54,7 @@ void send_confirmed(PoolId id, NamedPool& named, SessionId session, Effects& out
 
 // --- The journal ------------------------------------------------------------------------------------------------
 
-void HeadMachine::journaled(const std::vector<store::JournalThread::Done>& done, TimePoint now, Effects& out) {
+void HeadMachine::journaled(const std::vector<store::Journaled>& done, TimePoint now, Effects& out) {
   for (const auto& [ticket, refused] : done) {
     const auto found = pending_.find(ticket);
     if (found == pending_.end()) continue;

@@ -111,8 +111,8 @@ class HeadService {
   }
 
   void take_done() {
-    std::vector<store::JournalThread::Done> done = journal_->take_done();
-    std::erase_if(done, [this](const store::JournalThread::Done& one) {
+    std::vector<store::Journaled> done = journal_->take_done();
+    std::erase_if(done, [this](const store::Journaled& one) {
       const auto repair = repairs_.find(one.ticket);
       if (repair == repairs_.end()) return false;
       auto [wanted, journal] = std::move(repair->second);

@@ -16,7 +16,7 @@
 #include "core/job.hpp"
 #include "core/job_numbers.hpp"
 #include "core/result.hpp"
-#include "store/journal_thread.hpp"
+#include "store/journal_machine.hpp"
 #include "store/store.hpp"
 #include "wire/codec.hpp"
 #include "wire/messages.hpp"

@@ -36,7 +36,7 @@ class NamedStory : public Story {
   /// All that the head wants in the journal is there; `refused`: but what can be refused is.
   Lines keep(const std::string& refused = {}) {
     collect();
-    std::vector<store::JournalThread::Done> done;
+    std::vector<store::Journaled> done;
     for (JournalAppend& append : std::exchange(waiting, {})) {
       const bool lost = append.refusable && !refused.empty();
       if (!lost) journal.push_back(append.entry);

@@ -98,7 +98,7 @@ void JournalThread::compact(LogId log) {
   impl_->tell([&](JournalMachine& machine) { machine.compact(log); });
 }
 
-std::vector<JournalThread::Done> JournalThread::take_done() {
+std::vector<Journaled> JournalThread::take_done() {
   const std::lock_guard lock(impl_->mutex);
   return impl_->machine.take_done();
 }

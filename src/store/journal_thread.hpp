@@ -38,9 +38,8 @@ class JournalThread {
   /// Shortens the log; nothing comes back.
   void compact(LogId log);
 
-  using Done = Journaled;
   /// In the order of completion.
-  std::vector<Done> take_done();
+  std::vector<Journaled> take_done();
   /// Why entries wait now, as a sentence; empty when nothing is wrong.
   [[nodiscard]] std::string trouble() const;
   /// Another head has taken the store: this head must stop at once. Nothing is written any more.

@@ -152,7 +152,7 @@ class Journal : public testing::Test {
   std::vector<std::string> done(std::size_t count) {
     std::vector<std::string> found;
     script_.wait_for([&](Script&) {
-      for (const JournalThread::Done& one : thread_->take_done()) {
+      for (const Journaled& one : thread_->take_done()) {
         found.push_back(std::to_string(one.ticket) + (one.refused.empty() ? "" : ": " + one.refused));
       }
       return found.size() >= count;

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <system_error>
@@ -34,6 +33,13 @@ constexpr int full_pipe_poll_ms = 1000;
 std::vector<OutputStream*>& streams() {
   static auto* const all = new std::vector<OutputStream*>;
   return *all;
+}
+
+/// What one write should take: a pipe keeps so much together, and others who print into it cut none of these lines.
+std::string_view next_piece(std::string_view bytes) {
+  const std::string_view piece = bytes.substr(0, PIPE_BUF);
+  const std::size_t last = piece.rfind('\n');
+  return last == std::string_view::npos ? piece : piece.substr(0, last + 1);
 }
 
 }  // namespace
@@ -65,13 +71,13 @@ void OutputStream::after_fork_in_child() {
 
 bool OutputStream::add(std::string_view bytes) {
   std::unique_lock lock(mutex_);
-  if (bytes.empty()) return false;
+  if (bytes.empty() || swallows_) return false;
   found_ = {true, bytes.back() != '\n'};
   buffer_ += bytes;
   added_ += bytes.size();
   const bool whole = bytes.find('\n') != std::string_view::npos;
   if (!whole && !unbuffered_ && buffer_.size() <= open_line_max) return false;
-  const bool begins = whole && is_storm(bytes);
+  const bool begins = whole && storm_begins();
   if (!storm_) write_what_fits();
   if (storm_ && buffer_.size() > storm_bytes_max) wake_.notify_one();
   if (buffer_.size() > late_bytes_max || (late_ && !has_thread_)) {
@@ -81,9 +87,14 @@ bool OutputStream::add(std::string_view bytes) {
   return begins;
 }
 
-/// Whether one begins with this.
-bool OutputStream::is_storm(std::string_view bytes) {
-  if (storm_ || unbuffered_ || is_copy_ || bytes.empty() || --left_ >= 0) return false;
+void OutputStream::swallow(bool on) {
+  const std::lock_guard lock(mutex_);
+  swallows_ = on;
+}
+
+/// Whether one begins with the line that was added last.
+bool OutputStream::storm_begins() {
+  if (storm_ || unbuffered_ || is_copy_ || --left_ >= 0) return false;
   const auto now = Clock::now();
   const bool many = now - window_ < storm_window;
   window_ = now;
@@ -112,8 +123,8 @@ void OutputStream::write_what_fits() {
   while (in_order && written < buffer_.size()) {
     pollfd ready{fd_, POLLOUT, 0};
     if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) break;
-    const ssize_t now =
-        ::write(fd_, buffer_.data() + written, std::min<std::size_t>(buffer_.size() - written, PIPE_BUF));
+    const std::string_view piece = next_piece(std::string_view(buffer_).substr(written));
+    const ssize_t now = ::write(fd_, piece.data(), piece.size());
     if (now < 0) break;
     written += static_cast<std::size_t>(now);
   }
@@ -154,7 +165,8 @@ void OutputStream::write_out() {
 
 void OutputStream::write_all(std::string_view bytes) const {
   while (!bytes.empty()) {
-    const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    const std::string_view piece = next_piece(bytes);
+    const ssize_t written = ::write(fd_, piece.data(), piece.size());
     if (written >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno == EAGAIN) {  // somebody who shares the pipe has made it one that does not wait

@@ -24,6 +24,8 @@ class OutputStream {
   /// Takes these bytes, and does not wait for the reader of the pipe unless that is very far behind: what the pipe has
   /// no room for goes out later. True: a storm begins.
   bool add(std::string_view bytes);
+  /// On: what is added is dropped. For a forked process, whose language has bytes that its parent will write.
+  void swallow(bool on);
   /// Writes all that was added, in order. Waits for the reader. Without one the bytes are dropped.
   void write_out();
   [[nodiscard]] bool pending();
@@ -39,7 +41,7 @@ class OutputStream {
 
  private:
   using Clock = std::chrono::steady_clock;
-  bool is_storm(std::string_view bytes);
+  bool storm_begins();
   void write_what_fits();
   bool start_thread();
   void serve();
@@ -61,7 +63,8 @@ class OutputStream {
   bool storm_ = false;
   bool late_ = false;        ///< something did not fit into the pipe: the thread writes it
   bool has_thread_ = false;  ///< or there was none to be had
-  bool is_copy_ = false;     ///< a forked process: it has no thread, and gets none
+  bool swallows_ = false;
+  bool is_copy_ = false;  ///< a forked process: it has no thread, and gets none
 };
 
 }  // namespace dc::worker

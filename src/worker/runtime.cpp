@@ -68,11 +68,7 @@ class Runtime {
   int run() {
     if (!construct_object()) return 1;
     while (true) {
-      if (cuda_is_dead_) {
-        outbox_.flush();
-        runner_->close(terminated_);
-        return 1;
-      }
+      if (cuda_is_dead_) return end(1);
       // An update passes the jobs that were handed over before it.
       // Each is applied as it comes: a long history need not be in memory at once.
       if (!updates_.empty()) {
@@ -84,9 +80,7 @@ class Runtime {
         history_end_ = false;
         outbox_.append(wire::WorkerConstructed{});
       } else if (exit_code_) {
-        outbox_.flush();
-        runner_->close(terminated_);
-        return *exit_code_;
+        return end(*exit_code_);
       } else if (!jobs_.empty()) {
         run_job();
       } else {
@@ -98,6 +92,12 @@ class Runtime {
   }
 
  private:
+  int end(int code) {
+    outbox_.flush();
+    runner_->close(terminated_);
+    return code;
+  }
+
   bool construct_object() {
     while (!begin_) receive();
     try {

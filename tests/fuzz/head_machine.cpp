@@ -76,7 +76,7 @@ class Scene {
 
   TimePoint now_ = TimePoint{} + 1h;
   head::HeadMachine machine_{head::HeadFacts{77, 1, 8899, "head", "here", true, "a test"}, now_};
-  std::vector<store::JournalThread::Done> journaled_;
+  std::vector<store::Journaled> journaled_;
   std::vector<WorkerId> workers_;
   std::vector<Attempt> attempts_;
   head::Effects effects_;
