@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -28,8 +27,8 @@ using nlohmann::json;
 class PoolErrand {
  public:
   PoolErrand(const HeadAccess& access, const std::string& name, bool steal, Errand::OnMessage on_message)
-      : pool_(PoolId{net::pool_id(name)}),
-        errand_(access, wire::Role::client, wire::OpenNamedPool{pool_, name, true, steal, {}, {}, process_name()},
+      : errand_(access, wire::Role::client,
+                wire::OpenPool{PoolId{net::random_id()}, {}, false, {}, name, true, steal, process_name()},
                 [this, on_message = std::move(on_message)](net::Session& session, wire::Message& message) {
                   if (const auto* held = std::get_if<wire::PoolHeld>(&message)) return wait(session, *held);
                   const auto* failed = std::get_if<wire::PoolFailed>(&message);
@@ -38,7 +37,6 @@ class PoolErrand {
                   errand_.fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
                 }) {}
 
-  [[nodiscard]] PoolId pool() const { return pool_; }
   void done() { errand_.done(); }
   Result<void> run() { return errand_.run(); }
 
@@ -51,7 +49,6 @@ class PoolErrand {
                "for it to come back (--steal does not wait)\n",
                held.host, held.pid, (held.patience_ms + 999) / 1000);
   }
-  PoolId pool_;
   Errand errand_;
 };
 
@@ -122,7 +119,8 @@ std::string pools_table(const std::string& pools_json) {
 }
 
 Result<std::string> show_pool(const std::string& pools_json, const std::string& name) {
-  const std::string id = fmt::format("{:016x}", net::pool_id(name));  // of a broken one perhaps nothing else is known
+  const std::string id =
+      fmt::format("{:016x}", net::log_of_pool(name));  // of a broken one perhaps nothing else is known
   for (const json& pool : json::parse(pools_json)) {
     if (pool["name"] != name && pool["id"] != id) continue;
     std::string out;
@@ -157,10 +155,9 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
     if (problem) return fail(ErrorCode::io, fmt::format("{} cannot be made ({})", directory, problem.message()));
   }
   Writer writer(directory);
-  const PoolId pool{net::pool_id(name)};
   std::optional<Errand> errand;
   errand.emplace(
-      access, wire::Role::viewer, wire::SeeOutcomes{pool, 0}, [&](net::Session& session, wire::Message& message) {
+      access, wire::Role::viewer, wire::SeeOutcomes{name, 0}, [&](net::Session& session, wire::Message& message) {
         const auto* seen = std::get_if<wire::OutcomesSeen>(&message);
         if (!seen) return;
         if (!seen->known)
@@ -169,7 +166,7 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
           if (const auto written = writer.write(outcome); !written) return errand->fail_with(written.error());
         }
         if (!seen->more) return errand->done();
-        session.send(wire::SeeOutcomes{pool, seen->last});
+        session.send(wire::SeeOutcomes{name, seen->last});
       });
   return errand->run();
 }
@@ -177,26 +174,17 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
 Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool steal) {
   std::optional<PoolErrand> errand;
   errand.emplace(access, name, steal, [&](net::Session& session, wire::Message& message) {
-    if (std::holds_alternative<wire::NamedPoolOpened>(message)) session.send(wire::ClosePool{errand->pool()});
+    if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) session.send(wire::ClosePool{opened->id});
     if (std::holds_alternative<wire::PoolClosed>(message)) errand->done();
   });
   return errand->run();
 }
 
-namespace {
-
-/// What `pools list` shows of a broken pool whose name cannot be read.
-std::optional<PoolId> id_in(const std::string& text) {
-  PoolId id;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id.value, 16);
-  if (problem != std::errc() || text != fmt::format("{:016x}", id.value)) return std::nullopt;
-  return id;
-}
-
-Result<std::string> repair_pool(const HeadAccess& access, const std::string& name, PoolId pool) {
+Result<std::string> repair_pool(const HeadAccess& access, const std::string& name) {
   std::string told;
   std::optional<Errand> errand;
-  errand.emplace(access, wire::Role::client, wire::RepairPool{pool}, [&](net::Session&, wire::Message& message) {
+  const wire::RepairPool wish{PoolId{net::random_id()}, name};
+  errand.emplace(access, wire::Role::client, wish, [&](net::Session&, wire::Message& message) {
     if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
       const bool missing = failed->error.kind == ErrorKind::pool_not_found;
       return errand->fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
@@ -212,15 +200,6 @@ Result<std::string> repair_pool(const HeadAccess& access, const std::string& nam
   });
   BOOST_OUTCOME_TRYV(errand->run());
   return told;
-}
-
-}  // namespace
-
-Result<std::string> repair_pool(const HeadAccess& access, const std::string& name) {
-  const auto id = id_in(name);
-  Result<std::string> told = repair_pool(access, name, PoolId{net::pool_id(name)});
-  if (told || !id || told.error().code != ErrorCode::not_found) return told;
-  return repair_pool(access, name, *id);
 }
 
 }  // namespace dc::cli

@@ -51,15 +51,18 @@ void ClientMachine::update(UpdateNumber number, Payload payload) {
 
 void ClientMachine::want_workers(std::uint32_t count) {
   if (std::exchange(wanted_, count) == count) return;
-  if (link_ == Link::ready) send(wire::WantWorkers{config_.pool, wanted_});
+  if (link_ == Link::ready) send(wire::WantWorkers{pool_, wanted_});
 }
 
 void ClientMachine::drop_stream(StreamId stream) {
-  if (named()) return drop_stream_of_named(stream);
-  std::erase_if(waiting_, [&](const NewJob& job) { return job.stream == stream; });
+  if (!named()) std::erase_if(waiting_, [&](const NewJob& job) { return job.stream == stream; });
+  for (NewJob& job : waiting_) {  // those of a named pool run, and whoever attaches next gets their outcomes
+    if (job.stream == stream) job.stream = nobody;
+  }
   for (auto& [sequence, job] : sent_) {
     if (job.stream == stream) job.stream = nobody;
   }
+  std::erase_if(accepted_, [&](const auto& job) { return job.second == stream; });
 }
 
 void ClientMachine::close(ErrorInfo error) {
@@ -67,7 +70,7 @@ void ClientMachine::close(ErrorInfo error) {
   const bool head_may_know = opened_once_ || link_ == Link::opening;
   end(std::move(error));
   close_pending_ = head_may_know;
-  if (session_ && close_pending_) send(wire::ClosePool{config_.pool});
+  if (session_ && close_pending_) send_close();
 }
 
 // --- The session ------------------------------------------------------------------------------------------------
@@ -79,7 +82,7 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
     effects_.reports.emplace_back(Note{"connected to the head at " + config_.head_name + " again"});
   }
   if (link_ == Link::over) {
-    if (close_pending_) send(wire::ClosePool{config_.pool});
+    if (close_pending_) send_close();
     return;
   }
   if (config_.spec.size() > payload_bytes_max_) {
@@ -89,15 +92,14 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
     link_ = Link::opening;
     return send_open(false);
   }
-  if (named()) return resume_named();
   // Outcomes that nobody wants any more are not asked for: the head takes what we do not name as acknowledged.
   std::erase_if(sent_, [&](const auto& entry) {
-    if (entry.second.stream != nobody) return false;
+    if (named() || entry.second.stream != nobody) return false;
     sent_bytes_ -= entry.second.arguments.size();
     return true;
   });
   link_ = Link::asking;
-  send(wire::ResumePool{config_.pool, outstanding()});
+  send_resume();
 }
 
 void ClientMachine::session_closed(const std::string& why) {
@@ -119,25 +121,42 @@ void ClientMachine::receive(wire::Message&& message) {
   std::visit(
       [this](auto&& body) {
         if constexpr (requires { body.pool; }) {
-          if (body.pool != config_.pool) return;
+          if (body.pool != pool_) return;
         }
         if constexpr (requires { this->on(std::move(body)); }) on(std::move(body));
       },
       std::move(message));
 }
 
-void ClientMachine::on(const wire::PoolOpened&) {
+void ClientMachine::on(wire::PoolOpened&& message) {
   if (link_ == Link::opening) {
-    opened_once_ = true;
-    effects_.reports.emplace_back(PoolIsOpen{});
-    for (UpdateNumber number = 1; number <= last_update(); ++number) send_update(number);
-    become_ready();
+    is_open(std::move(message));
   } else if (link_ == Link::reopening) {
     send_updates_after(0);
     send_again(outstanding());
-    send(wire::PoolResumed{config_.pool}, pool_lane());
+    send(wire::PoolResumed{pool_}, pool_lane());
     become_ready();
   }
+}
+
+void ClientMachine::is_open(wire::PoolOpened&& message) {
+  pool_ = message.id;
+  if (auto problem = message.existed ? problem_of(message.options) : std::nullopt) {
+    send(wire::ClosePool{pool_, true});
+    return end(std::move(*problem));
+  }
+  if (message.existed) tell_differences(message.options);
+  if (message.existed) config_.options.keep_updates_history = message.options.keep_updates_history;
+  holder_.reset();
+  opened_once_ = true;
+  first_own_ = message.last_sequence + 1;
+  updates_before_ = updates_accepted_ = updates_applied_ = message.updates;
+  earlier_.unasked = message.remaining;
+  effects_.reports.emplace_back(PoolIsOpen{message.last_sequence, message.updates, message.remaining,
+                                           std::move(message.options.label), message.existed,
+                                           config_.options.keep_updates_history});
+  for (UpdateNumber number = updates_before_ + 1; number <= last_update(); ++number) send_update(number);
+  become_ready();
 }
 
 void ClientMachine::on(const wire::NeedProgram& message) {
@@ -148,14 +167,26 @@ void ClientMachine::on(const wire::NeedProgram& message) {
 
 void ClientMachine::on(const wire::PoolKnown& message) {
   if (link_ != Link::asking) return;
-  if (!message.known) {
+  if (!message.known && !named()) {
     link_ = Link::reopening;
     return send_open(true);
   }
-  on(wire::UpdateAccepted{config_.pool, message.updates});
+  if (!message.known) {
+    ErrorInfo error;
+    error.kind = ErrorKind::pool_not_found;
+    error.message = "the head does not have this named pool any more: it was closed or removed";
+    return end(std::move(error));
+  }
+  count_earlier(message.earlier);
+  if (message.more) return;
+  end_accepted_after(message.last_sequence, lost_error());
+  on(wire::UpdateAccepted{pool_, message.updates});
   send_updates_after(message.updates);
   send_again(message.missing);
-  send(wire::PoolResumed{config_.pool}, pool_lane());
+  send(wire::PoolResumed{pool_}, pool_lane());
+  if (named()) acks_ = unconfirmed();
+  settle_earlier();
+  if (earlier_.credit > 0) send(wire::WantOutcomes{pool_, earlier_.credit, earlier_.in_order});
   become_ready();
 }
 
@@ -200,7 +231,8 @@ void ClientMachine::on(const wire::PoolClosed&) {
   if (link_ == Link::over) return;
   ErrorInfo error;
   error.kind = ErrorKind::pool_closed;
-  error.message = "the head at " + config_.head_name + " closed the pool";
+  error.message =
+      leave_sent_ ? "this program has left " + quoted() : "the head at " + config_.head_name + " closed the pool";
   end(std::move(error));
 }
 
@@ -224,23 +256,21 @@ void ClientMachine::send(wire::Message message, wire::Lane lane) {
 }
 
 void ClientMachine::send_open(bool resumed) {
-  if (named()) {
-    send(wire::OpenNamedPool{config_.pool, config_.name, config_.attach_only, config_.steal, config_.options,
-                             config_.spec, config_.process},
-         pool_lane());
-  } else {
-    send(wire::OpenPool{config_.pool, config_.options, resumed, config_.spec}, pool_lane());
-  }
+  send(wire::OpenPool{pool_, config_.options, resumed, config_.spec, config_.name, config_.attach_only, config_.steal,
+                      config_.process},
+       pool_lane());
 }
 
+void ClientMachine::send_close() { send(wire::ClosePool{pool_, false, opened_once_ ? std::string() : config_.name}); }
+
 void ClientMachine::send_update(UpdateNumber number) {
-  send(wire::AddUpdate{config_.pool, number, update_payload(number)}, pool_lane());
+  send(wire::AddUpdate{pool_, number, update_payload(number)}, pool_lane());
 }
 
 /// Those that the head lacks. Without history it is told first how many are no more.
 void ClientMachine::send_updates_after(UpdateNumber known) {
   if (!named() && !config_.options.keep_updates_history) {
-    send(wire::AddUpdate{config_.pool, updates_forgotten_, {}}, pool_lane());
+    send(wire::AddUpdate{pool_, updates_forgotten_, {}}, pool_lane());
     known = std::max(known, updates_forgotten_);
   }
   for (UpdateNumber number = std::max(known, updates_before_) + 1; number <= last_update(); ++number)
@@ -249,10 +279,10 @@ void ClientMachine::send_updates_after(UpdateNumber known) {
 
 /// Jobs that the head has lost. In the pool's lane whatever their size, so that PoolResumed comes after them.
 void ClientMachine::send_again(const std::vector<JobSequence>& sequences) {
-  wire::SubmitJobs message{config_.pool, {}};
+  wire::SubmitJobs message{pool_, {}};
   std::size_t bytes = 0;
   const auto flush = [&] {
-    if (!message.jobs.empty()) send(std::exchange(message, {config_.pool, {}}), pool_lane());
+    if (!message.jobs.empty()) send(std::exchange(message, {pool_, {}}), pool_lane());
     bytes = 0;
   };
   for (const JobSequence sequence : sequences) {
@@ -270,15 +300,15 @@ void ClientMachine::send_again(const std::vector<JobSequence>& sequences) {
 
 void ClientMachine::become_ready() {
   link_ = Link::ready;
-  if (wanted_ != 0) send(wire::WantWorkers{config_.pool, wanted_});
+  if (wanted_ != 0) send(wire::WantWorkers{pool_, wanted_});
 }
 
 /// Sends waiting jobs as far as the window reaches, always as many as there are workers: none is idle for its size.
 void ClientMachine::submit_waiting() {
-  wire::SubmitJobs message{config_.pool, {}};
+  wire::SubmitJobs message{pool_, {}};
   std::size_t bytes = 0;
   const auto flush = [&] {
-    if (!message.jobs.empty()) send(std::exchange(message, {config_.pool, {}}));
+    if (!message.jobs.empty()) send(std::exchange(message, {pool_, {}}));
     bytes = 0;
   };
   while (!waiting_.empty()) {
@@ -296,7 +326,7 @@ void ClientMachine::submit_waiting() {
     sent_bytes_ += size;
     if (size > limits::inline_payload_max) {
       const wire::Lane lane = std::max<wire::Lane>(pool_lane() + job.sequence, 1);
-      send(wire::SubmitJobs{config_.pool, {std::move(job)}}, lane);
+      send(wire::SubmitJobs{pool_, {std::move(job)}}, lane);
     } else {
       bytes += size + job.key.size() + job_overhead_bytes;
       message.jobs.push_back(std::move(job));

@@ -124,18 +124,18 @@ std::string too_large_text(const char* what, std::uint64_t size, std::uint64_t l
 class ClientMachine {
  public:
   struct Config {
-    PoolId pool;
+    PoolId pool;  ///< random; that of a named pool is the head's to say
     PoolOptions options;
     Payload spec;
     Payload program;        ///< executable of a C++ pool; its hash is in `options`
     std::string head_name;  ///< "194.173.121.37:8899", for notices; with several addresses all of them
-    std::string name;       ///< of a named pool; its id follows from it
+    std::string name;       ///< of a named pool
     bool attach_only = false;
     bool steal = false;
     std::string process = {};  ///< of this client, see core/process_name.hpp
     WorkerId in_worker = {};   ///< in one of whose jobs this client runs; value 0: in none
   };
-  explicit ClientMachine(Config config) : config_(std::move(config)) {}
+  explicit ClientMachine(Config config) : config_(std::move(config)), pool_(config_.pool) {}
 
   // --- The user ---
   void submit(std::vector<NewJob> jobs);
@@ -201,11 +201,11 @@ class ClientMachine {
     std::uint32_t credit = 0;   ///< it may still send so many
     std::uint32_t in_hand = 0;  ///< so many are here, and the user has not done with them
     std::uint64_t lost = 0;     ///< so many will never come, and the user has not been told
-    /// Of NamedPoolKnown, so far: that are not here and will come; those among them that were here before.
+    /// Of PoolKnown, so far: that are not here and will come; those among them that were here before.
     std::uint64_t to_come = 0, again = 0;
   };
 
-  void on(const wire::PoolOpened&);
+  void on(wire::PoolOpened&& message);
   void on(const wire::NeedProgram& message);
   void on(const wire::PoolKnown& message);
   void on(wire::JobValues&& message);
@@ -219,16 +219,15 @@ class ClientMachine {
   void on(const wire::PoolState& message);
   void on(wire::Notice&& message);
   void on(wire::OutputLines&& message);
-  void on(wire::NamedPoolOpened&& message);
   void on(wire::PoolHeld&& message);
-  void on(const wire::NamedPoolKnown& message);
   void on(const wire::JobsAccepted& message);
   void on(wire::JobsRefused&& message);
   void on(const wire::AcksKept& message);
-  void on(const wire::PoolLeft&);
 
   void send(wire::Message message, wire::Lane lane = wire::control_lane);
   void send_open(bool resumed);
+  void is_open(wire::PoolOpened&& message);
+  void send_close();
   void send_update(UpdateNumber number);
   void send_updates_after(UpdateNumber known);
   void send_again(const std::vector<JobSequence>& sequences);
@@ -237,8 +236,8 @@ class ClientMachine {
   void finish(JobSequence sequence, Outcome outcome);
   void finish_named(JobSequence sequence, Outcome outcome);
   std::optional<StreamId> take_sent(JobSequence sequence);
-  void drop_stream_of_named(StreamId stream);
-  void resume_named();
+  void send_resume();
+  [[nodiscard]] std::vector<JobSequence> unconfirmed() const;
   void end_accepted_after(JobSequence last_kept, const SharedError& error);
   void count_earlier(const std::vector<JobSequence>& intervals);
   void settle_earlier();
@@ -269,12 +268,13 @@ class ClientMachine {
   [[nodiscard]] std::string wanted_text(bool too_many) const;
   [[nodiscard]] std::string no_workers_text() const;
   [[nodiscard]] std::vector<JobSequence> outstanding() const;
-  [[nodiscard]] wire::Lane pool_lane() const { return config_.pool.value; }
+  [[nodiscard]] wire::Lane pool_lane() const { return pool_.value; }
   [[nodiscard]] std::string quoted() const { return "pool '" + config_.name + "'"; }
   [[nodiscard]] UpdateNumber last_update() const { return updates_before_ + updates_.size(); }
   [[nodiscard]] Payload& update_payload(UpdateNumber number) { return updates_[number - updates_before_ - 1]; }
 
   Config config_;
+  PoolId pool_;  ///< its id; before it is open the one by which it is asked for
   Link link_ = Link::away;
   bool session_ = false;
   bool opened_once_ = false;

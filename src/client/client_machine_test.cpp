@@ -18,7 +18,7 @@ TEST(ClientMachine, NothingOfThePoolIsSentBeforeItIsOpen) {
   EXPECT_THAT(client.sent, IsEmpty());
   client.machine.session_opened(no_limit, t0), client.look();
   EXPECT_THAT(client.sent, ElementsAre("OpenPool new @pool"));
-  client.machine.receive(wire::PoolOpened{pool});
+  client.machine.receive(wire::PoolOpened{pool, pool});
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "WantWorkers 2", "SubmitJobs 1"));
   EXPECT_THAT(client.reports, ElementsAre("open"));
@@ -148,7 +148,7 @@ TEST(ClientMachine, ARestartedHeadGetsEverythingInOneLane) {
   client.submit(1, "d", 1);
   client.look();
   EXPECT_THAT(client.sent, IsEmpty());
-  client.machine.receive(wire::PoolOpened{pool});
+  client.machine.receive(wire::PoolOpened{pool, pool});
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 1/1 @pool", "SubmitJobs 2/1 @pool",
                                        "SubmitJobs 3/1 @pool", "PoolResumed @pool", "WantWorkers 2", "SubmitJobs 4/1"));
@@ -167,7 +167,7 @@ TEST(ClientMachine, WithoutHistoryAppliedUpdatesKeepTheirNumbersOnly) {
     client.lose_and_find_head();
     client.machine.receive(wire::PoolKnown{pool, false, 0, {}});
     client.look();
-    client.machine.receive(wire::PoolOpened{pool});
+    client.machine.receive(wire::PoolOpened{pool, pool});
     client.look();
     return client.sent;
   };
@@ -279,7 +279,7 @@ TEST(ClientMachine, AJobOverTheHeadsLimitFailsBeforeItIsSent) {
   client.submit(1, "123456");
   client.submit(1, "1");
   client.machine.session_opened(5, t0);
-  client.machine.receive(wire::PoolOpened{pool});
+  client.machine.receive(wire::PoolOpened{pool, pool});
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("OpenPool new @pool", "SubmitJobs 2"));
   EXPECT_THAT(client.delivered,

@@ -148,44 +148,31 @@ class FakeHead {
   void on(net::Session&, Other&&) {}
   void on(net::Session& session, wire::OpenPool&& message) {
     ++opened;
+    named_ = !message.pool_name.empty();
     pool_ = message.pool;
+    if (refuses_to_open) return session.send(wire::PoolFailed{pool_, *refuses_to_open});
+    if (named_) pool_ = PoolId{message.pool.value + 1};
     known_.insert(pool_);
-    session.send(wire::PoolOpened{pool_});
-    session.send(wire::PoolState{pool_, 0, 1, 1, 2, 2});
+    wire::PoolOpened answer{message.pool,       pool_, message.options, last_sequence, 0, earlier.size(),
+                            message.attach_only};
+    if (message.attach_only) answer.options.label = "Echo";
+    session.send(std::move(answer));
+    session.send(wire::PoolState{pool_, 0, named_ ? 0U : 1U, 1, 2, 2});
   }
   void on(net::Session& session, wire::ResumePool&& message) {
-    wire::PoolKnown answer{message.pool, known_.contains(message.pool), 0, {}};
+    wire::PoolKnown answer{message.pool, known_.contains(message.pool)};
+    answer.last_sequence = jobs_.empty() ? 0 : std::prev(jobs_.end())->first;
+    for (std::size_t i = next_earlier_; i < earlier.size(); ++i)
+      answer.earlier.insert(answer.earlier.end(), {earlier[i].first, earlier[i].first});
     for (const JobSequence sequence : message.outstanding) {
       if (!jobs_.contains(sequence)) answer.missing.push_back(sequence);
     }
     session.send(answer);
-    if (!answer.known || withhold) return;
-    for (const JobSequence sequence : message.outstanding) {
-      if (jobs_.contains(sequence)) session.send(wire::JobValues{pool_, {{sequence, jobs_[sequence]}}});
-    }
-  }
-  void on(net::Session& session, wire::OpenNamedPool&& message) {
-    ++opened;
-    pool_ = message.pool;
-    named_ = true;
-    if (refuses_to_open) return session.send(wire::PoolFailed{pool_, *refuses_to_open});
-    wire::NamedPoolOpened answer{pool_, message.options, last_sequence, 0, earlier.size()};
-    if (message.attach_only) answer.options.label = "Echo";
-    session.send(std::move(answer));
-    session.send(wire::PoolState{pool_, 0, 0, 1, 2, 2});
-  }
-  void on(net::Session& session, wire::ResumeNamedPool&& message) {
-    wire::NamedPoolKnown answer{message.pool, 0, {}, jobs_.empty() ? 0 : std::prev(jobs_.end())->first, {}};
-    for (std::size_t i = next_earlier_; i < earlier.size(); ++i)
-      answer.earlier.insert(answer.earlier.end(), {earlier[i].first, earlier[i].first});
-    for (const JobSequence sequence : message.unaccepted) {
-      if (!jobs_.contains(sequence)) answer.missing.push_back(sequence);
-    }
-    session.send(std::move(answer));
+    if (!answer.known || (withhold && !named_)) return;
     const std::set<JobSequence> received(message.received.begin(), message.received.end());
     for (const auto& [sequence, payload] : jobs_) {
       if (received.contains(sequence)) continue;
-      session.send(wire::JobsAccepted{pool_, {sequence}});
+      if (named_) session.send(wire::JobsAccepted{pool_, {sequence}});
       session.send(wire::JobValues{pool_, {{sequence, payload}}});
     }
   }
@@ -194,10 +181,6 @@ class FakeHead {
       const auto& [sequence, text] = earlier[next_earlier_];
       session.send(wire::JobValues{pool_, {{sequence, Payload::copy(text)}}});
     }
-  }
-  void on(net::Session& session, wire::LeavePool&& message) {
-    ++left;
-    session.send(wire::PoolLeft{message.pool});
   }
   void on(net::Session&, wire::SubmitJobs&& message) {
     if (named_ && !take_named(message)) return;
@@ -240,7 +223,7 @@ class FakeHead {
     if (message.count > 0 && message.count <= 2) session.send(wire::PoolState{message.pool, message.count, 0, 1, 2, 2});
   }
   void on(net::Session& session, wire::ClosePool&& message) {
-    ++closed;
+    message.leave ? ++left : ++closed;
     session.send(wire::PoolClosed{message.pool});
   }
   void on(net::Session& session, wire::StatusRequest&&) {

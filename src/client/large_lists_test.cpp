@@ -54,7 +54,7 @@ TEST(LargeLists, TwoMillionOutcomesAreAcknowledgedAndToldAgainAfterABreak) {
   EXPECT_TRUE(acknowledged == client.all);
 
   client.lose_and_find_head();
-  const auto resumed = client.sends<wire::ResumeNamedPool>();
+  const auto resumed = client.sends<wire::ResumePool>();
   std::vector<JobSequence> received;
   for (std::size_t i = 0; i < resumed.size(); ++i) {
     EXPECT_LE(resumed[i].received.size(), limits::sequences_per_message);
@@ -64,7 +64,7 @@ TEST(LargeLists, TwoMillionOutcomesAreAcknowledgedAndToldAgainAfterABreak) {
   EXPECT_TRUE(received == client.all);
   // The head confirms some, piece by piece, and says the rest is to come.
   client.machine.receive(wire::AcksKept{pool, {1, 2, 3}});
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, two_million, {}, false});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, two_million, {}, false});
   std::size_t again = 0;
   for (const auto& message : client.sends<wire::AckOutcomes>()) again += message.sequences.size();
   EXPECT_EQ(again, two_million - 3);
@@ -78,12 +78,12 @@ TEST(LargeLists, TheHeadTellsWhatIsToComeInSeveralMessages) {
   EXPECT_THAT(client.sent, testing::ElementsAre("WantOutcomes 6"));
   client.lose_and_find_head();
   client.look();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 0, {1, 2, 5, 5}, true});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, 0, {1, 2, 5, 5}, true});
   client.look();
   EXPECT_THAT(client.sent, testing::IsEmpty()) << "another one follows";
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 100, {7, 8, 90, 90}, false});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, 100, {7, 8, 90, 90}, false});
   client.look();
-  EXPECT_THAT(client.sent, testing::ElementsAre("WantOutcomes 6"));
+  EXPECT_THAT(client.sent, testing::ElementsAre("PoolResumed @pool", "WantOutcomes 6"));
   EXPECT_THAT(client.delivered, testing::IsEmpty()) << "nothing is lost";
 }
 

@@ -29,14 +29,17 @@ inline std::string line(const wire::Outgoing& out) {
       [](const auto& body) {
         std::string line = body.name;
         if constexpr (requires { body.attach_only; }) {
-          line += " " + body.pool_name + (body.attach_only ? " attach" : "") + (body.steal ? " steal" : "");
+          if (!body.pool_name.empty()) line += " " + body.pool_name;
+          line += (body.attach_only ? " attach" : "") + std::string(body.steal ? " steal" : "");
+          if (body.pool_name.empty()) line += body.resumed ? " resumed" : " new";
         }
-        if constexpr (requires { body.unaccepted; }) {
-          line += " from " + std::to_string(body.first_own) + " " + list(body.unaccepted) + " " + list(body.received);
-        }
+        if constexpr (requires { body.leave; }) line += body.leave ? " leave" : "";
         if constexpr (requires { body.in_order; }) line += body.in_order ? " in order" : "";
-        if constexpr (requires { body.resumed; }) line += body.resumed ? " resumed" : " new";
-        if constexpr (requires { body.outstanding; }) line += " " + list(body.outstanding);
+        if constexpr (requires { body.outstanding; }) {
+          if (!body.pool_name.empty()) line += " from " + std::to_string(body.first_own);
+          line += " " + list(body.outstanding);
+          if (!body.pool_name.empty()) line += " " + list(body.received);
+        }
         if constexpr (requires { body.sequences; }) line += " " + list(body.sequences);
         if constexpr (requires { body.count; }) line += " " + std::to_string(body.count);
         if constexpr (requires {
@@ -105,13 +108,13 @@ struct Client {
   }
   void open() {
     machine.session_opened(no_limit, t0);
-    machine.receive(wire::PoolOpened{pool});
+    machine.receive(wire::PoolOpened{pool, pool});
     look();
   }
   /// Opens a named pool that had `last` jobs and `updates` updates; nobody has the outcomes of `remaining`.
   void open_named(JobSequence last_sequence = 0, UpdateNumber updates = 0, std::uint64_t remaining = 0) {
     machine.session_opened(no_limit, t0);
-    machine.receive(wire::NamedPoolOpened{pool, {}, last_sequence, updates, remaining});
+    machine.receive(wire::PoolOpened{pool, pool, {}, last_sequence, updates, remaining});
     last = last_sequence;
     look();
   }

@@ -30,7 +30,7 @@ TEST(NamedHolder, WaitsForAProgramThatIsAwayUntilItIsKnownToBeGone) {
   client.machine.holder_is_gone();
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("HolderGone"));
-  client.machine.receive(wire::NamedPoolOpened{pool, {}, 0, 0, 0});
+  client.machine.receive(wire::PoolOpened{pool, pool, {}, 0, 0, 0});
   EXPECT_EQ(client.machine.holder(), nullptr);
 }
 
@@ -46,7 +46,7 @@ TEST(NamedHolder, AResultThatTheHeadHasLostIsAcknowledgedAgain) {
   client.look();
   client.lose_and_find_head();
   client.look();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 1, {}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, 1});
   client.look();
   client.value(1, "A");
   client.look();

@@ -18,25 +18,6 @@ const char* name_of(Language language) { return language == Language::python ? "
 
 // --- Opening and resuming ---------------------------------------------------------------------------------------
 
-void ClientMachine::on(wire::NamedPoolOpened&& message) {
-  if (link_ != Link::opening) return;
-  if (auto problem = problem_of(message.options)) {
-    send(wire::LeavePool{config_.pool});
-    return end(std::move(*problem));
-  }
-  tell_differences(message.options);
-  holder_.reset();
-  opened_once_ = true;
-  first_own_ = message.last_sequence + 1;
-  updates_before_ = updates_accepted_ = updates_applied_ = message.updates;
-  earlier_.unasked = message.remaining;
-  config_.options.keep_updates_history = message.options.keep_updates_history;
-  effects_.reports.emplace_back(PoolIsOpen{message.last_sequence, message.updates, message.remaining,
-                                           std::move(message.options.label), message.existed,
-                                           message.options.keep_updates_history});
-  become_ready();
-}
-
 void ClientMachine::on(wire::PoolHeld&& message) {
   if (link_ != Link::opening) return;
   const std::uint32_t seconds = (message.patience_ms + 999) / 1000;
@@ -47,7 +28,7 @@ void ClientMachine::on(wire::PoolHeld&& message) {
 }
 
 void ClientMachine::holder_is_gone() {
-  if (link_ == Link::opening && holder_) send(wire::HolderGone{config_.pool, holder_->client});
+  if (link_ == Link::opening && holder_) send(wire::HolderGone{pool_, holder_->client});
   holder_.reset();
 }
 
@@ -80,40 +61,31 @@ void ClientMachine::tell_differences(const PoolOptions& options) {
   if (!text.empty()) effects_.reports.emplace_back(Note{quoted() + " " + text});
 }
 
-void ClientMachine::resume_named() {
+void ClientMachine::send_resume() {
   std::vector<JobSequence> received;
   received.reserve(received_.size());
   for (const auto& [sequence, done] : received_) received.push_back(sequence);
   std::sort(received.begin(), received.end());
-  link_ = Link::asking;
   earlier_.to_come = earlier_.again = 0;
   auto next = received.begin();
   for (bool more = true; more;) {
     const auto left = static_cast<std::size_t>(received.end() - next);
     const auto part = next + static_cast<std::ptrdiff_t>(std::min(left, limits::sequences_per_message));
     more = part != received.end();
-    send(wire::ResumeNamedPool{
-        config_.pool, first_own_, more ? std::vector<JobSequence>{} : outstanding(), {next, part}, more});
+    send(wire::ResumePool{
+        pool_, more ? std::vector<JobSequence>{} : outstanding(), config_.name, first_own_, {next, part}, more});
     next = part;
   }
 }
 
-void ClientMachine::on(const wire::NamedPoolKnown& message) {
-  if (link_ != Link::asking) return;
-  count_earlier(message.earlier);
-  if (message.more) return;
-  end_accepted_after(message.last_sequence, lost_error());
-  on(wire::UpdateAccepted{config_.pool, message.updates});
-  send_updates_after(message.updates);
-  send_again(message.missing);
-  acks_.clear();
+/// Outcomes that the user has done with, and whose acknowledgement may be lost.
+std::vector<JobSequence> ClientMachine::unconfirmed() const {
+  std::vector<JobSequence> sequences;
   for (const auto& [sequence, done] : received_) {
-    if (done) acks_.push_back(sequence);
+    if (done) sequences.push_back(sequence);
   }
-  std::sort(acks_.begin(), acks_.end());
-  settle_earlier();
-  if (earlier_.credit > 0) send(wire::WantOutcomes{config_.pool, earlier_.credit, earlier_.in_order});
-  become_ready();
+  std::sort(sequences.begin(), sequences.end());
+  return sequences;
 }
 
 // --- What the journal has lost ----------------------------------------------------------------------------------
@@ -182,17 +154,6 @@ void ClientMachine::on(wire::JobsRefused&& message) {
   }
 }
 
-/// The jobs stay in the pool; whoever attaches next gets their outcomes.
-void ClientMachine::drop_stream_of_named(StreamId stream) {
-  for (NewJob& job : waiting_) {
-    if (job.stream == stream) job.stream = nobody;
-  }
-  for (auto& [sequence, job] : sent_) {
-    if (job.stream == stream) job.stream = nobody;
-  }
-  std::erase_if(accepted_, [&](const auto& job) { return job.second == stream; });
-}
-
 // --- Outcomes ---------------------------------------------------------------------------------------------------
 
 /// Of any pool; those of a named one may be millions at once.
@@ -200,10 +161,10 @@ void ClientMachine::send_acks() {
   std::vector<JobSequence> acks = std::exchange(acks_, {});
   while (acks.size() > limits::sequences_per_message) {
     const auto from = acks.end() - static_cast<std::ptrdiff_t>(limits::sequences_per_message);
-    send(wire::AckOutcomes{config_.pool, {from, acks.end()}});
+    send(wire::AckOutcomes{pool_, {from, acks.end()}});
     acks.erase(from, acks.end());
   }
-  if (!acks.empty()) send(wire::AckOutcomes{config_.pool, std::move(acks)});
+  if (!acks.empty()) send(wire::AckOutcomes{pool_, std::move(acks)});
 }
 
 void ClientMachine::on(wire::JobErrors&& message) {
@@ -264,7 +225,7 @@ void ClientMachine::ask_for_earlier() {
       static_cast<std::uint32_t>(std::min<std::uint64_t>(limits::earlier_outcomes_open - open, earlier_.unasked));
   earlier_.unasked -= count;
   earlier_.credit += count;
-  send(wire::WantOutcomes{config_.pool, count, earlier_.in_order});
+  send(wire::WantOutcomes{pool_, count, earlier_.in_order});
 }
 
 // --- Leaving ----------------------------------------------------------------------------------------------------
@@ -282,15 +243,7 @@ void ClientMachine::leave() {
 void ClientMachine::leave_if_all_accepted() {
   const bool all = waiting_.empty() && sent_.empty() && updates_accepted_ == last_update();
   if (!all || std::exchange(leave_sent_, true)) return;
-  send(wire::LeavePool{config_.pool});
-}
-
-void ClientMachine::on(const wire::PoolLeft&) {
-  if (link_ == Link::over) return;
-  ErrorInfo error;
-  error.kind = ErrorKind::pool_closed;
-  error.message = "this program has left " + quoted();
-  end(std::move(error));
+  send(wire::ClosePool{pool_, true});
 }
 
 void ClientMachine::abandon(ErrorInfo error) {

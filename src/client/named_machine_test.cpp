@@ -34,8 +34,8 @@ TEST(NamedMachine, OpensByNameAndGoesOnWithTheNumbersOfThePool) {
   Client client(config);
   client.machine.session_opened(no_limit, t0);
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("OpenNamedPool sweep attach steal @pool"));
-  client.machine.receive(wire::NamedPoolOpened{pool, {}, 40, 2, 7});
+  EXPECT_THAT(client.sent, ElementsAre("OpenPool sweep attach steal @pool"));
+  client.machine.receive(wire::PoolOpened{pool, pool, {}, 40, 2, 7});
   const Effects effects = client.machine.take_effects(t0);
   ASSERT_EQ(effects.reports.size(), 1U);
   EXPECT_EQ(std::get<PoolIsOpen>(effects.reports[0]), (PoolIsOpen{40, 2, 7, ""}));
@@ -52,9 +52,9 @@ TEST(NamedMachine, APoolThatItCannotUseIsLeft) {
   PoolOptions options;
   options.language = Language::cpp;
   options.label = "Trainer";
-  client.machine.receive(wire::NamedPoolOpened{pool, options, 0, 0, 0});
+  client.machine.receive(wire::PoolOpened{pool, pool, options, 0, 0, 0, true});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("OpenNamedPool sweep @pool", "LeavePool"));
+  EXPECT_THAT(client.sent, ElementsAre("OpenPool sweep @pool", "ClosePool leave"));
   EXPECT_THAT(client.reports, ElementsAre("over: pool 'sweep' runs the C++ class Trainer, and this program is written "
                                           "in Python: attach from a program of that language, or take another name"));
 }
@@ -78,7 +78,7 @@ TEST(NamedMachine, AClassThatIsNotUsedIsTold) {
   client.machine.session_opened(no_limit, t0);
   PoolOptions options;
   options.label = "Old";
-  client.machine.receive(wire::NamedPoolOpened{pool, options, 0, 0, 0});
+  client.machine.receive(wire::PoolOpened{pool, pool, options, 0, 0, 0, true});
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("pool 'sweep' goes on with its class Old; New is not used", "open"));
 }
@@ -109,7 +109,7 @@ TEST(NamedMachine, AJobThatIsRefusedEndsWithThatErrorAndNeedsNoAcknowledgement) 
   client.look();
   EXPECT_THAT(client.sent, IsEmpty());
   client.come_back();
-  EXPECT_THAT(client.sent, ElementsAre("ResumeNamedPool from 1 [1] []"));
+  EXPECT_THAT(client.sent, ElementsAre("ResumePool from 1 [1] []"));
 }
 
 TEST(NamedMachine, AnOutcomeIsAcknowledgedOnlyWhenTheUserHasDoneWithIt) {
@@ -142,13 +142,14 @@ TEST(NamedMachine, AfterABreakItTellsWhatItHasAndRepeatsWhatWasNotConfirmed) {
   client.machine.receive(wire::AcksKept{pool, {11}});
   client.come_back();
   // 11: confirmed. 12: acknowledged, not confirmed. 13: in the user's hands. 14: accepted, has no outcome.
-  EXPECT_THAT(client.sent, ElementsAre("ResumeNamedPool from 11 [15,16] [12,13]"));
+  EXPECT_THAT(client.sent, ElementsAre("ResumePool from 11 [15,16] [12,13]"));
   client.machine.consumed({13});
   client.look();
   EXPECT_THAT(client.sent, IsEmpty());
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {16}, 15, {}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {16}, 15});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 16 @pool", "AckOutcomes [12,13]"));
+  EXPECT_THAT(client.sent,
+              ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 16 @pool", "PoolResumed @pool", "AckOutcomes [12,13]"));
   client.value(13, "C"), client.value(14, "D"), client.value(15, "E");
   client.look();
   EXPECT_THAT(client.delivered, ElementsAre("1:14=D", "1:15=E"));
@@ -166,9 +167,9 @@ TEST(NamedMachine, AcceptedJobsThatTheJournalHasLostEndWithAnError) {
   client.machine.receive(wire::UpdateApplied{pool, 1});
   client.look();
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {4}, 2, {}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {4}, 2});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 4 @pool"));
+  EXPECT_THAT(client.sent, ElementsAre("AddUpdate 1=u @pool", "SubmitJobs 4 @pool", "PoolResumed @pool"));
   ASSERT_THAT(client.delivered, SizeIs(1));
   EXPECT_THAT(client.delivered[0],
               StartsWith("1:3=!the job was accepted, and the journal of pool 'sweep' has lost it"));
@@ -184,9 +185,9 @@ TEST(NamedMachine, AJobThatIsSentAgainKeepsItsKey) {
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1'rate=0.1"));
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {1}, 0, {}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {1}, 0});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1'rate=0.1 @pool"));
+  EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1'rate=0.1 @pool", "PoolResumed @pool"));
 }
 
 TEST(NamedMachine, WhoeverTookItOverWhileTheConnectionWasGoneEndsIt) {
@@ -224,9 +225,9 @@ TEST(NamedMachine, EarlierOutcomesComeOnlyAgainstCredit) {
   client.look();
   EXPECT_EQ(client.sent[1], "WantOutcomes 64");
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, left, {65, left}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, left, {65, left}});
   client.look();
-  EXPECT_EQ(client.sent[0], "WantOutcomes 512");
+  EXPECT_EQ(client.sent[1], "WantOutcomes 512");
   client.machine.receive(wire::AcksKept{pool, first});
   std::vector<JobSequence> second;
   for (JobSequence sequence = 65; sequence <= 128; ++sequence) client.value(sequence, "x"), second.push_back(sequence);
@@ -246,11 +247,11 @@ TEST(NamedMachine, EarlierOutcomesThatTheJournalHasLostAreToldAndOthersDoNotCome
   client.look();
   client.machine.receive(wire::AcksKept{pool, {2, 3}});
   client.come_back();
-  EXPECT_THAT(client.sent, ElementsAre("ResumeNamedPool from 10 [] [7]"));
+  EXPECT_THAT(client.sent, ElementsAre("ResumePool from 10 [] [7]"));
   // It has lost that 3 is acknowledged, and the jobs 8 and 9; so 3 and 4 are to come.
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 7, {3, 4, 7, 7}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, 7, {3, 4, 7, 7}});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("WantOutcomes 2"));
+  EXPECT_THAT(client.sent, ElementsAre("PoolResumed @pool", "WantOutcomes 2"));
   ASSERT_THAT(client.delivered, SizeIs(2));
   for (const std::string& lost : client.delivered)
     EXPECT_THAT(lost, StartsWith(std::to_string(earlier_stream) + ":0=!the job was accepted, and the journal"));
@@ -265,7 +266,7 @@ TEST(NamedMachine, WhoReadsEarlierOutcomesLaterIsToldThenWhichAreLost) {
   client.open_named(3, 0, 3);
   client.look();
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 0, {}, 2, {1, 2}});
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}, 2, {1, 2}});
   client.look();
   EXPECT_THAT(client.delivered, IsEmpty());
   client.machine.read_earlier(true);
@@ -314,13 +315,14 @@ TEST(NamedMachine, ItLeavesOnlyWhenEverythingIsAccepted) {
   client.machine.consumed({1});
   client.machine.receive(wire::UpdateAccepted{pool, 1});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [1]", "LeavePool"));
+  EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [1]", "ClosePool leave"));
   client.come_back();
-  client.machine.receive(wire::NamedPoolKnown{pool, 1, {}, 2, {}});
+  client.machine.receive(wire::PoolKnown{pool, true, 1, {}, 2});
   client.look();
-  EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [1]", "LeavePool")) << "the answer was lost";
+  EXPECT_THAT(client.sent, ElementsAre("PoolResumed @pool", "AckOutcomes [1]", "ClosePool leave"))
+      << "the answer was lost";
   EXPECT_FALSE(client.machine.closed_at_head());
-  client.machine.receive(wire::PoolLeft{pool});
+  client.machine.receive(wire::PoolClosed{pool});
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("over: this program has left pool 'sweep'"));
   EXPECT_TRUE(client.machine.closed_at_head());
@@ -347,7 +349,7 @@ TEST(NamedMachine, WhoLeavesIsToldWhatWasRefused) {
   client.machine.receive(wire::JobsRefused{pool, {1}, error_of(ErrorKind::not_stored, "the disk is full")});
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("pool 'sweep' did not accept 1 job: the disk is full"));
-  EXPECT_THAT(client.sent, ElementsAre("LeavePool"));
+  EXPECT_THAT(client.sent, ElementsAre("ClosePool leave"));
 }
 
 TEST(NamedMachine, WhoCannotWaitAnyLongerIsToldWhatMayBeMissing) {

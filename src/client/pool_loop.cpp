@@ -61,7 +61,7 @@ void PoolClient::Impl::run() {
 
 void PoolClient::Impl::start_connecting() {
   ClientMachine::Config config;
-  config.pool = options.name.empty() ? PoolId{net::random_id()} : PoolId{net::pool_id(options.name)};
+  config.pool = PoolId{net::random_id()};
   config.name = options.name;
   config.attach_only = options.attach_only;
   config.steal = options.steal;

@@ -79,7 +79,6 @@ Result<std::string> head_status(const std::string& address, std::uint16_t port, 
 
 Result<std::pair<Payload, std::vector<Payload>>> PoolClient::definitions(std::uint64_t spec_bytes) const {
   const ClientOptions& to = impl_->options;
-  const PoolId pool{net::pool_id(to.name)};
   std::pair<Payload, std::vector<Payload>> all;
   bool known = true;
   const auto hear = [&](net::Session& session, wire::Message& message) {
@@ -88,11 +87,11 @@ Result<std::pair<Payload, std::vector<Payload>>> PoolClient::definitions(std::ui
     known = seen->known;
     if (all.second.empty() && !seen->spec.empty()) all.first = seen->spec.compact();
     for (const Payload& update : seen->updates) all.second.push_back(update.compact());
-    if (seen->more) session.send(wire::SeeDefinitions{pool, 0, all.second.size()});
+    if (seen->more) session.send(wire::SeeDefinitions{to.name, 0, all.second.size()});
     return !seen->more;
   };
   if (auto asked = ask_head({to.address, to.port, to.password, to.fingerprint, to.unix_path},
-                            wire::SeeDefinitions{pool, spec_bytes, 0}, hear, definitions_timeout);
+                            wire::SeeDefinitions{to.name, spec_bytes, 0}, hear, definitions_timeout);
       !asked)
     return asked.error();
   if (!known) return fail(ErrorCode::rejected, "the head does not have pool '" + to.name + "' any more");

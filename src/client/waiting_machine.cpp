@@ -133,7 +133,7 @@ void ClientMachine::tell_head_of_waits(TimePoint now) {
                                                          : Duration(limits::nested_wait_told_after);
     return patience >= Patience::perhaps && waits_since(what) <= now - after;
   };
-  const wire::PoolWaits waited{config_.pool, config_.in_worker, waits(WaitFor::results), waits(WaitFor::workers),
+  const wire::PoolWaits waited{pool_, config_.in_worker, waits(WaitFor::results), waits(WaitFor::workers),
                                waits(WaitFor::updates)};
   const auto same = [&](const wire::PoolWaits& other) {
     return other.results == waited.results && other.workers == waited.workers && other.updates == waited.updates;

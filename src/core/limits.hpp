@@ -12,7 +12,7 @@ inline constexpr std::uint16_t default_port = 8899;
 
 // --- Sessions -------------------------------------------------------------------------------------------------
 /// Version of the protocol in docs/protocol.md. Peers of different versions refuse each other.
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 /// A peer that wrote nothing for a third of this sends an unasked pong; one that heard nothing for all of it closes.
 inline constexpr auto session_idle_timeout = 6s;
 inline constexpr auto handshake_deadline = 10s;

@@ -70,16 +70,20 @@ void HeadMachine::move_pool(PoolId id, PoolInfo& pool, SessionId session, Effect
   if (old.value != 0) out.emplace_back(CloseSession{old, "the client opened a newer session"});
 }
 
-/// The pool is not this session's, or not any more.
+/// The pool is not this session's, or not any more; `pool` as it calls it.
 void HeadMachine::fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out) {
-  has_left(session, pool);
+  is_past(session, pool);
   out.emplace_back(Send{session, wire::PoolFailed{pool, error_of(kind, std::move(text))}});
 }
 
 void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
-  const PeerInfo& peer = sessions_.at(session).peer;
   if (message.pool.value == 0) return refuse(session, "OpenPool without a pool", out);
-  if (ids_of_pools_.contains(message.pool)) return refuse(session, "OpenPool with the id of another pool", out);
+  message.pool_name.empty() ? open_unnamed(session, std::move(message), now, out)
+                            : open_named(session, std::move(message), now, out);
+}
+
+void HeadMachine::open_unnamed(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
+  const PeerInfo& peer = sessions_.at(session).peer;
   if (const std::string problem = problem_of(message.options); !problem.empty()) {
     if (pools_.contains(message.pool)) return refuse(session, "OpenPool of an open pool, with other options", out);
     return fail_pool(session, message.pool, ErrorKind::pool_closed, problem, out);
@@ -101,7 +105,7 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
   move_pool(message.pool, pool, session, out);
   const std::string& hash = pool.options.program_hash;
   if (pool.opened) {
-    out.emplace_back(Send{session, wire::PoolOpened{message.pool}});
+    out.emplace_back(Send{session, wire::PoolOpened{message.pool, message.pool, pool.options}});
   } else if (!hash.empty() && !programs_.contains(hash)) {
     ask_for_program(session, hash, out);
   } else {
@@ -112,33 +116,35 @@ void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now,
 void HeadMachine::open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
   if (pool.named) return keep_named_pool(id, pool, out);
   pool.opened = true;
-  send_to_client(id, wire::PoolOpened{id}, wire::control_lane, out);
+  send_to_client(id, wire::PoolOpened{id, id, pool.options}, wire::control_lane, out);
   out.emplace_back(Log{fmt::format("pool {:x} ({}) of {} (pid {}) is {}", id.value, pool.options.label, pool.peer.host,
                                    pool.peer.pid, pool.resumed ? "back" : "open")});
   tell(scheduler::PoolOpened{id, pool.options, pool.resumed}, now, out);
 }
 
 void HeadMachine::on(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out) {
+  if (!message.pool_name.empty()) return resume_named(session, std::move(message), now, out);
   const auto found = pools_.find(message.pool);
   const PeerInfo& peer = sessions_.at(session).peer;
   if (found != pools_.end() && found->second.named) return refuse(session, "ResumePool of a named pool", out);
   if (found != pools_.end() && found->second.session == session)
     return refuse(session, "ResumePool of a pool that the session has", out);
   const bool knows = found != pools_.end() && found->second.opened;
-  if (!knows || found->second.client.value != peer.id) {
-    has_left(session, message.pool);  // it has something under way for the pool perhaps
-    out.emplace_back(Send{session, wire::PoolKnown{message.pool, false, 0, {}}});
-    return;
-  }
+  if (!knows || found->second.client.value != peer.id) return not_known(session, message.pool, out);
   move_pool(message.pool, found->second, session, out);
   found->second.resuming = true;
   tell(scheduler::ClientReturned{message.pool, std::move(message.outstanding)}, now, out);
   tell_of_updates(message.pool, now, out);
 }
 
+void HeadMachine::not_known(SessionId session, PoolId pool, Effects& out) {
+  has_left(session, pool);  // it has something under way for the pool perhaps
+  out.emplace_back(Send{session, wire::PoolKnown{pool}});
+}
+
 void HeadMachine::on(SessionId session, wire::PoolResumed&& message, TimePoint now, Effects& out) {
   PoolInfo* pool = own_pool(session, message.pool, message.name, out);
-  if (!pool) return;
+  if (!pool || pool->named) return;
   pool->resuming = false;
   tell(scheduler::PoolResumed{message.pool}, now, out);
 }
@@ -208,11 +214,13 @@ bool HeadMachine::may_close(const PoolInfo& pool, SessionId session) const {
 }
 
 void HeadMachine::on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out) {
-  const auto found = pools_.find(message.pool);
+  if (message.leave) return leave_pool(session, message.pool, now, out);
+  const bool by_name = !message.pool_name.empty();
+  const auto found = by_name ? find_named(message.pool_name) : pools_.find(message.pool);
   if (found == pools_.end() || !may_close(found->second, session)) {
     own_pool(session, message.pool, message.name, out);
   } else if (found->second.named) {
-    return remove_named_pool(session, message.pool, now, out);
+    return remove_named_pool(session, found->first, message.pool, now, out);
   } else {
     close_pool(message.pool, now, out);
   }
@@ -232,6 +240,7 @@ void HeadMachine::forget_pool(PoolId id) {
   has_left(found->second.session, id);
   const std::string hash = found->second.options.program_hash;
   flow_.close(id);
+  if (found->second.named) names_.erase(found->second.named->name);
   pools_.erase(found);
   const auto uses = program_uses_.find(hash);
   if (uses == program_uses_.end() || --uses->second > 0) return;

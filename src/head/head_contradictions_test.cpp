@@ -9,13 +9,13 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr std::uint64_t huge = ~0ULL;
-constexpr PoolId named{20};
 
 /// An unnamed pool with a worker and two jobs, of which one runs; a named pool; and another node.
 class Contradictions : public NamedStory {
  protected:
   static constexpr SessionId away{5}, liar{50};
   static constexpr std::uint64_t away_id = 201;
+  PoolId named{20};
 
   Contradictions() {
     join(away, wire::Role::node, away_id);
@@ -29,8 +29,9 @@ class Contradictions : public NamedStory {
     }
     for (const auto& [of, worker] : workers) hear(of, wire::WorkerReady{worker, 99});
     submit(1, 2);
-    hear(client, wire::OpenNamedPool{named, "sweep", false, false, {}, bytes("spec")});
+    hear(client, wire::OpenPool{named, {}, false, bytes("spec"), "sweep", false, false});
     keep_all();
+    named = std::exchange(pool, asked);
     hear(client, wire::SubmitJobs{named, {{1, 0, bytes("x")}}});
     keep_all();
   }
@@ -57,7 +58,7 @@ TEST_F(Contradictions, OfClients) {
     // The same client comes again each time, and goes on with what it has.
     join(client, wire::Role::client, client_id);
     hear(client, wire::ResumePool{pool, {1, 2}});
-    hear(client, wire::ResumeNamedPool{named, 1, {}, {}});
+    hear(client, wire::ResumePool{named, {}, "sweep", 1});
     const std::string reason = ends(client, std::move(message));
     lose(client);
     return reason;
@@ -73,27 +74,26 @@ TEST_F(Contradictions, OfClients) {
   EXPECT_THAT(wrong(wire::ResumePool{pool, {2, 2}}), HasSubstr("job 2 behind job 2"));
   EXPECT_THAT(wrong(wire::ResumePool{pool, {2}}), HasSubstr("ResumePool of a pool that the session has"));
   EXPECT_THAT(wrong(wire::ResumePool{named, {}}), HasSubstr("ResumePool of a named pool"));
-  EXPECT_THAT(wrong(wire::ResumeNamedPool{pool, 1, {}, {}}), HasSubstr("ResumeNamedPool without a name"));
-  EXPECT_THAT(wrong(wire::RepairPool{pool}), HasSubstr("RepairPool of a pool that it has"));
-  EXPECT_THAT(wrong(wire::OpenNamedPool{named, "sweep", true, true, {}, {}}), HasSubstr("that the session has"));
+  EXPECT_THAT(wrong(wire::ResumePool{pool, {}, "sweep", 1}), HasSubstr("ResumePool with the name of another pool"));
+  EXPECT_THAT(wrong(wire::OpenPool{named, {}, false, {}, "sweep", true, true}), HasSubstr("that the session has"));
   PoolOptions heavy;
   heavy.weight = 1e9;
   EXPECT_THAT(wrong(wire::OpenPool{pool, heavy, false, {}}), HasSubstr("with other options"));
   EXPECT_THAT(wrong(wire::AddUpdate{pool, 10'000, {}}), HasSubstr("AddUpdate 10000 behind 0"));
   EXPECT_THAT(wrong(wire::ResumePool{pool, {huge}}), HasSubstr("ResumePool with the number"));
-  EXPECT_THAT(wrong(wire::ResumeNamedPool{named, 0, {}, {}}), HasSubstr("ResumeNamedPool with the number 0"));
-  EXPECT_THAT(wrong(wire::ResumeNamedPool{named, huge, {}, {}}), HasSubstr("ResumeNamedPool with the number"));
-  EXPECT_THAT(wrong(wire::ResumeNamedPool{named, 1, {3, 2}, {}}), HasSubstr("job 2 behind job 3"));
-  EXPECT_THAT(wrong(wire::ResumeNamedPool{named, 1, {}, {1}}), HasSubstr("the outcome of job 1, which has none"));
+  EXPECT_THAT(wrong(wire::ResumePool{named, {}, "sweep", 0}), HasSubstr("ResumePool with the number 0"));
+  EXPECT_THAT(wrong(wire::ResumePool{named, {}, "sweep", huge}), HasSubstr("ResumePool with the number"));
+  EXPECT_THAT(wrong(wire::ResumePool{named, {3, 2}, "sweep", 1}), HasSubstr("job 2 behind job 3"));
+  EXPECT_THAT(wrong(wire::ResumePool{named, {}, "sweep", 1, {1}}), HasSubstr("the outcome of job 1, which has none"));
   EXPECT_THAT(wrong(wire::AckOutcomes{pool, {1}}), HasSubstr("AckOutcomes of job 1, which has not ended"));
   EXPECT_THAT(wrong(wire::AckOutcomes{named, {1}}), HasSubstr("AckOutcomes of job 1, whose outcome was never sent"));
   EXPECT_THAT(wrong(wire::AckOutcomes{named, {0}}), HasSubstr("AckOutcomes with the number 0"));
   EXPECT_THAT(wrong(wire::AddUpdate{pool, huge, {}}), HasSubstr("AddUpdate with the number"));
   EXPECT_THAT(wrong(wire::AddUpdate{named, 5, {}}), HasSubstr("AddUpdate of update 5 after update 0"));
-  EXPECT_THAT(wrong(wire::LeavePool{pool}), HasSubstr("LeavePool of a pool without a name"));
+  EXPECT_THAT(wrong(wire::ClosePool{pool, true}), HasSubstr("ClosePool that leaves a pool without a name"));
   EXPECT_THAT(wrong(wire::OpenPool{PoolId{0}, {}, false, {}}), HasSubstr("OpenPool without a pool"));
   EXPECT_THAT(wrong(wire::OpenPool{named, {}, false, {}}), HasSubstr("OpenPool of another client's pool"));
-  EXPECT_THAT(wrong(wire::OpenNamedPool{pool, "sweep", false, false, {}, {}}), HasSubstr("of another pool"));
+  EXPECT_THAT(wrong(wire::OpenPool{pool, {}, false, {}, "sweep", false, false}), HasSubstr("that the session has"));
   EXPECT_EQ(wrong(wire::WantWorkers{pool, 0xffffffff}), "") << "it has what is there";
   EXPECT_EQ(wrong(wire::WantOutcomes{named, 0xffffffff, true}), "");
 }
@@ -150,23 +150,6 @@ TEST_F(Contradictions, APeerWithoutAnIdIsNobody) {
     EXPECT_THAT(text_of(effects).back(), HasSubstr("Hello without an id"));
     lose(liar);
   }
-}
-
-TEST(ContradictionsOfNames, APoolHasTheIdOfItsName) {
-  HeadFacts facts{77, 1, 8899, "head", "127.0.0.1", true, "a test"};
-  facts.id_of_name = [](std::string_view name) -> std::uint64_t { return name.size(); };
-  HeadMachine machine(std::move(facts), TimePoint(std::chrono::hours(1)));
-  const auto opens = [&](PoolId id) {
-    Effects effects;
-    const TimePoint now(std::chrono::hours(1));
-    machine.session_opened(SessionId{id.value}, {wire::Role::client, id.value, "here", 1, "unix"}, now, effects);
-    std::vector<wire::Message> messages;
-    messages.emplace_back(wire::OpenNamedPool{id, "sweep", true, false, {}, {}});
-    machine.on_messages(SessionId{id.value}, std::move(messages), now, effects);
-    return text_of(effects).back();
-  };
-  EXPECT_THAT(opens(PoolId{5}), HasSubstr("no pool named 'sweep'"));
-  EXPECT_THAT(opens(PoolId{6}), HasSubstr("OpenNamedPool with the id of another name"));
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ void HeadMachine::check_invariants() const {
     DC_CHECK(pool.opened == scheduler_.has_pool(id));
     DC_CHECK(pool.named ? pool.close_at == never : (pool.session.value == 0) == (pool.close_at != never));
     DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
-    DC_CHECK(!pool.named || ids_of_pools_.contains(pool.named->on_nodes) == (pool.opened || pool.keeping));
+    DC_CHECK(!pool.named || names_.at(pool.named->name) == id);
     const auto hears = [&, pool_id = id](SessionId session) {
       return session.value == 0 || (sessions_.contains(session) && sessions_.at(session).pools.contains(pool_id));
     };
@@ -236,23 +236,9 @@ std::string HeadMachine::objection(const Session& session) const {
   return reported ? "" : fmt::format("{} before NodeState", Body::name);
 }
 
-/// Puts other ids in the place of those of pools.
-template <class Body>
-void HeadMachine::translate(Body& message, const std::map<PoolId, PoolId>& ids) const {
-  const auto change = [&](PoolId& pool) {
-    if (const auto found = ids.find(pool); found != ids.end()) pool = found->second;
-  };
-  if constexpr (requires { message.pool = PoolId{}; }) change(message.pool);
-  if constexpr (std::is_same_v<Body, wire::NodeState>) {
-    for (wire::HeldPool& held : message.pools) change(held.pool);
-    for (WorkerReport& worker : message.workers) change(worker.pool);
-  }
-}
-
 void HeadMachine::send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out) {
   const auto found = nodes_.find(node);
   if (found == nodes_.end() || !found->second.reported) return;  // it will say what it has when it is back
-  std::visit([this](auto& body) { translate(body, ids_on_nodes_); }, message);
   out.emplace_back(Send{found->second.session, std::move(message), lane});
 }
 
@@ -267,7 +253,6 @@ void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& me
           std::string wrong = objection<Body>(found->second);
           if (wrong.empty()) wrong = wrong_in(body);
           if (!wrong.empty()) return refuse(session, wrong, out);
-          if (found->second.peer.role == wire::Role::node) translate(body, ids_of_pools_);
           if constexpr (requires { on(session, std::move(body), now, out); }) on(session, std::move(body), now, out);
         },
         std::move(message));
@@ -288,7 +273,11 @@ void HeadMachine::has_left(SessionId session, PoolId pool) {
   const auto named = pools_.find(pool);
   if (named != pools_.end() && named->second.named)
     std::erase_if(named->second.named->waiting, [&](const auto& other) { return other.session == session; });
-  std::set<PoolId>& past = found->second.past;
+  is_past(session, pool);
+}
+
+void HeadMachine::is_past(SessionId session, PoolId pool) {
+  std::set<PoolId>& past = sessions_.at(session).past;
   if (past.size() >= past_pools_max) past.clear();
   past.insert(pool);
 }

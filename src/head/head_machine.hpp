@@ -56,21 +56,22 @@ struct Log {
 /// Write to the journal of a named pool; journaled() says when it is there, or was refused.
 struct JournalAppend {
   store::Ticket ticket{};
-  PoolId pool;
+  store::LogId log{};
   store::Entry entry;
   bool refusable = false;
 };
 struct JournalRemove {
   store::Ticket ticket{};
-  PoolId pool;
+  store::LogId log{};
 };
 struct JournalCompact {
-  PoolId pool;
+  store::LogId log{};
 };
 /// Cut the broken journal of a pool; repaired() says what came of it.
 struct JournalRepair {
-  PoolId pool;
+  store::LogId log{};
   SessionId session;  ///< who wants to know
+  PoolId asked;       ///< by what id it asked
 };
 /// A client sent the program of this name: program_hashed() says what it is.
 struct HashProgram {
@@ -91,8 +92,8 @@ struct HeadFacts {
   std::string address;     ///< where it listens
   bool has_store = false;  ///< named pools can be kept
   std::string store = {};  ///< where, for people
-  /// The id that a named pool must have; null: any (tests).
-  std::uint64_t (*id_of_name)(std::string_view name) = nullptr;
+  /// Where the journal of the pool of this name stands in the store. Not null with a store.
+  store::LogId (*log_of_name)(std::string_view name) = nullptr;
   ResultFlow::Limits results = {};  ///< smaller in tests
 };
 
@@ -111,12 +112,12 @@ class HeadMachine {
   /// Answer to HashProgram; `hash` is that of its content.
   void program_hashed(HashProgram&& asked, const std::string& hash, TimePoint now, Effects& out);
   /// A named pool that an earlier head kept; before any session opens.
-  void restore(PoolId id, JournalState&& state, TimePoint now, Effects& out);
+  void restore(JournalState&& state, TimePoint now, Effects& out);
   /// Why that pool cannot be restored beside those that were, as a sentence; empty: it can.
-  [[nodiscard]] std::string objection_to(PoolId id, const JournalState& state) const;
+  [[nodiscard]] std::string objection_to(const JournalState& state) const;
   /// A named pool whose journal is broken: whoever wants it is told so, until it is repaired. `state` is what could be
   /// read of it.
-  void refuse_pool(PoolId id, const JournalState& state, std::string why, Effects& out);
+  void refuse_pool(store::LogId log, const JournalState& state, std::string why, Effects& out);
   /// Answers a JournalRepair.
   void repaired(const JournalRepair& wanted, Result<RepairedJournal> journal, TimePoint now, Effects& out);
   /// Peers can come from now on: the time that they have to come back begins.
@@ -169,6 +170,7 @@ class HeadMachine {
   struct PoolInfo {
     ClientId client;
     SessionId session;           ///< value 0: the client is away
+    PoolId asked;                ///< the id by which its client asked for it, until it has the pool
     TimePoint close_at = never;  ///< the client is away: closed then
     PoolOptions options;
     Payload spec;
@@ -194,9 +196,6 @@ class HeadMachine {
   void on(SessionId session, wire::AckOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::WantWorkers&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::ClosePool&& message, TimePoint now, Effects& out);
-  void on(SessionId session, wire::OpenNamedPool&& message, TimePoint now, Effects& out);
-  void on(SessionId session, wire::ResumeNamedPool&& message, TimePoint now, Effects& out);
-  void on(SessionId session, wire::LeavePool&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::WantOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::RepairPool&& message, TimePoint now, Effects& out);
@@ -252,39 +251,44 @@ class HeadMachine {
   /// Empty when this message may come from this session now, else what is wrong with it.
   template <class Body>
   std::string objection(const Session& session) const;
+  void open_unnamed(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
+  void open_named(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
+  void resume_named(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out);
+  void not_known(SessionId session, PoolId pool, Effects& out);
+  void leave_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
   void fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out);
   void refuse(SessionId session, std::string_view what, Effects& out);
   void has_left(SessionId session, PoolId pool);
+  void is_past(SessionId session, PoolId pool);
   void use_program(const std::string& hash);
 
   /// A named pool whose journal is broken.
   struct RefusedPool {
-    std::string name;  ///< or its id, when that cannot be read
+    std::string name;  ///< or the id of its journal, when that cannot be read
     std::string why;
-    PoolId on_nodes = {};  ///< its id there, if that can be read: what they have of it is for the repaired pool
     bool repairing = false;
   };
   [[nodiscard]] static std::string refusal(const RefusedPool& pool);
-  [[nodiscard]] nlohmann::json refused_json(PoolId id, const RefusedPool& pool) const;
+  [[nodiscard]] nlohmann::json refused_json(store::LogId log, const RefusedPool& pool) const;
+  [[nodiscard]] std::map<store::LogId, RefusedPool>::iterator find_refused(const std::string& name);
+  [[nodiscard]] std::map<PoolId, PoolInfo>::iterator find_named(const std::string& name);
 
   // Named pools: head_named.cpp, head_named_jobs.cpp.
   template <class Body>
   void append(Pending pending, const Body& entry, bool refusable, Effects& out) {
     const store::Ticket ticket = ++last_ticket_;
-    out.emplace_back(JournalAppend{ticket, pending.pool, encode(entry), refusable});
+    out.emplace_back(JournalAppend{ticket, pools_.at(pending.pool).named->log, encode(entry), refusable});
     pending_.emplace(ticket, std::move(pending));
   }
   void settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out);
   [[nodiscard]] static ClientCame client_of(const PoolInfo& pool);
   [[nodiscard]] static std::string taken_over(const NamedPool& pool, const PeerInfo& by);
   void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
-  void rename_on_nodes(PoolId id, PoolId on_nodes);
-  void forget_on_nodes(PoolId id);
+  [[nodiscard]] PoolId new_id(PoolId asked) const;
   void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
   void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
-  void attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenNamedPool& message, TimePoint now,
-              Effects& out);
-  void wait_for_holder(SessionId session, PoolId id, PoolInfo& pool, std::string process, TimePoint now, Effects& out);
+  void attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenPool& message, TimePoint now, Effects& out);
+  void wait_for_holder(PoolId id, PoolInfo& pool, NamedPool::Waiting who, TimePoint now, Effects& out);
   void give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects& out);
   void give_to_the_next(PoolId id, PoolInfo& pool, Effects& out);
   void tell_waiting(PoolId id, PoolInfo& pool, ErrorKind kind, const std::string& text, Effects& out);
@@ -315,7 +319,7 @@ class HeadMachine {
   void take_acks(SessionId session, PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out);
   void named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out);
   void failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Effects& out);
-  void remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
+  void remove_named_pool(SessionId session, PoolId id, PoolId told, TimePoint now, Effects& out);
 
   void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);
   void ask_for_program(SessionId session, const std::string& hash, Effects& out);
@@ -332,8 +336,6 @@ class HeadMachine {
   void thaw(Duration gap);
   void expire_at(TimePoint when) { next_expiry_ = std::min(next_expiry_, when); }
 
-  template <class Body>
-  void translate(Body& message, const std::map<PoolId, PoolId>& ids) const;
   void send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out);
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
   [[nodiscard]] bool may_close(const PoolInfo& pool, SessionId session) const;
@@ -365,9 +367,8 @@ class HeadMachine {
   std::unordered_map<WorkerId, Place> places_;
   ResultFlow flow_;
   // Named pools.
-  std::map<PoolId, RefusedPool> refused_;
-  std::map<PoolId, PoolId> ids_on_nodes_;  ///< those that have another id there
-  std::map<PoolId, PoolId> ids_of_pools_;  ///< and back, as long as the scheduler knows them
+  std::map<std::string, PoolId> names_;
+  std::map<store::LogId, RefusedPool> refused_;
   store::Ticket last_ticket_ = 0;
   std::unordered_map<store::Ticket, Pending> pending_;
   std::vector<PoolId> unkept_;  ///< with outcomes for the next entry

@@ -15,7 +15,7 @@ TEST_F(Story, APoolOpensAndItsWorkerStartsBehindItsClass) {
   const std::string options = "[0 \"\" \"\" \"\" 1 3 0 0 0 true false 0 0 0 0 1 [] 0]";
   EXPECT_EQ(
       hear(client, wire::OpenPool{pool, {}, false, bytes("spec")}),
-      (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
+      (Lines{"1: PoolOpened [10 10 " + options + " 0 0 0 false]", "log: pool a () of here (pid 4711) is open",
              "2: OpenPoolHere [10 " + options + " <spec> \"\"] in lane a", "2: ResultWindow [10 67108864 []] in lane a",
              "2: StartWorker [330712481793 10 0 0 []] in lane a", "1: PoolState [10 0 1 1 1 1]"}));
   EXPECT_EQ(hear(node, wire::WorkerReady{WorkerId{330712481793}, 99}), (Lines{"1: PoolState [10 1 0 1 1 1]"}));
@@ -141,8 +141,9 @@ TEST_F(Story, AProgramIsAskedForOnceAndSentBeforeItsPool) {
             (Lines{"1: NeedProgram [\"" + options.program_hash + "\"]"}));
   hear(client, wire::Program{options.program_hash, bytes("ELF")});
   const Lines all = text_of(effects);
-  EXPECT_EQ((Lines{all.begin(), all.begin() + 3}),
-            (Lines{"1: PoolOpened [10]", "log: pool a () of here (pid 4711) is open",
+  EXPECT_THAT(told<wire::PoolOpened>(client), SizeIs(1));
+  EXPECT_EQ((Lines{all.begin() + 1, all.begin() + 3}),
+            (Lines{"log: pool a () of here (pid 4711) is open",
                    "2: Program [\"" + options.program_hash + "\" <ELF>] in lane a"}));
   EXPECT_THAT(told<wire::OpenPoolHere>(node), SizeIs(1));
   // A second pool of the same program needs nothing more, here or there.

@@ -13,7 +13,6 @@ namespace dc::head {
 namespace {
 
 std::string name_problem(const std::string& name) {
-  if (name.empty()) return "the pool's name is empty";
   if (name.size() > limits::pool_name_bytes_max)
     return fmt::format("the pool's name has {} bytes: at most {} are allowed", name.size(),
                        limits::pool_name_bytes_max);
@@ -31,10 +30,8 @@ void bring_into_range(double& weight, const std::string& pool, Effects& out) {
   out.emplace_back(Log{fmt::format("pool '{}' is of an earlier version: {}. It is {} now", pool, problem, weight)});
 }
 
-/// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
-/// They must not be taken for those of the next pool with that name.
-PoolId id_on_nodes(PoolId pool, std::uint32_t epoch, std::uint64_t salt) {
-  std::uint64_t id = pool.value ^ (std::uint64_t{epoch} << 32) ^ salt;  // scattered as splitmix64 does
+PoolId scattered(PoolId pool, std::uint32_t epoch, std::uint64_t salt) {
+  std::uint64_t id = pool.value ^ (std::uint64_t{epoch} << 32) ^ salt;  // as splitmix64 does
   id = (id ^ (id >> 30)) * 0xbf58476d1ce4e5b9U;
   id = (id ^ (id >> 27)) * 0x94d049bb133111ebU;
   return PoolId{(id ^ (id >> 31)) | 1};
@@ -65,7 +62,7 @@ void HeadMachine::journaled(const std::vector<store::Journaled>& done, TimePoint
       continue;
     }
     const auto pool = pools_.find(pending.pool);
-    if (pool == pools_.end() || !pool->second.named || ticket < pool->second.named->first_ticket) continue;  // removed
+    if (pool == pools_.end()) continue;  // removed
     const PoolId id = pending.pool;
     settle(pool->second, std::move(pending), refused, now, out);
     hand_over(id, out);
@@ -103,10 +100,21 @@ void HeadMachine::settle(PoolInfo& pool, Pending&& pending, const std::string& r
 
 // --- Opening ----------------------------------------------------------------------------------------------------
 
-void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint now, Effects& out) {
-  if (message.pool.value == 0) return refuse(session, "OpenNamedPool without a pool", out);
-  if (facts_.id_of_name && facts_.id_of_name(message.pool_name) != message.pool.value)
-    return refuse(session, "OpenNamedPool with the id of another name", out);
+std::map<PoolId, HeadMachine::PoolInfo>::iterator HeadMachine::find_named(const std::string& name) {
+  const auto found = names_.find(name);
+  return found == names_.end() ? pools_.end() : pools_.find(found->second);
+}
+
+/// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
+/// They must not be taken for those of the next pool with that name, even if its client asks by the same id.
+PoolId HeadMachine::new_id(PoolId asked) const {
+  PoolId id;
+  for (std::uint64_t salt = last_ticket_ + 1; id.value == 0 || pools_.contains(id); ++salt)
+    id = scattered(asked, facts_.epoch, salt);
+  return id;
+}
+
+void HeadMachine::open_named(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {
   const auto fail = [&](ErrorKind kind, std::string text) {
     fail_pool(session, message.pool, kind, std::move(text), out);
   };
@@ -114,14 +122,10 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
     return fail(ErrorKind::pool_closed, problem);
   if (!facts_.has_store)
     return fail(ErrorKind::not_stored, "the head keeps no named pools: it was started with --store none");
-  if (const auto broken = refused_.find(message.pool); broken != refused_.end())
+  if (const auto broken = find_refused(message.pool_name); broken != refused_.end())
     return fail(ErrorKind::not_stored, refusal(broken->second));
-  const auto found = pools_.find(message.pool);
-  if (found != pools_.end()) {
-    NamedPool* named = found->second.named.get();
-    if (!named || named->name != message.pool_name) return refuse(session, "OpenNamedPool of another pool", out);
+  if (const auto found = find_named(message.pool_name); found != pools_.end())
     return attach(session, found->first, found->second, message, now, out);
-  }
   if (message.attach_only) {
     return fail(
         ErrorKind::pool_not_found,
@@ -131,24 +135,27 @@ void HeadMachine::on(SessionId session, wire::OpenNamedPool&& message, TimePoint
   }
   if (const std::string problem = problem_of(message.options); !problem.empty())
     return fail(ErrorKind::pool_closed, problem);
-  PoolInfo& pool = pools_[message.pool];
+  const PoolId id = new_id(message.pool);
+  PoolInfo& pool = pools_[id];
+  names_[message.pool_name] = id;
   use_program(message.options.program_hash);
   const PeerInfo& peer = sessions_.at(session).peer;
   pool.client = ClientId{peer.id};
   pool.session = session;
-  sessions_.at(session).pools.insert(message.pool);
+  pool.asked = message.pool;
+  sessions_.at(session).pools.insert(id);
   pool.peer = peer;
   pool.options = std::move(message.options);
   pool.spec = message.spec.compact();
   pool.named = std::make_unique<NamedPool>();
+  pool.named->log = facts_.log_of_name(message.pool_name);
   pool.named->name = std::move(message.pool_name);
   pool.named->process = std::move(message.process);
-  pool.named->first_ticket = last_ticket_ + 1;
   const std::string& hash = pool.options.program_hash;
   if (!hash.empty() && !programs_.contains(hash)) {
     ask_for_program(session, hash, out);
   } else {
-    open_pool(message.pool, pool, now, out);
+    open_pool(id, pool, now, out);
   }
 }
 
@@ -164,28 +171,9 @@ void HeadMachine::keep_named_pool(PoolId id, PoolInfo& pool, Effects& out) {
   born.host = pool.peer.host;
   born.pid = pool.peer.pid;
   born.process = pool.named->process;
-  std::uint64_t salt = last_ticket_ + 1;
-  const auto taken = [this](PoolId other) { return ids_of_pools_.contains(other) || pools_.contains(other); };
-  do {
-    pool.named->on_nodes = id_on_nodes(id, facts_.epoch, salt++);
-  } while (taken(pool.named->on_nodes));
-  born.on_nodes = pool.named->on_nodes;
-  rename_on_nodes(id, pool.named->on_nodes);
+  born.id = id;
   if (!hash.empty()) born.program = programs_.at(hash);
   append({Pending::Kind::birth, id}, born, true, out);
-}
-
-void HeadMachine::rename_on_nodes(PoolId id, PoolId on_nodes) {
-  ids_on_nodes_[id] = on_nodes;
-  ids_of_pools_[on_nodes] = id;
-}
-
-void HeadMachine::forget_on_nodes(PoolId id) {
-  const auto renamed = ids_on_nodes_.find(id);
-  if (renamed == ids_on_nodes_.end()) return;
-  if (const auto pool = ids_of_pools_.find(renamed->second); pool != ids_of_pools_.end() && pool->second == id)
-    ids_of_pools_.erase(pool);
-  ids_on_nodes_.erase(renamed);
 }
 
 void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out) {
@@ -194,32 +182,32 @@ void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, E
   if (pool.named->left) append({Pending::Kind::client, id}, client_of(pool), false, out);
   out.emplace_back(Log{fmt::format("pool {} ({}) of {} (pid {}) is open and in the store", pool.named->quoted(),
                                    pool.options.label, pool.peer.host, pool.peer.pid)});
-  send_to_client(id, wire::NamedPoolOpened{id, pool.options, 0, 0, 0}, wire::control_lane, out);
+  send_to_client(id, wire::PoolOpened{pool.asked, id, pool.options}, wire::control_lane, out);
   tell(scheduler::PoolOpened{id, pool.options, false}, now, out);
 }
 
 void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out) {
   send_to_client(id,
-                 wire::PoolFailed{id, error_of(ErrorKind::not_stored,
-                                               fmt::format("pool {} was not opened: {}", pool.named->quoted(), why))},
+                 wire::PoolFailed{pool.asked, error_of(ErrorKind::not_stored, fmt::format("pool {} was not opened: {}",
+                                                                                          pool.named->quoted(), why))},
                  wire::control_lane, out);
-  forget_on_nodes(id);
   forget_pool(id);
 }
 
-void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoint now, Effects& out) {
+void HeadMachine::resume_named(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out) {
   const PeerInfo& peer = sessions_.at(session).peer;
   const auto found = pools_.find(message.pool);
+  if (found != pools_.end() && (!found->second.named || found->second.named->name != message.pool_name))
+    return refuse(session, "ResumePool with the name of another pool", out);
   const auto fail = [&](ErrorKind kind, std::string text) {
+    has_left(session, message.pool);
     fail_pool(session, message.pool, kind, std::move(text), out);
   };
-  if (const auto broken = refused_.find(message.pool); broken != refused_.end())
+  if (const auto broken = find_refused(message.pool_name); broken != refused_.end())
     return fail(ErrorKind::not_stored, refusal(broken->second));
-  if (found != pools_.end() && !found->second.named) return refuse(session, "ResumeNamedPool without a name", out);
   if (found != pools_.end() && found->second.session == session && found->second.keeping)
-    return refuse(session, "ResumeNamedPool of a pool that it opens", out);
-  if (found == pools_.end() || found->second.keeping)
-    return fail(ErrorKind::pool_not_found, "the head does not have this named pool any more: it was closed or removed");
+    return refuse(session, "ResumePool of a pool that it opens", out);
+  if (found == pools_.end() || found->second.keeping) return not_known(session, message.pool, out);
   PoolInfo& pool = found->second;
   NamedPool& named = *pool.named;
   if (pool.client.value != 0 && pool.client.value != peer.id)
@@ -227,7 +215,7 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
   const bool goes_on = pool.session == session;
   if (const std::string wrong = named.cannot_be_received(message.received); !wrong.empty())
     return refuse(session, wrong, out);
-  if (goes_on && !named.resuming) return refuse(session, "a second ResumeNamedPool", out);
+  if (goes_on && !named.resuming) return refuse(session, "ResumePool of a pool that the session has", out);
   move_pool(message.pool, pool, session, out);
   pool.client = ClientId{peer.id};
   named.next = {};
@@ -244,19 +232,19 @@ void HeadMachine::on(SessionId session, wire::ResumeNamedPool&& message, TimePoi
       named.confirmed.push_back(sequence);
     }
   }
-  if (!message.more) tell_what_is_known(session, message.pool, pool, message.unaccepted, now, out);
+  if (!message.more) tell_what_is_known(session, message.pool, pool, message.outstanding, now, out);
 }
 
 /// The client is back, and has said all that it has.
 void HeadMachine::tell_what_is_known(SessionId session, PoolId id, PoolInfo& pool,
                                      const std::vector<JobSequence>& unaccepted, TimePoint now, Effects& out) {
   NamedPool& named = *pool.named;
-  wire::NamedPoolKnown known{id, named.updates_kept, {}, named.taken.highest(), {}};
+  wire::PoolKnown known{id, true, named.updates_kept, {}, named.taken.highest()};
   const std::vector<JobSequence> earlier = named.earlier();
   auto next = earlier.begin();
   for (; static_cast<std::size_t>(earlier.end() - next) > limits::sequences_per_message;) {
     const auto part = next + static_cast<std::ptrdiff_t>(limits::sequences_per_message);
-    out.emplace_back(Send{session, wire::NamedPoolKnown{id, 0, {}, 0, {next, part}, true}});
+    out.emplace_back(Send{session, wire::PoolKnown{id, true, 0, {}, 0, {next, part}, true}});
     next = part;
   }
   known.earlier.assign(next, earlier.end());
@@ -282,7 +270,6 @@ void HeadMachine::tell_what_is_known(SessionId session, PoolId id, PoolInfo& poo
 void HeadMachine::named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out) {
   NamedPool& named = *pool.named;
   pool.opened = false;
-  ids_of_pools_.erase(named.on_nodes);  // what nodes that are away have of it is unknown from now on
   flush_outcomes(id, named, out);
   append({Pending::Kind::failure, id}, PoolBroke{error}, false, out);
   named.broken = error;  // one for all
@@ -305,22 +292,24 @@ void HeadMachine::failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Ef
   outcomes_are_kept(id, named, std::move(sequences), now, out);
 }
 
-void HeadMachine::remove_named_pool(SessionId session, PoolId id, TimePoint now, Effects& out) {
+void HeadMachine::remove_named_pool(SessionId session, PoolId id, PoolId told, TimePoint now, Effects& out) {
   const std::string name = pools_.at(id).named->quoted();
+  const store::LogId log = pools_.at(id).named->log;
   tell_waiting(id, pools_.at(id), ErrorKind::pool_closed, fmt::format("pool {} was closed for good", name), out);
   forget_pool(id);
   out.emplace_back(Log{fmt::format("pool {} is closed for good", name)});
   const store::Ticket ticket = ++last_ticket_;
-  out.emplace_back(JournalRemove{ticket, id});
-  pending_.emplace(ticket, Pending{Pending::Kind::removal, id, session});
+  out.emplace_back(JournalRemove{ticket, log});
+  pending_.emplace(ticket, Pending{Pending::Kind::removal, told, session});
   tell(scheduler::PoolClosed{id}, now, out);
-  forget_on_nodes(id);
 }
 
 // --- Start of the head ------------------------------------------------------------------------------------------
 
-void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effects& out) {
+void HeadMachine::restore(JournalState&& state, TimePoint now, Effects& out) {
+  const PoolId id = state.born->id;
   PoolInfo& pool = pools_[id];
+  names_[state.born->name] = id;
   pool.client = ClientId{state.holder.client};
   pool.peer.host = state.holder.host;
   pool.peer.pid = state.holder.pid;
@@ -336,8 +325,7 @@ void HeadMachine::restore(PoolId id, JournalState&& state, TimePoint now, Effect
   named.left = state.holder.left;
   named.return_by = now + limits::client_return_grace;
   named.name = state.born->name;
-  named.on_nodes = state.born->on_nodes;
-  if (pool.opened) rename_on_nodes(id, named.on_nodes);
+  named.log = facts_.log_of_name(named.name);
   named.taken = std::move(state.taken);
   named.highest = named.restored_to = named.taken.highest();
   named.updates = named.updates_kept = state.updates.size();

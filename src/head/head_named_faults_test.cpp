@@ -15,7 +15,7 @@ class NamedFaults : public NamedStory {
 
   void open_with_failing_class() {
     node_says();
-    hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+    hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
     keep();
     const auto started = told<wire::StartWorker>(node);
     hear(client, wire::SubmitJobs{pool, {{1, 0, bytes("x")}}});
@@ -35,7 +35,7 @@ class NamedFaults : public NamedStory {
   }
   void other_takes_it() {
     join(other, wire::Role::client, other_id);
-    hear(other, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+    hear(other, wire::OpenPool{pool, {}, false, {}, "sweep", true, true});
     collect();
   }
 };
@@ -64,9 +64,9 @@ TEST_F(NamedFaults, AfterABreakOnlyUpdatesThatAreKeptCount) {
   collect();
   lose(client);
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
-  ASSERT_THAT(told<wire::NamedPoolKnown>(client), SizeIs(1));
-  EXPECT_EQ(told<wire::NamedPoolKnown>(client)[0].updates, 0);
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
+  ASSERT_THAT(told<wire::PoolKnown>(client), SizeIs(1));
+  EXPECT_EQ(told<wire::PoolKnown>(client)[0].updates, 0);
   hear(client, wire::AddUpdate{pool, 1, bytes("u")});
   keep();
   ASSERT_THAT(told<wire::UpdateAccepted>(client), SizeIs(1));
@@ -106,11 +106,11 @@ TEST_F(NamedFaults, WhoTakesItWaitsForTheJobsOfItsForerunner) {
   collect();
   other_takes_it();
   EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
-  EXPECT_THAT(told<wire::NamedPoolOpened>(other), IsEmpty()) << "nobody knows yet how many outcomes there will be";
+  EXPECT_THAT(told<wire::PoolOpened>(other), IsEmpty()) << "nobody knows yet how many outcomes there will be";
   keep();
-  ASSERT_THAT(told<wire::NamedPoolOpened>(other), SizeIs(1));
-  EXPECT_EQ(told<wire::NamedPoolOpened>(other)[0].remaining, 2);
-  EXPECT_EQ(told<wire::NamedPoolOpened>(other)[0].last_sequence, 2);
+  ASSERT_THAT(told<wire::PoolOpened>(other), SizeIs(1));
+  EXPECT_EQ(told<wire::PoolOpened>(other)[0].remaining, 2);
+  EXPECT_EQ(told<wire::PoolOpened>(other)[0].last_sequence, 2);
   EXPECT_THAT(told<wire::JobsAccepted>(other), IsEmpty()) << "they are not its own";
 }
 
@@ -120,8 +120,8 @@ TEST_F(NamedFaults, TheNumberOfAJobThatWasRefusedIsNotUsedAgain) {
   keep("the disk is full");
   ASSERT_THAT(told<wire::JobsRefused>(client), SizeIs(1));
   other_takes_it();
-  ASSERT_THAT(told<wire::NamedPoolOpened>(other), SizeIs(1));
-  EXPECT_EQ(told<wire::NamedPoolOpened>(other)[0].last_sequence, 1);
+  ASSERT_THAT(told<wire::PoolOpened>(other), SizeIs(1));
+  EXPECT_EQ(told<wire::PoolOpened>(other)[0].last_sequence, 1);
 }
 
 TEST_F(NamedFaults, ANewHeadDoesNotListenToAClientThatWasRobbed) {
@@ -132,11 +132,11 @@ TEST_F(NamedFaults, ANewHeadDoesNotListenToAClientThatWasRobbed) {
   keep_all();
   restart();
   // It has sent a second job, too, and would take the other one's for it.
-  hear(client, wire::ResumeNamedPool{pool, 1, {2}, {}});
+  hear(client, wire::ResumePool{pool, {2}, "sweep", 1});
   EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
   EXPECT_THAT(told<wire::JobsAccepted>(client), IsEmpty());
   join(other, wire::Role::client, other_id);
-  hear(other, wire::ResumeNamedPool{pool, 2, {2}, {}});
+  hear(other, wire::ResumePool{pool, {2}, "sweep", 2});
   ASSERT_THAT(told<wire::JobsAccepted>(other), SizeIs(1));
   EXPECT_THAT(told<wire::JobsAccepted>(other)[0].sequences, ElementsAre(2));
 }
@@ -153,7 +153,7 @@ TEST_F(NamedFaults, WhatTheStoreSaysOfAnEarlierPoolIsNotSaidOfTheNext) {
   PoolOptions options;
   options.language = Language::cpp;
   options.program_hash = std::string(64, 'b');
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, options, bytes("spec")});
+  hear(client, wire::OpenPool{pool, options, false, bytes("spec"), "sweep", false, false});
   EXPECT_THAT(told<wire::NeedProgram>(client), SizeIs(1));
   keep_all();
   EXPECT_THAT(told<wire::PoolClosed>(client), SizeIs(1));
@@ -162,7 +162,7 @@ TEST_F(NamedFaults, WhatTheStoreSaysOfAnEarlierPoolIsNotSaidOfTheNext) {
 
 TEST_F(NamedFaults, WhatANodeHasOfAnEarlierPoolIsNotTakenForTheNext) {
   node_says();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   keep();
   const PoolId earlier = told<wire::OpenPoolHere>(node).at(0).pool;
   const WorkerId worker = told<wire::StartWorker>(node).at(0).worker;
@@ -171,21 +171,20 @@ TEST_F(NamedFaults, WhatANodeHasOfAnEarlierPoolIsNotTakenForTheNext) {
   lose(node);
   hear(client, wire::ClosePool{pool});
   keep_all();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("another class")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("another class"), "sweep", false, false});
   keep();
-  EXPECT_THAT(told<wire::NamedPoolOpened>(client), SizeIs(1));
+  EXPECT_THAT(told<wire::PoolOpened>(client), SizeIs(1));
   submit_and_keep(1, 1);
 
   join(node, wire::Role::node, node_id);
   const Attempt done{1, {77, 1}};
   hear(node, wire::NodeState{{{0, "cpu", 0}}, {{earlier, 0, {done}}}, {{worker, earlier, 0, true, 99, 0, {}}}, {}});
+  ASSERT_THAT(told<wire::ClosePoolHere>(node), SizeIs(1));
+  EXPECT_EQ(told<wire::ClosePoolHere>(node)[0].pool, earlier);
   hear(node, wire::JobsDone{worker, earlier, {{done, 1000, bytes("of the earlier class")}}});
   collect();
   EXPECT_THAT(waiting, IsEmpty()) << "it is no outcome of the new pool's first job";
   EXPECT_THAT(told<wire::RunJobs>(node), IsEmpty()) << "nor is that worker one of its own";
-  wait(limits::unknown_pool_grace + 1s);
-  ASSERT_THAT(told<wire::ClosePoolHere>(node), SizeIs(1));
-  EXPECT_EQ(told<wire::ClosePoolHere>(node)[0].pool, earlier);
 }
 
 }  // namespace

@@ -40,53 +40,61 @@ std::string HeadMachine::busy_text(const PoolInfo& pool) {
 // --- Who comes --------------------------------------------------------------------------------------------------
 
 /// A client goes on with a pool that exists.
-void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenNamedPool& message,
-                         TimePoint now, Effects& out) {
+void HeadMachine::attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenPool& message, TimePoint now,
+                         Effects& out) {
   NamedPool& named = *pool.named;
-  sessions_.at(session).pools.insert(id);
   const PeerInfo& peer = sessions_.at(session).peer;
   const bool again = pool.client.value == peer.id;
   const SessionId holder = pool.session.value != 0 ? pool.session : named.next;
-  if (holder == session) return refuse(session, "OpenNamedPool of a pool that the session has", out);
+  if (holder == session) return refuse(session, "OpenPool of a pool that the session has", out);
   const bool held = holder.value != 0;
   if (pool.keeping && again) {  // the client that opens it is back before it is open
+    sessions_.at(session).pools.insert(id);
     pool.session = session;
+    pool.asked = message.pool;
     pool.peer = peer;
     return;
   }
   if ((held && !message.steal) || !(pool.opened || named.broken))
-    return fail_pool(session, id, ErrorKind::pool_busy, busy_text(pool), out);
+    return fail_pool(session, message.pool, ErrorKind::pool_busy, busy_text(pool), out);
+  sessions_.at(session).pools.insert(id);
+  NamedPool::Waiting who{session, message.pool, message.process};
   const bool awaited = !held && !again && !named.left && pool.client.value != 0 && now < named.return_by;
-  if (awaited && !message.steal) return wait_for_holder(session, id, pool, message.process, now, out);
+  if (awaited && !message.steal) return wait_for_holder(id, pool, std::move(who), now, out);
   if (held) flush_batches(out);  // what is still its own comes before it hears that it has lost the pool
-  if (held) fail_pool(holder, id, ErrorKind::pool_closed, taken_over(named, peer), out);
-  give(id, pool, {session, message.process}, out);
+  if (held) {
+    has_left(holder, id);
+    fail_pool(holder, pool.session == holder ? id : pool.asked, ErrorKind::pool_closed, taken_over(named, peer), out);
+  }
+  give(id, pool, std::move(who), out);
 }
 
 /// The one that has it is away, and may be on its way back: a program that lives does not lose its pool by a moment
 /// without a connection.
-void HeadMachine::wait_for_holder(SessionId session, PoolId id, PoolInfo& pool, std::string process, TimePoint now,
-                                  Effects& out) {
+void HeadMachine::wait_for_holder(PoolId id, PoolInfo& pool, NamedPool::Waiting who, TimePoint now, Effects& out) {
   NamedPool& named = *pool.named;
-  std::erase_if(named.waiting, [&](const auto& other) { return other.session == session; });
-  named.waiting.push_back({session, std::move(process)});
+  std::erase_if(named.waiting, [&](const auto& other) { return other.session == who.session; });
   expire_at(named.return_by);
   const auto patience = std::chrono::ceil<std::chrono::milliseconds>(named.return_by - now);
-  out.emplace_back(Send{session, wire::PoolHeld{id, pool.client, pool.peer.host, pool.peer.pid, named.process,
-                                                static_cast<std::uint32_t>(patience.count())}});
+  out.emplace_back(Send{who.session, wire::PoolHeld{who.asked, pool.client, pool.peer.host, pool.peer.pid,
+                                                    named.process, static_cast<std::uint32_t>(patience.count())}});
+  named.waiting.push_back(std::move(who));
 }
 
 /// Who waits on this machine of the holder has seen that its process is gone.
 void HeadMachine::on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out) {
-  const auto found = pools_.find(message.pool);
-  if (found == pools_.end() || !found->second.named) return;
-  PoolInfo& pool = found->second;
-  const auto& waiting = pool.named->waiting;
-  const bool waits =
-      std::any_of(waiting.begin(), waiting.end(), [&](const auto& other) { return other.session == session; });
-  if (!waits || pool.client != message.holder) return;  // it has changed meanwhile
-  pool.named->return_by = now;
-  give_to_the_next(message.pool, pool, out);
+  const auto waits = [&](const NamedPool::Waiting& other) {
+    return other.session == session && other.asked == message.pool;
+  };
+  for (const PoolId id : std::set<PoolId>(sessions_.at(session).pools)) {
+    const auto found = pools_.find(id);
+    if (found == pools_.end() || !found->second.named) continue;
+    PoolInfo& pool = found->second;
+    const auto& waiting = pool.named->waiting;
+    if (!std::any_of(waiting.begin(), waiting.end(), waits) || pool.client != message.holder) continue;
+    pool.named->return_by = now;
+    give_to_the_next(id, pool, out);
+  }
 }
 
 void HeadMachine::give_to_the_next(PoolId id, PoolInfo& pool, Effects& out) {
@@ -107,6 +115,7 @@ void HeadMachine::give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects
   pool.named->left = false;
   pool.named->process = std::move(to.process);
   pool.named->next = to.session;
+  pool.asked = to.asked;
   std::erase_if(pool.named->waiting, [&](const auto& other) { return other.session == to.session; });
   tell_waiting(id, pool, ErrorKind::pool_busy, busy_text(pool), out);
   hand_over(id, out);
@@ -114,7 +123,10 @@ void HeadMachine::give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects
 
 /// It will not be theirs.
 void HeadMachine::tell_waiting(PoolId id, PoolInfo& pool, ErrorKind kind, const std::string& text, Effects& out) {
-  for (const auto& other : std::exchange(pool.named->waiting, {})) fail_pool(other.session, id, kind, text, out);
+  for (const auto& other : std::exchange(pool.named->waiting, {})) {
+    has_left(other.session, id);
+    fail_pool(other.session, other.asked, kind, text, out);
+  }
 }
 
 /// Who waits for the pool has it when all jobs and updates of its forerunner are in the journal, or were refused: only
@@ -132,8 +144,8 @@ void HeadMachine::hand_over(PoolId id, Effects& out) {
   append({Pending::Kind::client, id}, client_of(pool), false, out);
   out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered", pool.peer.host,
                                    pool.peer.pid, named.quoted(), named.records.size())});
-  out.emplace_back(Send{
-      pool.session, wire::NamedPoolOpened{id, pool.options, named.highest, named.updates, named.records.size(), true}});
+  out.emplace_back(Send{pool.session, wire::PoolOpened{pool.asked, id, pool.options, named.highest, named.updates,
+                                                       named.records.size(), true}});
   if (pool.opened) carry_out_state(id, out);
 }
 
@@ -169,29 +181,29 @@ void HeadMachine::is_nobodys(PoolId id, PoolInfo& pool, Effects& out) {
 }
 
 /// Who has the pool leaves it, and who waits for it does not want it any more.
-void HeadMachine::on(SessionId session, wire::LeavePool&& message, TimePoint now, Effects& out) {
-  const auto found = pools_.find(message.pool);
-  const bool has = found != pools_.end() && sessions_.at(session).pools.contains(message.pool);
-  PoolInfo* pool = has ? &found->second : own_pool(session, message.pool, message.name, out);
-  if (pool && !pool->named) return refuse(session, "LeavePool of a pool without a name", out);
+void HeadMachine::leave_pool(SessionId session, PoolId id, TimePoint now, Effects& out) {
+  const auto found = pools_.find(id);
+  const bool has = found != pools_.end() && sessions_.at(session).pools.contains(id);
+  PoolInfo* pool = has ? &found->second : own_pool(session, id, wire::ClosePool::name, out);
+  if (pool && !pool->named) return refuse(session, "ClosePool that leaves a pool without a name", out);
   if (pool) {
     flush_batches(out);
     if (pool->session == session) {
       out.emplace_back(
           Log{fmt::format("{} (pid {}) leaves pool {}", pool->peer.host, pool->peer.pid, pool->named->quoted())});
     }
-    has_left(session, message.pool);
+    has_left(session, id);
   }
-  out.emplace_back(Send{session, wire::PoolLeft{message.pool}});
-  if (pool && named_pool_lost_session(message.pool, *pool, session, true, now, out)) close_pool(message.pool, now, out);
+  out.emplace_back(Send{session, wire::PoolClosed{id}});
+  if (pool && named_pool_lost_session(id, *pool, session, true, now, out)) close_pool(id, now, out);
 }
 
 // --- Who only looks ---------------------------------------------------------------------------------------------
 
 void HeadMachine::on(SessionId session, wire::SeeOutcomes&& message, TimePoint, Effects& out) {
-  wire::OutcomesSeen seen{message.pool, false, {}, message.after, false};
-  const auto found = pools_.find(message.pool);
-  if (found == pools_.end() || !found->second.named) {
+  wire::OutcomesSeen seen{false, {}, message.after, false};
+  const auto found = find_named(message.pool_name);
+  if (found == pools_.end()) {
     out.emplace_back(Send{session, std::move(seen)});
     return;
   }
@@ -214,13 +226,15 @@ void HeadMachine::on(SessionId session, wire::SeeOutcomes&& message, TimePoint, 
     seen.last = sequence;
   }
   seen.more = next != records.end();
-  out.emplace_back(Send{session, std::move(seen), message.pool.value});
+  out.emplace_back(Send{session, std::move(seen), found->first.value});
 }
 
 void HeadMachine::on(SessionId session, wire::SeeDefinitions&& message, TimePoint, Effects& out) {
-  wire::DefinitionsSeen seen{message.pool, false, {}, {}, false};
-  if (const auto found = pools_.find(message.pool); found != pools_.end() && found->second.named) {
+  wire::DefinitionsSeen seen;
+  wire::Lane lane = wire::control_lane;
+  if (const auto found = find_named(message.pool_name); found != pools_.end()) {
     seen.known = true;
+    lane = found->first.value;
     const Payload& spec = found->second.spec;
     if (message.after == 0) {
       const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(message.spec_bytes, spec.size()));
@@ -234,7 +248,7 @@ void HeadMachine::on(SessionId session, wire::SeeDefinitions&& message, TimePoin
     }
     seen.more = next < all.size();
   }
-  out.emplace_back(Send{session, std::move(seen), message.pool.value});
+  out.emplace_back(Send{session, std::move(seen), lane});
 }
 
 }  // namespace dc::head

@@ -20,13 +20,13 @@ class Holders : public NamedStory {
   Holders() { join(viewer, wire::Role::viewer, 0); }
   void wants(SessionId session, std::uint64_t id, bool steal = false) {
     join(session, wire::Role::client, id);
-    hear(session, wire::OpenNamedPool{pool, "sweep", true, steal, {}, {}, "process " + std::to_string(id)});
+    hear(session, wire::OpenPool{pool, {}, false, {}, "sweep", true, steal, "process " + std::to_string(id)});
   }
   std::string failure(SessionId session) {
     const auto failed = told<wire::PoolFailed>(session);
     return failed.empty() ? "" : failed[0].error.message;
   }
-  bool has_it(SessionId session) { return !told<wire::NamedPoolOpened>(session).empty(); }
+  bool has_it(SessionId session) { return !told<wire::PoolOpened>(session).empty(); }
 };
 
 TEST_F(Holders, AProgramThatLivesKeepsItsPoolOverABreak) {
@@ -45,8 +45,8 @@ TEST_F(Holders, AProgramThatLivesKeepsItsPoolOverABreak) {
   EXPECT_FALSE(has_it(other));
   wait(20s);
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {1}});
-  EXPECT_THAT(told<wire::NamedPoolKnown>(client), SizeIs(1));
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1, {1}});
+  EXPECT_THAT(told<wire::PoolKnown>(client), SizeIs(1));
   EXPECT_THAT(values(client), IsEmpty()) << "it has the first one";
   EXPECT_EQ(told<wire::PoolFailed>(other).at(0).error.kind, ErrorKind::pool_busy);
   EXPECT_THAT(failure(other), HasSubstr("in the hands of here (pid 4711)"));
@@ -66,7 +66,7 @@ TEST_F(Holders, WhoWaitsGetsThePoolOfAProgramThatStaysAway) {
   EXPECT_TRUE(has_it(other));
   EXPECT_THAT(failure(third), HasSubstr("in the hands of")) << "of the one that was first";
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
   EXPECT_THAT(failure(client), HasSubstr("taken over"));
 }
 
@@ -106,8 +106,8 @@ TEST_F(Holders, ItsOutcomesComeBeforeTheNewsThatThePoolIsTaken) {
   join(other, wire::Role::client, other_id);
   effects.clear();  // both come in one turn: the outcome waits for others that could share its message
   std::vector<wire::Message> resumes, steals;
-  resumes.emplace_back(wire::ResumeNamedPool{pool, 1, {}, {}});
-  steals.emplace_back(wire::OpenNamedPool{pool, "sweep", true, true, {}, {}, {}});
+  resumes.emplace_back(wire::ResumePool{pool, {}, "sweep", 1});
+  steals.emplace_back(wire::OpenPool{pool, {}, false, {}, "sweep", true, true});
   machine.on_messages(client, std::move(resumes), now, effects);
   machine.on_messages(other, std::move(steals), now, effects);
   machine.flush(now, effects);
@@ -132,20 +132,20 @@ TEST_F(Holders, WhoSaysWhatCannotBeAndGoesLeavesNothingBehind) {
       wire::AddUpdate{pool, 1, {}},
       wire::AckOutcomes{pool, {1}},
       wire::WantWorkers{pool, 2},
-      wire::OpenNamedPool{pool, "sweep", true, false, {}, {}},
+      wire::OpenPool{pool, {}, false, {}, "sweep", true, false},
       wire::WantOutcomes{pool, 1, false},
-      wire::OpenNamedPool{pool, "sweep", true, true, {}, {}},
+      wire::OpenPool{pool, {}, false, {}, "sweep", true, true},
       wire::HolderGone{pool, ClientId{client_id}},
-      wire::ResumeNamedPool{pool, 1, {}, {}},
-      wire::LeavePool{pool},
-      wire::ResumeNamedPool{pool, 1, {}, {}, true},
+      wire::ResumePool{pool, {}, "sweep", 1},
+      wire::ClosePool{pool, true},
+      wire::ResumePool{pool, {}, "sweep", 1, {}, true},
       wire::RepairPool{pool},
   };
   open_named();
   for (const bool holds : {false, true}) {
     for (const wire::Message& message : anything) {
       join(third, wire::Role::client, third_id);
-      hear(third, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+      hear(third, wire::OpenPool{pool, {}, false, {}, "sweep", true, true});
       keep_all();
       if (!holds) lose(third);
       wants(other, other_id, holds);
@@ -160,7 +160,7 @@ TEST_F(Holders, WhoSaysWhatCannotBeAndGoesLeavesNothingBehind) {
       wants(fourth, fourth_id);
       EXPECT_TRUE(has_it(fourth)) << wire::name_of(message);
       keep_all();
-      hear(fourth, wire::LeavePool{pool});
+      hear(fourth, wire::ClosePool{pool, true});
       keep_all();
       lose(fourth);
       lose(third);
@@ -176,7 +176,7 @@ TEST_F(Holders, StealingAndLeavingAreQuicker) {
   EXPECT_TRUE(has_it(third));
   EXPECT_THAT(failure(other), HasSubstr("in the hands of"));
   keep();
-  hear(third, wire::LeavePool{pool});
+  hear(third, wire::ClosePool{pool, true});
   wants(other, other_id);
   EXPECT_TRUE(has_it(other));
   keep();
@@ -206,8 +206,8 @@ TEST_F(Holders, ANewHeadGivesItsProgramTimeToComeBack) {
   wants(other, other_id);
   EXPECT_EQ(told<wire::PoolHeld>(other).at(0).pid, 4711U) << "the journal knows whose it is";
   EXPECT_EQ(told<wire::PoolHeld>(other).at(0).patience_ms, 28'000U);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
-  EXPECT_THAT(told<wire::NamedPoolKnown>(client), SizeIs(1));
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
+  EXPECT_THAT(told<wire::PoolKnown>(client), SizeIs(1));
   EXPECT_THAT(failure(other), HasSubstr("in the hands of"));
 }
 
@@ -218,11 +218,11 @@ TEST_F(Holders, WhoWasRobbedIsNotHeardWhenTheThiefHasLeft) {
   wants(other, other_id, true);
   hear(other, wire::SubmitJobs{pool, {{3, 0, bytes("x")}}});
   keep_all();
-  hear(other, wire::LeavePool{pool});
+  hear(other, wire::ClosePool{pool, true});
   keep_all();
   for (int life = 0; life < 2; ++life) {
     join(client, wire::Role::client, client_id);
-    hear(client, wire::ResumeNamedPool{pool, 1, {3}, {}});
+    hear(client, wire::ResumePool{pool, {3}, "sweep", 1});
     EXPECT_THAT(failure(client), HasSubstr("taken over"))
         << "it has a third job too, and would take the other's for it";
     restart();
@@ -233,7 +233,7 @@ TEST_F(Holders, WhoWasRobbedIsNotHeardWhenTheThiefHasLeft) {
 TEST_F(Holders, ANewHeadWaitsForNobodyWhoHasLeft) {
   open_named();
   keep();
-  hear(client, wire::LeavePool{pool});
+  hear(client, wire::ClosePool{pool, true});
   keep();
   restart();
   node_says();
@@ -252,12 +252,12 @@ TEST_F(Holders, LookingTakesNothing) {
   collect();
   finish(worker, 3, "three");  // on its way to the journal
   collect();
-  hear(viewer, wire::SeeOutcomes{pool, 0});
+  hear(viewer, wire::SeeOutcomes{"sweep", 0});
   EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, IsEmpty());
   keep_all();
   EXPECT_THAT(values(client), ElementsAre("1=one", "3=three"));
   for (int i = 0; i < 2; ++i) {
-    const Lines all = hear(viewer, wire::SeeOutcomes{pool, 0});
+    const Lines all = hear(viewer, wire::SeeOutcomes{"sweep", 0});
     EXPECT_THAT(all, SizeIs(1)) << "nobody else hears of it, nor the journal";
     const auto seen = told<wire::OutcomesSeen>(viewer).at(0);
     EXPECT_TRUE(seen.known);
@@ -269,13 +269,13 @@ TEST_F(Holders, LookingTakesNothing) {
     EXPECT_EQ(seen.items[1].error.message, "boom");
     EXPECT_EQ(seen.items[1].payload.view(), "pickle");
   }
-  hear(viewer, wire::SeeOutcomes{pool, 2});
+  hear(viewer, wire::SeeOutcomes{"sweep", 2});
   EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, SizeIs(1));
-  hear(viewer, wire::SeeOutcomes{PoolId{4711}, 0});
+  hear(viewer, wire::SeeOutcomes{"other", 0});
   EXPECT_FALSE(told<wire::OutcomesSeen>(viewer).at(0).known);
   hear(client, wire::AckOutcomes{pool, {1, 2, 3}});
   keep();
-  hear(viewer, wire::SeeOutcomes{pool, 0});
+  hear(viewer, wire::SeeOutcomes{"sweep", 0});
   EXPECT_THAT(told<wire::OutcomesSeen>(viewer).at(0).items, IsEmpty()) << "they were taken";
 }
 
@@ -291,7 +291,7 @@ TEST_F(Holders, ManyOutcomesAreSeenPageByPage) {
   wire::OutcomesSeen page;
   int pages = 0;
   do {
-    hear(viewer, wire::SeeOutcomes{pool, page.last});
+    hear(viewer, wire::SeeOutcomes{"sweep", page.last});
     page = told<wire::OutcomesSeen>(viewer).at(0);
     for (const auto& item : page.items) seen.push_back(item.sequence);
     ++pages;
@@ -315,7 +315,7 @@ TEST_F(Holders, APageIsAMessageWhateverItsErrorsSay) {
   std::size_t seen = 0;
   wire::OutcomesSeen page;
   do {
-    hear(viewer, wire::SeeOutcomes{pool, page.last});
+    hear(viewer, wire::SeeOutcomes{"sweep", page.last});
     page = told<wire::OutcomesSeen>(viewer).at(0);
     seen += page.items.size();
     std::string text;
@@ -329,7 +329,7 @@ TEST_F(Holders, APageIsAMessageWhateverItsErrorsSay) {
 TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {
   constexpr JobSequence jobs = 100'000;
   node_says();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   keep();
   const auto started = told<wire::StartWorker>(node);
   ASSERT_THAT(started, SizeIs(1));
@@ -342,7 +342,7 @@ TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {
   keep_all();
   lose(client);
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
   EXPECT_THAT(told<wire::JobError>(client), IsEmpty());
   std::size_t told_of = 0;
   const auto errors = told<wire::JobErrors>(client);

@@ -31,7 +31,7 @@ void HeadMachine::take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJo
   const auto keep = [&](std::vector<SubmittedJob>&& some) {
     JobsTaken entry{std::move(some)};
     const store::Ticket ticket = ++last_ticket_;
-    out.emplace_back(JournalAppend{ticket, id, encode(entry), true});
+    out.emplace_back(JournalAppend{ticket, named.log, encode(entry), true});
     Pending pending{Pending::Kind::jobs, id};
     pending.jobs = std::move(entry.jobs);  // append() would have to copy them
     ++named.unsettled;
@@ -293,7 +293,7 @@ void HeadMachine::take_acks(SessionId session, PoolId id, NamedPool& named, std:
   append(std::move(pending), entry, false, out);
   if (named.delivered_since_compaction < std::max<std::uint64_t>(compact_after, named.records.size())) return;
   named.delivered_since_compaction = 0;
-  out.emplace_back(JournalCompact{id});
+  out.emplace_back(JournalCompact{named.log});
 }
 
 }  // namespace dc::head

@@ -11,11 +11,11 @@ using testing::SizeIs;
 
 TEST_F(NamedStory, NothingIsSaidBeforeItIsKept) {
   node_says();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
-  EXPECT_THAT(told<wire::NamedPoolOpened>(client), IsEmpty());
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
+  EXPECT_THAT(told<wire::PoolOpened>(client), IsEmpty());
   EXPECT_THAT(told<wire::StartWorker>(node), IsEmpty());
   keep();
-  EXPECT_THAT(told<wire::NamedPoolOpened>(client), SizeIs(1));
+  EXPECT_THAT(told<wire::PoolOpened>(client), SizeIs(1));
   const WorkerId worker = told<wire::StartWorker>(node).at(0).worker;
   hear(node, wire::WorkerReady{worker, 99});
 
@@ -48,7 +48,7 @@ TEST_F(NamedStory, NothingIsSaidBeforeItIsKept) {
 
 TEST_F(NamedStory, WhatTheStoreRefusesIsRefused) {
   node_says();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   keep("the disk is full");
   const auto failed = told<wire::PoolFailed>(client);
   ASSERT_THAT(failed, SizeIs(1));
@@ -81,8 +81,8 @@ TEST_F(NamedStory, AnotherClientGoesOnWithIt) {
   wait(120s);
   const SessionId other{7};
   join(other, wire::Role::client, 101);
-  hear(other, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
-  const auto opened = told<wire::NamedPoolOpened>(other);
+  hear(other, wire::OpenPool{pool, {}, false, {}, "sweep", true, false});
+  const auto opened = told<wire::PoolOpened>(other);
   ASSERT_THAT(opened, SizeIs(1));
   EXPECT_EQ(opened[0].last_sequence, 3);
   EXPECT_EQ(opened[0].remaining, 3) << "the first was sent to the client that is gone, and not acknowledged";
@@ -101,8 +101,8 @@ TEST_F(NamedStory, AnotherClientGoesOnWithIt) {
   EXPECT_THAT(values(other), ElementsAre("4=four")) << "its own needs no leave";
   lose(other);
   join(other, wire::Role::client, 101);
-  hear(other, wire::ResumeNamedPool{pool, 4, {}, {1, 2, 3, 4}});
-  const auto known = told<wire::NamedPoolKnown>(other);
+  hear(other, wire::ResumePool{pool, {}, "sweep", 4, {1, 2, 3, 4}});
+  const auto known = told<wire::PoolKnown>(other);
   ASSERT_THAT(known, SizeIs(1));
   EXPECT_THAT(known[0].earlier, ElementsAre(1, 3)) << "whatever it says to have";
 }
@@ -118,29 +118,29 @@ TEST_F(NamedStory, WhatItsScriptDefinesCanBeSeen) {
   collect();
   hear(client, wire::AddUpdate{pool, 3, bytes(last)});
   collect();
-  const auto see = [&](PoolId of, std::uint64_t bytes, std::uint64_t after) {
+  const auto see = [&](const char* of, std::uint64_t bytes, std::uint64_t after) {
     hear(viewer, wire::SeeDefinitions{of, bytes, after});
     return told<wire::DefinitionsSeen>(viewer).at(0);
   };
-  EXPECT_THAT(see(pool, 100, 0).updates, IsEmpty()) << "they are not in the journal so far";
+  EXPECT_THAT(see("sweep", 100, 0).updates, IsEmpty()) << "they are not in the journal so far";
   keep_all();
   for (const bool after_a_restart : {false, true}) {
     if (after_a_restart) {
       restart();
       join(viewer, wire::Role::viewer, 109);
     }
-    const auto all = see(pool, 2, 0);
+    const auto all = see("sweep", 2, 0);
     EXPECT_TRUE(all.known);
     EXPECT_FALSE(all.more);
     EXPECT_EQ(all.spec.view(), "sp");
     EXPECT_THAT(all.updates, ElementsAre(bytes(later), bytes(last)));
-    EXPECT_THAT(see(pool, 2, 1).updates, ElementsAre(bytes(last)));
-    EXPECT_THAT(see(pool, 2, 7).updates, IsEmpty());
-    EXPECT_FALSE(see(PoolId{4711}, 2, 0).known);
+    EXPECT_THAT(see("sweep", 2, 1).updates, ElementsAre(bytes(last)));
+    EXPECT_THAT(see("sweep", 2, 7).updates, IsEmpty());
+    EXPECT_FALSE(see("other", 2, 0).known);
   }
   join(other, wire::Role::client, 101);
-  hear(other, wire::OpenNamedPool{pool, "sweep", false, true, {}, bytes("other spec")});
-  EXPECT_TRUE(told<wire::NamedPoolOpened>(other).at(0).existed);
+  hear(other, wire::OpenPool{pool, {}, false, bytes("other spec"), "sweep", false, true});
+  EXPECT_TRUE(told<wire::PoolOpened>(other).at(0).existed);
 }
 
 TEST_F(NamedStory, InOrderOrAsTheyCome) {
@@ -152,7 +152,7 @@ TEST_F(NamedStory, InOrderOrAsTheyCome) {
   keep_all();
   const SessionId other{7};
   join(other, wire::Role::client, 101);
-  hear(other, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+  hear(other, wire::OpenPool{pool, {}, false, {}, "sweep", true, true});
   hear(other, wire::WantOutcomes{pool, 10, true});
   EXPECT_THAT(values(other), ElementsAre("1=one"));
   ErrorInfo error;
@@ -160,12 +160,12 @@ TEST_F(NamedStory, InOrderOrAsTheyCome) {
   hear(node, wire::JobFailed{worker, pool, {2, {77, 1}}, 10, error, {}});
   keep_all();
   EXPECT_THAT(told<wire::JobError>(other), SizeIs(1));
-  hear(other, wire::LeavePool{pool});
-  EXPECT_THAT(told<wire::PoolLeft>(other), SizeIs(1));
+  hear(other, wire::ClosePool{pool, true});
+  EXPECT_THAT(told<wire::PoolClosed>(other), SizeIs(1));
   finish(worker, 3, "three");
   keep_all();
   join(client, wire::Role::client, client_id);
-  hear(client, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  hear(client, wire::OpenPool{pool, {}, false, {}, "sweep", true, false});
   hear(client, wire::WantOutcomes{pool, 1, false});
   EXPECT_THAT(values(client), ElementsAre("1=one"));
   hear(client, wire::AckOutcomes{pool, {1}});
@@ -179,29 +179,27 @@ TEST_F(NamedStory, OneClientAtATime) {
   open_named();
   const SessionId other{7};
   join(other, wire::Role::client, 101);
-  hear(other, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(other, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   const auto failed = told<wire::PoolFailed>(other);
   ASSERT_THAT(failed, SizeIs(1));
   EXPECT_EQ(failed[0].error.kind, ErrorKind::pool_busy);
   EXPECT_THAT(failed[0].error.message, HasSubstr("in the hands of here (pid 4711)"));
-  hear(other, wire::OpenNamedPool{pool, "sweep", false, true, {}, bytes("spec")});
-  EXPECT_THAT(told<wire::NamedPoolOpened>(other), SizeIs(1));
+  hear(other, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, true});
+  EXPECT_THAT(told<wire::PoolOpened>(other), SizeIs(1));
   EXPECT_THAT(told<wire::PoolFailed>(client).at(0).error.message, HasSubstr("taken over by here"));
   submit(1, 1);
   EXPECT_THAT(waiting, IsEmpty()) << "it has lost the pool";
   lose(client);
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
   EXPECT_THAT(told<wire::PoolFailed>(client).at(0).error.message, HasSubstr("taken over"));
 }
 
 TEST_F(NamedStory, NobodyHasThatName) {
-  hear(client, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
+  hear(client, wire::OpenPool{pool, {}, false, {}, "sweep", true, false});
   EXPECT_EQ(told<wire::PoolFailed>(client).at(0).error.kind, ErrorKind::pool_not_found);
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
-  EXPECT_EQ(told<wire::PoolFailed>(client).at(0).error.kind, ErrorKind::pool_not_found);
-  hear(client, wire::OpenNamedPool{pool, "", false, false, {}, {}});
-  EXPECT_THAT(told<wire::PoolFailed>(client).at(0).error.message, HasSubstr("name is empty"));
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
+  EXPECT_FALSE(told<wire::PoolKnown>(client).at(0).known);
 }
 
 TEST_F(NamedStory, ABreakLosesAndRepeatsNothing) {
@@ -217,8 +215,8 @@ TEST_F(NamedStory, ABreakLosesAndRepeatsNothing) {
   collect();
   lose(client);
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 1, {4, 5}, {1, 2}});
-  const auto known = told<wire::NamedPoolKnown>(client);
+  hear(client, wire::ResumePool{pool, {4, 5}, "sweep", 1, {1, 2}});
+  const auto known = told<wire::PoolKnown>(client);
   ASSERT_THAT(known, SizeIs(1));
   EXPECT_THAT(known[0].missing, ElementsAre(5)) << "the fourth is on its way to the journal";
   EXPECT_EQ(known[0].last_sequence, 4);
@@ -246,12 +244,12 @@ TEST_F(NamedStory, ANewHeadKnowsItAndAdoptsWhatRuns) {
   node_says({{worker, pool, 0, true, 99, 1, {{3, {77, 1}}}}}, {{pool, 1, {}}});
   wait(5s);
   EXPECT_THAT(told<wire::RunJobs>(node), IsEmpty()) << "the third runs already";
-  hear(client, wire::ResumeNamedPool{pool, 1, {}, {}});
-  EXPECT_EQ(told<wire::NamedPoolKnown>(client).at(0).updates, 1);
+  hear(client, wire::ResumePool{pool, {}, "sweep", 1});
+  EXPECT_EQ(told<wire::PoolKnown>(client).at(0).updates, 1);
   EXPECT_THAT(values(client), ElementsAre("2=two"));
   lose(client);
   join(client, wire::Role::client, client_id);
-  hear(client, wire::ResumeNamedPool{pool, 2, {}, {}});
+  hear(client, wire::ResumePool{pool, {}, "sweep", 2});
   EXPECT_THAT(values(client), ElementsAre("2=two"));
   finish(worker, 3, "three");
   keep();
@@ -273,7 +271,7 @@ TEST_F(NamedStory, AKeyIsDoneOnce) {
   keep_all();
   restart();
   node_says();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, {}});
+  hear(client, wire::OpenPool{pool, {}, false, {}, "sweep", false, false});
   submit_and_keep(4, 4, "k");
   keep_all();
   EXPECT_THAT(values(client), ElementsAre("4=one")) << "a new head knows it";
@@ -298,10 +296,10 @@ TEST_F(NamedStory, ClosedForGood) {
   EXPECT_THAT(told<wire::PoolClosed>(client), IsEmpty());
   EXPECT_THAT(told<wire::ClosePoolHere>(node), SizeIs(1));
   collect();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   keep_all();
   EXPECT_THAT(told<wire::PoolClosed>(client), SizeIs(1));
-  const auto opened = told<wire::NamedPoolOpened>(client);
+  const auto opened = told<wire::PoolOpened>(client);
   ASSERT_THAT(opened, SizeIs(1));
   EXPECT_EQ(opened[0].last_sequence, 0) << "a new pool of the same name";
   (void)worker;
@@ -338,8 +336,8 @@ TEST_F(NamedStory, AFailureIsKeptForWhoComesLater) {
   }
   const auto goes_on = [&] {
     join(client, wire::Role::client, client_id);
-    hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, {}});
-    ASSERT_THAT(told<wire::NamedPoolOpened>(client), SizeIs(1));
+    hear(client, wire::OpenPool{pool, {}, false, {}, "sweep", false, false});
+    ASSERT_THAT(told<wire::PoolOpened>(client), SizeIs(1));
     hear(client, wire::WantOutcomes{pool, 9, false});
   };
   goes_on();
@@ -350,25 +348,27 @@ TEST_F(NamedStory, AFailureIsKeptForWhoComesLater) {
   EXPECT_THAT(told<wire::JobError>(client), SizeIs(1));
 }
 
-TEST_F(NamedStory, NoTwoPoolsHaveOneIdAtTheNodes) {
+TEST_F(NamedStory, TheHeadMakesItsId) {
   open_named();
+  const PoolId first = pool;
+  EXPECT_NE(first, asked) << "whatever the client asks by";
+  hear(client, wire::OpenPool{asked, {}, false, bytes("spec"), "other", false, false});
   keep_all();
-  // Whoever knows how these ids are made can choose another that would get the same.
-  const JournalState state = [&] {
-    JournalState first;
-    for (const store::Entry& entry : journal) first.add(store::Entry(entry));
-    return first;
-  }();
-  const PoolId other{pool.value ^ 1U ^ (last_seen + 1)};
-  hear(client, wire::OpenNamedPool{other, "other", false, false, {}, bytes("spec")});
-  collect();
-  ASSERT_EQ(waiting.size(), 1U);
-  const auto born = decode(store::Entry(waiting[0].entry));
-  ASSERT_TRUE(born);
-  EXPECT_NE(std::get<PoolBorn>(born.value()).on_nodes, state.born->on_nodes);
+  EXPECT_NE(pool, first);
+  EXPECT_EQ(told<wire::PoolOpened>(client).at(0).pool, asked);
+  EXPECT_EQ(told<wire::PoolOpened>(client).at(0).id, pool);
+  hear(client, wire::OpenPool{first, {}, false, {}});
+  EXPECT_THAT(text_of(effects).back(), HasSubstr("OpenPool of another client's pool"));
+}
+
+TEST_F(NamedStory, ItsClientMayCloseItBeforeItIsOpen) {
+  node_says();
+  hear(client, wire::OpenPool{asked, {}, false, bytes("spec"), "sweep", false, false});
+  hear(client, wire::ClosePool{asked, false, "sweep"});
   keep_all();
-  hear(client, wire::OpenPool{state.born->on_nodes, {}, false, {}});
-  EXPECT_THAT(text_of(effects).back(), HasSubstr("OpenPool with the id of another pool"));
+  ASSERT_THAT(told<wire::PoolClosed>(client), SizeIs(1));
+  EXPECT_EQ(told<wire::PoolClosed>(client)[0].pool, asked);
+  EXPECT_EQ(machine.what_is_left(), "");
 }
 
 }  // namespace

@@ -2,17 +2,22 @@
 // are served meanwhile.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "head/head_machine.hpp"
 
 namespace dc::head {
 
-std::string HeadMachine::objection_to(PoolId id, const JournalState& state) const {
-  if (state.born->on_nodes.value == 0) return "it has no id for the nodes";
-  const auto other = ids_of_pools_.find(state.born->on_nodes);
-  if (other == ids_of_pools_.end() || other->second == id) return {};
-  return fmt::format("nodes know it by the id of another pool ({:016x})", other->second.value);
+std::string HeadMachine::objection_to(const JournalState& state) const {
+  if (state.born->id.value == 0) return "it has no id";
+  const auto other = pools_.find(state.born->id);
+  if (other == pools_.end()) return {};
+  return fmt::format("it has the id of pool {}", other->second.named ? other->second.named->quoted() : "of a client");
+}
+
+std::map<store::LogId, HeadMachine::RefusedPool>::iterator HeadMachine::find_refused(const std::string& name) {
+  return facts_.log_of_name ? refused_.find(facts_.log_of_name(name)) : refused_.end();
 }
 
 std::string HeadMachine::refusal(const RefusedPool& pool) {
@@ -22,19 +27,15 @@ std::string HeadMachine::refusal(const RefusedPool& pool) {
       pool.name, pool.why);
 }
 
-void HeadMachine::refuse_pool(PoolId id, const JournalState& state, std::string why, Effects& out) {
-  RefusedPool& pool = refused_[id];
-  pool = {state.born ? state.born->name : fmt::format("{:016x}", id.value), std::move(why)};
-  if (state.born && objection_to(id, state).empty()) {
-    pool.on_nodes = state.born->on_nodes;
-    rename_on_nodes(id, pool.on_nodes);
-  }
-  out.emplace_back(Log{fmt::format("{} (id {:016x})", refusal(pool), id.value)});
+void HeadMachine::refuse_pool(store::LogId log, const JournalState& state, std::string why, Effects& out) {
+  RefusedPool& pool = refused_[log];
+  pool = {state.born ? state.born->name : fmt::format("{:016x}", log), std::move(why)};
+  out.emplace_back(Log{fmt::format("{} (journal {:016x})", refusal(pool), log)});
 }
 
-nlohmann::json HeadMachine::refused_json(PoolId id, const RefusedPool& pool) const {
+nlohmann::json HeadMachine::refused_json(store::LogId log, const RefusedPool& pool) const {
   scheduler::PoolStatus status;
-  status.pool = id;
+  status.pool = PoolId{log};
   nlohmann::json json = pool_json(status);
   json["name"] = pool.name;
   json["error"] = refusal(pool);
@@ -42,9 +43,11 @@ nlohmann::json HeadMachine::refused_json(PoolId id, const RefusedPool& pool) con
 }
 
 void HeadMachine::on(SessionId session, wire::RepairPool&& message, TimePoint, Effects& out) {
-  const auto found = refused_.find(message.pool);
-  if (sessions_.at(session).pools.contains(message.pool))
-    return refuse(session, "RepairPool of a pool that it has or waits for", out);
+  auto found = find_refused(message.pool_name);
+  if (found == refused_.end()) {  // one whose name cannot be read
+    found = std::find_if(refused_.begin(), refused_.end(),
+                         [&](const auto& pool) { return fmt::format("{:016x}", pool.first) == message.pool_name; });
+  }
   if (found == refused_.end()) {
     return fail_pool(session, message.pool, ErrorKind::pool_not_found,
                      fmt::format("the head on {} has no broken pool of this name: `distributed-computing pools list` "
@@ -55,19 +58,19 @@ void HeadMachine::on(SessionId session, wire::RepairPool&& message, TimePoint, E
   if (std::exchange(found->second.repairing, true)) {
     return fail_pool(session, message.pool, ErrorKind::pool_busy, "the pool is being repaired: wait", out);
   }
-  out.emplace_back(JournalRepair{message.pool, session});
+  out.emplace_back(JournalRepair{found->first, session, message.pool});
 }
 
 void HeadMachine::repaired(const JournalRepair& wanted, Result<RepairedJournal> journal, TimePoint now, Effects& out) {
-  const auto found = refused_.find(wanted.pool);
+  const auto found = refused_.find(wanted.log);
   if (found == refused_.end()) return;
   std::string problem = journal ? "" : journal.error().message;
-  if (journal && journal.value().state) problem = objection_to(wanted.pool, *journal.value().state);
+  if (journal && journal.value().state) problem = objection_to(*journal.value().state);
   const bool listens = sessions_.contains(wanted.session);
   if (!problem.empty()) {
     found->second.repairing = false;
     if (listens) {
-      fail_pool(wanted.session, wanted.pool, ErrorKind::not_stored,
+      fail_pool(wanted.session, wanted.asked, ErrorKind::not_stored,
                 fmt::format("the pool was not repaired: {}", problem), out);
     }
     return;
@@ -77,15 +80,10 @@ void HeadMachine::repaired(const JournalRepair& wanted, Result<RepairedJournal> 
                                    repaired.or_more ? "at least " : "", repaired.jobs_lost, repaired.jobs_again,
                                    repaired.state ? "" : "; nothing could be kept, and it is gone")});
   const bool removed = !repaired.state;
-  if (removed) {
-    forget_on_nodes(wanted.pool);
-  } else {
-    ids_of_pools_.erase(found->second.on_nodes);  // until it is restored
-  }
   refused_.erase(found);
-  if (!removed) restore(wanted.pool, std::move(*repaired.state), now, out);
+  if (!removed) restore(std::move(*repaired.state), now, out);
   if (!listens) return;
-  out.emplace_back(Send{wanted.session, wire::PoolRepaired{wanted.pool, repaired.jobs_lost, repaired.jobs_again,
+  out.emplace_back(Send{wanted.session, wire::PoolRepaired{wanted.asked, repaired.jobs_lost, repaired.jobs_again,
                                                            removed, repaired.or_more}});
 }
 

@@ -39,7 +39,7 @@ class HeadService {
         term_(taken.term),
         store_name_(taken.store ? taken.store->description() : "nowhere (--store none)"),
         machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(),
-                  options_.shown_address, taken.store != nullptr, store_name_, net::pool_id},
+                  options_.shown_address, taken.store != nullptr, store_name_, net::log_of_pool},
                  net::EventLoop::now()),
         store_(std::move(taken.store)) {}
 
@@ -280,21 +280,21 @@ class HeadService {
     if (const auto found = sessions_.find(close.session); found != sessions_.end()) found->second->close(close.reason);
   }
   void carry_out(JournalAppend& append) {
-    journal_->append(append.ticket, append.pool.value, std::move(append.entry), append.refusable);
+    journal_->append(append.ticket, append.log, std::move(append.entry), append.refusable);
   }
-  void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.pool.value); }
+  void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.log); }
   void carry_out(JournalRepair& repair) {
     const auto journal = std::make_shared<RepairedJournal>();
     // Far from the tickets of the machine, which count from 1.
     const store::Ticket ticket = ~store::Ticket{0} - next_repair_++;
     repairs_[ticket] = {repair, journal};
-    journal_->run(ticket, [log = repair.pool.value, journal](store::Store& store) -> Result<void> {
+    journal_->run(ticket, [log = repair.log, journal](store::Store& store) -> Result<void> {
       BOOST_OUTCOME_TRY(repaired, repair_journal(store, log));
       *journal = std::move(repaired);
       return boost::outcome_v2::success();
     });
   }
-  void carry_out(JournalCompact& compact) { journal_->compact(compact.pool.value); }
+  void carry_out(JournalCompact& compact) { journal_->compact(compact.log); }
   void carry_out(HashProgram& program) {
     side_.run([this, post = loop_.poster(), asked = std::make_shared<HashProgram>(std::move(program))] {
       std::string hash = net::content_hash(asked->program.bytes());

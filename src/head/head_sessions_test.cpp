@@ -22,7 +22,8 @@ TEST_F(Story, APoolWhoseClientComesBackGoesOn) {
   EXPECT_EQ(wait(limits::client_return_grace - 1s), Lines{});
   join(again, wire::Role::client, client_id);
   EXPECT_EQ(hear(again, wire::ResumePool{pool, {1, 2, 3}}),
-            (Lines{"9: JobValues [10 [[1 <value>]]]", "9: PoolKnown [10 true 0 [3]]", "9: PoolState [10 1 0 1 1 1]"}));
+            (Lines{"9: JobValues [10 [[1 <value>]]]", "9: PoolKnown [10 true 0 [3] 0 [] false]",
+                   "9: PoolState [10 1 0 1 1 1]"}));
   EXPECT_EQ(wait(60s), Lines{}) << "the grace is over, and forgotten";
 }
 
@@ -55,7 +56,7 @@ TEST_F(Story, APoolWhoseClientStaysAwayIsClosed) {
   EXPECT_EQ(wait(1s), (Lines{"log: pool a: its client did not come back", "log: pool a is closed",
                              "2: ClosePoolHere [10] in lane a"}));
   join(again, wire::Role::client, client_id);
-  EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}), (Lines{"9: PoolKnown [10 false 0 []]"}));
+  EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}), (Lines{"9: PoolKnown [10 false 0 [] 0 [] false]"}));
 }
 
 TEST_F(Story, AHeadThatWasFrozenGivesTheClientItsTimeAnew) {
@@ -92,7 +93,7 @@ TEST_F(Story, AClientThatClosesItsPoolInANewSessionDoesNotLeaveItBehind) {
 
 TEST_F(Story, AnUnknownPoolComesBackFromItsClientAndWaitsForAllOfIt) {
   join(again, wire::Role::client, 300);
-  EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}), (Lines{"9: PoolKnown [10 false 0 []]"}));
+  EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}), (Lines{"9: PoolKnown [10 false 0 [] 0 [] false]"}));
   hear(again, wire::OpenPool{pool, {}, true, bytes("spec")});
   EXPECT_THAT(told<wire::PoolOpened>(again), SizeIs(1));
   EXPECT_THAT(text_of(effects), testing::Contains("log: pool a () of here (pid 4711) is back"));
@@ -108,7 +109,7 @@ TEST_F(Story, ANewerSessionOfTheClientTakesItsPoolOver) {
   join(again, wire::Role::client, client_id);
   EXPECT_EQ(text_of(effects), Lines{"1: closed (the client opened a newer session)"});
   EXPECT_EQ(hear(again, wire::ResumePool{pool, {1}}),
-            (Lines{"9: PoolKnown [10 true 0 []]", "9: PoolState [10 1 0 1 1 1]"}));
+            (Lines{"9: PoolKnown [10 true 0 [] 0 [] false]", "9: PoolState [10 1 0 1 1 1]"}));
   EXPECT_EQ(submit(2, 2), Lines{}) << "from the old session, before it has noticed";
   EXPECT_EQ(hear(client, wire::ResumePool{pool, {}}), Lines{}) << "late: it must not take the pool back";
   EXPECT_EQ(lose(client), Lines{});
@@ -122,7 +123,7 @@ TEST_F(Story, AnotherClientCannotTouchAPool) {
       hear(again, wire::ClosePool{pool}),
       (Lines{"log: here (pid 4711) sent ClosePool for pool a, which is not its own: ignored", "9: PoolClosed [10]"}));
   EXPECT_EQ(hear(again, wire::SubmitJobs{pool, {{1, 0, bytes("x")}}}), Lines{}) << "one line is enough";
-  EXPECT_EQ(hear(again, wire::ResumePool{pool, {}}), (Lines{"9: PoolKnown [10 false 0 []]"}));
+  EXPECT_EQ(hear(again, wire::ResumePool{pool, {}}), (Lines{"9: PoolKnown [10 false 0 [] 0 [] false]"}));
   hear(again, wire::OpenPool{pool, {}, true, {}});
   EXPECT_EQ(text_of(effects).back(), "9: closed (you broke the protocol (OpenPool of another client's pool))");
   EXPECT_EQ(submit(1, 1).size(), 1U) << "its owner goes on";
@@ -225,7 +226,7 @@ TEST_F(Story, EveryMessageIsForItsRoleAlone) {
   EXPECT_TRUE(refused(wire::Role::viewer, wire::NodeState{}));
   EXPECT_TRUE(refused(wire::Role::client, wire::NeedProgram{}));
   EXPECT_TRUE(refused(wire::Role::client, wire::OpenPoolHere{}));
-  EXPECT_TRUE(refused(wire::Role::client, wire::PoolOpened{pool}));
+  EXPECT_TRUE(refused(wire::Role::client, wire::PoolOpened{pool, pool}));
   EXPECT_TRUE(refused(wire::Role::client, wire::Hello{}));
   EXPECT_TRUE(refused(wire::Role::client, wire::OpenPool{PoolId{0}, {}, false, {}}));
   EXPECT_FALSE(refused(wire::Role::viewer, wire::StatusRequest{}));

@@ -61,7 +61,7 @@ TEST_F(NamedStory, ANamedPoolThatCannotBeServedInAJobGoesOnWithoutItsClient) {
   const WorkerId worker = told<wire::StartWorker>(node).at(0).worker;
   hear(node, wire::WorkerReady{worker, worker_pid});
   hear(inner, wire::SubmitJobs{inner_pool, {{1, 0, bytes("x")}}});  // in which `client` is
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   keep();
   submit_and_keep(1, 1);
   hear(client, wire::PoolWaits{pool, worker, true});
@@ -72,8 +72,8 @@ TEST_F(NamedStory, ANamedPoolThatCannotBeServedInAJobGoesOnWithoutItsClient) {
   keep_all();
   EXPECT_TRUE(machine.scheduler().has_pool(pool));
   join(SessionId{4}, wire::Role::client, 102);
-  hear(SessionId{4}, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
-  EXPECT_EQ(told<wire::NamedPoolOpened>(SessionId{4}).size(), 1U) << "it is nobody's";
+  hear(SessionId{4}, wire::OpenPool{pool, {}, false, {}, "sweep", true, false});
+  EXPECT_EQ(told<wire::PoolOpened>(SessionId{4}).size(), 1U) << "it is nobody's";
   machine.check_invariants();
 }
 

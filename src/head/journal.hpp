@@ -35,12 +35,12 @@ struct PoolBorn {
   Payload spec;
   Payload program;  ///< executable of a C++ pool
   std::uint64_t client{};
-  PoolId on_nodes = {};  ///< its id there
+  PoolId id = {};
   // Of the client, see ClientCame:
   std::string host = {};
   std::uint32_t pid = 0;
   std::string process = {};
-  MSGPACK_DEFINE(version, name, options, spec, program, client, on_nodes, host, pid, process)
+  MSGPACK_DEFINE(version, name, options, spec, program, client, id, host, pid, process)
 };
 struct JobsTaken {
   static constexpr std::uint8_t type = 2;

@@ -39,12 +39,10 @@ std::string wrong_in(const wire::SubmitJobs& message) {
   return {};
 }
 
-std::string wrong_in(const wire::ResumePool& message) { return wrong_numbers(message.name, message.outstanding); }
-
-std::string wrong_in(const wire::ResumeNamedPool& message) {
-  if (!is_number(message.first_own))
-    return fmt::format("ResumeNamedPool with the number {} of a job", message.first_own);
-  const std::string wrong = wrong_numbers(message.name, message.unaccepted);
+std::string wrong_in(const wire::ResumePool& message) {
+  if (!message.pool_name.empty() && !is_number(message.first_own))
+    return fmt::format("ResumePool with the number {} of a job", message.first_own);
+  const std::string wrong = wrong_numbers(message.name, message.outstanding);
   return wrong.empty() ? wrong_numbers(message.name, message.received) : wrong;
 }
 

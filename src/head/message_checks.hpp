@@ -10,7 +10,6 @@ namespace dc::head {
 /// As the end of a sentence; empty: nothing.
 std::string wrong_in(const wire::SubmitJobs& message);
 std::string wrong_in(const wire::ResumePool& message);
-std::string wrong_in(const wire::ResumeNamedPool& message);
 std::string wrong_in(const wire::AckOutcomes& message);
 std::string wrong_in(const wire::AddUpdate& message);
 std::string wrong_in(const wire::NeedProgram& message);

@@ -39,15 +39,15 @@ struct NamedPool {
   /// A client that waits for the one that is away.
   struct Waiting {
     SessionId session;
+    PoolId asked;  ///< the id by which it asks for the pool
     std::string process;
   };
 
   std::string name;
-  PoolId on_nodes;                 ///< its id there; no other pool ever has the same, whatever its name
-  store::Ticket first_ticket = 0;  ///< earlier ones are of a pool of this name that was removed
-  JobNumbers taken;                ///< in the journal or on their way to it
-  JobSequence restored_to = 0;     ///< jobs up to this one are from the journal, which may have lost what came after
-  JobSequence highest = 0;         ///< number of a job so far, refused or not: none is used again
+  store::LogId log{};           ///< its journal
+  JobNumbers taken;             ///< in the journal or on their way to it
+  JobSequence restored_to = 0;  ///< jobs up to this one are from the journal, which may have lost what came after
+  JobSequence highest = 0;      ///< number of a job so far, refused or not: none is used again
   std::map<JobSequence, Record> records;  ///< in the journal
   UpdateNumber updates = 0;               ///< so many are in the journal or on their way
   UpdateNumber updates_kept = 0;          ///< so many are in the journal

@@ -16,7 +16,7 @@ class NamedStory : public Story {
   void restart() {
     machine.~HeadMachine();
     new (&machine)
-        HeadMachine(HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test"}, now);
+        HeadMachine(HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test", log_of}, now);
     effects.clear();
     waiting.clear();
     last_seen = 0;
@@ -24,7 +24,7 @@ class NamedStory : public Story {
     JournalState state;
     for (const store::Entry& entry : journal) state.add(store::Entry(entry));
     ASSERT_EQ(state.problem(), "");
-    if (state.born) machine.restore(pool, std::move(state), now, effects);
+    if (state.born) machine.restore(std::move(state), now, effects);
     join(client, wire::Role::client, client_id);
     join(node, wire::Role::node, node_id);
   }
@@ -70,6 +70,8 @@ class NamedStory : public Story {
                                               [&](const auto& other) { return other.ticket == append->ticket; });
       if (append && !seen && append->ticket > last_seen) {
         waiting.push_back(*append);
+        const auto entry = decode(store::Entry(append->entry));
+        if (const auto* born = std::get_if<PoolBorn>(&entry.value())) pool = born->id;
         last_seen = append->ticket;
       }
       const auto* removal = std::get_if<JournalRemove>(&effect);
@@ -81,7 +83,7 @@ class NamedStory : public Story {
   }
   WorkerId open_named() {
     if (!reported) node_says();
-    hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+    hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
     keep();
     const auto started = told<wire::StartWorker>(node);
     const WorkerId worker = started.empty() ? WorkerId{} : started[0].worker;
@@ -105,6 +107,8 @@ class NamedStory : public Story {
     }
     return found;
   }
+
+  static store::LogId log_of(std::string_view name) { return name.size(); }
 
   bool reported = false;
   store::Ticket last_seen = 0;

@@ -157,14 +157,15 @@ class Refused : public NamedStory {
   Refused() {
     state_.add(encode(PoolBorn{1, "sweep", {}, bytes("spec"), {}, 0, PoolId{7}}));
     state_.add(encode(JobsTaken{{{1, 0, bytes("a"), {}}}}));
-    machine.refuse_pool(pool, state_, "an entry is damaged", effects);
+    machine.refuse_pool(log, state_, "an entry is damaged", effects);
   }
   std::string why_not_opened(bool attach_only) {
-    hear(client, wire::OpenNamedPool{pool, "sweep", attach_only, true, {}, bytes("spec")});
+    hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", attach_only, true});
     const auto failed = told<wire::PoolFailed>(client);
     EXPECT_THAT(failed, SizeIs(1));
     return failed.empty() ? "" : failed[0].error.message;
   }
+  const store::LogId log = log_of("sweep");
   JournalState state_;
 };
 
@@ -173,14 +174,14 @@ TEST_F(Refused, WhoeverWantsItIsToldTheReasonAndTheRemedy) {
     EXPECT_THAT(why_not_opened(attach_only),
                 AllOf(HasSubstr("pool 'sweep'"), HasSubstr("an entry is damaged"), HasSubstr("pools repair 'sweep'")));
   }
-  hear(client, wire::ResumeNamedPool{pool, 2, {}, {}});
+  hear(client, wire::ResumePool{pool, {}, "sweep", 2});
   ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
   const std::string status = machine.status_json(now);
   EXPECT_THAT(status, AllOf(HasSubstr("\"name\":\"sweep\""), HasSubstr("an entry is damaged")));
 }
 
 TEST_F(Refused, OneWhoseNameCannotBeReadHasItsIdForAName) {
-  machine.refuse_pool(PoolId{0xab}, JournalState(), "its first entry is missing", effects);
+  machine.refuse_pool(0xab, JournalState(), "its first entry is missing", effects);
   std::string told;
   for (const Effect& effect : effects) told += text_of(effect) + "\n";
   EXPECT_THAT(told, HasSubstr("pools repair '00000000000000ab'"));
@@ -188,18 +189,18 @@ TEST_F(Refused, OneWhoseNameCannotBeReadHasItsIdForAName) {
 }
 
 TEST_F(Refused, IsServedWhenItWasRepaired) {
-  EXPECT_EQ(hear(client, wire::RepairPool{pool}), (Lines{"journal a: repaired for 1"}));
-  hear(client, wire::RepairPool{pool});
+  EXPECT_EQ(hear(client, wire::RepairPool{asked, "sweep"}), (Lines{"journal 5: repaired for 1"}));
+  hear(client, wire::RepairPool{asked, "sweep"});
   EXPECT_THAT(told<wire::PoolFailed>(client), SizeIs(1)) << "once is enough";
   RepairedJournal repaired{std::make_unique<JournalState>(std::move(state_)), 3, false, 1};
   effects.clear();
-  machine.repaired({pool, client}, std::move(repaired), now, effects);
+  machine.repaired({log, client, asked}, std::move(repaired), now, effects);
   machine.flush(now, effects);
   const auto answers = told<wire::PoolRepaired>(client);
   ASSERT_THAT(answers, SizeIs(1));
   EXPECT_EQ(answers[0].jobs_lost, 3U);
-  hear(client, wire::OpenNamedPool{pool, "sweep", true, false, {}, {}});
-  const auto opened = told<wire::NamedPoolOpened>(client);
+  hear(client, wire::OpenPool{pool, {}, false, {}, "sweep", true, false});
+  const auto opened = told<wire::PoolOpened>(client);
   ASSERT_THAT(opened, SizeIs(1));
   EXPECT_EQ(opened[0].remaining, 1U);
   machine.check_invariants();
@@ -207,10 +208,10 @@ TEST_F(Refused, IsServedWhenItWasRepaired) {
 
 TEST_F(Refused, WhatItsNodesRunIsNotGivenOutAgainWhenItWasRepaired) {
   node_says({{WorkerId{(66ULL << 32) + 1}, PoolId{7}, 0, true, 4711, 0, {{1, {66, 1}}}}}, {{PoolId{7}, 0, {}}});
-  hear(client, wire::RepairPool{pool});
+  hear(client, wire::RepairPool{asked, "sweep"});
   effects.clear();
-  machine.repaired({pool, client}, RepairedJournal{std::make_unique<JournalState>(std::move(state_)), 3, false, 1}, now,
-                   effects);
+  machine.repaired({log, client, asked},
+                   RepairedJournal{std::make_unique<JournalState>(std::move(state_)), 3, false, 1}, now, effects);
   machine.flush(now, effects);
   machine.check_invariants();
   EXPECT_THAT(told<wire::RunJobs>(node), testing::IsEmpty());
@@ -220,25 +221,25 @@ TEST_F(Refused, WhatItsNodesRunIsNotGivenOutAgainWhenItWasRepaired) {
   EXPECT_THAT(told<wire::ClosePoolHere>(node), testing::IsEmpty());
   hear(node, wire::JobsDone{WorkerId{(66ULL << 32) + 1}, PoolId{7}, {{{1, {66, 1}}, 5, bytes("value")}}});
   keep_all();
-  hear(client, wire::OpenNamedPool{pool, "sweep", true, true, {}, {}});
+  hear(client, wire::OpenPool{pool, {}, false, {}, "sweep", true, true});
   keep_all();
-  hear(client, wire::WantOutcomes{pool, 1, false});
+  hear(client, wire::WantOutcomes{PoolId{7}, 1, false});
   EXPECT_THAT(values(client), testing::ElementsAre("1=value"));
 }
 
 TEST_F(Refused, StaysSoWhenItCouldNotBeRepaired) {
-  hear(client, wire::RepairPool{pool});
+  hear(client, wire::RepairPool{asked, "sweep"});
   effects.clear();
-  machine.repaired({pool, client}, fail(ErrorCode::io, "the disk is full"), now, effects);
+  machine.repaired({log, client, asked}, fail(ErrorCode::io, "the disk is full"), now, effects);
   ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
   EXPECT_THAT(told<wire::PoolFailed>(client)[0].error.message, HasSubstr("the disk is full"));
   EXPECT_THAT(why_not_opened(true), HasSubstr("an entry is damaged"));
-  hear(client, wire::RepairPool{pool});
+  hear(client, wire::RepairPool{asked, "sweep"});
   EXPECT_THAT(told<wire::PoolFailed>(client), IsEmpty()) << "it may be tried again";
 }
 
 TEST_F(Refused, WhatIsNotBrokenIsNotRepaired) {
-  hear(client, wire::RepairPool{PoolId{99}});
+  hear(client, wire::RepairPool{asked, "another"});
   ASSERT_THAT(told<wire::PoolFailed>(client), SizeIs(1));
   EXPECT_EQ(told<wire::PoolFailed>(client)[0].error.kind, ErrorKind::pool_not_found);
 }

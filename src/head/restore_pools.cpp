@@ -20,12 +20,12 @@ Result<void> restore(store::Store& store, store::LogId log, HeadMachine& machine
   if (!read && read.error().code != ErrorCode::protocol) return read.error();
   std::string problem = read ? state.problem() : read.error().message;
   if (problem.empty() && !state.born) problem = "its first entry is missing";
-  if (problem.empty() && net::pool_id(state.born->name) != log) problem = "it is in the place of another pool";
-  if (problem.empty()) problem = machine.objection_to(PoolId{log}, state);
+  if (problem.empty() && net::log_of_pool(state.born->name) != log) problem = "it is in the place of another pool";
+  if (problem.empty()) problem = machine.objection_to(state);
   if (problem.empty()) {
-    machine.restore(PoolId{log}, std::move(state), net::EventLoop::now(), effects);
+    machine.restore(std::move(state), net::EventLoop::now(), effects);
   } else {
-    machine.refuse_pool(PoolId{log}, state, std::move(problem), effects);
+    machine.refuse_pool(log, state, std::move(problem), effects);
   }
   store.moved(store::Part::loop);
   return boost::outcome_v2::success();

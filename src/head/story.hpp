@@ -18,7 +18,7 @@ using Lines = std::vector<std::string>;
 class Story : public testing::Test {
  protected:
   static constexpr SessionId client{1}, node{2};
-  static constexpr PoolId pool{10};
+  static constexpr PoolId asked{10};
   static constexpr std::uint64_t client_id = 100, node_id = 200;
   static constexpr Attempt first_attempt{1, {77, 1}};
 
@@ -99,6 +99,7 @@ class Story : public testing::Test {
   static Payload bytes(std::string text) { return Payload(std::move(text)); }
   static Payload bytes(std::size_t size) { return Payload(std::string(size, 'x')); }
 
+  PoolId pool = asked;  ///< as the head calls it
   TimePoint now = TimePoint(std::chrono::hours(1));
   HeadMachine machine{HeadFacts{77, 1, 8899, "head", "127.0.0.1"}, now};
   Effects effects;

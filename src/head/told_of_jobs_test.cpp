@@ -23,7 +23,7 @@ TEST_F(NamedStory, ANodeHearsThePoolsNameAndTheKeysOfItsJobs) {
 
 TEST_F(NamedStory, TheNodeIsToldThePoolsName) {
   node_says();
-  hear(client, wire::OpenNamedPool{pool, "sweep", false, false, {}, bytes("spec")});
+  hear(client, wire::OpenPool{pool, {}, false, bytes("spec"), "sweep", false, false});
   keep();
   ASSERT_EQ(told<wire::OpenPoolHere>(node).size(), 1U);
   EXPECT_EQ(told<wire::OpenPoolHere>(node)[0].pool_name, "sweep");

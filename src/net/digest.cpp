@@ -56,10 +56,10 @@ std::string content_hash_of_file(const std::string& path) {
   return hex_digits({digest.data(), length});
 }
 
-std::uint64_t pool_id(std::string_view name) {
-  constexpr std::size_t digits_of_id = 16;
+std::uint64_t log_of_pool(std::string_view name) {
+  constexpr std::size_t digits_of_log = 16;
   const std::string digest = content_hash(std::as_bytes(std::span(name)));
-  return std::stoull(digest.substr(0, digits_of_id), nullptr, 16);
+  return std::stoull(digest.substr(0, digits_of_log), nullptr, 16);
 }
 
 std::uint64_t random_id() {

@@ -163,8 +163,8 @@ std::string content_hash(std::span<const std::byte> bytes);
 /// The same of a file, read to its end; empty if it cannot be read.
 std::string content_hash_of_file(const std::string& path);
 
-/// The id of the pool with this name: the first eight bytes (big endian) of its SHA-256.
-std::uint64_t pool_id(std::string_view name);
+/// Where the journal of the pool with this name stands in a store: the first eight bytes (big endian) of its SHA-256.
+std::uint64_t log_of_pool(std::string_view name);
 /// A random number from the system, never 0.
 std::uint64_t random_id();
 

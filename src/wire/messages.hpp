@@ -64,14 +64,24 @@ struct Goodbye {
 
 // --- Client -> head ---------------------------------------------------------------------------------------------
 
-/// Opens a pool. `resumed`: it was open at an earlier head (see PoolKnown); its updates, its outstanding jobs and
-/// PoolResumed follow. Answers: NeedProgram (C++ pool whose executable the head lacks), then PoolOpened | PoolFailed.
+/// Opens a pool. Without a name it ends with its client, and `pool` is its id. One with a name outlives its client: its
+/// head keeps in a journal what it accepts, and gives it its id. If there is one of this name, the client goes on with
+/// it: then the class, init data and options of its first opening stay, and those in the message are not used.
+/// `resumed`: a pool without a name, open at an earlier head (see PoolKnown); its updates, its outstanding jobs and
+/// PoolResumed follow. `attach_only`: it must exist. `steal`: take it from the client that has it. `process`: names the
+/// client's process, see core/process_name.hpp. Answers, all with the `pool` of this message: NeedProgram (a new C++
+/// pool whose executable the head lacks) or PoolHeld (its client is away and may come back), then PoolOpened |
+/// PoolFailed.
 struct OpenPool {
   PoolId pool;
   PoolOptions options;
   bool resumed = false;
   Payload spec;  ///< class and init data; read by the workers alone
-  DC_MESSAGE(10, OpenPool, client_to_head, pool, options, resumed, spec)
+  std::string pool_name = {};
+  bool attach_only = false;
+  bool steal = false;
+  std::string process = {};
+  DC_MESSAGE(10, OpenPool, client_to_head, pool, options, resumed, spec, pool_name, attach_only, steal, process)
 };
 /// Answers NeedProgram; H -> N too: the executable of C++ pools, by content hash.
 struct Program {
@@ -79,12 +89,20 @@ struct Program {
   Payload program;
   DC_MESSAGE(11, Program, client_to_head | head_to_node, hash, program)
 };
-/// The client is back after a broken connection. `outstanding`: jobs submitted without an outcome so far.
-/// Answer: PoolKnown.
+/// The client is back after a broken connection. `outstanding`: jobs that it keeps, because the head may lack them: of
+/// a pool without a name those without an outcome so far, of one with a name those that were neither accepted nor
+/// refused. The rest is of pools with a name alone. `first_own`: its jobs begin with this number. `received`: outcomes
+/// that it has and whose acknowledgement was not confirmed; all others that are not delivered come again. `more`: so
+/// many that another one follows, with the next of them; the last one is answered. Its credit (WantOutcomes) begins at
+/// 0 again. Answer: PoolKnown | PoolFailed.
 struct ResumePool {
   PoolId pool;
   std::vector<JobSequence> outstanding;
-  DC_MESSAGE(12, ResumePool, client_to_head, pool, outstanding)
+  std::string pool_name = {};
+  JobSequence first_own{};
+  std::vector<JobSequence> received = {};
+  bool more = false;
+  DC_MESSAGE(12, ResumePool, client_to_head, pool, outstanding, pool_name, first_own, received, more)
 };
 /// All that OpenPool{resumed} or PoolKnown asked for has been sent.
 struct PoolResumed {
@@ -114,50 +132,16 @@ struct WantWorkers {
   std::uint32_t count{};
   DC_MESSAGE(17, WantWorkers, client_to_head, pool, count)
 };
-/// Answer: PoolClosed.
+/// Ends the pool. `leave`: only this client's part in it; one with a name goes on. `pool_name`: of one that this client
+/// has asked for by this `pool`, and that is not open so far. Answer: PoolClosed.
 struct ClosePool {
   PoolId pool;
-  DC_MESSAGE(18, ClosePool, client_to_head, pool)
-};
-
-// Named pools outlive their client: the head journals them. Their id is the first eight bytes of the SHA-256 of the
-// name (big endian). SubmitJobs, AddUpdate, AckOutcomes, WantWorkers and ClosePool (which ends the pool for good) are
-// the same for them; instead of OpenPool and ResumePool there are these.
-
-/// Opens the pool of this name, or goes on with it when it exists: then the class, init data and options of its first
-/// opening stay, and those in the message are not used. `attach_only`: it must exist. `steal`: take it from the client
-/// that has it. `process`: names the client's process, see core/process_name.hpp. Answers: NeedProgram (a new C++ pool)
-/// or PoolHeld (its client is away and may come back), then NamedPoolOpened | PoolFailed.
-struct OpenNamedPool {
-  PoolId pool;
-  std::string pool_name;
-  bool attach_only = false;
-  bool steal = false;
-  PoolOptions options;
-  Payload spec;
-  std::string process = {};
-  DC_MESSAGE(19, OpenNamedPool, client_to_head, pool, pool_name, attach_only, steal, options, spec, process)
-};
-/// The client of a named pool is back after a broken connection. `first_own`: its jobs begin with this number.
-/// `unaccepted`: jobs that it sent and that were neither accepted nor refused. `received`: outcomes that it has and
-/// whose acknowledgement was not confirmed; all others that are not delivered come again. `more`: so many that another
-/// one follows, with the next of them; the last one is answered. Its credit (WantOutcomes) begins at 0 again. Answer:
-/// NamedPoolKnown | PoolFailed.
-struct ResumeNamedPool {
-  PoolId pool;
-  JobSequence first_own{};
-  std::vector<JobSequence> unaccepted;
-  std::vector<JobSequence> received;
-  bool more = false;
-  DC_MESSAGE(20, ResumeNamedPool, client_to_head, pool, first_own, unaccepted, received, more)
-};
-/// The client leaves the named pool, which goes on. Answer: PoolLeft.
-struct LeavePool {
-  PoolId pool;
-  DC_MESSAGE(21, LeavePool, client_to_head, pool)
+  bool leave = false;
+  std::string pool_name = {};
+  DC_MESSAGE(18, ClosePool, client_to_head, pool, leave, pool_name)
 };
 /// So many more outcomes of jobs that earlier clients submitted may be sent: as they come, or in the order of
-/// submission. Outcomes of the client's own jobs need no leave.
+/// submission. Outcomes of the client's own jobs are sent unasked.
 struct WantOutcomes {
   PoolId pool;
   std::uint32_t count{};
@@ -172,10 +156,12 @@ struct HolderGone {
   DC_MESSAGE(23, HolderGone, client_to_head, pool, holder)
 };
 /// Cut the journal of the named pool that was refused because it is broken, and take the pool up again. Answer:
-/// PoolRepaired | PoolFailed.
+/// PoolRepaired | PoolFailed with the `pool` of this message, which is none of the head's. `pool_name`: or the id of
+/// its journal, where the name cannot be read.
 struct RepairPool {
   PoolId pool;
-  DC_MESSAGE(24, RepairPool, client_to_head, pool)
+  std::string pool_name;
+  DC_MESSAGE(24, RepairPool, client_to_head, pool, pool_name)
 };
 /// The client runs in a job of this worker, or in what the job has started. Sent when it has the pool, and
 /// whenever it changes for what its threads wait without a limit: for results, for workers, until updates are applied.
@@ -190,23 +176,39 @@ struct PoolWaits {
 
 // --- Head -> client ---------------------------------------------------------------------------------------------
 
+/// The client has the pool, whose id is `id` in all that follows. `options` are those of its first opening; new jobs
+/// are numbered from `last_sequence` + 1, updates from `updates` + 1. `remaining`: jobs of earlier clients whose
+/// outcome nobody has so far, see WantOutcomes.
 struct PoolOpened {
   PoolId pool;
-  DC_MESSAGE(30, PoolOpened, head_to_client, pool)
+  PoolId id;
+  PoolOptions options = {};
+  JobSequence last_sequence{};
+  UpdateNumber updates{};
+  std::uint64_t remaining{};
+  bool existed = false;  ///< its class and init data are those of another client
+  DC_MESSAGE(30, PoolOpened, head_to_client, pool, id, options, last_sequence, updates, remaining, existed)
 };
 /// Send the executable with this hash.
 struct NeedProgram {
   std::string hash;
   DC_MESSAGE(31, NeedProgram, head_to_client | node_to_head, hash)
 };
-/// Answer to ResumePool. Known: send the updates after `updates`, the `missing` jobs and PoolResumed. Not known:
-/// the head was restarted; send OpenPool{resumed}, all updates, all outstanding jobs and PoolResumed.
+/// Answer to ResumePool. Known: send the updates after `updates`, the `missing` jobs and PoolResumed. Not known: one
+/// with a name is over; the others send OpenPool{resumed}, all updates, all outstanding jobs and PoolResumed, because
+/// the head was restarted. The rest is of pools with a name alone. No job after `last_sequence` is in the journal;
+/// `earlier` are those before first_own whose outcome nobody has, as first, last, first, last, ... What the client
+/// misses there was accepted, and is lost with the journal's last entries. `more`: another one follows with the next of
+/// `earlier`; all else stands in the last one.
 struct PoolKnown {
   PoolId pool;
   bool known = false;
   UpdateNumber updates{};
-  std::vector<JobSequence> missing;
-  DC_MESSAGE(32, PoolKnown, head_to_client, pool, known, updates, missing)
+  std::vector<JobSequence> missing = {};
+  JobSequence last_sequence{};
+  std::vector<JobSequence> earlier = {};
+  bool more = false;
+  DC_MESSAGE(32, PoolKnown, head_to_client, pool, known, updates, missing, last_sequence, earlier, more)
 };
 struct ValueItem {
   JobSequence sequence{};
@@ -279,31 +281,6 @@ struct OutputLines {
   std::uint64_t left_out = 0;
   DC_MESSAGE(42, OutputLines, node_to_head | head_to_client, pool, host, slot, lines, stream, left_out)
 };
-/// The client has the named pool. `options` are those of its first opening; new jobs are numbered from
-/// `last_sequence` + 1, updates from `updates` + 1. `remaining`: jobs of earlier clients whose outcome nobody has so
-/// far, see WantOutcomes.
-struct NamedPoolOpened {
-  PoolId pool;
-  PoolOptions options;
-  JobSequence last_sequence{};
-  UpdateNumber updates{};
-  std::uint64_t remaining{};
-  bool existed = false;  ///< its class and init data are those of another client
-  DC_MESSAGE(43, NamedPoolOpened, head_to_client, pool, options, last_sequence, updates, remaining, existed)
-};
-/// Answer to ResumeNamedPool: send the updates after `updates` and the `missing` jobs. No job after `last_sequence` is
-/// in the journal; `earlier` are those before first_own whose outcome nobody has, as first, last, first, last, ... What
-/// the client misses there was accepted, and is lost with the journal's last entries. `more`: another one follows with
-/// the next of `earlier`; all else stands in the last one.
-struct NamedPoolKnown {
-  PoolId pool;
-  UpdateNumber updates{};
-  std::vector<JobSequence> missing;
-  JobSequence last_sequence{};
-  std::vector<JobSequence> earlier;
-  bool more = false;
-  DC_MESSAGE(44, NamedPoolKnown, head_to_client, pool, updates, missing, last_sequence, earlier, more)
-};
 /// These jobs of a named pool are in the journal: the client need not keep them. An outcome never comes before this.
 struct JobsAccepted {
   PoolId pool;
@@ -323,12 +300,6 @@ struct AcksKept {
   std::vector<JobSequence> sequences;
   DC_MESSAGE(47, AcksKept, head_to_client, pool, sequences)
 };
-/// Answer to LeavePool.
-struct PoolLeft {
-  PoolId pool;
-  DC_MESSAGE(48, PoolLeft, head_to_client, pool)
-};
-
 /// All these jobs end with this error (a pool that broke).
 struct JobErrors {
   PoolId pool;
@@ -546,9 +517,9 @@ struct StatusReply {
 /// What nobody has taken so far of the outcomes of a named pool, behind job `after`: as much as one answer
 /// holds. Nothing is taken by it. Answer: OutcomesSeen.
 struct SeeOutcomes {
-  PoolId pool;
+  std::string pool_name;
   JobSequence after{};
-  DC_MESSAGE(92, SeeOutcomes, viewer_to_head, pool, after)
+  DC_MESSAGE(92, SeeOutcomes, viewer_to_head, pool_name, after)
 };
 struct SeenOutcome {
   JobSequence sequence{};
@@ -559,41 +530,39 @@ struct SeenOutcome {
 };
 /// `known`: there is such a pool. `last`: all outcomes up to this job were seen; `more`: and there are others.
 struct OutcomesSeen {
-  PoolId pool;
   bool known = false;
   std::vector<SeenOutcome> items;
   JobSequence last{};
   bool more = false;
-  DC_MESSAGE(93, OutcomesSeen, head_to_viewer, pool, known, items, last, more)
+  DC_MESSAGE(93, OutcomesSeen, head_to_viewer, known, items, last, more)
 };
 
 /// What the script of a named pool defines: the first `spec_bytes` of the spec, where `after` is 0, and updates
 /// that begin with dc::definitions_mark, without the first `after` of them; as many as one answer holds. Answer:
 /// DefinitionsSeen.
 struct SeeDefinitions {
-  PoolId pool;
+  std::string pool_name;
   std::uint64_t spec_bytes{};
   std::uint64_t after{};
-  DC_MESSAGE(94, SeeDefinitions, viewer_to_head, pool, spec_bytes, after)
+  DC_MESSAGE(94, SeeDefinitions, viewer_to_head, pool_name, spec_bytes, after)
 };
 /// `known`: there is such a pool. `more`: there are other updates behind these.
 struct DefinitionsSeen {
-  PoolId pool;
   bool known = false;
   Payload spec;
   std::vector<Payload> updates;
   bool more = false;
-  DC_MESSAGE(95, DefinitionsSeen, head_to_viewer, pool, known, spec, updates, more)
+  DC_MESSAGE(95, DefinitionsSeen, head_to_viewer, known, spec, updates, more)
 };
 
 using Message =
     std::variant<Hello, Proof, Welcome, Rejected, Goodbye,                                                 // handshake
                  OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,           // C -> H
-                 WantWorkers, ClosePool, OpenNamedPool, ResumeNamedPool, LeavePool, WantOutcomes,          //
+                 WantWorkers, ClosePool, WantOutcomes,                                                     //
                  HolderGone, RepairPool, PoolWaits,                                                        //
                  PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,                  // H -> C
                  UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,      //
-                 NamedPoolOpened, NamedPoolKnown, JobsAccepted, JobsRefused, AcksKept, PoolLeft,           //
+                 JobsAccepted, JobsRefused, AcksKept,                                                      //
                  JobErrors, PoolHeld, PoolRepaired,                                                        //
                  NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,                  // N -> H
                  UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,                       //

@@ -34,8 +34,7 @@ struct Cleaner {
   void operator()(Rejected& rejected) const { clean(rejected.message); }
   void operator()(Goodbye& goodbye) const { clean(goodbye.message); }
   void operator()(OpenPool& open) const { clean(open.options); }
-  void operator()(OpenNamedPool& open) const { clean(open.options); }
-  void operator()(NamedPoolOpened& opened) const { clean(opened.options); }
+  void operator()(PoolOpened& opened) const { clean(opened.options); }
   void operator()(OpenPoolHere& open) const { clean(open.options); }
   void operator()(Notice& notice) const { clean(notice.text, limits::log_line_bytes_max); }
   void operator()(OutputLines& output) const { clean(output.host); }

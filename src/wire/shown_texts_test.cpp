@@ -22,7 +22,7 @@ TEST(ShownTexts, ArePrintableBehindTheDoor) {
   PoolOptions options;
   options.label = evil;
   EXPECT_EQ(cleaned(OpenPool{PoolId{1}, options, false, {}}).options.label, fine);
-  EXPECT_EQ(cleaned(OpenNamedPool{PoolId{1}, "x", false, false, options, {}}).options.label, fine);
+  EXPECT_EQ(cleaned(OpenPool{PoolId{1}, options, false, {}, "x", false, false}).options.label, fine);
   EXPECT_EQ(cleaned(OpenPoolHere{PoolId{1}, options, {}}).options.label, fine);
   EXPECT_EQ(cleaned(Goodbye{evil}).message, fine);
   EXPECT_EQ(cleaned(NodeLeaving{evil}).reason, fine);
@@ -47,7 +47,7 @@ TEST(ShownTexts, AreNotTheErrorsOfJobsNorWhatWorkersPrint) {
   const OutputLines output = cleaned(OutputLines{PoolId{1}, evil, 0, {evil}});
   EXPECT_EQ(output.lines[0], evil) << "the user's own workers: colours, progress bars";
   EXPECT_EQ(output.host, fine);
-  EXPECT_EQ(cleaned(OpenNamedPool{PoolId{1}, evil, false, false, {}, {}}).pool_name, evil) << "it is known by it";
+  EXPECT_EQ(cleaned(OpenPool{PoolId{1}, {}, false, {}, evil, false, false}).pool_name, evil) << "it is known by it";
 }
 
 }  // namespace

@@ -46,10 +46,12 @@ class Scene {
   }
   /// Workers that were started, and what they were given, the latest last.
   [[nodiscard]] const std::vector<WorkerId>& workers() const { return workers_; }
+  [[nodiscard]] const std::vector<PoolId>& pools() const { return pools_; }
   [[nodiscard]] const std::vector<Attempt>& attempts() const { return attempts_; }
   [[nodiscard]] bool is_open(std::uint64_t i) const { return sessions_[i] != 0; }
 
  private:
+  static store::LogId log_of(std::string_view name) { return name.size(); }
   void carry_out(const head::Effect& effect) {
     if (const auto* asked = std::get_if<head::HashProgram>(&effect)) {
       machine_.program_hashed(head::HashProgram(*asked), asked->program.empty() ? "another" : asked->hash, now_,
@@ -61,6 +63,7 @@ class Scene {
     if (const auto* append = std::get_if<head::JournalAppend>(&effect)) journaled_.push_back({append->ticket, ""});
     if (const auto* removal = std::get_if<head::JournalRemove>(&effect)) journaled_.push_back({removal->ticket, ""});
     if (const auto* send = std::get_if<head::Send>(&effect)) {
+      if (const auto* opened = std::get_if<wire::PoolOpened>(&send->message)) pools_.push_back(opened->id);
       if (const auto* start = std::get_if<wire::StartWorker>(&send->message)) workers_.push_back(start->worker);
       const auto* run = std::get_if<wire::RunJobs>(&send->message);
       for (const wire::RunItem& item : run ? run->items : std::vector<wire::RunItem>{})
@@ -75,8 +78,9 @@ class Scene {
   }
 
   TimePoint now_ = TimePoint{} + 1h;
-  head::HeadMachine machine_{head::HeadFacts{77, 1, 8899, "head", "here", true, "a test"}, now_};
+  head::HeadMachine machine_{head::HeadFacts{77, 1, 8899, "head", "here", true, "a test", log_of}, now_};
   std::vector<store::Journaled> journaled_;
+  std::vector<PoolId> pools_;
   std::vector<WorkerId> workers_;
   std::vector<Attempt> attempts_;
   head::Effects effects_;
@@ -124,11 +128,11 @@ class Liar {
       case 0:
         return wire::OpenPool{pool(), {}, input_.byte() % 2 == 0, small};
       case 1:
-        return wire::OpenNamedPool{pool(), "sweep", input_.byte() % 4 == 0, input_.byte() % 2 == 0, {}, small};
+        return wire::OpenPool{pool(), {}, false, small, "sweep", input_.byte() % 4 == 0, input_.byte() % 2 == 0};
       case 2:
         return wire::ResumePool{pool(), numbers()};
       case 3:
-        return wire::ResumeNamedPool{pool(), number(), numbers(), numbers()};
+        return wire::ResumePool{pool(), numbers(), "sweep", number(), numbers()};
       case 4:
         return wire::SubmitJobs{pool(), {{number(), number() % 3, small, input_.byte() % 3 == 0 ? "key" : ""}}};
       case 5:
@@ -142,13 +146,13 @@ class Liar {
       case 9:
         return wire::HolderGone{pool(), ClientId{100 * number()}};
       case 10:
-        return wire::LeavePool{pool()};
+        return wire::ClosePool{pool(), true};
       case 11:
         return wire::PoolResumed{pool()};
       case 12:
-        return wire::RepairPool{pool()};
+        return wire::RepairPool{pool(), "sweep"};
       default:
-        return wire::ClosePool{pool()};
+        return wire::ClosePool{pool(), false, input_.byte() % 4 == 0 ? "sweep" : ""};
     }
   }
 
@@ -162,7 +166,10 @@ class Liar {
     for (std::uint64_t& one : some) one = number();
     return some;
   }
-  PoolId pool() { return PoolId{7000U + input_.byte() % 3U}; }
+  PoolId pool() {
+    const PoolId asked{7000U + input_.byte() % 3U};
+    return input_.byte() % 2 == 0 ? asked : latest(scene_.pools()).value_or(asked);
+  }
   template <class Item>
   std::optional<Item> latest(const std::vector<Item>& all) {
     const std::size_t back = input_.byte() % 4U;

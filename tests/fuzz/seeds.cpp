@@ -42,25 +42,24 @@ PoolOptions some_options() {
 /// Of named pools: their jobs, whose they are, and what is in them.
 std::vector<wire::Message> messages_of_named_pools() {
   return {
-      wire::OpenNamedPool{pool, "sweep", false, true, some_options(), small, "process"},
-      wire::ResumeNamedPool{pool, 1, {2}, {1}, false},
-      wire::LeavePool{pool},
+      wire::OpenPool{pool, some_options(), false, small, "sweep", false, true, "process"},
+      wire::ResumePool{pool, {2}, "sweep", 1, {1}, false},
+      wire::ClosePool{pool, true},
       wire::WantOutcomes{pool, 10, true},
-      wire::RepairPool{pool},
-      wire::NamedPoolOpened{pool, some_options(), 3, 1, 2},
-      wire::NamedPoolKnown{pool, 1, {2}, 3, {1}, false},
+      wire::RepairPool{pool, "sweep"},
+      wire::PoolOpened{pool, pool, some_options(), 3, 1, 2},
+      wire::PoolKnown{pool, true, 1, {2}, 3, {1}, false},
       wire::JobsAccepted{pool, {1, 2}},
       wire::JobsRefused{pool, {3}, error},
       wire::AcksKept{pool, {1}},
-      wire::PoolLeft{pool},
       wire::PoolRepaired{pool, 2, 1, false, true},
       wire::JobErrors{pool, {2, 3}, error},
       wire::HolderGone{pool, ClientId{100}},
       wire::PoolHeld{pool, ClientId{100}, "host", 1, "process", 28000},
-      wire::SeeOutcomes{pool, 0},
-      wire::OutcomesSeen{pool, true, {{1, false, {}, small}, {2, true, error, small}}, 2, true},
-      wire::SeeDefinitions{pool, 100, 0},
-      wire::DefinitionsSeen{pool, true, small, {small}, false},
+      wire::SeeOutcomes{"sweep", 0},
+      wire::OutcomesSeen{true, {{1, false, {}, small}, {2, true, error, small}}, 2, true},
+      wire::SeeDefinitions{"sweep", 100, 0},
+      wire::DefinitionsSeen{true, small, {small}, false},
   };
 }
 
@@ -92,7 +91,6 @@ std::vector<wire::Message> all_messages() {
       wire::AckOutcomes{pool, {1}},
       wire::WantWorkers{pool, 2},
       wire::ClosePool{pool},
-      wire::PoolOpened{pool},
       wire::NeedProgram{"abc"},
       wire::PoolKnown{pool, true, 1, {2}},
       wire::JobValues{pool, {{1, small}}},
@@ -208,11 +206,11 @@ void write_head_machine(const std::vector<wire::Message>& all) {
   write("head_machine", "node_lost", open + "\x83" + std::string(3, '\0') + "\x83" + says('\3', "NodeState"));
   write("head_machine", "client_lost", open + "\x81\x81" + says('\1', "ResumePool") + says('\1', "PoolResumed"));
   write("head_machine", "parked", open + says('\3', "JobsParked") + says('\3', "JobsDone") + says('\3', "ResultsFull"));
-  const std::string attached = says('\1', "OpenNamedPool") + says('\1', "WantOutcomes") + says('\1', "SubmitJobs");
+  const std::string attached = says('\1', "OpenPool") + says('\1', "WantOutcomes") + says('\1', "SubmitJobs");
   write("head_machine", "named",
         says('\3', "NodeState") + attached + says('\5', "SeeOutcomes") + says('\1', "AckOutcomes") +
-            says('\2', "OpenNamedPool") + says('\1', "LeavePool") + says('\2', "OpenNamedPool"));
-  write("head_machine", "named_lost", attached + "\x81\x81" + says('\1', "ResumeNamedPool") + says('\1', "RepairPool"));
+            says('\2', "OpenPool") + says('\1', "ClosePool") + says('\2', "OpenPool"));
+  write("head_machine", "named_lost", attached + "\x81\x81" + says('\1', "ResumePool") + says('\1', "RepairPool"));
   write("head_machine", "leaving",
         begin + says('\3', "NodeLeaving") + says('\3', "JobsRecalled") + says('\3', "Goodbye"));
   // Somebody says something made up: who, which message, and what its fields are drawn by.

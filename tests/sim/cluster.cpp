@@ -140,7 +140,7 @@ bool Cluster::full(NodeId id, PoolId pool) const {
   for (const auto& node : nodes_) {
     if (!node->has_id(id)) continue;
     for (const PoolId there : node->full_pools()) {
-      if (head_.own_id(there) == pool) return true;
+      if (there == pool) return true;
     }
   }
   return false;
@@ -149,7 +149,8 @@ bool Cluster::full(NodeId id, PoolId pool) const {
 /// How many have left the nodes for good.
 std::uint64_t Cluster::results_of(PoolId id) {
   std::uint64_t came = 0;
-  for (const JobRecord& job : ledger_.pool(id).jobs) came += static_cast<std::uint64_t>(job.delivered) + job.stored;
+  for (const JobRecord& job : ledger_.pool(head_.pool_of(id)).jobs)
+    came += static_cast<std::uint64_t>(job.delivered) + job.stored;
   return came;
 }
 

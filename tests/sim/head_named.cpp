@@ -16,8 +16,7 @@ void HeadProcess::restore() {
                   }});
   ledger_.head_restarted();
   for (const auto& [log, entries] : journal_.logs()) {
-    const PoolId pool{log};
-    machine_->restore(pool, journal_.read(pool), world_.now(), effects_);
+    machine_->restore(journal_.read(log), world_.now(), effects_);
     world_.note(name(), "has pool {} from its journal", short_name(log));
   }
 }
@@ -26,31 +25,30 @@ void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std
   const auto decoded = head::decode(store::Entry(effect.entry));
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
   if (const auto* broke = std::get_if<head::PoolBroke>(&decoded.value())) {
-    ledger_.pool(effect.pool).failed = true;
-    if (broke->error.kind == ErrorKind::no_device) check_no_device(effect.pool);
+    ledger_.pool(PoolId{effect.log}).failed = true;
+    if (broke->error.kind == ErrorKind::no_device) check_no_device(PoolId{effect.log});
   }
   journal_.append(std::move(effect));
 }
 
-PoolId HeadProcess::own_id(PoolId on_nodes) const {
-  const auto found = own_ids_.find(on_nodes);
-  return found == own_ids_.end() ? on_nodes : found->second;
-}
-
 /// One client at a time has a named pool, and only that one hears of its jobs.
 void HeadProcess::check_holder(const wire::Message& message, SessionId session) {
-  const auto begins = [&](PoolId pool) {
+  const auto begins = [&](PoolId id) {
+    const PoolId pool = journal_.pool_of(id);
+    if (!ledger_.pool(pool).named) return;
     SessionId& holder = holders_[pool];
     if (holder.value != 0 && holder != session && sessions_.contains(holder) && !left_.contains(holder))
       world_.violation("sessions {} and {} have pool {} at a time", holder.value, session.value,
                        short_name(pool.value));
     holder = session;
   };
-  const auto ends = [&](PoolId pool) {
+  const auto ends = [&](PoolId id) {
+    const PoolId pool = journal_.pool_of(id);
     if (const auto holder = holders_.find(pool); holder != holders_.end() && holder->second == session)
       holders_.erase(holder);
   };
-  const auto check = [&](PoolId pool) {
+  const auto check = [&](PoolId id) {
+    const PoolId pool = journal_.pool_of(id);
     if (!ledger_.pool(pool).named) return;
     const auto holder = holders_.find(pool);
     if (holder == holders_.end() || holder->second != session)
@@ -60,14 +58,17 @@ void HeadProcess::check_holder(const wire::Message& message, SessionId session) 
   std::visit(
       [&](const auto& body) {
         using Body = std::decay_t<decltype(body)>;
-        if constexpr (std::is_same_v<Body, wire::NamedPoolOpened> || std::is_same_v<Body, wire::NamedPoolKnown>) {
-          begins(body.pool);
-        } else if constexpr (std::is_same_v<Body, wire::PoolLeft> || std::is_same_v<Body, wire::PoolClosed>) {
+        if constexpr (std::is_same_v<Body, wire::PoolOpened>) {
+          begins(body.id);
+        } else if constexpr (std::is_same_v<Body, wire::PoolKnown>) {
+          if (body.known) return begins(body.pool);
+          if (const PoolId pool = journal_.pool_of(body.pool); ledger_.pool(pool).named) ledger_.nothing_lost(pool);
+        } else if constexpr (std::is_same_v<Body, wire::PoolClosed>) {
           ends(body.pool);
         } else if constexpr (std::is_same_v<Body, wire::PoolFailed>) {
           // A pool that has failed still has its client.
           if (body.error.kind == ErrorKind::pool_closed) ends(body.pool);
-          if (body.error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(body.pool);
+          if (body.error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(journal_.pool_of(body.pool));
         } else if constexpr (std::is_same_v<Body, wire::JobValues> || std::is_same_v<Body, wire::JobError> ||
                              std::is_same_v<Body, wire::JobErrors> || std::is_same_v<Body, wire::JobsAccepted> ||
                              std::is_same_v<Body, wire::JobsRefused> || std::is_same_v<Body, wire::AcksKept> ||

@@ -1,6 +1,7 @@
 // See head_process.hpp.
 #include "head_process.hpp"
 
+#include <charconv>
 #include <algorithm>
 #include <utility>
 
@@ -39,6 +40,12 @@ void HeadProcess::start() {
   const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
   world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
   head::HeadFacts facts{epoch, 1, 8899, "head", "head", true};
+  // Named pools are called by the number that the ledger knows them by.
+  facts.log_of_name = [](std::string_view name) -> store::LogId {
+    store::LogId log = 0;
+    std::from_chars(name.data(), name.data() + name.size(), log, 16);
+    return log;
+  };
   if (plan_.result_window > 0) facts.results = {plan_.result_window, plan_.result_window / 8, 2 * plan_.result_window};
   machine_.emplace(std::move(facts), world_.now());
   away_.clear();
@@ -119,7 +126,7 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
       excuse_lost();
       note_back(connection->who.host, *state);
       ++reports_[connection->who.host];
-      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = own_id(worker.pool);
+      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = journal_.pool_of(worker.pool);
     }
     if (std::holds_alternative<wire::Goodbye>(message)) left_.insert(connection->session);
     hear(connection, std::move(message));
@@ -130,8 +137,7 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
 /// A result with a token that is not the job's current one changes nothing.
 void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message) {
   const scheduler::Scheduler& scheduler = machine_->scheduler();
-  auto finished = finished_in(message);
-  for (auto& [pool, attempt] : finished) pool = own_id(pool);
+  const auto finished = finished_in(message);
   std::vector<std::optional<JobView>> before;
   for (const auto& [pool, attempt] : finished) before.push_back(scheduler.find_job(pool, attempt.sequence));
   std::vector<wire::Message> one;
@@ -201,23 +207,21 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
 
 /// Which job was given to whom.
 void HeadProcess::note_work(const wire::Message& message, SessionId session) {
-  if (const auto* here = std::get_if<wire::OpenPoolHere>(&message))
-    own_ids_[here->pool] = pool_of_label(here->options.label).first;
   if (const auto* start = std::get_if<wire::StartWorker>(&message)) {
-    pools_of_[start->worker] = own_id(start->pool);
+    pools_of_[start->worker] = journal_.pool_of(start->pool);
     check_start(*start, session);
   }
   if (const auto* over = std::get_if<wire::PoolFailed>(&message);
-      over && over->error.kind == ErrorKind::no_device && !ledger_.pool(over->pool).named)
+      over && over->error.kind == ErrorKind::no_device && !ledger_.pool(journal_.pool_of(over->pool)).named)
     check_no_device(over->pool);
   if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
-  if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);
+  if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->id);
   // Its nodes forget what was finished. If the head crashes now, nobody else knows that the pool is over.
   if (const auto* close = std::get_if<wire::ClosePoolHere>(&message); close && closed_.insert(close->pool).second)
-    ledger_.excuse_pool(own_id(close->pool));
+    ledger_.excuse_pool(journal_.pool_of(close->pool));
   // The pool has failed while its client was away, which opens it again, with what was finished forgotten.
   if (const auto* known = std::get_if<wire::PoolKnown>(&message);
-      known && !known->known && opened_.contains(known->pool))
+      known && !known->known && opened_.contains(known->pool) && !ledger_.pool(journal_.pool_of(known->pool)).named)
     ledger_.excuse_pool(known->pool);
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
@@ -278,8 +282,8 @@ void HeadProcess::note_said(const ConnectionPtr& connection, const wire::Message
 /// that came before them. (A restarted head, or one to which a pool comes back that it has given up, cannot always know
 /// which one is the first.)
 void HeadProcess::check_skipped(const wire::StartWorker& start) const {
-  const PoolId pool = own_id(start.pool);
-  const PoolRecord& record = ledger_.pool(pool);
+  const PoolId pool = start.pool;
+  const PoolRecord& record = ledger_.pool(journal_.pool_of(pool));
   const bool history = record.options.keep_updates_history;
   if (start.skip_updates > 0 && (history || (lives_ == 1 && !resumed_.contains(pool) && !record.had_worker)))
     world_.violation("worker {} of pool {} gets no update up to {}", name_of_worker(start.worker),
@@ -293,7 +297,7 @@ void HeadProcess::check_skipped(const wire::StartWorker& start) const {
 
 /// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
 void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
-  const PoolOptions& options = ledger_.pool(own_id(start.pool)).options;
+  const PoolOptions& options = ledger_.pool(journal_.pool_of(start.pool)).options;
   check_skipped(start);
   const std::string& host = sessions_.at(session)->who.host;
   std::vector<std::uint32_t> slots = start.more_slots;

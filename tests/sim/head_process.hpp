@@ -25,7 +25,7 @@ class HeadProcess : public Endpoint {
 
   void start();
   /// A pool's id, from the one that it has on nodes.
-  [[nodiscard]] PoolId own_id(PoolId on_nodes) const;
+  [[nodiscard]] PoolId pool_of(PoolId id) const { return journal_.pool_of(id); }
   /// It reads its journal before anybody can reach it.
   [[nodiscard]] bool listens() const override { return alive() && door_open_; }
   /// `in_order`: it says goodbye first.
@@ -50,7 +50,7 @@ class HeadProcess : public Endpoint {
   }
   void carry_out(head::JournalRepair&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void carry_out(head::JournalCompact& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
-    journal_.shorten(effect.pool);
+    journal_.shorten(effect.log);
   }
   void carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&);
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
@@ -81,7 +81,6 @@ class HeadProcess : public Endpoint {
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<PoolId, SessionId> holders_;  ///< who has a named pool
   std::set<SessionId> left_;             ///< that said goodbye
-  std::map<PoolId, PoolId> own_ids_;     ///< of pools that have another id on nodes
   std::map<WorkerId, PoolId> pools_of_;
   std::map<SessionId, std::map<std::uint32_t, SlotInfo>> slots_;  ///< as a node said last in its session
   std::set<PoolId> resumed_;  ///< that were open before, at this head or an earlier one

@@ -74,10 +74,15 @@ void Journal::end(bool in_order) {
   refused_.clear();
 }
 
-head::JournalState Journal::read(PoolId pool) const {
-  head::JournalState state = read_all(logs().at(pool.value));
+PoolId Journal::pool_of(PoolId id) const {
+  const auto found = ids_.find(id);
+  return found == ids_.end() ? id : found->second;
+}
+
+head::JournalState Journal::read(store::LogId log) const {
+  head::JournalState state = read_all(logs().at(log));
   if (!state.problem().empty() || !state.born)
-    world_.violation("the journal of pool {} cannot be read: {}", short_name(pool.value),
+    world_.violation("the journal of pool {} cannot be read: {}", short_name(log),
                      state.born ? state.problem() : "no first entry");
   return state;
 }
@@ -89,17 +94,18 @@ void Journal::append(head::JournalAppend&& append) {
   if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
     for (const SubmittedJob& job : taken->jobs) under_way_[append.ticket].push_back(job_in(job.arguments.view()));
   }
-  machine_->append(append.ticket, append.pool.value, std::move(append.entry), append.refusable);
+  if (const auto* born = std::get_if<head::PoolBorn>(&decoded.value())) ids_[born->id] = PoolId{append.log};
+  machine_->append(append.ticket, append.log, std::move(append.entry), append.refusable);
   go_on();
 }
 
 void Journal::remove(const head::JournalRemove& remove) {
-  machine_->remove(remove.ticket, remove.pool.value);
+  machine_->remove(remove.ticket, remove.log);
   go_on();
 }
 
-void Journal::shorten(PoolId pool) {
-  machine_->compact(pool.value);
+void Journal::shorten(store::LogId log) {
+  machine_->compact(log);
   go_on();
 }
 
@@ -247,20 +253,21 @@ void Journal::check_told(const wire::Message& message) const {
                        updates, short_name(pool.value));
   };
   if (const auto* accepted = std::get_if<wire::JobsAccepted>(&message)) {
-    check(accepted->pool, accepted->sequences, &Written::jobs);
+    check(pool_of(accepted->pool), accepted->sequences, &Written::jobs);
   } else if (const auto* kept = std::get_if<wire::AcksKept>(&message)) {
-    check(kept->pool, kept->sequences, &Written::delivered);
+    check(pool_of(kept->pool), kept->sequences, &Written::delivered);
   } else if (const auto* error = std::get_if<wire::JobError>(&message)) {
-    if (ledger_.pool(error->pool).named) check(error->pool, {error->sequence}, &Written::outcomes);
+    if (ledger_.pool(pool_of(error->pool)).named) check(pool_of(error->pool), {error->sequence}, &Written::outcomes);
   } else if (const auto* errors = std::get_if<wire::JobErrors>(&message)) {
-    if (ledger_.pool(errors->pool).named) check(errors->pool, errors->sequences, &Written::outcomes);
+    if (ledger_.pool(pool_of(errors->pool)).named) check(pool_of(errors->pool), errors->sequences, &Written::outcomes);
   } else if (const auto* values = std::get_if<wire::JobValues>(&message)) {
-    if (!ledger_.pool(values->pool).named) return;
-    for (const wire::ValueItem& item : values->items) check(values->pool, {item.sequence}, &Written::outcomes);
+    if (!ledger_.pool(pool_of(values->pool)).named) return;
+    for (const wire::ValueItem& item : values->items) check(pool_of(values->pool), {item.sequence}, &Written::outcomes);
   } else if (const auto* update = std::get_if<wire::UpdateAccepted>(&message)) {
-    if (ledger_.pool(update->pool).named) check_updates(update->pool, update->number);
-  } else if (const auto* known = std::get_if<wire::NamedPoolKnown>(&message)) {
-    check_updates(known->pool, known->updates);
+    if (ledger_.pool(pool_of(update->pool)).named) check_updates(pool_of(update->pool), update->number);
+  } else if (const auto* known = std::get_if<wire::PoolKnown>(&message)) {
+    const PoolId pool = pool_of(known->pool);
+    if (ledger_.pool(pool).named) check_updates(pool, known->updates);
   }
 }
 

@@ -33,11 +33,13 @@ class Journal final : private SimStore::Reader {
 
   void append(head::JournalAppend&& append);
   void remove(const head::JournalRemove& remove);
-  void shorten(PoolId pool);
+  void shorten(store::LogId log);
 
   [[nodiscard]] const std::map<store::LogId, std::vector<store::Entry>>& logs() const { return store_.all(); }
   /// What a head that starts reads.
-  [[nodiscard]] head::JournalState read(PoolId pool) const;
+  [[nodiscard]] head::JournalState read(store::LogId log) const;
+  /// By what id the ledger knows the pool that a head knows by this one.
+  [[nodiscard]] PoolId pool_of(PoolId id) const;
 
   // What goes wrong.
   void fill(Duration time);
@@ -69,6 +71,7 @@ class Journal final : private SimStore::Reader {
   const Plan& plan_;
   SimStore store_;
   std::map<PoolId, Written> written_;
+  std::map<PoolId, PoolId> ids_;  ///< of named pools, see pool_of
 
   // Of this life of the head:
   Head head_;

@@ -61,7 +61,7 @@ client::ClientMachine::Config NamedClient::draw_program() {
   if (chance.percent(50)) program.acknowledges_after = chance.skewed(100us, 2s);
   client::ClientMachine::Config config;
   config.pool = story_->pool;
-  config.name = fmt::format("pool{}", story_->number);
+  config.name = fmt::format("{:016x}", story_->pool.value);
   config.options = story_->options;
   config.spec = payload("spec", plan_.spec_bytes);
   config.head_name = "head";
@@ -223,6 +223,8 @@ void NamedClient::hear(const wire::Message& message) {
     wake_user(0us);
   } else if (std::get_if<wire::PoolFailed>(&message)) {
     now_.robbed = true;
+  } else if (const auto* known = std::get_if<wire::PoolKnown>(&message)) {
+    now_.robbed |= !known->known;
   }
 }
 

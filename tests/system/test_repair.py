@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,10 @@ def break_redis(redis: Redis, log: int, entry: int) -> None:
     assert redis.ask("XDEL", name, records[entry - 1][0]) == "1"
 
 
-def pool_ids(cluster: Cluster) -> dict[str, int]:
-    """Return the ids of named pools, signed as SQLite keeps them."""
-    ids = {pool["name"]: int(pool["id"], 16) for pool in cluster.status()["pools"]}
-    return {name: number - 2**64 if number >= 2**63 else number for name, number in ids.items()}
+def logs_of(cluster: Cluster) -> dict[str, int]:
+    """Return where the journals of named pools stand, signed as SQLite keeps it."""
+    names = [pool["name"] for pool in cluster.status()["pools"]]
+    return {name: int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True) for name in names}
 
 
 @pytest.mark.parametrize(
@@ -65,14 +66,14 @@ def test_a_broken_pool_is_refused_and_repaired_while_the_other_is_served(cluster
                 for number in range(5):  # an entry each, since each is waited for
                     pool.submit(number)
                     wait_until(lambda name=name, n=number: _queued(cluster, name) == n + 1, "it is accepted")
-        ids = pool_ids(cluster)
+        logs = logs_of(cluster)
         head.terminate()
         head.wait(10)
         for name, entry in (("bad", 4), ("hopeless", 1)):  # PoolBorn, then the jobs
             if redis:
-                break_redis(redis, ids[name], entry)
+                break_redis(redis, logs[name], entry)
             else:
-                break_sqlite(tmp_path / "store.db", ids[name], entry)
+                break_sqlite(tmp_path / "store.db", logs[name], entry)
 
         cluster.head(*store)
         cluster.node(workers=1)
@@ -92,7 +93,7 @@ def test_a_broken_pool_is_refused_and_repaired_while_the_other_is_served(cluster
         with Pool.attach("bad", *pool_arguments) as pool:
             assert sorted(pool.imap_unordered()) == [0, 1]
             assert pool.submit("new").result(20) == "new"
-        number = f"{ids['hopeless'] % 2**64:016x}"  # all that is known of it
+        number = f"{logs['hopeless'] % 2**64:016x}"  # all that is known of it
         assert number in pools(cluster, "list").stdout
         for name in ("hopeless", number):
             shown = pools(cluster, "show", name)
@@ -137,10 +138,10 @@ def test_a_damaged_page_of_the_file_refuses_the_pools_on_it_and_is_repaired(clus
             for number in range(count):  # an entry each, so that the pool has pages of its own
                 pool.submit(f"{name}-{number}-" + "x" * 1000)
                 wait_until(lambda name=name, n=number: _queued(cluster, name) == n + 1, "it is accepted")
-    ids = pool_ids(cluster)
+    logs = logs_of(cluster)
     head.terminate()
     head.wait(10)
-    damage_a_page(path, ids["bad"], ids["good"])
+    damage_a_page(path, logs["bad"], logs["good"])
 
     cluster.head("--store", f"sqlite://{path}")
     cluster.node(workers=1)
