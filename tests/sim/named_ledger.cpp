@@ -22,7 +22,7 @@ void Ledger::handed(PoolId id, JobSequence sequence, const std::string& host) {
   if (record.stored)
     world_.violation("job {} of pool {} is handed out, and its outcome is in the journal", sequence,
                      short_name(id.value));
-  record.host = host;
+  record.hosts.insert(host);
 }
 
 // --- The head and its journal -----------------------------------------------------------------------------------
