@@ -52,8 +52,11 @@ std::string status_table(const std::string& text) {
                      string_of(slot["device"]), string_of(slot["state"]), string_of(slot["worker_pid"]),
                      string_of(slot["pool"]), string_of(slot["jobs_done"]));
       if (!slot["gpu"].is_null()) {
-        fmt::format_to(to, "        {}, {} of {} MiB free\n", string_of(slot["gpu"]),
-                       string_of(slot["gpu_memory_free_mib"]), string_of(slot["gpu_memory_mib"]));
+        const bool known = slot["gpu_memory_mib"].get<std::uint64_t>() > 0;
+        const std::string memory = known ? fmt::format("{} of {} MiB free", string_of(slot["gpu_memory_free_mib"]),
+                                                       string_of(slot["gpu_memory_mib"]))
+                                         : "memory not known";
+        fmt::format_to(to, "        {}, {}\n", string_of(slot["gpu"]), memory);
       }
       if (!slot["trouble"].is_null()) fmt::format_to(to, "        {}\n", string_of(slot["trouble"]));
     }
