@@ -315,7 +315,7 @@ void end_all() {
 
 std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
   const std::string secret(password.c_str(), password.size());
-  return result_or_raise([&] { return dc::client::head_status(address, port, secret); });
+  return result_or_raise([&] { return dc::client::head_status({address, port, secret, {}, {}}); });
 }
 
 }  // namespace

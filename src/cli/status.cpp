@@ -5,24 +5,22 @@
 
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <utility>
 
+#include "core/limits.hpp"
+#include "core/output.hpp"
 #include "core/printable.hpp"
 
 namespace dc::cli {
 
-Result<std::string> ask_status(const HeadAccess& access) {
-  std::string json;
-  std::optional<Errand> errand;
-  errand.emplace(access, wire::Role::viewer, wire::StatusRequest{}, [&](net::Session&, wire::Message& message) {
-    auto* reply = std::get_if<wire::StatusReply>(&message);
-    if (!reply) return;
-    json = std::string(reply->json.view());
-    errand->done();
-  });
-  BOOST_OUTCOME_TRYV(errand->run());
-  return json;
+net::AskOptions asking(wire::Role role) {
+  net::AskOptions options;
+  options.role = role;
+  options.on_slow = [](const std::string& head) {
+    output::to_stderr(
+        fmt::format("distributed-computing: the head at {} has not answered so far: trying on, for {} s in all\n", head,
+                    std::chrono::seconds(limits::handshake_deadline).count()));
+  };
+  return options;
 }
 
 std::string status_table(const std::string& text) {

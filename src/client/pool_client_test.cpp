@@ -375,14 +375,16 @@ TEST_F(PoolClientTest, AForkedChildLeavesThePoolAlone) {
 
 TEST_F(PoolClientTest, AViewerGetsTheState) {
   const ClientOptions to = head.client_options();
-  const auto state = head_status(to.address, to.port, to.password, {}, to.unix_path);
+  net::HeadAccess access{to.address, to.port, to.password, {}, to.unix_path};
+  const auto state = head_status(access);
   ASSERT_TRUE(state);
   EXPECT_EQ(state.value(), "{\"pid\": 1}");
-  const auto refused = head_status(to.address, to.port, "wrong", {}, to.unix_path);
+  access.password = "wrong";
+  const auto refused = head_status(access);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::rejected);
   head.stop();
-  const auto unreachable = head_status(to.address, to.port, to.password, {}, to.unix_path);
+  const auto unreachable = head_status(access);
   ASSERT_FALSE(unreachable);
   EXPECT_EQ(unreachable.error().code, ErrorCode::unreachable);
 }
