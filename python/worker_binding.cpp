@@ -236,12 +236,7 @@ class PythonRunner final : public dc::worker::JobRunner {
     }
   }
   ErrorInfo error_of(ErrorKind kind, std::string message) const {
-    ErrorInfo info;
-    info.kind = kind;
-    info.message = std::move(message);
-    info.host = host_;
-    info.slot = slot_;
-    return info;
+    return ErrorInfo::of(kind, std::move(message), host_, slot_);
   }
   nb::object run_, update_, raised_, close_, flush_output_;
   std::string host_;
@@ -255,10 +250,7 @@ PyObject* construction_error = nullptr;
 int run(const nb::object& build) {
   const auto construct = [&build](const dc::wire::Begin& begin) -> std::unique_ptr<dc::worker::JobRunner> {
     const nb::gil_scoped_acquire locked;
-    ErrorInfo info;
-    info.kind = ErrorKind::worker_init_error;
-    info.host = begin.host;
-    info.slot = begin.slot;
+    ErrorInfo info = ErrorInfo::of(ErrorKind::worker_init_error, {}, begin.host, begin.slot);
     try {
       nb::object runner = build(to_python(begin.spec), begin.options->label, begin.options->python_version, begin.slot);
       return std::make_unique<PythonRunner>(std::move(runner), begin.host, begin.slot);

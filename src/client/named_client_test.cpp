@@ -162,13 +162,13 @@ TEST_F(NamedClientTest, ABreakLosesAndDoublesNothing) {
 }
 
 TEST_F(NamedClientTest, BusyAndMissingPoolsAreNamedErrors) {
-  head.refuses_to_open = error_of(ErrorKind::pool_busy, "pool 'sweep' is in the hands of desk (pid 7)");
+  head.refuses_to_open = ErrorInfo::of(ErrorKind::pool_busy, "pool 'sweep' is in the hands of desk (pid 7)");
   const auto client = start();
   const auto opened = client->wait_open(long_enough);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().info, *head.refuses_to_open);
   EXPECT_THROW(Pool<Echo>{settings()}, PoolBusy);
-  head.refuses_to_open = error_of(ErrorKind::pool_not_found, "no pool 'sweep'");
+  head.refuses_to_open = ErrorInfo::of(ErrorKind::pool_not_found, "no pool 'sweep'");
   EXPECT_THROW(Pool<Echo>::attach(settings()), PoolNotFound);
 }
 
@@ -226,7 +226,7 @@ TEST_F(NamedClientTest, KeysTravelWithTheirJobs) {
 }
 
 TEST_F(NamedClientTest, AJobThatIsNotStoredFailsAlone) {
-  head.refuses_jobs = error_of(ErrorKind::not_stored, "the disk is full");
+  head.refuses_jobs = ErrorInfo::of(ErrorKind::not_stored, "the disk is full");
   Pool<Echo> pool(settings());
   EXPECT_THROW(pool.submit(1).get(), NotStored);
   EXPECT_THROW(pool.map(std::vector{1}), NotStored);

@@ -251,9 +251,7 @@ TEST_F(PoolClientTest, AFailedPoolSaysWhyEverywhere) {
   head.withhold = true;
   stream->submit(number(1)).value();
   while (head.submitted < 1) std::this_thread::yield();
-  ErrorInfo error;
-  error.kind = ErrorKind::worker_init_error;
-  error.message = "no data set";
+  const ErrorInfo error = ErrorInfo::of(ErrorKind::worker_init_error, "no data set");
   head.send([&](PoolId pool) { return wire::PoolFailed{pool, error}; });
   EXPECT_EQ(take_all(*stream, 1).at(0).outcome.error, error);
   const auto after = stream->take(1, long_enough);
