@@ -42,7 +42,7 @@ nb::object tuple_of(Completed&& completed) {
     error = nb::make_tuple(static_cast<int>(info->kind), text(info->message), text(info->traceback),
                            text(info->type_name), text(info->host), info->slot, info->exit_status, info->signal);
   }
-  return nb::make_tuple(completed.sequence, object_of(std::move(completed.outcome.payload)), error);
+  return nb::make_tuple(completed.sequence, object_of(completed.outcome.payload), error);
 }
 
 class PyStream {
@@ -226,8 +226,8 @@ class PyClient {
   nb::tuple definitions(std::uint64_t spec_bytes) {
     auto all = result_or_raise([&] { return client_->definitions(spec_bytes); });
     nb::list later;
-    for (Payload& one : all.second) later.append(object_of(std::move(one)));
-    return nb::make_tuple(object_of(std::move(all.first)), later);
+    for (Payload& one : all.second) later.append(object_of(one));
+    return nb::make_tuple(object_of(all.first), later);
   }
   /// None at the timeout, an empty tuple, or (0, payload of the exception, error) of what was raised first.
   nb::object wait_applied(dc::UpdateNumber number, double timeout) {
@@ -322,9 +322,7 @@ std::string status(const std::string& address, std::uint16_t port, nb::bytes pas
 
 NB_MODULE(_client, module) {
   nb::set_leak_warnings(false);
-  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots)).def("__len__", [](const Buffer& buffer) {
-    return buffer.payload.size();
-  });
+  bind_buffer(module);
   nb::class_<PyStream>(module, "Stream")
       .def("submit", &PyStream::submit, nb::arg("parts"), nb::arg("key") = "")
       .def("submit_many", &PyStream::submit_many, nb::arg("items"), nb::arg("keys") = std::vector<std::string>())
