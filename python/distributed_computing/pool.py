@@ -137,7 +137,9 @@ class Pool(PoolBase):
             retry_exceptions=retry_exceptions,
             forward_output=forward_output,
             min_workers=min_workers,
-            devices=_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
+            device=device,
+            min_gpu_memory_required=min_gpu_memory_required,
+            gpus_per_worker=gpus_per_worker,
             env=env,
             threads_per_worker=threads_per_worker,
         )
@@ -191,7 +193,7 @@ class Pool(PoolBase):
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),
-            options={"python_version": _options.python_version()},
+            options=_options.bare_options(),
             spec=[b""],
             show_output=_options.shown_output(show_output)[1],
             name=checked_name(name),
