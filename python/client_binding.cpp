@@ -22,6 +22,7 @@
 #include "core/environment.hpp"
 #include "core/output.hpp"
 #include "core/text.hpp"
+#include "error_kinds.hpp"
 #include "net/head_address.hpp"
 
 namespace nb = nanobind;
@@ -309,6 +310,24 @@ void end_all() {
   }
 }
 
+/// What the package shares with the core.
+void define_limits(nb::module_& module) {
+  using dc::client::Patience;
+  namespace limits = dc::limits;
+  const auto number = [](Patience patience) { return static_cast<int>(patience); };
+  module.attr("PATIENCE") = nb::make_tuple(number(Patience::none), number(Patience::limited), number(Patience::perhaps),
+                                           number(Patience::forever));
+  module.attr("DEFAULT_PORT") = limits::default_port;
+  module.attr("POOL_NAME_BYTES_MAX") = limits::pool_name_bytes_max;
+  module.attr("JOB_KEY_BYTES_MAX") = limits::job_key_bytes_max;
+  module.attr("IMAP_WINDOW_JOBS") = limits::imap_window_jobs;
+  module.attr("IMAP_WINDOW_BYTES") = limits::imap_window_bytes;
+  module.attr("WEIGHT_MIN") = limits::weight_min;
+  module.attr("WEIGHT_MAX") = limits::weight_max;
+  module.attr("GPUS_PER_WORKER_MAX") = limits::gpus_per_worker_max;
+  module.attr("THREADS_PER_WORKER_MAX") = limits::threads_per_worker_max;
+}
+
 std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
   const std::string secret(password.c_str(), password.size());
   return result_or_raise([&] { return dc::client::head_status({address, port, secret, {}, {}}); });
@@ -318,7 +337,9 @@ std::string status(const std::string& address, std::uint16_t port, nb::bytes pas
 
 NB_MODULE(_client, module) {
   nb::set_leak_warnings(false);
-  bind_buffer(module);
+  define_payloads(module);
+  define_error_kinds(module);
+  define_limits(module);
   define_options(module);
   nb::class_<PyStream>(module, "Stream")
       .def("submit", &PyStream::submit, nb::arg("parts"), nb::arg("key") = "")

@@ -105,9 +105,11 @@ inline int buffer_get(PyObject* self, Py_buffer* view, int flags) {
 
 inline PyType_Slot buffer_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(buffer_get)}, {0, nullptr}};
 
-inline void bind_buffer(nb::module_& module) {
+inline void define_payloads(nb::module_& module) {
   nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots), "Bytes of a payload, shared without a copy.")
       .def("__len__", [](const Buffer& buffer) { return buffer.payload.size(); });
+  const auto bytes = [](std::string_view mark) { return nb::bytes(mark.data(), mark.size()); };
+  module.attr("PAYLOAD_LAYOUT") = nb::make_tuple(bytes(magic), bytes(definitions_mark), alignment);
 }
 
 inline nb::object object_of(const Payload& payload) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/limits.hpp"
+#include "error_kinds.hpp"
 #include "payload.hpp"
 #include "wire/claims.hpp"
 #include "wire/memory_file.hpp"
@@ -236,7 +237,8 @@ nb::object about() {
 NB_MODULE(_worker, module) {
   nb::set_leak_warnings(false);
   module.doc() = "The worker runtime: run(build) serves the node that started this process.";
-  bind_buffer(module);
+  define_payloads(module);
+  define_error_kinds(module);
   nb::class_<PyOutputStream>(module, "OutputStream", "The pipe behind sys.stdout or sys.stderr of a worker.")
       .def(nb::init<int, bool, nb::object>(), nb::arg("fd"), nb::arg("unbuffered"), nb::arg("on_storm"))
       .def("write", &PyOutputStream::write, nb::arg("data"))

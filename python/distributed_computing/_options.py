@@ -30,8 +30,10 @@ def milliseconds(name: str, seconds: float | None) -> int:
 
 def _weight(value: Any) -> float:
     """Return the weight of a pool beside others if it can be one."""
-    if not isinstance(value, numbers.Real) or not 0.01 <= value <= 100:
-        raise ValueError(f"weight must be a number from 0.01 to 100, not {value!r}")
+    if not isinstance(value, numbers.Real) or not _client.WEIGHT_MIN <= value <= _client.WEIGHT_MAX:
+        raise ValueError(
+            f"weight must be a number from {_client.WEIGHT_MIN:g} to {_client.WEIGHT_MAX:g}, not {value!r}"
+        )
     return float(value)
 
 
@@ -73,7 +75,7 @@ def _take_devices(options: Any, device: Any, memory: Any, gpus: Any) -> None:
         raise ValueError(f"device must be 'any', 'gpu' or 'cpu', not {device!r}")
     options.device = _client.DeviceWish[device]
     options.min_gpu_memory_mib = mebibytes = _mebibytes(memory)
-    options.gpus_per_worker = gpu_count = count("gpus_per_worker", gpus, 1, 64)
+    options.gpus_per_worker = gpu_count = count("gpus_per_worker", gpus, 1, _client.GPUS_PER_WORKER_MAX)
     if device == "cpu" and mebibytes > 0:
         raise ValueError("device is 'cpu', and min_gpu_memory_required asks for GPU memory: leave one of them out")
     if device == "cpu" and gpu_count > 1:
@@ -212,5 +214,5 @@ def pool_options(
     options.min_workers = count("min_workers", min_workers, 0)
     options.set_environment(_environment(env))
     if threads_per_worker is not None:
-        options.threads_per_worker = count("threads_per_worker", threads_per_worker, 1, 65536)
+        options.threads_per_worker = count("threads_per_worker", threads_per_worker, 1, _client.THREADS_PER_WORKER_MAX)
     return options

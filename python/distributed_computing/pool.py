@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from distributed_computing import _bootstrap, _hints, _options
+from distributed_computing import _bootstrap, _client, _hints, _options
 from distributed_computing._base import FOREVER, PoolBase, show_notice
 from distributed_computing._culprit import explained
 from distributed_computing._definitions import Definitions
@@ -22,10 +22,10 @@ from distributed_computing._spec import make_spec
 from distributed_computing._stream import Stream
 from distributed_computing._surroundings import hidden_texts, surroundings
 from distributed_computing.errors import SerializationError
-from distributed_computing.iterators import EarlierResults, ResultIterator
+from distributed_computing.iterators import WINDOW_JOBS, EarlierResults, ResultIterator
 
-DEFAULT_PORT = 8899
-_MAP_WINDOW = 8192
+DEFAULT_PORT: int = _client.DEFAULT_PORT
+_MAP_WINDOW = 4 * WINDOW_JOBS
 
 
 @_hints.explain_calls
