@@ -1,5 +1,5 @@
 // The client machine alone: what goes to the head, what reaches the user, over breaks and restarts of the head.
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 
 #define SAYS_WAITING(TEXT) ElementsAre("waiting for workers: the head at head:8899 has " TEXT)
 

@@ -1,7 +1,7 @@
 // Named pools with real threads and sockets, against a stand-in for the head: the client's calls and the C++ interface.
 #include <algorithm>
 
-#include "client/fake_head.hpp"
+#include "client/fake_head_for_tests.hpp"
 #include "distributed_computing/distributed_computing.hpp"
 
 /// The stand-in answers with a job's arguments, which are an array: so run must return them as a tuple.

@@ -1,5 +1,5 @@
 // The client machine with a named pool: what is kept until when, what is told after a break, how it is left.
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 
 namespace dc::client {
 namespace {

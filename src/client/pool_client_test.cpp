@@ -6,7 +6,7 @@
 
 #include <numeric>
 
-#include "client/fake_head.hpp"
+#include "client/fake_head_for_tests.hpp"
 
 namespace dc::client {
 namespace {

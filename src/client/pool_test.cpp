@@ -5,7 +5,7 @@
 #include <limits>
 #include <list>
 
-#include "client/fake_head.hpp"
+#include "client/fake_head_for_tests.hpp"
 
 /// The stand-in answers with a job's arguments, which are an array: so run must return them as a tuple.
 class EchoOne : public dc::WorkerInterface {

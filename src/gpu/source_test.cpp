@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "gpu/amd.hpp"
-#include "gpu/fixture.hpp"
+#include "gpu/fixture_for_tests.hpp"
 #include "gpu/masks.hpp"
 #include "gpu/nvidia_proc.hpp"
 

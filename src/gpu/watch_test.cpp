@@ -5,7 +5,7 @@
 
 #include <future>
 
-#include "gpu/fixture.hpp"
+#include "gpu/fixture_for_tests.hpp"
 
 namespace dc::gpu {
 namespace {

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "client/pool_client.hpp"
-#include "client/test_values.hpp"
+#include "client/test_values_for_tests.hpp"
 #include "core/paths.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"
