@@ -22,6 +22,7 @@
 #include "core/environment.hpp"
 #include "core/output.hpp"
 #include "core/text.hpp"
+#include "error_kinds.hpp"
 #include "net/head_address.hpp"
 
 namespace nb = nanobind;
@@ -42,7 +43,7 @@ nb::object tuple_of(Completed&& completed) {
     error = nb::make_tuple(static_cast<int>(info->kind), text(info->message), text(info->traceback),
                            text(info->type_name), text(info->host), info->slot, info->exit_status, info->signal);
   }
-  return nb::make_tuple(completed.sequence, object_of(std::move(completed.outcome.payload)), error);
+  return nb::make_tuple(completed.sequence, object_of(completed.outcome.payload), error);
 }
 
 class PyStream {
@@ -105,47 +106,43 @@ std::vector<std::string> environment_of(const nb::list& variables) {
   return environment;
 }
 
-dc::PoolOptions pool_options(nb::dict given) {
-  dc::PoolOptions options;
-  options.language = dc::Language::python;
-  for (auto [key, value] : given) {
-    const auto name = nb::cast<std::string>(key);
-    if (name == "label")
-      options.label = label_of(value);
-    else if (name == "python_version")
-      options.python_version = nb::cast<std::string>(value);
-    else if (name == "weight")
-      options.weight = nb::cast<double>(value);
-    else if (name == "max_retries")
-      options.max_retries = nb::cast<std::uint32_t>(value);
-    else if (name == "job_timeout_ms")
-      options.job_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
-    else if (name == "init_timeout_ms")
-      options.init_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
-    else if (name == "update_timeout_ms")
-      options.update_timeout = std::chrono::milliseconds(nb::cast<std::int64_t>(value));
-    else if (name == "keep_updates_history")
-      options.keep_updates_history = nb::cast<bool>(value);
-    else if (name == "retry_exceptions")
-      options.retry_exceptions = nb::cast<bool>(value);
-    else if (name == "forward_output")
-      options.forward_output = static_cast<dc::ForwardOutput>(nb::cast<std::uint8_t>(value));
-    else if (name == "min_workers")
-      options.min_workers = nb::cast<std::uint32_t>(value);
-    else if (name == "min_gpu_memory_mib")
-      options.min_gpu_memory_mib = nb::cast<std::uint64_t>(value);
-    else if (name == "device")
-      options.device = static_cast<dc::DeviceWish>(nb::cast<std::uint8_t>(value));
-    else if (name == "gpus_per_worker")
-      options.gpus_per_worker = nb::cast<std::uint32_t>(value);
-    else if (name == "environment")
-      options.environment = environment_of(nb::cast<nb::list>(value));
-    else if (name == "threads_per_worker")
-      options.threads_per_worker = nb::cast<std::uint32_t>(value);
-    else
-      throw nb::type_error(("unknown pool option " + name).c_str());
-  }
-  return options;
+/// Fields bear their C++ names; durations are whole milliseconds.
+void define_options(nb::module_& module) {
+  using Options = dc::PoolOptions;
+  nb::enum_<dc::DeviceWish>(module, "DeviceWish")
+      .value("any", dc::DeviceWish::any)
+      .value("gpu", dc::DeviceWish::gpu)
+      .value("cpu", dc::DeviceWish::cpu);
+  nb::enum_<dc::ForwardOutput>(module, "ForwardOutput")
+      .value("none", dc::ForwardOutput::none)
+      .value("all", dc::ForwardOutput::all)
+      .value("errors", dc::ForwardOutput::errors);
+  nb::class_<Options> options(module, "PoolOptions");
+  options.def(nb::init<>())
+      .def_prop_rw(
+          "label", [](const Options& one) { return text(one.label); },
+          [](Options& one, nb::handle name) { one.label = label_of(name); })
+      .def("set_environment",
+           [](Options& one, const nb::list& variables) { one.environment = environment_of(variables); })
+      .def_rw("python_version", &Options::python_version)
+      .def_rw("weight", &Options::weight)
+      .def_rw("max_retries", &Options::max_retries)
+      .def_rw("keep_updates_history", &Options::keep_updates_history)
+      .def_rw("retry_exceptions", &Options::retry_exceptions)
+      .def_rw("forward_output", &Options::forward_output)
+      .def_rw("min_workers", &Options::min_workers)
+      .def_rw("min_gpu_memory_mib", &Options::min_gpu_memory_mib)
+      .def_rw("device", &Options::device)
+      .def_rw("gpus_per_worker", &Options::gpus_per_worker)
+      .def_rw("threads_per_worker", &Options::threads_per_worker);
+  const auto duration = [&options](const char* name, std::chrono::milliseconds Options::*field) {
+    options.def_prop_rw(
+        name, [field](const Options& one) { return (one.*field).count(); },
+        [field](Options& one, std::int64_t count) { one.*field = std::chrono::milliseconds(count); });
+  };
+  duration("job_timeout", &Options::job_timeout);
+  duration("init_timeout", &Options::init_timeout);
+  duration("update_timeout", &Options::update_timeout);
 }
 
 /// Every client that is alive, for the end of the interpreter. Guarded by the interpreter's lock.
@@ -168,9 +165,9 @@ auto result_or_raise(Ask ask) {
 
 class PyClient {
  public:
-  PyClient(const std::string& address, std::uint16_t port, nb::bytes password, nb::dict options, nb::handle spec,
-           double connect_timeout, const std::string& fingerprint, std::uint64_t show_output, const std::string& name,
-           bool attach_only, bool steal) {
+  PyClient(const std::string& address, std::uint16_t port, nb::bytes password, const dc::PoolOptions& options,
+           nb::handle spec, double connect_timeout, const std::string& fingerprint, std::uint64_t show_output,
+           const std::string& name, bool attach_only, bool steal) {
     if (const auto heads = dc::net::head_addresses(address, port); !heads)
       throw nb::value_error(heads.error().message.c_str());
     dc::client::ClientOptions given;
@@ -181,7 +178,7 @@ class PyClient {
     given.name = name;
     given.attach_only = attach_only;
     given.steal = steal;
-    given.pool = pool_options(std::move(options));
+    given.pool = options;
     given.spec = payload_of(spec);
     given.connect_timeout = duration_of(connect_timeout);
     given.on_notice = [](const std::string& notice) { shown::say("distributed-computing: " + notice + "\n"); };
@@ -226,8 +223,8 @@ class PyClient {
   nb::tuple definitions(std::uint64_t spec_bytes) {
     auto all = result_or_raise([&] { return client_->definitions(spec_bytes); });
     nb::list later;
-    for (Payload& one : all.second) later.append(object_of(std::move(one)));
-    return nb::make_tuple(object_of(std::move(all.first)), later);
+    for (Payload& one : all.second) later.append(object_of(one));
+    return nb::make_tuple(object_of(all.first), later);
   }
   /// None at the timeout, an empty tuple, or (0, payload of the exception, error) of what was raised first.
   nb::object wait_applied(dc::UpdateNumber number, double timeout) {
@@ -313,18 +310,37 @@ void end_all() {
   }
 }
 
+/// What the package shares with the core.
+void define_limits(nb::module_& module) {
+  using dc::client::Patience;
+  namespace limits = dc::limits;
+  const auto number = [](Patience patience) { return static_cast<int>(patience); };
+  module.attr("PATIENCE") = nb::make_tuple(number(Patience::none), number(Patience::limited), number(Patience::perhaps),
+                                           number(Patience::forever));
+  module.attr("DEFAULT_PORT") = limits::default_port;
+  module.attr("POOL_NAME_BYTES_MAX") = limits::pool_name_bytes_max;
+  module.attr("JOB_KEY_BYTES_MAX") = limits::job_key_bytes_max;
+  module.attr("IMAP_WINDOW_JOBS") = limits::imap_window_jobs;
+  module.attr("IMAP_WINDOW_BYTES") = limits::imap_window_bytes;
+  module.attr("WEIGHT_MIN") = limits::weight_min;
+  module.attr("WEIGHT_MAX") = limits::weight_max;
+  module.attr("GPUS_PER_WORKER_MAX") = limits::gpus_per_worker_max;
+  module.attr("THREADS_PER_WORKER_MAX") = limits::threads_per_worker_max;
+}
+
 std::string status(const std::string& address, std::uint16_t port, nb::bytes password) {
   const std::string secret(password.c_str(), password.size());
-  return result_or_raise([&] { return dc::client::head_status(address, port, secret); });
+  return result_or_raise([&] { return dc::client::head_status({address, port, secret, {}, {}}); });
 }
 
 }  // namespace
 
 NB_MODULE(_client, module) {
   nb::set_leak_warnings(false);
-  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots)).def("__len__", [](const Buffer& buffer) {
-    return buffer.payload.size();
-  });
+  define_payloads(module);
+  define_error_kinds(module);
+  define_limits(module);
+  define_options(module);
   nb::class_<PyStream>(module, "Stream")
       .def("submit", &PyStream::submit, nb::arg("parts"), nb::arg("key") = "")
       .def("submit_many", &PyStream::submit_many, nb::arg("items"), nb::arg("keys") = std::vector<std::string>())
@@ -333,8 +349,8 @@ NB_MODULE(_client, module) {
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
   nb::class_<PyClient>(module, "PoolClient")
-      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, nb::dict, nb::handle, double, const std::string&,
-                    std::uint64_t, const std::string&, bool, bool>(),
+      .def(nb::init<const std::string&, std::uint16_t, nb::bytes, const dc::PoolOptions&, nb::handle, double,
+                    const std::string&, std::uint64_t, const std::string&, bool, bool>(),
            nb::kw_only(), nb::arg("address"), nb::arg("port"), nb::arg("password"), nb::arg("options"), nb::arg("spec"),
            nb::arg("connect_timeout"), nb::arg("fingerprint"), nb::arg("show_output"), nb::arg("name") = "",
            nb::arg("attach_only") = false, nb::arg("steal") = false)

@@ -3,11 +3,11 @@
 #include <nanobind/stl/string.h>
 
 #include <optional>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "core/limits.hpp"
+#include "error_kinds.hpp"
+#include "payload.hpp"
 #include "wire/claims.hpp"
 #include "wire/memory_file.hpp"
 #include "worker/output_stream.hpp"
@@ -22,73 +22,20 @@ using dc::ErrorInfo;
 using dc::ErrorKind;
 using dc::Outcome;
 using dc::Payload;
-
-constexpr std::size_t alignment = 64;
-constexpr char magic[] = "\0DCPY01";  // eight bytes with the closing zero; see _payload.py
-constexpr std::size_t bytes_object_max = 4096;
-
-/// A payload as a Python object with the buffer protocol; the memory lives as long as somebody looks at it.
-struct Buffer {
-  Payload payload;
-};
-
-int buffer_get(PyObject* self, Py_buffer* view, int flags) {
-  const Payload& payload = nb::inst_ptr<Buffer>(nb::handle(self))->payload;
-  // Writable: it is a private mapping or a buffer that only this job looks at.
-  return PyBuffer_FillInfo(view, self, const_cast<char*>(payload.data()), static_cast<Py_ssize_t>(payload.size()), 0,
-                           flags);
-}
-
-PyType_Slot buffer_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(buffer_get)}, {0, nullptr}};
-
-nb::object to_python(const Payload& payload) {
-  if (payload.size() < bytes_object_max) return nb::bytes(payload.data(), payload.size());
-  // A large one is alone in its memory; a small one would keep the whole packet that it came in.
-  const bool alone = payload.size() > dc::limits::inline_payload_max;
-  return nb::cast(Buffer{alone ? payload : payload.compact()});
-}
-
-std::size_t aligned(std::size_t offset) { return (offset + alignment - 1) / alignment * alignment; }
+using namespace dc::python;
 
 /// Assembles what _payload.dumps() returned: bytes, or a list of parts, with one copy (large ones into a memory file).
-Payload from_python(nb::handle value) {
+Payload payload_of(nb::handle value) {
   if (PyBytes_Check(value.ptr())) {
-    const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(value.ptr()));
-    const auto bytes = std::as_bytes(std::span(PyBytes_AS_STRING(value.ptr()), size));
-    if (size <= dc::limits::inline_payload_max) return Payload::copy(bytes);
-    const dc::wire::Assembly target = dc::wire::make_assembly(size);
+    const auto bytes = bytes_of(value);
+    if (bytes.size() <= dc::limits::inline_payload_max) return Payload::copy(bytes);
+    const dc::wire::Assembly target = dc::wire::make_assembly(bytes.size());
     dc::wire::write(target, 0, bytes);
     return target.payload;
   }
-  struct Part {
-    Py_buffer view{};
-    Part() = default;
-    Part(Part&& other) noexcept : view(other.view) { other.view.obj = nullptr; }
-    ~Part() {
-      if (view.obj) PyBuffer_Release(&view);
-    }
-  };
-  std::vector<Part> parts;
-  for (nb::handle part : nb::cast<nb::list>(value)) {
-    parts.emplace_back();
-    if (PyObject_GetBuffer(part.ptr(), &parts.back().view, PyBUF_SIMPLE) != 0) throw nb::python_error();
-  }
-  std::size_t size = sizeof magic + 8 + 8 * parts.size();
-  std::vector<std::size_t> offsets;
-  for (const Part& part : parts) {
-    offsets.push_back(aligned(size));
-    size = offsets.back() + static_cast<std::size_t>(part.view.len);
-  }
-  std::string head(magic, sizeof magic);
-  const auto append = [&head](std::uint64_t number) { head.append(reinterpret_cast<const char*>(&number), 8); };
-  append(parts.size());
-  for (const Part& part : parts) append(static_cast<std::uint64_t>(part.view.len));
-  const dc::wire::Assembly target = dc::wire::make_assembly(size);
-  dc::wire::write(target, 0, std::as_bytes(std::span(head)));
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const auto part_size = static_cast<std::size_t>(parts[i].view.len);
-    dc::wire::write(target, offsets[i], {static_cast<const std::byte*>(parts[i].view.buf), part_size});
-  }
+  const Parts parts(value);
+  const dc::wire::Assembly target = dc::wire::make_assembly(parts.size());
+  parts.write_with([&](std::size_t offset, auto bytes) { dc::wire::write(target, offset, bytes); });
   return target.payload;
 }
 
@@ -121,13 +68,11 @@ class PyOutputStream {
   PyOutputStream(int fd, bool unbuffered, nb::object on_storm)
       : stream_(new dc::worker::OutputStream(fd, unbuffered)), on_storm_(on_storm.release().ptr()) {}
   std::size_t write(nb::handle data) {
-    Py_buffer view;
-    if (PyObject_GetBuffer(data.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
-    const auto size = static_cast<std::size_t>(view.len);
-    const bool storm = stream_->add({static_cast<const char*>(view.buf), size});
-    PyBuffer_Release(&view);
+    const View view(data);
+    const auto bytes = view.bytes();
+    const bool storm = stream_->add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     if (storm) Py_AddPendingCall(call_on_storm, on_storm_);
-    return size;
+    return bytes.size();
   }
   void flush() {
     if (!stream_->pending()) return;
@@ -216,10 +161,10 @@ class PythonRunner final : public dc::worker::JobRunner {
               error_of(ErrorKind::job_error,
                        "SystemExit: a signal's handler called sys.exit(" + std::to_string(*code) + ")")};
     try {
-      nb::object result = method(to_python(argument));
+      nb::object result = method(object_of(argument));
       nb::object error = result[1];
       Outcome outcome;
-      outcome.payload = from_python(nb::object(result[0]));
+      outcome.payload = payload_of(nb::object(result[0]));
       if (!error.is_none()) {
         ErrorInfo info = error_of(static_cast<ErrorKind>(nb::cast<int>(error[0])), text_of(nb::object(error[1])));
         info.traceback = text_of(nb::object(error[2]));
@@ -236,12 +181,7 @@ class PythonRunner final : public dc::worker::JobRunner {
     }
   }
   ErrorInfo error_of(ErrorKind kind, std::string message) const {
-    ErrorInfo info;
-    info.kind = kind;
-    info.message = std::move(message);
-    info.host = host_;
-    info.slot = slot_;
-    return info;
+    return ErrorInfo::of(kind, std::move(message), host_, slot_);
   }
   nb::object run_, update_, raised_, close_, flush_output_;
   std::string host_;
@@ -255,12 +195,9 @@ PyObject* construction_error = nullptr;
 int run(const nb::object& build) {
   const auto construct = [&build](const dc::wire::Begin& begin) -> std::unique_ptr<dc::worker::JobRunner> {
     const nb::gil_scoped_acquire locked;
-    ErrorInfo info;
-    info.kind = ErrorKind::worker_init_error;
-    info.host = begin.host;
-    info.slot = begin.slot;
+    ErrorInfo info = ErrorInfo::of(ErrorKind::worker_init_error, {}, begin.host, begin.slot);
     try {
-      nb::object runner = build(to_python(begin.spec), begin.options->label, begin.options->python_version, begin.slot);
+      nb::object runner = build(object_of(begin.spec), begin.options->label, begin.options->python_version, begin.slot);
       return std::make_unique<PythonRunner>(std::move(runner), begin.host, begin.slot);
     } catch (nb::python_error& error) {
       info.message = text_of(error);
@@ -300,7 +237,8 @@ nb::object about() {
 NB_MODULE(_worker, module) {
   nb::set_leak_warnings(false);
   module.doc() = "The worker runtime: run(build) serves the node that started this process.";
-  nb::class_<Buffer>(module, "Buffer", nb::type_slots(buffer_slots), "Bytes of a payload, shared without a copy.");
+  define_payloads(module);
+  define_error_kinds(module);
   nb::class_<PyOutputStream>(module, "OutputStream", "The pipe behind sys.stdout or sys.stderr of a worker.")
       .def(nb::init<int, bool, nb::object>(), nb::arg("fd"), nb::arg("unbuffered"), nb::arg("on_storm"))
       .def("write", &PyOutputStream::write, nb::arg("data"))

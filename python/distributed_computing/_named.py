@@ -7,10 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from distributed_computing import _client
 from distributed_computing.errors import PoolNotFound
 
-NAME_BYTES_MAX = 200  # limits::pool_name_bytes_max
-KEY_BYTES_MAX = 1024  # limits::job_key_bytes_max
+NAME_BYTES_MAX: int = _client.POOL_NAME_BYTES_MAX
+KEY_BYTES_MAX: int = _client.JOB_KEY_BYTES_MAX
 
 
 def checked_name(name: Any) -> str:

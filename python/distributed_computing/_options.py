@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from distributed_computing import _output
+from distributed_computing import _client, _output
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _DECIMAL_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_DEVICES = {"any": 0, "gpu": 1, "cpu": 2}
 
 
 def milliseconds(name: str, seconds: float | None) -> int:
@@ -31,8 +30,10 @@ def milliseconds(name: str, seconds: float | None) -> int:
 
 def _weight(value: Any) -> float:
     """Return the weight of a pool beside others if it can be one."""
-    if not isinstance(value, numbers.Real) or not 0.01 <= value <= 100:
-        raise ValueError(f"weight must be a number from 0.01 to 100, not {value!r}")
+    if not isinstance(value, numbers.Real) or not _client.WEIGHT_MIN <= value <= _client.WEIGHT_MAX:
+        raise ValueError(
+            f"weight must be a number from {_client.WEIGHT_MIN:g} to {_client.WEIGHT_MAX:g}, not {value!r}"
+        )
     return float(value)
 
 
@@ -66,22 +67,22 @@ def _mebibytes(value: Any) -> int:
     return count("min_gpu_memory_required", value, 0)
 
 
-def device_options(device: Any, memory: Any, gpus: Any) -> dict[str, int]:
-    """Return the options that say what a worker needs of devices."""
+def _take_devices(options: Any, device: Any, memory: Any, gpus: Any) -> None:
+    """Put into the options what a worker needs of devices."""
     if not isinstance(device, str):
         raise TypeError(f"device must be 'any', 'gpu' or 'cpu', not {type(device).__name__}")
-    if device not in _DEVICES:
+    if device not in _client.DeviceWish.__members__:
         raise ValueError(f"device must be 'any', 'gpu' or 'cpu', not {device!r}")
-    mebibytes = _mebibytes(memory)
-    gpu_count = count("gpus_per_worker", gpus, 1, 64)
+    options.device = _client.DeviceWish[device]
+    options.min_gpu_memory_mib = mebibytes = _mebibytes(memory)
+    options.gpus_per_worker = gpu_count = count("gpus_per_worker", gpus, 1, _client.GPUS_PER_WORKER_MAX)
     if device == "cpu" and mebibytes > 0:
         raise ValueError("device is 'cpu', and min_gpu_memory_required asks for GPU memory: leave one of them out")
     if device == "cpu" and gpu_count > 1:
         raise ValueError(f"device is 'cpu', and gpus_per_worker asks for {gpu_count} GPUs: leave one of them out")
-    return {"device": _DEVICES[device], "min_gpu_memory_mib": mebibytes, "gpus_per_worker": gpu_count}
 
 
-def environment(env: Mapping[str, str] | None) -> list[bytes]:
+def _environment(env: Mapping[str, str] | None) -> list[bytes]:
     """Return variables as the native client takes them, ``NAME=value``; which names may be set is decided there."""
     if env is None:
         return []
@@ -137,20 +138,21 @@ def _refuse_url(name: str, address: str) -> None:
     raise ValueError(f"{name} is {what}, {shown!r}: {meant}; the port may stand behind it, 'HOST:8899'")
 
 
-def shown_output(value: Any) -> tuple[int, Any]:
-    """Return which lines of workers come here (ForwardOutput of src/core/job.hpp), and what gets them: None for nothing,
-    True for stdout and stderr, or the function as :class:`_output.Lines`."""
+def shown_output(value: Any) -> tuple[Any, Any]:
+    """Return which lines of workers come here (a ForwardOutput), and what gets them: None for nothing, True for stdout and
+    stderr, or the function as :class:`_output.Lines`."""
+    which = _client.ForwardOutput
     if isinstance(value, str):
         if value != "errors":
             raise ValueError(
                 f"show_output must be True, False, 'errors' or a function of (line, source), not {value!r}"
             )
-        return 2, True
+        return which.errors, True
     if callable(value):
-        return 1, _output.Lines(value)
+        return which.all, _output.Lines(value)
     if value is not None and value not in (True, False):
         raise TypeError(f"show_output must be True, False, 'errors' or a function of (line, source), not {value!r}")
-    return (1, True) if value else (0, None)
+    return (which.all, True) if value else (which.none, None)
 
 
 def password_bytes(password: Any) -> bytes:
@@ -168,9 +170,11 @@ def text(password: Any) -> str:
     return password.decode(errors="replace") if isinstance(password, bytes) else str(password)
 
 
-def python_version() -> str:
-    """Return this interpreter's version as nodes compare it, e.g. ``"3.11"``."""
-    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+def bare_options() -> Any:
+    """Return the options of a pool that has others already, for the native client."""
+    options = _client.PoolOptions()
+    options.python_version = f"{sys.version_info[0]}.{sys.version_info[1]}"  # as nodes compare it
+    return options
 
 
 def pool_options(
@@ -183,32 +187,32 @@ def pool_options(
     update_timeout: float | None,
     keep_updates_history: bool,
     retry_exceptions: bool,
-    forward_output: int,
+    forward_output: Any,
     min_workers: int,
-    devices: dict[str, int],
+    device: str,
+    min_gpu_memory_required: int | str | None,
+    gpus_per_worker: int,
     env: Mapping[str, str] | None,
     threads_per_worker: int | None,
-) -> dict[str, Any]:
-    """Return the options of a pool as the native client takes them. Each is described at :class:`Pool`.
+) -> Any:
+    """Return the options of a pool for the native client. Each is described at :class:`Pool`.
 
     Raises:
         TypeError, ValueError: an option is not as described there.
     """
-    return {
-        "label": label,
-        "python_version": python_version(),
-        "weight": _weight(weight),
-        "max_retries": count("max_retries", max_retries, 0),
-        "job_timeout_ms": milliseconds("job_timeout", job_timeout),
-        "init_timeout_ms": milliseconds("init_timeout", init_timeout),
-        "update_timeout_ms": milliseconds("update_timeout", update_timeout),
-        "keep_updates_history": bool(keep_updates_history),
-        "retry_exceptions": bool(retry_exceptions),
-        "forward_output": forward_output,
-        "min_workers": count("min_workers", min_workers, 0),
-        **devices,
-        "environment": environment(env),
-        "threads_per_worker": 0
-        if threads_per_worker is None
-        else count("threads_per_worker", threads_per_worker, 1, 65536),
-    }
+    options = bare_options()
+    _take_devices(options, device, min_gpu_memory_required, gpus_per_worker)
+    options.label = label
+    options.weight = _weight(weight)
+    options.max_retries = count("max_retries", max_retries, 0)
+    options.job_timeout = milliseconds("job_timeout", job_timeout)
+    options.init_timeout = milliseconds("init_timeout", init_timeout)
+    options.update_timeout = milliseconds("update_timeout", update_timeout)
+    options.keep_updates_history = bool(keep_updates_history)
+    options.retry_exceptions = bool(retry_exceptions)
+    options.forward_output = forward_output
+    options.min_workers = count("min_workers", min_workers, 0)
+    options.set_environment(_environment(env))
+    if threads_per_worker is not None:
+        options.threads_per_worker = count("threads_per_worker", threads_per_worker, 1, _client.THREADS_PER_WORKER_MAX)
+    return options

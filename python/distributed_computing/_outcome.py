@@ -8,27 +8,27 @@ import types
 import weakref
 from typing import Any
 
-from distributed_computing import errors
+from distributed_computing import _client, errors
 from distributed_computing._definitions import Definitions
 from distributed_computing._exceptions import Parts, Travelling, travels, type_name
 from distributed_computing._payload import loads
 from distributed_computing.errors import DistributedComputingError, JobError, SerializationError
 
-# ErrorKind of src/core/job.hpp.
-_KINDS = {
-    0: errors.JobError,
-    1: errors.WorkerDied,
-    2: errors.JobTimeout,
-    3: errors.WorkerInitError,
-    4: errors.PoolClosed,
-    5: errors.PayloadTooLarge,
-    6: errors.SerializationError,
-    7: errors.NoSuitableDevice,
-    8: errors.NotStored,
-    9: errors.PoolBusy,
-    10: errors.PoolNotFound,
-    11: errors.PoolDeadlock,
+_NAMED_KINDS = {
+    "job_error": errors.JobError,
+    "worker_died": errors.WorkerDied,
+    "job_timeout": errors.JobTimeout,
+    "worker_init_error": errors.WorkerInitError,
+    "pool_closed": errors.PoolClosed,
+    "too_large": errors.PayloadTooLarge,
+    "serialization": errors.SerializationError,
+    "no_device": errors.NoSuitableDevice,
+    "not_stored": errors.NotStored,
+    "pool_busy": errors.PoolBusy,
+    "pool_not_found": errors.PoolNotFound,
+    "pool_deadlock": errors.PoolDeadlock,
 }
+_KINDS = {number: _NAMED_KINDS[name] for name, number in _client.ERROR_KINDS.items()}
 # A StopIteration would end the caller's loops; ours say what happened to the pool of the job, not to the caller's.
 _NEVER_BOTH = (StopIteration, StopAsyncIteration, DistributedComputingError)
 _NAME_MAX = 200

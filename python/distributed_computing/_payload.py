@@ -7,7 +7,7 @@ A payload is one of two things:
   next multiple of 64 bytes. Definitions have DEFINITIONS_MAGIC in its place.
   Part 0 is the pickle; the others are its out-of-band buffers in order.
 
-The native modules assemble the second form with a single copy (`python/client_payload.hpp`, `worker_binding.cpp`).
+The native modules assemble the second form with a single copy (`python/payload.hpp`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
+from distributed_computing import _client
 from distributed_computing._culprit import explained
 from distributed_computing._definitions import Definitions
 from distributed_computing._items import item_arguments
@@ -14,9 +15,9 @@ from distributed_computing._outcome import value_of
 from distributed_computing._payload import dumps_call
 from distributed_computing.errors import PoolClosed, SerializationError
 
-# How long the caller means to wait (Patience in src/client/user_waits.hpp): nobody does, with a limit, somebody
+# How long the caller means to wait (Patience of the native client): nobody does, with a limit, somebody
 # may (who asks again and again whether a result is there), without a limit.
-NOBODY, LIMITED, PERHAPS, FOREVER = 0, 1, 2, 3
+NOBODY, LIMITED, PERHAPS, FOREVER = _client.PATIENCE
 ASKS_AGAIN = 10.0  # seconds: who asks again within this time waits
 
 

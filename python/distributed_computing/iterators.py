@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Self
 
+from distributed_computing import _client
 from distributed_computing._named import split_key
 from distributed_computing._stream import (
     ASKS_AGAIN,
@@ -19,8 +20,8 @@ from distributed_computing._stream import (
     pickled_item,
 )
 
-WINDOW_JOBS = 2048  # limits::imap_window_jobs
-WINDOW_BYTES = 64 << 20  # limits::imap_window_bytes
+WINDOW_JOBS: int = _client.IMAP_WINDOW_JOBS
+WINDOW_BYTES: int = _client.IMAP_WINDOW_BYTES
 _WINDOW_MIN = 16
 _BATCH = 64
 _BATCH_SECONDS = 0.001  # reading that takes longer is slow

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from distributed_computing import _bootstrap, _hints, _options
+from distributed_computing import _bootstrap, _client, _hints, _options
 from distributed_computing._base import FOREVER, PoolBase, show_notice
 from distributed_computing._culprit import explained
 from distributed_computing._definitions import Definitions
@@ -22,10 +22,10 @@ from distributed_computing._spec import make_spec
 from distributed_computing._stream import Stream
 from distributed_computing._surroundings import hidden_texts, surroundings
 from distributed_computing.errors import SerializationError
-from distributed_computing.iterators import EarlierResults, ResultIterator
+from distributed_computing.iterators import WINDOW_JOBS, EarlierResults, ResultIterator
 
-DEFAULT_PORT = 8899
-_MAP_WINDOW = 8192
+DEFAULT_PORT: int = _client.DEFAULT_PORT
+_MAP_WINDOW = 4 * WINDOW_JOBS
 
 
 @_hints.explain_calls
@@ -137,7 +137,9 @@ class Pool(PoolBase):
             retry_exceptions=retry_exceptions,
             forward_output=forward_output,
             min_workers=min_workers,
-            devices=_options.device_options(device, min_gpu_memory_required, gpus_per_worker),
+            device=device,
+            min_gpu_memory_required=min_gpu_memory_required,
+            gpus_per_worker=gpus_per_worker,
             env=env,
             threads_per_worker=threads_per_worker,
         )
@@ -191,7 +193,7 @@ class Pool(PoolBase):
         pool._connect(
             "",
             (server_address, server_port, password, fingerprint, connect_timeout),
-            options={"python_version": _options.python_version()},
+            options=_options.bare_options(),
             spec=[b""],
             show_output=_options.shown_output(show_output)[1],
             name=checked_name(name),

@@ -22,7 +22,8 @@ from distributed_computing._payload import dumps, is_definitions, loads
 from distributed_computing._worker_place import Surroundings
 
 # ErrorKind of src/core/job.hpp.
-JOB_ERROR, WORKER_INIT_ERROR, SERIALIZATION = 0, 3, 6
+JOB_ERROR: int = _worker.ERROR_KINDS["job_error"]
+SERIALIZATION: int = _worker.ERROR_KINDS["serialization"]
 
 
 _RUNS_HERE = (

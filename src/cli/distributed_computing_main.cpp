@@ -54,7 +54,7 @@ int complain(int code, const std::string& text) {
 
 struct Arguments {
   dc::cli::PasswordSources password;
-  dc::cli::HeadAccess head;
+  dc::net::HeadAccess head;
   bool json = false, steal = false;
   std::string name, output;
 };
@@ -84,21 +84,21 @@ int show(const std::string& text) {
 }
 
 int show_status(const Arguments& arguments) {
-  const auto answer = dc::cli::ask_status(arguments.head);
+  const auto answer = dc::net::ask_status(arguments.head, dc::cli::asking());
   if (!answer) return complain(answer.error());
   return show(arguments.json ? nlohmann::json::parse(answer.value()).dump(2, ' ', true) + "\n"
                              : dc::cli::status_table(answer.value()));
 }
 
 int list_pools(const Arguments& arguments) {
-  const auto answer = dc::cli::ask_status(arguments.head);
+  const auto answer = dc::net::ask_status(arguments.head, dc::cli::asking());
   if (!answer) return complain(answer.error());
   const std::string pools = dc::cli::named_pools(answer.value());
   return show(arguments.json ? pools + "\n" : dc::cli::pools_table(pools));
 }
 
 int show_pool(const Arguments& arguments) {
-  const auto answer = dc::cli::ask_status(arguments.head);
+  const auto answer = dc::net::ask_status(arguments.head, dc::cli::asking());
   if (!answer) return complain(answer.error());
   const auto text = dc::cli::show_pool(dc::cli::named_pools(answer.value()), arguments.name);
   return text ? show(text.value()) : complain(text.error());

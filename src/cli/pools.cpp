@@ -10,10 +10,10 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <sstream>
 #include <vector>
 
+#include "cli/status.hpp"
 #include "core/printable.hpp"
 #include "core/process_name.hpp"
 #include "net/session.hpp"
@@ -23,34 +23,19 @@ namespace {
 
 using nlohmann::json;
 
-/// An errand as a client of a named pool that exists.
-class PoolErrand {
- public:
-  PoolErrand(const HeadAccess& access, const std::string& name, bool steal, Errand::OnMessage on_message)
-      : errand_(access, wire::Role::client,
-                wire::OpenPool{PoolId{net::random_id()}, {}, false, {}, name, true, steal, process_name()},
-                [this, on_message = std::move(on_message)](net::Session& session, wire::Message& message) {
-                  if (const auto* held = std::get_if<wire::PoolHeld>(&message)) return wait(session, *held);
-                  const auto* failed = std::get_if<wire::PoolFailed>(&message);
-                  if (!failed) return on_message(session, message);
-                  const bool missing = failed->error.kind == ErrorKind::pool_not_found;
-                  errand_.fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
-                }) {}
+Error failure_of(const wire::PoolFailed& failed) {
+  const bool missing = failed.error.kind == ErrorKind::pool_not_found;
+  return fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed.error.message);
+}
 
-  void done() { errand_.done(); }
-  Result<void> run() { return errand_.run(); }
-
- private:
-  /// Its client is away and may come back.
-  static void wait(net::Session& session, const wire::PoolHeld& held) {
-    if (process_is_gone(held.process)) return session.send(wire::HolderGone{held.pool, held.holder});
-    fmt::print(stderr,
-               "the pool is in the hands of {} (pid {}), which has lost its connection to the head: waiting up to {} s "
-               "for it to come back (--steal does not wait)\n",
-               held.host, held.pid, (held.patience_ms + 999) / 1000);
-  }
-  Errand errand_;
-};
+/// The client that has the pool is away and may come back.
+void wait_for_holder(net::Session& session, const wire::PoolHeld& held) {
+  if (process_is_gone(held.process)) return session.send(wire::HolderGone{held.pool, held.holder});
+  fmt::print(stderr,
+             "the pool is in the hands of {} (pid {}), which has lost its connection to the head: waiting up to {} s "
+             "for it to come back (--steal does not wait)\n",
+             held.host, held.pid, (held.patience_ms + 999) / 1000);
+}
 
 /// Outcomes as lines on stdout, and as files.
 class Writer {
@@ -147,7 +132,7 @@ Result<std::string> show_pool(const std::string& pools_json, const std::string& 
   return fail(ErrorCode::not_found, fmt::format("the head has no pool named '{}'", name));
 }
 
-Result<void> write_results(const HeadAccess& access, const std::string& name, const std::string& directory) {
+Result<void> write_results(const net::HeadAccess& access, const std::string& name, const std::string& directory) {
   if (!directory.empty()) {
     ::umask(077);  // the values are this user's alone, and this process makes no other files
     std::error_code problem;
@@ -155,50 +140,47 @@ Result<void> write_results(const HeadAccess& access, const std::string& name, co
     if (problem) return fail(ErrorCode::io, fmt::format("{} cannot be made ({})", directory, problem.message()));
   }
   Writer writer(directory);
-  std::optional<Errand> errand;
-  errand.emplace(
-      access, wire::Role::viewer, wire::SeeOutcomes{name, 0}, [&](net::Session& session, wire::Message& message) {
-        const auto* seen = std::get_if<wire::OutcomesSeen>(&message);
-        if (!seen) return;
-        if (!seen->known)
-          return errand->fail_with(fail(ErrorCode::not_found, fmt::format("the head has no pool named '{}'", name)));
-        for (const wire::SeenOutcome& outcome : seen->items) {
-          if (const auto written = writer.write(outcome); !written) return errand->fail_with(written.error());
-        }
-        if (!seen->more) return errand->done();
-        session.send(wire::SeeOutcomes{name, seen->last});
-      });
-  return errand->run();
-}
-
-Result<void> remove_pool(const HeadAccess& access, const std::string& name, bool steal) {
-  std::optional<PoolErrand> errand;
-  errand.emplace(access, name, steal, [&](net::Session& session, wire::Message& message) {
-    if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) session.send(wire::ClosePool{opened->id});
-    if (std::holds_alternative<wire::PoolClosed>(message)) errand->done();
-  });
-  return errand->run();
-}
-
-Result<std::string> repair_pool(const HeadAccess& access, const std::string& name) {
-  std::string told;
-  std::optional<Errand> errand;
-  const wire::RepairPool wish{PoolId{net::random_id()}, name};
-  errand.emplace(access, wire::Role::client, wish, [&](net::Session&, wire::Message& message) {
-    if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) {
-      const bool missing = failed->error.kind == ErrorKind::pool_not_found;
-      return errand->fail_with(fail(missing ? ErrorCode::not_found : ErrorCode::rejected, failed->error.message));
+  const auto hear = [&](net::Session& session, wire::Message& message) -> Result<net::Heard> {
+    const auto* seen = std::get_if<wire::OutcomesSeen>(&message);
+    if (!seen) return net::Heard::not_all;
+    if (!seen->known) return fail(ErrorCode::not_found, fmt::format("the head has no pool named '{}'", name));
+    for (const wire::SeenOutcome& outcome : seen->items) {
+      BOOST_OUTCOME_TRYV(writer.write(outcome));
     }
+    if (!seen->more) return net::Heard::all;
+    session.send(wire::SeeOutcomes{name, seen->last});
+    return net::Heard::not_all;
+  };
+  return net::ask(access, wire::SeeOutcomes{name, 0}, hear, asking());
+}
+
+Result<void> remove_pool(const net::HeadAccess& access, const std::string& name, bool steal) {
+  const auto hear = [&](net::Session& session, wire::Message& message) -> Result<net::Heard> {
+    if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) return failure_of(*failed);
+    if (const auto* held = std::get_if<wire::PoolHeld>(&message)) wait_for_holder(session, *held);
+    if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) session.send(wire::ClosePool{opened->id});
+    return std::holds_alternative<wire::PoolClosed>(message) ? net::Heard::all : net::Heard::not_all;
+  };
+  // As a client of a named pool that exists.
+  const wire::OpenPool attach{PoolId{net::random_id()}, {}, false, {}, name, true, steal, process_name()};
+  return net::ask(access, attach, hear, asking(wire::Role::client));
+}
+
+Result<std::string> repair_pool(const net::HeadAccess& access, const std::string& name) {
+  std::string told;
+  const auto hear = [&](net::Session&, wire::Message& message) -> Result<net::Heard> {
+    if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) return failure_of(*failed);
     const auto* repaired = std::get_if<wire::PoolRepaired>(&message);
-    if (!repaired) return;
+    if (!repaired) return net::Heard::not_all;
     told = fmt::format("{}{} jobs that were accepted are lost{}, {} that had ended run again",
                        repaired->or_more ? "at least " : "", repaired->jobs_lost,
                        repaired->or_more ? " (what cannot be read may have held more)" : "", repaired->jobs_again);
     told = repaired->removed ? fmt::format("nothing of pool '{}' could be kept, and it is gone: {}", name, told)
                              : fmt::format("pool '{}' is repaired: {}", name, told);
-    errand->done();
-  });
-  BOOST_OUTCOME_TRYV(errand->run());
+    return net::Heard::all;
+  };
+  BOOST_OUTCOME_TRYV(
+      net::ask(access, wire::RepairPool{PoolId{net::random_id()}, name}, hear, asking(wire::Role::client)));
   return told;
 }
 

@@ -5,24 +5,22 @@
 
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <utility>
 
+#include "core/limits.hpp"
+#include "core/output.hpp"
 #include "core/printable.hpp"
 
 namespace dc::cli {
 
-Result<std::string> ask_status(const HeadAccess& access) {
-  std::string json;
-  std::optional<Errand> errand;
-  errand.emplace(access, wire::Role::viewer, wire::StatusRequest{}, [&](net::Session&, wire::Message& message) {
-    auto* reply = std::get_if<wire::StatusReply>(&message);
-    if (!reply) return;
-    json = std::string(reply->json.view());
-    errand->done();
-  });
-  BOOST_OUTCOME_TRYV(errand->run());
-  return json;
+net::AskOptions asking(wire::Role role) {
+  net::AskOptions options;
+  options.role = role;
+  options.on_slow = [](const std::string& head) {
+    output::to_stderr(
+        fmt::format("distributed-computing: the head at {} has not answered so far: trying on, for {} s in all\n", head,
+                    std::chrono::seconds(limits::handshake_deadline).count()));
+  };
+  return options;
 }
 
 std::string status_table(const std::string& text) {
@@ -52,8 +50,11 @@ std::string status_table(const std::string& text) {
                      string_of(slot["device"]), string_of(slot["state"]), string_of(slot["worker_pid"]),
                      string_of(slot["pool"]), string_of(slot["jobs_done"]));
       if (!slot["gpu"].is_null()) {
-        fmt::format_to(to, "        {}, {} of {} MiB free\n", string_of(slot["gpu"]),
-                       string_of(slot["gpu_memory_free_mib"]), string_of(slot["gpu_memory_mib"]));
+        const bool known = slot["gpu_memory_mib"].get<std::uint64_t>() > 0;
+        const std::string memory = known ? fmt::format("{} of {} MiB free", string_of(slot["gpu_memory_free_mib"]),
+                                                       string_of(slot["gpu_memory_mib"]))
+                                         : "memory not known";
+        fmt::format_to(to, "        {}, {}\n", string_of(slot["gpu"]), memory);
       }
       if (!slot["trouble"].is_null()) fmt::format_to(to, "        {}\n", string_of(slot["trouble"]));
     }

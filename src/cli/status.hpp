@@ -3,15 +3,15 @@
 
 #include <string>
 
-#include "cli/errand.hpp"
 #include "core/result.hpp"
+#include "net/ask.hpp"
 
 namespace dc::cli {
 
-/// Asks the head for its state: the JSON text described in head/status_json.cpp.
-Result<std::string> ask_status(const HeadAccess& access);
+/// For all that a command asks of a head: one that does not answer at once is told of on stderr.
+net::AskOptions asking(wire::Role role = wire::Role::viewer);
 
-/// The same as a table.
+/// The JSON of net::ask_status() as a table.
 std::string status_table(const std::string& json);
 
 }  // namespace dc::cli

@@ -18,10 +18,7 @@ constexpr std::size_t job_overhead_bytes = 24;
 static_assert(message_bytes_max + limits::inline_payload_max < limits::batch_bytes_max);
 
 ErrorInfo too_large_error(const char* what, std::size_t size, std::uint64_t limit) {
-  ErrorInfo error;
-  error.kind = ErrorKind::too_large;
-  error.message = too_large_text(what, size, limit);
-  return error;
+  return ErrorInfo::of(ErrorKind::too_large, too_large_text(what, size, limit));
 }
 
 }  // namespace
@@ -172,10 +169,8 @@ void ClientMachine::on(const wire::PoolKnown& message) {
     return send_open(true);
   }
   if (!message.known) {
-    ErrorInfo error;
-    error.kind = ErrorKind::pool_not_found;
-    error.message = "the head does not have this named pool any more: it was closed or removed";
-    return end(std::move(error));
+    return end(ErrorInfo::of(ErrorKind::pool_not_found,
+                             "the head does not have this named pool any more: it was closed or removed"));
   }
   count_earlier(message.earlier);
   if (message.more) return;

@@ -1,5 +1,5 @@
 // The client machine alone: what goes to the head, what reaches the user, over breaks and restarts of the head.
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 
 #define SAYS_WAITING(TEXT) ElementsAre("waiting for workers: the head at head:8899 has " TEXT)
 
@@ -49,9 +49,7 @@ TEST(ClientMachine, OutcomesOfATurnAreDeliveredPerStreamAndAcknowledgedTogether)
   EXPECT_THAT(client.sent, ElementsAre("SubmitJobs 1 2/3 3"));
   client.value(3, "C");
   client.value(1, "A");
-  ErrorInfo error;
-  error.message = "boom";
-  client.machine.receive(wire::JobError{pool, 2, error, {}});
+  client.machine.receive(wire::JobError{pool, 2, ErrorInfo::of(ErrorKind::job_error, "boom"), {}});
   client.look();
   EXPECT_THAT(client.delivered, ElementsAre("1:3=C", "1:1=A", "2:2=!boom"));
   EXPECT_THAT(client.sent, ElementsAre("AckOutcomes [3,1,2]"));
@@ -235,10 +233,7 @@ TEST(ClientMachine, APoolThatFailedEndsEveryJobWithTheError) {
   client.submit(1, "a");
   client.look();
   client.submit(1, "b");
-  ErrorInfo error;
-  error.kind = ErrorKind::worker_init_error;
-  error.message = "no";
-  client.machine.receive(wire::PoolFailed{pool, error});
+  client.machine.receive(wire::PoolFailed{pool, ErrorInfo::of(ErrorKind::worker_init_error, "no")});
   client.submit(2, "c");
   client.look();
   EXPECT_THAT(client.delivered, ElementsAre("1:1=!no", "1:2=!no", "2:3=!no"));
@@ -251,9 +246,7 @@ TEST(ClientMachine, ClosingEndsTheJobsAtOnceAndWaitsForTheHead) {
   client.open();
   client.submit(1, "a");
   client.look();
-  ErrorInfo error;
-  error.message = "closed";
-  client.machine.close(error);
+  client.machine.close(ErrorInfo::of(ErrorKind::pool_closed, "closed"));
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("ClosePool"));
   EXPECT_THAT(client.delivered, ElementsAre("1:1=!closed"));
@@ -291,9 +284,7 @@ TEST(ClientMachine, UpdatesAreReportedAsTheyGetOn) {
   client.open();
   client.machine.update(1, Payload::copy("u"));
   client.machine.receive(wire::UpdateAccepted{pool, 1});
-  ErrorInfo error;
-  error.message = "host slot 0: KeyError";
-  client.machine.receive(wire::UpdateFailed{pool, 1, error, {}});
+  client.machine.receive(wire::UpdateFailed{pool, 1, ErrorInfo::of(ErrorKind::job_error, "host slot 0: KeyError"), {}});
   client.machine.receive(wire::UpdateApplied{pool, 1});
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("accepted 1", "raised 1: host slot 0: KeyError", "applied 1"));

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 #include "wire/framing.hpp"
 
 namespace dc::client {

@@ -92,9 +92,4 @@ bool PoolClient::wait_detached(Duration timeout) {
   return impl_->ended;
 }
 
-Result<std::string> PoolClient::head_status() const {
-  const ClientOptions& to = impl_->options;
-  return client::head_status(to.address, to.port, to.password, to.fingerprint, to.unix_path);
-}
-
 }  // namespace dc::client

@@ -1,7 +1,7 @@
 // Named pools with real threads and sockets, against a stand-in for the head: the client's calls and the C++ interface.
 #include <algorithm>
 
-#include "client/fake_head.hpp"
+#include "client/fake_head_for_tests.hpp"
 #include "distributed_computing/distributed_computing.hpp"
 
 /// The stand-in answers with a job's arguments, which are an array: so run must return them as a tuple.
@@ -162,13 +162,13 @@ TEST_F(NamedClientTest, ABreakLosesAndDoublesNothing) {
 }
 
 TEST_F(NamedClientTest, BusyAndMissingPoolsAreNamedErrors) {
-  head.refuses_to_open = error_of(ErrorKind::pool_busy, "pool 'sweep' is in the hands of desk (pid 7)");
+  head.refuses_to_open = ErrorInfo::of(ErrorKind::pool_busy, "pool 'sweep' is in the hands of desk (pid 7)");
   const auto client = start();
   const auto opened = client->wait_open(long_enough);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().info, *head.refuses_to_open);
   EXPECT_THROW(Pool<Echo>{settings()}, PoolBusy);
-  head.refuses_to_open = error_of(ErrorKind::pool_not_found, "no pool 'sweep'");
+  head.refuses_to_open = ErrorInfo::of(ErrorKind::pool_not_found, "no pool 'sweep'");
   EXPECT_THROW(Pool<Echo>::attach(settings()), PoolNotFound);
 }
 
@@ -226,7 +226,7 @@ TEST_F(NamedClientTest, KeysTravelWithTheirJobs) {
 }
 
 TEST_F(NamedClientTest, AJobThatIsNotStoredFailsAlone) {
-  head.refuses_jobs = error_of(ErrorKind::not_stored, "the disk is full");
+  head.refuses_jobs = ErrorInfo::of(ErrorKind::not_stored, "the disk is full");
   Pool<Echo> pool(settings());
   EXPECT_THROW(pool.submit(1).get(), NotStored);
   EXPECT_THROW(pool.map(std::vector{1}), NotStored);

@@ -1,5 +1,5 @@
 // The client machine waits for the program that has the named pool and is away; and what the head has lost comes again.
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 
 namespace dc::client {
 namespace {

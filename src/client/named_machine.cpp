@@ -92,11 +92,10 @@ std::vector<JobSequence> ClientMachine::unconfirmed() const {
 // A store that does not write at once can lose its last entries with the power, or when an older copy takes its place.
 
 ErrorInfo ClientMachine::lost_error() const {
-  ErrorInfo error;
-  error.kind = ErrorKind::not_stored;
-  error.message = "the job was accepted, and the journal of " + quoted() +
-                  " has lost it: its store lost its last entries (a power failure, or an older copy). Submit it again";
-  return error;
+  return ErrorInfo::of(
+      ErrorKind::not_stored,
+      "the job was accepted, and the journal of " + quoted() +
+          " has lost it: its store lost its last entries (a power failure, or an older copy). Submit it again");
 }
 
 /// In order. What was accepted is not here any more to be sent again.
@@ -233,10 +232,7 @@ void ClientMachine::ask_for_earlier() {
 void ClientMachine::leave() {
   leaving_ = true;
   if (link_ == Link::over || opened_once_) return;
-  ErrorInfo error;
-  error.kind = ErrorKind::pool_closed;
-  error.message = "the pool was left before it was open";
-  end(std::move(error));
+  end(ErrorInfo::of(ErrorKind::pool_closed, "the pool was left before it was open"));
 }
 
 /// Acknowledgements of this turn are sent before it.

@@ -1,5 +1,5 @@
 // The client machine with a named pool: what is kept until when, what is told after a break, how it is left.
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 
 namespace dc::client {
 namespace {
@@ -63,10 +63,10 @@ TEST(NamedMachine, APoolThatIsBusyOrMissingFailsWithThatError) {
   for (const ErrorKind kind : {ErrorKind::pool_busy, ErrorKind::pool_not_found}) {
     Client client(sweep());
     client.machine.session_opened(no_limit, t0);
-    client.machine.receive(wire::PoolFailed{pool, error_of(kind, "no")});
+    client.machine.receive(wire::PoolFailed{pool, ErrorInfo::of(kind, "no")});
     const Effects effects = client.machine.take_effects(t0);
     ASSERT_EQ(effects.reports.size(), 1U);
-    EXPECT_EQ(std::get<PoolIsOver>(effects.reports[0]).error, error_of(kind, "no"));
+    EXPECT_EQ(std::get<PoolIsOver>(effects.reports[0]).error, ErrorInfo::of(kind, "no"));
     EXPECT_TRUE(client.machine.closed_at_head());
   }
 }
@@ -102,7 +102,7 @@ TEST(NamedMachine, AJobThatIsRefusedEndsWithThatErrorAndNeedsNoAcknowledgement) 
   client.open_named();
   client.submit(1, "a"), client.submit(2, "b");
   client.look();
-  client.machine.receive(wire::JobsRefused{pool, {2}, error_of(ErrorKind::not_stored, "the disk is full")});
+  client.machine.receive(wire::JobsRefused{pool, {2}, ErrorInfo::of(ErrorKind::not_stored, "the disk is full")});
   client.look();
   EXPECT_THAT(client.delivered, ElementsAre("2:2=!the disk is full"));
   client.machine.consumed({2});
@@ -197,7 +197,7 @@ TEST(NamedMachine, WhoeverTookItOverWhileTheConnectionWasGoneEndsIt) {
   client.look();
   client.accept({1});
   client.come_back();
-  client.machine.receive(wire::PoolFailed{pool, error_of(ErrorKind::pool_closed, "taken over")});
+  client.machine.receive(wire::PoolFailed{pool, ErrorInfo::of(ErrorKind::pool_closed, "taken over")});
   client.look();
   EXPECT_THAT(client.delivered, ElementsAre("1:1=!taken over"));
   EXPECT_THAT(client.reports, ElementsAre("over: taken over"));
@@ -346,7 +346,7 @@ TEST(NamedMachine, WhoLeavesIsToldWhatWasRefused) {
   client.submit(1, "a");
   client.look();
   client.machine.leave();
-  client.machine.receive(wire::JobsRefused{pool, {1}, error_of(ErrorKind::not_stored, "the disk is full")});
+  client.machine.receive(wire::JobsRefused{pool, {1}, ErrorInfo::of(ErrorKind::not_stored, "the disk is full")});
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("pool 'sweep' did not accept 1 job: the disk is full"));
   EXPECT_THAT(client.sent, ElementsAre("ClosePool leave"));
@@ -360,7 +360,7 @@ TEST(NamedMachine, WhoCannotWaitAnyLongerIsToldWhatMayBeMissing) {
   client.machine.leave();
   client.machine.session_closed("gone");
   client.look();
-  client.machine.abandon(error_of(ErrorKind::pool_closed, "the head does not answer"));
+  client.machine.abandon(ErrorInfo::of(ErrorKind::pool_closed, "the head does not answer"));
   client.look();
   EXPECT_THAT(client.reports, ElementsAre("it is not known whether pool 'sweep' has the last 2 jobs: the head does not "
                                           "answer",
@@ -374,7 +374,7 @@ TEST(NamedMachine, ClosingEndsItForGood) {
   client.submit(1, "a");
   client.look();
   client.accept({1});
-  client.machine.close(error_of(ErrorKind::pool_closed, "closed"));
+  client.machine.close(ErrorInfo::of(ErrorKind::pool_closed, "closed"));
   client.look();
   EXPECT_THAT(client.sent, ElementsAre("ClosePool"));
   EXPECT_THAT(client.delivered, ElementsAre("1:1=!closed"));

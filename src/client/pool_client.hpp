@@ -13,6 +13,7 @@
 #include "core/job.hpp"
 #include "core/limits.hpp"
 #include "core/result.hpp"
+#include "net/ask.hpp"
 
 namespace dc::client {
 
@@ -168,8 +169,6 @@ class PoolClient : public std::enable_shared_from_this<PoolClient> {
 };
 
 /// The head's state as the JSON text of `distributed-computing status --json`.
-Result<std::string> head_status(const std::string& address, std::uint16_t port, const std::string& password,
-                                const std::string& fingerprint = {}, const std::string& unix_path = {},
-                                Duration timeout = 10s);
+Result<std::string> head_status(const net::HeadAccess& head);
 
 }  // namespace dc::client

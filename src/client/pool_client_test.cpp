@@ -6,7 +6,7 @@
 
 #include <numeric>
 
-#include "client/fake_head.hpp"
+#include "client/fake_head_for_tests.hpp"
 
 namespace dc::client {
 namespace {
@@ -251,9 +251,7 @@ TEST_F(PoolClientTest, AFailedPoolSaysWhyEverywhere) {
   head.withhold = true;
   stream->submit(number(1)).value();
   while (head.submitted < 1) std::this_thread::yield();
-  ErrorInfo error;
-  error.kind = ErrorKind::worker_init_error;
-  error.message = "no data set";
+  const ErrorInfo error = ErrorInfo::of(ErrorKind::worker_init_error, "no data set");
   head.send([&](PoolId pool) { return wire::PoolFailed{pool, error}; });
   EXPECT_EQ(take_all(*stream, 1).at(0).outcome.error, error);
   const auto after = stream->take(1, long_enough);
@@ -375,14 +373,16 @@ TEST_F(PoolClientTest, AForkedChildLeavesThePoolAlone) {
 
 TEST_F(PoolClientTest, AViewerGetsTheState) {
   const ClientOptions to = head.client_options();
-  const auto state = head_status(to.address, to.port, to.password, {}, to.unix_path);
+  net::HeadAccess access{to.address, to.port, to.password, {}, to.unix_path};
+  const auto state = head_status(access);
   ASSERT_TRUE(state);
   EXPECT_EQ(state.value(), "{\"pid\": 1}");
-  const auto refused = head_status(to.address, to.port, "wrong", {}, to.unix_path);
+  access.password = "wrong";
+  const auto refused = head_status(access);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::rejected);
   head.stop();
-  const auto unreachable = head_status(to.address, to.port, to.password, {}, to.unix_path);
+  const auto unreachable = head_status(access);
   ASSERT_FALSE(unreachable);
   EXPECT_EQ(unreachable.error().code, ErrorCode::unreachable);
 }

@@ -22,12 +22,7 @@ constexpr auto holder_look_interval = 250ms;
 /// And for what its threads wait.
 constexpr auto waits_look_interval = 250ms;
 
-ErrorInfo closed_info(std::string message) {
-  ErrorInfo info;
-  info.kind = ErrorKind::pool_closed;
-  info.message = std::move(message);
-  return info;
-}
+ErrorInfo closed_info(std::string message) { return ErrorInfo::of(ErrorKind::pool_closed, std::move(message)); }
 
 Failure failure_of(const ErrorInfo& error) {
   const auto kind = error.kind == ErrorKind::pool_closed ? FailureKind::pool_closed

@@ -5,7 +5,7 @@
 #include <limits>
 #include <list>
 
-#include "client/fake_head.hpp"
+#include "client/fake_head_for_tests.hpp"
 
 /// The stand-in answers with a job's arguments, which are an array: so run must return them as a tuple.
 class EchoOne : public dc::WorkerInterface {
@@ -227,9 +227,7 @@ TEST_F(PoolTest, APoolForWhichThereIsNoDeviceSaysSo) {
   Pool<EchoOne> pool(settings());
   auto waiting = pool.submit(1);
   while (head.submitted < 1) std::this_thread::yield();
-  ErrorInfo error;
-  error.kind = ErrorKind::no_device;
-  error.message = "no device of the cluster can be used: …";
+  const ErrorInfo error = ErrorInfo::of(ErrorKind::no_device, "no device of the cluster can be used: …");
   head.send([&](PoolId id) { return wire::PoolFailed{id, error}; });
   EXPECT_THROW(waiting.get(), NoSuitableDevice);
   EXPECT_THROW(pool.map(std::vector{2}), NoSuitableDevice);

@@ -323,6 +323,8 @@ void check_key(const RawPool& pool, const std::string& key) {
                                 " bytes, this one has " + std::to_string(key.size()));
 }
 
+static_assert(window_jobs == limits::imap_window_jobs && window_bytes == limits::imap_window_bytes);
+
 std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label,
                                    std::optional<std::string> spec) {
   check_name(settings, !spec);

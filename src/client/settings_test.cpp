@@ -1,9 +1,11 @@
-// GPU memory in a pool's settings.
+// A pool's settings: GPU memory, and what they are when nothing is said.
 #include "distributed_computing/settings.hpp"
 
 #include <gtest/gtest.h>
 
 #include <utility>
+
+#include "core/job.hpp"
 
 namespace dc {
 namespace {
@@ -32,6 +34,18 @@ TEST(GpuMemory, RefusesWhatItCannotRead) {
         error.what(),
         "min_gpu_memory_required must be MiB or a text such as \"12GB\", \"12GiB\" or \"512MB\", not \"lots\"");
   }
+}
+
+TEST(PoolSettings, AreWhatTheCoreTakesForGranted) {
+  const PoolSettings settings;
+  const PoolOptions options;
+  EXPECT_EQ(settings.port, limits::default_port);
+  EXPECT_EQ(settings.weight, options.weight);
+  EXPECT_EQ(settings.max_retries, options.max_retries);
+  EXPECT_EQ(settings.min_workers, options.min_workers);
+  EXPECT_EQ(settings.gpus_per_worker, options.gpus_per_worker);
+  EXPECT_EQ(settings.keep_updates_history, options.keep_updates_history);
+  EXPECT_EQ(settings.retry_exceptions, options.retry_exceptions);
 }
 
 }  // namespace

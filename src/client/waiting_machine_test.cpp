@@ -1,5 +1,5 @@
 // For what who waits is told that it waits, and when; and what the head hears of it from a job.
-#include "client/machine_story.hpp"
+#include "client/machine_story_for_tests.hpp"
 
 namespace dc::client {
 namespace {

@@ -42,6 +42,15 @@ struct ErrorInfo {
   std::int32_t exit_status = -1;  ///< of the worker process; -1: none
   std::int32_t signal = 0;        ///< that ended the worker process; 0: none
   bool operator==(const ErrorInfo&) const = default;
+
+  static ErrorInfo of(ErrorKind kind, std::string message, std::string host = {}, std::uint32_t slot = 0) {
+    ErrorInfo error;
+    error.kind = kind;
+    error.message = std::move(message);
+    error.host = std::move(host);
+    error.slot = slot;
+    return error;
+  }
 };
 
 /// A job as submitted.

@@ -50,6 +50,9 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 
+/// "39000 of 40960 MiB free", or that it is not known.
+std::string memory_of(const Device& device);
+
 /// What the driver says of it now, as far as it does: "39000 of 40960 MiB free, 12 % busy, 41 °C".
 std::string readings_of(const Device& device);
 
@@ -59,7 +62,7 @@ void number_devices(std::vector<Device>& devices);
 /// One look at all devices.
 struct Inventory {
   TimePoint taken_at{};               ///< when the look began
-  std::string source;                 ///< "NVML", "nvidia-smi", "/proc/driver/nvidia", "sysfs"; empty: no device
+  std::string source;                 ///< "NVML", "/proc/driver/nvidia", "sysfs"; empty: no device
   std::string driver;                 ///< its version, or empty
   std::vector<Device> devices;        ///< NVIDIA's before AMD's, each in the order of their indices
   std::vector<std::string> problems;  ///< sentences about what is wrong: skipped, or could not be asked

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
-#include "gpu/fixture.hpp"
+#include "gpu/fixture_for_tests.hpp"
 
 namespace dc::gpu {
 namespace {

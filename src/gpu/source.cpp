@@ -5,13 +5,11 @@
 #include <utility>
 
 #include "gpu/amd.hpp"
-#include "gpu/fallback.hpp"
 #include "gpu/files.hpp"
+#include "gpu/nvidia_proc.hpp"
 
 namespace dc::gpu {
 namespace {
-
-using namespace std::chrono_literals;
 
 void append(Inventory& all, Inventory&& more) {
   if (!more.devices.empty()) {
@@ -34,22 +32,15 @@ void Source::complain(const std::string& why) {
 }
 
 Inventory Source::read_nvidia() {
-  if (way_ == Way::undecided) {
+  if (!std::exchange(decided_, true)) {
     auto loaded = Nvml::load();
     if (loaded) {
       nvml_ = std::move(loaded.value());
-      way_ = Way::nvml;
-    } else {
-      if (loaded.error().code != ErrorCode::not_found) complain(loaded.error().message);
-      way_ = Way::smi;
+    } else if (loaded.error().code != ErrorCode::not_found) {
+      complain(loaded.error().message);
     }
   }
-  if (way_ == Way::nvml) return nvml_->read();
-  if (way_ == Way::smi) {
-    if (auto answer = ask_smi()) return std::move(*answer);
-    way_ = Way::proc;
-  }
-  return read_proc();
+  return nvml_ ? nvml_->read() : read_proc();
 }
 
 Inventory Source::read() {
@@ -69,10 +60,6 @@ bool Source::pause(std::chrono::milliseconds time) {
   if (nvml_ && nvml_->reports_faults() && nvml_->wait_for_fault(time)) return true;
   std::this_thread::sleep_until(end);  // a driver that has nothing to wait for comes back at once
   return false;
-}
-
-std::chrono::milliseconds Source::interval() const {
-  return way_ == Way::smi ? 10s : 2s;  // nvidia-smi wakes cards that sleep, and takes its time
 }
 
 Inventory read_without_driver() {

@@ -1,4 +1,4 @@
-// Where the node learns of devices: the first of NVML, nvidia-smi and /proc that works, and AMD's sysfs.
+// Where the node learns of devices: NVML, or /proc where that cannot be had, and AMD's sysfs.
 #pragma once
 
 #include <chrono>
@@ -17,14 +17,11 @@ class Source {
   Inventory read();
   /// Returns after this time: false, or as soon as a driver has reported a fault: true.
   bool pause(std::chrono::milliseconds time);
-  /// How long to wait between two looks when nothing happens.
-  [[nodiscard]] std::chrono::milliseconds interval() const;
 
  private:
   Inventory read_nvidia();
   void complain(const std::string& why);
-  enum class Way { undecided, nvml, smi, proc };
-  Way way_ = Way::undecided;
+  bool decided_ = false;  ///< whether NVML is used
   std::unique_ptr<Nvml> nvml_;
   std::string problem_, remark_;  ///< why NVML is not used, though it is there
 };

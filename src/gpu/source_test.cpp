@@ -1,50 +1,22 @@
-// The other ways to learn of devices: nvidia-smi, /proc, and AMD's files.
+// The other ways to learn of devices: /proc, and AMD's files.
 #include "gpu/source.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "gpu/amd.hpp"
-#include "gpu/fallback.hpp"
-#include "gpu/fixture.hpp"
+#include "gpu/fixture_for_tests.hpp"
 #include "gpu/masks.hpp"
+#include "gpu/nvidia_proc.hpp"
 
 namespace dc::gpu {
 namespace {
 
-using namespace std::chrono_literals;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-TEST(NvidiaSmi, ItsTableIsRead) {
-  const Inventory inventory = inventory_of_smi(
-      "GPU-b, NVIDIA A100-SXM4-40GB, 00000000:B1:00.0, 40960, 39000, 12, 35, 550.54\n"
-      "GPU-a, Tesla T4, 00000000:3B:00.0, 15360, [N/A], [Not Supported], 40, 550.54\n"
-      "No devices were found\n",
-      "GPU-b, 4000000, /usr/bin/python3, 1024\nGPU-b, 4000001, x, [N/A]\n");
-  ASSERT_THAT(inventory.devices, SizeIs(2));
-  const Device &first = inventory.devices[0], &second = inventory.devices[1];
-  EXPECT_EQ(inventory.driver, "550.54");
-  EXPECT_EQ(first.uuid, "GPU-a");
-  EXPECT_EQ(first.pci, "0000:3b:00.0");
-  EXPECT_EQ(first.utilisation_percent, std::nullopt);
-  EXPECT_EQ(second.index, 1U);
-  EXPECT_EQ(second.name, "NVIDIA A100-SXM4-40GB");
-  EXPECT_EQ(second.memory_free_mib, 39000U);
-  EXPECT_EQ(second.temperature_c, 35U);
-  EXPECT_EQ(second.holders, (std::vector<Holder>{{4000000, 0, "python3", 1024}, {4000001, 0, "x", std::nullopt}}));
-}
-
-TEST(NvidiaSmi, ACommandHasATimeLimit) {
-  EXPECT_EQ(output_of({"/bin/echo", "hello"}, 10s), "hello\n");
-  EXPECT_EQ(output_of({"/bin/false"}, 10s), std::nullopt);
-  EXPECT_EQ(output_of({"/nowhere/command"}, 10s), std::nullopt);
-  const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(output_of({"/bin/sleep", "60"}, 100ms), std::nullopt);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
-}
 
 TEST_F(Machine, ProcTellsNamesAndUuids) {
   write("driver/nvidia/gpus/0000:3b:00.0/information",
@@ -58,6 +30,7 @@ TEST_F(Machine, ProcTellsNamesAndUuids) {
   ASSERT_THAT(inventory.devices, SizeIs(1));
   EXPECT_EQ(inventory.devices[0].uuid, "GPU-a");
   EXPECT_EQ(inventory.devices[0].name, "NVIDIA A100");
+  EXPECT_EQ(memory_of(inventory.devices[0]), "memory not known");
   EXPECT_EQ(inventory.devices[0].numa_node, 1U);
   EXPECT_THAT(inventory.devices[0].cpus, ElementsAre(0, 1, 2, 8));
   EXPECT_THAT(inventory.problems, ElementsAre(HasSubstr("0000:af:00.0 is left out")));
@@ -199,23 +172,11 @@ TEST_F(Machine, ALibraryWithoutACardIsNoProblem) {
               ElementsAre(HasSubstr("there is no card of NVIDIA here; NVIDIA's driver does not work")));
 }
 
-TEST_F(Machine, ABrokenDriverIsAProblemAndNvidiaSmiIsAsked) {
+TEST_F(Machine, ABrokenDriverIsAProblem) {
   nvml("fail nvmlInit_v2 18\n");
   write("sys/bus/pci/devices/0000:3b:00.0/vendor", "0x10de\n");
   write("sys/bus/pci/devices/0000:3b:00.0/class", "0x030200\n");
-  write(
-      "bin/nvidia-smi",
-      "#!/bin/sh\ncase \"$1\" in *compute-apps*) ;; *) echo 'GPU-s, T4, 00000000:3B:00.0, 10, 9, 1, 2, 3.4';; esac\n");
-  std::filesystem::permissions(root / "bin/nvidia-smi", std::filesystem::perms::owner_all);
-  const std::string path = std::getenv("PATH");
-  ::setenv("PATH", ((root / "bin").string() + ":" + path).c_str(), 1);
-  Source source;
-  const Inventory inventory = source.read();
-  ::setenv("PATH", path.c_str(), 1);
-  EXPECT_EQ(inventory.source, "nvidia-smi");
-  ASSERT_THAT(inventory.devices, SizeIs(1));
-  EXPECT_EQ(inventory.devices[0].uuid, "GPU-s");
-  EXPECT_THAT(inventory.problems, ElementsAre(HasSubstr("library and kernel module differ")));
+  EXPECT_THAT(Source().read().problems, Contains(HasSubstr("library and kernel module differ")));
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ struct Watch::Shared {
   void run() {
     while (goes_on()) {
       look_once();
-      const auto next = std::chrono::steady_clock::now() + eyes.interval();
+      const auto next = std::chrono::steady_clock::now() + eyes.interval;
       while (!asked_to_look()) {
         if (std::chrono::steady_clock::now() >= next || eyes.pause(pause_slice)) break;
       }
@@ -61,9 +61,8 @@ struct Watch::Shared {
 };
 
 Watch::Eyes Watch::real_eyes() {
-  const auto source = std::make_shared<Source>();  // shared by the three functions
-  return {[source] { return source->read(); }, [source](auto time) { return source->pause(time); },
-          [source] { return source->interval(); }};
+  const auto source = std::make_shared<Source>();  // shared by both functions
+  return {[source] { return source->read(); }, [source](auto time) { return source->pause(time); }};
 }
 
 Watch::Watch(Eyes eyes) : shared_(std::make_shared<Shared>()) {

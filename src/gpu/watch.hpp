@@ -15,11 +15,11 @@ namespace dc::gpu {
 /// Looks at once, then again and again, and whenever it is asked to. A thread that hangs in a driver is left behind.
 class Watch {
  public:
-  /// Begins. `read` and the two below are called on the thread alone; for tests.
+  /// Begins. Both are called on the thread alone; for tests.
   struct Eyes {
     std::function<Inventory()> read;
-    std::function<bool(std::chrono::milliseconds)> pause;  ///< true: a fault was reported
-    std::function<std::chrono::milliseconds()> interval;
+    std::function<bool(std::chrono::milliseconds)> pause;          ///< true: a fault was reported
+    std::chrono::milliseconds interval = std::chrono::seconds(2);  ///< between looks when nothing happens
   };
   static Eyes real_eyes();
   explicit Watch(Eyes eyes = real_eyes());

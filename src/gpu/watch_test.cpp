@@ -5,7 +5,7 @@
 
 #include <future>
 
-#include "gpu/fixture.hpp"
+#include "gpu/fixture_for_tests.hpp"
 
 namespace dc::gpu {
 namespace {
@@ -66,7 +66,7 @@ TEST(Watch, NothingIsToldAfterItsEnd) {
                                                      may_go_on.wait();
                                                      return Inventory{};
                                                    },
-                                                   [](auto) { return false; }, [] { return 1ms; }});
+                                                   [](auto) { return false; }, 1ms});
   watch->tell([&](const Inventory&) { ++told; });
   EXPECT_FALSE(watch->first(1ms));
   watch.reset();

@@ -73,7 +73,7 @@ void HeadMachine::move_pool(PoolId id, PoolInfo& pool, SessionId session, Effect
 /// The pool is not this session's, or not any more; `pool` as it calls it.
 void HeadMachine::fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out) {
   is_past(session, pool);
-  out.emplace_back(Send{session, wire::PoolFailed{pool, error_of(kind, std::move(text))}});
+  out.emplace_back(Send{session, wire::PoolFailed{pool, ErrorInfo::of(kind, std::move(text))}});
 }
 
 void HeadMachine::on(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out) {

@@ -1,6 +1,6 @@
 // Nothing that a peer says can stop the head: a message that contradicts what the head knows ends its session with one
 // line that says which, and nothing else happens.
-#include "head/named_story.hpp"
+#include "head/named_story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

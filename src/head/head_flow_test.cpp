@@ -1,6 +1,6 @@
 // Nobody who is slow or greedy makes the head grow: windows and turns of results, one answer at a time for who looks,
 // and clients that do not keep their own window.
-#include "head/story.hpp"
+#include "head/story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

@@ -1,7 +1,7 @@
 // Jobs, updates and programs on their way through the head: which messages, in which lanes, how many.
 #include <nlohmann/json.hpp>
 
-#include "head/story.hpp"
+#include "head/story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

@@ -187,10 +187,11 @@ void HeadMachine::named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, E
 }
 
 void HeadMachine::named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out) {
-  send_to_client(id,
-                 wire::PoolFailed{pool.asked, error_of(ErrorKind::not_stored, fmt::format("pool {} was not opened: {}",
-                                                                                          pool.named->quoted(), why))},
-                 wire::control_lane, out);
+  send_to_client(
+      id,
+      wire::PoolFailed{pool.asked, ErrorInfo::of(ErrorKind::not_stored,
+                                                 fmt::format("pool {} was not opened: {}", pool.named->quoted(), why))},
+      wire::control_lane, out);
   forget_pool(id);
 }
 

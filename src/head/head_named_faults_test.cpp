@@ -1,5 +1,5 @@
 // Named pools when things go wrong at the wrong moment. The simulator found each of these.
-#include "head/named_story.hpp"
+#include "head/named_story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

@@ -2,7 +2,7 @@
 // holds nobody up, and who only looks takes nothing.
 #include <algorithm>
 
-#include "head/named_story.hpp"
+#include "head/named_story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

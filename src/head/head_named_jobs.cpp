@@ -110,7 +110,7 @@ void HeadMachine::jobs_are_refused(PoolId id, NamedPool& named, const std::vecto
   wire::JobsRefused refused{
       id,
       {},
-      error_of(ErrorKind::not_stored, fmt::format("a job of pool {} was not accepted: {}", named.quoted(), why))};
+      ErrorInfo::of(ErrorKind::not_stored, fmt::format("a job of pool {} was not accepted: {}", named.quoted(), why))};
   named.settled(jobs);
   for (const SubmittedJob& job : jobs) {
     if (!mutation::keep_refused_numbers) named.taken.remove(job.sequence);

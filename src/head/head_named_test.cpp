@@ -1,5 +1,5 @@
 // Named pools: what is kept before it is said, who may have the pool, what comes again, and what a new head knows.
-#include "head/named_story.hpp"
+#include "head/named_story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

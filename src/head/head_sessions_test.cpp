@@ -1,5 +1,5 @@
 // Sessions that break, come back, are replaced, say goodbye, or break the rules.
-#include "head/story.hpp"
+#include "head/story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "head/named_story.hpp"
-#include "head/story.hpp"
+#include "head/named_story_for_tests.hpp"
+#include "head/story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

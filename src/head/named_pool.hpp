@@ -20,14 +20,6 @@
 
 namespace dc::head {
 
-/// An error that is nobody's in particular.
-inline ErrorInfo error_of(ErrorKind kind, std::string message) {
-  ErrorInfo error;
-  error.kind = kind;
-  error.message = std::move(message);
-  return error;
-}
-
 struct NamedPool {
   /// A job that was accepted and whose outcome nobody has so far.
   struct Record {

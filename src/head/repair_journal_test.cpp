@@ -1,7 +1,7 @@
 // Journals that are broken: what a repair keeps, what it says is lost, and who is told meanwhile.
 #include "head/repair_journal.hpp"
 
-#include "head/named_story.hpp"
+#include "head/named_story_for_tests.hpp"
 #include "store/memory_store.hpp"
 
 namespace dc::head {

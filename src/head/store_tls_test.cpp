@@ -8,7 +8,7 @@
 
 #include "net/session.hpp"
 #include "net/tls_stream.hpp"
-#include "store/redis_fixture.hpp"
+#include "store/redis_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {

@@ -1,5 +1,5 @@
 // What the head tells a node of a job beside its arguments, and of a pool beside its class.
-#include "head/named_story.hpp"
+#include "head/named_story_for_tests.hpp"
 
 namespace dc::head {
 namespace {

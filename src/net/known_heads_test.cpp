@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "core/output.hpp"
-#include "net/session_fixture.hpp"
+#include "net/session_fixture_for_tests.hpp"
 
 namespace dc::net {
 namespace {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <thread>
 
-#include "net/session_fixture.hpp"
+#include "net/session_fixture_for_tests.hpp"
 
 namespace dc::net {
 namespace {

@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "net/handshake.hpp"
-#include "net/session_fixture.hpp"
+#include "net/session_fixture_for_tests.hpp"
 
 namespace dc::net {
 namespace {

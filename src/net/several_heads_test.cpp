@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/session_fixture.hpp"
+#include "net/session_fixture_for_tests.hpp"
 
 namespace dc::net {
 namespace {

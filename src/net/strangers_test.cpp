@@ -4,8 +4,8 @@
 #include <random>
 
 #include "core/open_files.hpp"
-#include "net/raw_peer.hpp"
-#include "net/session_fixture.hpp"
+#include "net/raw_peer_for_tests.hpp"
+#include "net/session_fixture_for_tests.hpp"
 
 namespace dc::net {
 namespace {

@@ -45,8 +45,8 @@ void say_what_was_found(const gpu::Inventory& inventory, const gpu::Plan& plan) 
   for (const SlotInfo& slot : plan.slots) ++slots[slot.gpu];
   for (const gpu::Device& device : plan.devices) {
     const int count = slots[device.uuid];
-    log::info("{} slot{} on {} ({}), {} of {} MiB free", count, count == 1 ? "" : "s", device.name, device.uuid,
-              device.memory_free_mib, device.memory_mib);
+    log::info("{} slot{} on {} ({}), {}", count, count == 1 ? "" : "s", device.name, device.uuid,
+              gpu::memory_of(device));
   }
   if (plan.devices.empty()) log::info("{} slots without a GPU", plan.slots.size());
 }

@@ -131,8 +131,7 @@ TEST_F(KeptResultsTest, ItIsFullAtABoundAndNoMoreAtHalfOfIt) {
 }
 
 TEST_F(KeptResultsTest, TextsOfErrorsCount) {
-  ErrorInfo error;
-  error.message = std::string(700, 'x');
+  ErrorInfo error = ErrorInfo::of(ErrorKind::job_error, std::string(700, 'x'));
   error.traceback = std::string(700, 'x');
   Outcome outcome;
   outcome.error = error;

@@ -186,9 +186,7 @@ TEST_F(Story, OnlyTheJobThatRanIsNamedWhenAWorkerDies) {
 TEST_F(Story, AConstructorThatFailsSpeaksForItself) {
   open();
   start();
-  ErrorInfo error;
-  error.message = "no data set";
-  worker_says(wire::ConstructionFailed{error});
+  worker_says(wire::ConstructionFailed{ErrorInfo::of(ErrorKind::worker_init_error, "no data set")});
   effects.clear();
   machine.worker_exited(worker, {1, {}, {}, {}}, effects);
   const auto exited = said<wire::WorkerExited>();

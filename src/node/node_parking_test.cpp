@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "node/effect_text.hpp"
+#include "node/effect_text_for_tests.hpp"
 
 namespace dc::node {
 namespace {

@@ -1,7 +1,7 @@
 // Programs of C++ pools: a cache whose disk hangs, and one that is damaged while the node lives.
 #include <gtest/gtest.h>
 
-#include "node/effect_text.hpp"
+#include "node/effect_text_for_tests.hpp"
 #include "node/node_machine.hpp"
 
 namespace dc::node {

@@ -1,7 +1,7 @@
 // Updates that failed, and a head that may not have heard of it.
 #include <gtest/gtest.h>
 
-#include "node/effect_text.hpp"
+#include "node/effect_text_for_tests.hpp"
 #include "node/node_machine.hpp"
 
 namespace dc::node {

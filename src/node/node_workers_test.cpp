@@ -3,7 +3,7 @@
 
 #include <csignal>
 
-#include "node/effect_text.hpp"
+#include "node/effect_text_for_tests.hpp"
 
 namespace dc::node {
 namespace {

@@ -88,10 +88,7 @@ std::string python_stack(std::string_view crash_text, int signal) {
 }
 
 ErrorInfo describe_end(const ExitScene& scene, const ProcessEnd& end) {
-  ErrorInfo error;
-  error.kind = kind_of(scene.cause);
-  error.host = scene.host;
-  error.slot = scene.slot;
+  ErrorInfo error = ErrorInfo::of(kind_of(scene.cause), {}, scene.host, scene.slot);
   error.traceback = end.last_output;
   error.exit_status = end.exit_status.value_or(-1);
   error.signal = end.signal.value_or(0);

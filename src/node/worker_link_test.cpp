@@ -14,7 +14,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "core/sanitizer_pipes.hpp"
+#include "core/sanitizer_pipes_for_tests.hpp"
 
 namespace dc::node {
 namespace {

@@ -212,11 +212,9 @@ void Scheduler::State::watch_devices(TimePoint now, Commands& out) {
       tell_why_slots_wait(*pool, now, out);
   }
   for (Pool* pool : failed) {
-    ErrorInfo error;
-    error.kind = ErrorKind::no_device;
-    error.message = fmt::format("no device of the cluster can be used: a worker needs {}, and there is:{}",
-                                requirement_of(pool->options), inventory());
-    out.emplace_back(PoolFailed{pool->id, error});
+    const std::string why = fmt::format("no device of the cluster can be used: a worker needs {}, and there is:{}",
+                                        requirement_of(pool->options), inventory());
+    out.emplace_back(PoolFailed{pool->id, ErrorInfo::of(ErrorKind::no_device, why)});
     close_pool(*pool, out);
   }
 }

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/story.hpp"
+#include "scheduler/story_for_tests.hpp"
 
 namespace dc::scheduler {
 namespace {

@@ -138,9 +138,7 @@ std::string held_slots(std::uint32_t slots, std::uint32_t own) {
 ErrorInfo deadlock_error(const Pool& pool, std::uint32_t slots) {
   const auto own = static_cast<std::uint32_t>(pool.workers.size()) * pool.options.gpus_per_worker;
   const bool few = pool.opener->workers && own > 0;
-  ErrorInfo error;
-  error.kind = ErrorKind::pool_deadlock;
-  error.message = fmt::format(
+  const std::string why = fmt::format(
       "pools wait for each other: this pool{}{} was opened by a job{}, and {} held by jobs that wait for pools of "
       "their "
       "own, so that none of them can go on. This one, the youngest, gives up. Have fewer such jobs at a time than "
@@ -150,7 +148,7 @@ ErrorInfo deadlock_error(const Pool& pool, std::uint32_t slots) {
       pool.options.label.empty() ? "" : " of ", pool.options.label,
       few ? fmt::format(" and has {} of {} workers that are waited for", pool.workers.size(), pool.wanted) : "",
       held_slots(slots, few ? own : 0));
-  return error;
+  return ErrorInfo::of(ErrorKind::pool_deadlock, why);
 }
 
 }  // namespace

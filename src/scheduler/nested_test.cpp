@@ -5,7 +5,7 @@
 #include <map>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/story.hpp"
+#include "scheduler/story_for_tests.hpp"
 
 namespace dc::scheduler {
 namespace {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "scheduler/scheduler.hpp"
-#include "scheduler/story.hpp"
+#include "scheduler/story_for_tests.hpp"
 
 namespace dc::scheduler {
 namespace {

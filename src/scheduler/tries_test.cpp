@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "scheduler/story.hpp"
+#include "scheduler/story_for_tests.hpp"
 
 namespace dc::scheduler {
 namespace {

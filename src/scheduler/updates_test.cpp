@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "scheduler/story.hpp"
+#include "scheduler/story_for_tests.hpp"
 
 namespace dc::scheduler {
 namespace {

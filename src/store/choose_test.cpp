@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "core/fd.hpp"
-#include "store/redis_fixture.hpp"
+#include "store/redis_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {

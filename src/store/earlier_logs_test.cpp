@@ -3,7 +3,7 @@
 
 #include <fstream>
 
-#include "store/redis_fixture.hpp"
+#include "store/redis_fixture_for_tests.hpp"
 #include "store/sqlite_store.hpp"
 
 namespace dc::store {

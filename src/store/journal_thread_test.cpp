@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "store/memory_store.hpp"
-#include "store/store_fixture.hpp"
+#include "store/store_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {

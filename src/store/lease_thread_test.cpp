@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "store/until.hpp"
+#include "store/until_for_tests.hpp"
 
 namespace dc::store {
 namespace {

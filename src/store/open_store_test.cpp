@@ -1,5 +1,5 @@
 // Which store a URL names.
-#include "store/store_fixture.hpp"
+#include "store/store_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {

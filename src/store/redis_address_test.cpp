@@ -1,7 +1,7 @@
 // URLs of Redis, right and wrong.
 #include "store/redis_address.hpp"
 
-#include "store/store_fixture.hpp"
+#include "store/store_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {

@@ -2,8 +2,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "store/faulty_stream.hpp"
-#include "store/redis_fixture.hpp"
+#include "store/faulty_stream_for_tests.hpp"
+#include "store/redis_fixture_for_tests.hpp"
 #include "store/redis_term.hpp"
 
 namespace dc::store {

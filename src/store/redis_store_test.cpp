@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <random>
 
-#include "store/faulty_stream.hpp"
-#include "store/redis_fixture.hpp"
+#include "store/faulty_stream_for_tests.hpp"
+#include "store/redis_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {

@@ -17,7 +17,7 @@
 #include <set>
 
 #include "core/fd.hpp"
-#include "store/store_fixture.hpp"
+#include "store/store_fixture_for_tests.hpp"
 
 namespace {
 

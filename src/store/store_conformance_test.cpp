@@ -1,8 +1,8 @@
 // The contract of store.hpp, kept by every implementation.
-#include "store/store_conformance.hpp"
+#include "store/store_conformance_for_tests.hpp"
 
 #include "store/memory_store.hpp"
-#include "store/redis_fixture.hpp"
+#include "store/redis_fixture_for_tests.hpp"
 #include "store/redis_store.hpp"
 #include "store/sqlite_store.hpp"
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "core/sanitizer_pipes.hpp"
+#include "core/sanitizer_pipes_for_tests.hpp"
 
 namespace dc::wire {
 namespace {

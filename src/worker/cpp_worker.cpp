@@ -86,12 +86,8 @@ class CppRunner final : public worker::JobRunner {
 
  private:
   Outcome failed(ErrorKind kind, const char* what, std::string type) const {
-    ErrorInfo error;
-    error.kind = kind;
-    error.message = type.empty() ? what : fmt::format("{}: {}", type, what);
+    ErrorInfo error = ErrorInfo::of(kind, type.empty() ? what : fmt::format("{}: {}", type, what), host_, slot_);
     error.type_name = std::move(type);
-    error.host = host_;
-    error.slot = slot_;
     return {{}, std::move(error)};
   }
   std::unique_ptr<WorkerObject> object_;
@@ -100,10 +96,7 @@ class CppRunner final : public worker::JobRunner {
 };
 
 std::unique_ptr<worker::JobRunner> construct(const wire::Begin& begin) {
-  ErrorInfo info;
-  info.kind = ErrorKind::worker_init_error;
-  info.host = begin.host;
-  info.slot = begin.slot;
+  ErrorInfo info = ErrorInfo::of(ErrorKind::worker_init_error, {}, begin.host, begin.slot);
   try {
     const auto unpacked = msgpack::unpack(begin.spec.data(), begin.spec.size());
     const auto& fields = unpacked.get().via.array;

@@ -107,10 +107,7 @@ class Runtime {
       if (forked()) end_copy({{}, error.info});
       outbox_.append(wire::ConstructionFailed{error.info});
     } catch (const std::exception& error) {
-      ErrorInfo info;
-      info.kind = ErrorKind::worker_init_error;
-      info.message = error.what();
-      outbox_.append(wire::ConstructionFailed{std::move(info)});
+      outbox_.append(wire::ConstructionFailed{ErrorInfo::of(ErrorKind::worker_init_error, error.what())});
     }
     output_.begin(begin_->options->forward_output, runner_.get());
     begin_.reset();
@@ -208,12 +205,11 @@ class Runtime {
   }
 
   static Outcome too_large(std::size_t bytes) {
-    ErrorInfo error;
-    error.kind = ErrorKind::too_large;
-    error.message =
-        fmt::format("what run returned or raised has {} bytes, over the limit of {} bytes (payload_bytes_max)", bytes,
-                    limits::payload_bytes_max_default);
-    return {{}, std::move(error)};
+    return {{},
+            ErrorInfo::of(ErrorKind::too_large,
+                          fmt::format("what run returned or raised has {} bytes, over the limit of {} bytes "
+                                      "(payload_bytes_max)",
+                                      bytes, limits::payload_bytes_max_default))};
   }
 
   const Construct& construct_;

@@ -49,19 +49,13 @@ class TextRunner final : public JobRunner {
       return {Payload(std::to_string(status)), {}};
     }
     if (text == "cuda") ::dlopen(FAKE_CUDA, RTLD_NOW);
-    if (text == "fail" || text == "cuda") {
-      ErrorInfo error;
-      error.message = "as asked";
-      return {{}, error};
-    }
+    if (text == "fail" || text == "cuda") return {{}, ErrorInfo::of(ErrorKind::job_error, "as asked")};
     return {Payload(text + updates_), {}};
   }
   Outcome update(Payload payload) override {
     if (payload.view() == "bad") {
-      ErrorInfo error;
-      error.message = "KeyError: 'bad'";
-      error.host = "here";
-      return {Payload(std::string(limits::inline_payload_max + 1, 'e')), error};
+      return {Payload(std::string(limits::inline_payload_max + 1, 'e')),
+              ErrorInfo::of(ErrorKind::job_error, "KeyError: 'bad'", "here")};
     }
     updates_ += "+" + std::string(payload.view());
     return {};
@@ -107,11 +101,8 @@ class RuntimeTest : public testing::Test {
     count.sa_handler = [](int) { usr1s = usr1s < 2 ? usr1s + 1 : 2; };
     ::sigaction(SIGUSR1, &count, nullptr);
     const int code = run_worker([](const wire::Begin& begin) -> std::unique_ptr<JobRunner> {
-      if (begin.spec.view() == "broken") {
-        ErrorInfo error;
-        error.message = "cannot be built";
-        throw ConstructionError(error);
-      }
+      if (begin.spec.view() == "broken")
+        throw ConstructionError(ErrorInfo::of(ErrorKind::worker_init_error, "cannot be built"));
       return std::make_unique<TextRunner>();
     });
     ::_exit(code);

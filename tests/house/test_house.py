@@ -68,6 +68,20 @@ def test_a_layer_includes_only_those_below_it(folder):
     assert not wrong
 
 
+def test_what_only_tests_include_says_so_in_its_name():
+    users: dict[str, list[str]] = {}
+    for path in CPP:
+        for name in includes(path):
+            users.setdefault(name, []).append(path.relative_to(ROOT).as_posix())
+    wrong = []
+    for path in CPP:
+        name = path.relative_to(SRC).as_posix() if path.is_relative_to(SRC) else ""
+        of_product = [user for user in users.get(name, []) if not re.search(r"^tests/|_test\.cpp$|_for_tests\.", user)]
+        if path.suffix == ".hpp" and name in users and name.endswith("_for_tests.hpp") == bool(of_product):
+            wrong.append(f"{name} is included by {users[name]}")
+    assert not wrong
+
+
 def test_every_folder_of_src_has_a_layer():
     assert {p.name for p in SRC.iterdir() if p.is_dir()} <= set(ALLOWED)
 

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
-#include "head/effects_text.hpp"
+#include "head/effects_text_for_tests.hpp"
 
 namespace dc::sim {
 

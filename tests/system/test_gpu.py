@@ -3,12 +3,13 @@ AMD's; the masks are read inside the workers."""
 
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from conftest import alive, wait_until
+from conftest import BIN, alive, wait_until
 from distributed_computing import api
 from distributed_computing.api import NoSuitableDevice, Pool, WorkerDied
 from fake_gpus import LIBRARY, MEMORY_MIB, Cards, Looker, Victim, WaitsForFile
@@ -195,6 +196,21 @@ def test_python_takes_the_options_too(cluster, pool_arguments, cards, monkeypatc
         assert [slot["gpu"] for slot in slots(cluster)] == ["GPU-1aaa", "GPU-2aaa"] * 2
     finally:
         terminate()
+
+
+def test_a_card_whose_memory_is_not_known_is_not_called_full(cluster, cards):
+    cards.add(1)
+    cards.say("fail nvmlDeviceGetMemoryInfo 999")
+    cluster.head()
+    start_node(cluster)
+    table = subprocess.run(
+        [BIN / "distributed-computing", "status", "-p", str(cluster.port)],
+        env=cluster.environment("head"),
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "        GPU-0aaa, memory not known\n" in table
+    assert "1 slot on Fake A100 (GPU-0aaa), memory not known\n" in cluster.log("node")
 
 
 # --- What happens to devices ------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "client/pool_client.hpp"
-#include "client/test_values.hpp"
+#include "client/test_values_for_tests.hpp"
 #include "core/paths.hpp"
 #include "net/event_loop.hpp"
 #include "net/session.hpp"
@@ -189,11 +189,8 @@ class FakeHead {
       jobs_[job.sequence] = job.arguments;
       if (withhold || (never_ends && never_ends(job.arguments))) continue;
       if (fails && fails(job.arguments)) {
-        ErrorInfo error;
-        error.message = "run raised";
-        error.host = "host";
-        error.slot = 3;
-        session_->send(wire::JobError{message.pool, job.sequence, error, {}});
+        session_->send(wire::JobError{
+            message.pool, job.sequence, ErrorInfo::of(ErrorKind::job_error, "run raised", "host", 3), {}});
         continue;
       }
       if (job.arguments.size() > limits::inline_payload_max)
@@ -212,8 +209,7 @@ class FakeHead {
   void on(net::Session& session, wire::AddUpdate&& message) {
     session.send(wire::UpdateAccepted{message.pool, message.number});
     if (!update_error.empty()) {
-      ErrorInfo error;
-      error.message = update_error;
+      const ErrorInfo error = ErrorInfo::of(ErrorKind::job_error, update_error);
       for (int times = 0; times < 2; ++times)  // nodes say it again after a reconnection
         session.send(wire::UpdateFailed{message.pool, message.number, error, {}});
     }

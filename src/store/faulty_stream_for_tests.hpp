@@ -11,7 +11,7 @@
 
 #include "store/redis_lease.hpp"
 #include "store/socket_stream.hpp"
-#include "store/store_fixture.hpp"
+#include "store/store_fixture_for_tests.hpp"
 
 namespace dc::store {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "head/effects_text.hpp"
+#include "head/effects_text_for_tests.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {

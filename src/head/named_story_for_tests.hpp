@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "head/story.hpp"
+#include "head/story_for_tests.hpp"
 
 namespace dc::head {
 

@@ -14,8 +14,8 @@
 #include "core/limits.hpp"
 #include "store/redis_connection.hpp"
 #include "store/redis_store.hpp"
-#include "store/store_fixture.hpp"
-#include "store/until.hpp"
+#include "store/store_fixture_for_tests.hpp"
+#include "store/until_for_tests.hpp"
 
 namespace dc::store {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/limits.hpp"
-#include "store/store_fixture.hpp"
+#include "store/store_fixture_for_tests.hpp"
 
 namespace dc::store {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "client/client_machine.hpp"
-#include "client/test_values.hpp"
+#include "client/test_values_for_tests.hpp"
 
 namespace dc::client {
 

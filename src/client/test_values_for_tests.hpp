@@ -14,11 +14,4 @@ inline constexpr Duration long_enough = 20s;
 
 inline Payload number(std::uint64_t value) { return Payload(std::to_string(value)); }
 
-inline ErrorInfo error_of(ErrorKind kind, const char* message) {
-  ErrorInfo error;
-  error.kind = kind;
-  error.message = message;
-  return error;
-}
-
 }  // namespace dc::client
