@@ -18,7 +18,7 @@
 #include "cli/options.hpp"
 #include "core/node_lock.hpp"
 #include "core/paths.hpp"
-#include "head/head_service.hpp"
+#include "head/head_options.hpp"
 
 namespace dc::cli {
 namespace {

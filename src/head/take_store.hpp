@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "core/result.hpp"
-#include "head/head_service.hpp"
+#include "head/head_options.hpp"
 #include "store/store.hpp"
 
 namespace dc::head {
