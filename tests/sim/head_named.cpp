@@ -5,23 +5,6 @@
 
 namespace dc::sim {
 
-/// The named pools that an earlier head kept.
-void HeadProcess::restore() {
-  holders_.clear();
-  left_.clear();
-  journal_.begin({[this](Duration delay, World::Action action) { run_after(delay, std::move(action)); },
-                  [this](const std::vector<store::Journaled>& done) {
-                    machine_->journaled(done, world_.now(), effects_);
-                    schedule_flush();
-                  }});
-  ledger_.head_restarted();
-  for (const auto& [log, entries] : journal_.logs()) {
-    const PoolId pool{log};
-    machine_->restore(pool, journal_.read(pool), world_.now(), effects_);
-    world_.note(name(), "has pool {} from its journal", short_name(log));
-  }
-}
-
 void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
   const auto decoded = head::decode(store::Entry(effect.entry));
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
@@ -30,11 +13,6 @@ void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std
     if (broke->error.kind == ErrorKind::no_device) check_no_device(effect.pool);
   }
   journal_.append(std::move(effect));
-}
-
-PoolId HeadProcess::own_id(PoolId on_nodes) const {
-  const auto found = own_ids_.find(on_nodes);
-  return found == own_ids_.end() ? on_nodes : found->second;
 }
 
 /// One client at a time has a named pool, and only that one hears of its jobs.

@@ -25,65 +25,15 @@ std::vector<std::pair<PoolId, Attempt>> finished_in(const wire::Message& message
 
 }  // namespace
 
-HeadProcess::HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker)
-    : Endpoint(world, "head"),
-      ledger_(ledger),
-      plan_(plan),
-      find_worker_(std::move(find_worker)),
-      journal_(world, ledger, plan) {}
-
-void HeadProcess::start() {
-  begin_life();
-  ++lives_;
-  started_at_ = world_.now();
-  const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
-  world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
-  head::HeadFacts facts{epoch, 1, 8899, "head", "head", true};
-  if (plan_.result_window > 0) facts.results = {plan_.result_window, plan_.result_window / 8, 2 * plan_.result_window};
-  machine_.emplace(std::move(facts), world_.now());
-  away_.clear();
-  slots_.clear();
-  back_.clear();
-  opened_.clear();
-  closed_.clear();
-  wasted_.clear();
-  effects_.clear();
-  flush_scheduled_ = false;
-  armed_for_ = never;
-  door_open_ = false;
-  restore();
-  if (!journal_.logs().empty() && world_.chance.percent(30)) {
-    run_after(world_.chance.skewed(1ms, 8s), [this] { open_door(); });
-  } else {
-    open_door();
-  }
-}
-
-void HeadProcess::open_door() {
-  world_.note(name(), "opens its door");
-  door_open_ = true;
-  machine_->door_opened(world_.now());
-  for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold, true);
-  schedule_flush();
-}
-
-void HeadProcess::stop(bool in_order) {
-  if (!alive()) return;
-  world_.note(name(), "{}", in_order ? "shuts down" : "crashes");
-  end_life();
-  journal_.end(in_order);
-  for (auto& [id, connection] : std::exchange(sessions_, {})) {
-    if (in_order) connection->send(Side::head, {{wire::Goodbye{"the head is shutting down"}}});
-    connection->close(Side::head, in_order || world_.chance.percent(50));
-  }
-  machine_.reset();
-}
-
 // --- Sessions ---------------------------------------------------------------------------------------------------
 
 void HeadProcess::opened(const ConnectionPtr& connection) {
+  if (!is_head()) return connection->close(Side::head, false);
   const PeerIdentity& who = connection->who;
   sessions_[connection->session] = connection;
+  head::HeadshipEffects todo;
+  headship_->session_opened(connection->session, who.term, todo);
+  carry_out(todo);
   world_.note(name(), "accepts {} as session {}", who.host, connection->session.value);
   machine_->session_opened(connection->session, {who.role, who.id, who.host, 1, who.host}, world_.now(), effects_);
   if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
@@ -91,7 +41,7 @@ void HeadProcess::opened(const ConnectionPtr& connection) {
 }
 
 void HeadProcess::excuse_later(const std::string& host, Duration grace, bool restart) {
-  away_.push_back({world_.now() + grace, host, reports_[host], restart});
+  away_.push_back({world_.now() + grace, host, cluster_.heads.reports[host], restart});
 }
 
 /// A node with something of an earlier head is here: the others have time anew.
@@ -106,20 +56,22 @@ void HeadProcess::note_back(const std::string& host, const wire::NodeState& stat
 void HeadProcess::excuse_lost() {
   std::erase_if(away_, [this](const Away& node) {
     if (node.lost_at > world_.now()) return false;
-    if (reports_[node.host] == node.reports) ledger_.excuse_host(node.host);
+    if (cluster_.heads.reports[node.host] == node.reports) ledger_.excuse_host(node.host);
     return true;
   });
 }
 
 void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) {
+  if (!is_head() || !headship_->has(connection->session)) return;
   for (wire::Message& message : messages) {
     note_message(world_, connection->who.host, name(), message);
     note_said(connection, message);
     if (const auto* state = std::get_if<wire::NodeState>(&message)) {
       excuse_lost();
       note_back(connection->who.host, *state);
-      ++reports_[connection->who.host];
-      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = own_id(worker.pool);
+      ++cluster_.heads.reports[connection->who.host];
+      for (const WorkerReport& worker : state->workers)
+        cluster_.heads.pools_of[worker.worker] = cluster_.heads.own_id(worker.pool);
     }
     if (std::holds_alternative<wire::Goodbye>(message)) left_.insert(connection->session);
     hear(connection, std::move(message));
@@ -131,7 +83,7 @@ void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Me
 void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message) {
   const scheduler::Scheduler& scheduler = machine_->scheduler();
   auto finished = finished_in(message);
-  for (auto& [pool, attempt] : finished) pool = own_id(pool);
+  for (auto& [pool, attempt] : finished) pool = cluster_.heads.own_id(pool);
   std::vector<std::optional<JobView>> before;
   for (const auto& [pool, attempt] : finished) before.push_back(scheduler.find_job(pool, attempt.sequence));
   std::vector<wire::Message> one;
@@ -148,10 +100,10 @@ void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message)
 
 void HeadProcess::closed(const ConnectionPtr& connection) {
   if (sessions_.erase(connection->session) == 0) return;
-  const PeerIdentity& who = connection->who;
-  if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
-  machine_->session_closed(connection->session, world_.now(), effects_);
-  schedule_flush();
+  broken_off_[connection->session] = connection->who;
+  head::HeadshipEffects todo;
+  headship_->session_closed(connection->session, journal_.hold(), world_.now(), todo);
+  carry_out(todo);
 }
 
 // --- Turns ------------------------------------------------------------------------------------------------------
@@ -163,6 +115,7 @@ void HeadProcess::schedule_flush() {
 
 void HeadProcess::flush() {
   flush_scheduled_ = false;
+  if (!is_head()) return;
   excuse_lost();
   machine_->flush(world_.now(), effects_);
   std::map<SessionId, std::vector<wire::Outgoing>> sends;
@@ -190,7 +143,7 @@ void HeadProcess::arm(TimePoint when) {
 void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
-  journal_.check_told(effect.message);
+  cluster_.journal.check_told(effect.message);
   if (const auto session = sessions_.find(effect.session); session != sessions_.end()) {
     check_holder(effect.message, session->first);
     note_work(effect.message, session->first);
@@ -202,9 +155,9 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
 /// Which job was given to whom.
 void HeadProcess::note_work(const wire::Message& message, SessionId session) {
   if (const auto* here = std::get_if<wire::OpenPoolHere>(&message))
-    own_ids_[here->pool] = pool_of_label(here->options.label).first;
+    cluster_.heads.own_ids[here->pool] = pool_of_label(here->options.label).first;
   if (const auto* start = std::get_if<wire::StartWorker>(&message)) {
-    pools_of_[start->worker] = own_id(start->pool);
+    cluster_.heads.pools_of[start->worker] = cluster_.heads.own_id(start->pool);
     check_start(*start, session);
   }
   if (const auto* over = std::get_if<wire::PoolFailed>(&message);
@@ -214,7 +167,7 @@ void HeadProcess::note_work(const wire::Message& message, SessionId session) {
   if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->pool);
   // Its nodes forget what was finished. If the head crashes now, nobody else knows that the pool is over.
   if (const auto* close = std::get_if<wire::ClosePoolHere>(&message); close && closed_.insert(close->pool).second)
-    ledger_.excuse_pool(own_id(close->pool));
+    ledger_.excuse_pool(cluster_.heads.own_id(close->pool));
   // The pool has failed while its client was away, which opens it again, with what was finished forgotten.
   if (const auto* known = std::get_if<wire::PoolKnown>(&message);
       known && !known->known && opened_.contains(known->pool))
@@ -222,9 +175,9 @@ void HeadProcess::note_work(const wire::Message& message, SessionId session) {
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
   const std::string& host = sessions_.at(session)->who.host;
-  const PoolId pool = pools_of_.at(run->worker);
+  const PoolId pool = cluster_.heads.pools_of.at(run->worker);
   for (const wire::RunItem& item : run->items) {
-    journal_.check_handed(pool, item.attempt.sequence);
+    cluster_.journal.check_handed(pool, item.attempt.sequence);
     ledger_.handed(pool, item.attempt.sequence, host);
   }
 }
@@ -244,6 +197,7 @@ void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std:
 
 void HeadProcess::carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
   run_after(world_.chance.skewed(100us, 100ms), [this, asked = std::make_shared<head::HashProgram>(effect)] {
+    if (!is_head()) return;
     machine_->program_hashed(std::move(*asked), asked->hash, world_.now(), effects_);
     schedule_flush();
   });
@@ -252,7 +206,7 @@ void HeadProcess::carry_out(head::HashProgram& effect, std::map<SessionId, std::
 /// Workers are dear: slots must not change hands again and again before anything has run. Short bursts of short jobs
 /// may cost some.
 void HeadProcess::check_waste(const wire::StopWorker& stop) {
-  const WorkerProcess* worker = find_worker_(stop.worker);
+  const WorkerProcess* worker = cluster_.find_worker(stop.worker);
   if (worker && worker->ready()) return;
   wasted_.push_back(world_.now());
   while (wasted_.front() < world_.now() - 1s) wasted_.pop_front();
@@ -271,17 +225,18 @@ void HeadProcess::note_said(const ConnectionPtr& connection, const wire::Message
   for (const SlotInfo& slot : state ? state->slots : changed ? changed->slots : std::vector<SlotInfo>{})
     slots_[connection->session][slot.slot] = slot;
   const auto* opened = std::get_if<wire::OpenPool>(&message);
-  if (opened && opened->resumed) resumed_.insert(opened->pool);
+  if (opened && opened->resumed) cluster_.heads.resumed.insert(opened->pool);
 }
 
 /// With history a worker gets all updates. Without it the first one ever does, and those that start after that get none
 /// that came before them. (A restarted head, or one to which a pool comes back that it has given up, cannot always know
 /// which one is the first.)
 void HeadProcess::check_skipped(const wire::StartWorker& start) const {
-  const PoolId pool = own_id(start.pool);
+  const PoolId pool = cluster_.heads.own_id(start.pool);
   const PoolRecord& record = ledger_.pool(pool);
   const bool history = record.options.keep_updates_history;
-  if (start.skip_updates > 0 && (history || (lives_ == 1 && !resumed_.contains(pool) && !record.had_worker)))
+  if (start.skip_updates > 0 &&
+      (history || (cluster_.heads.lives == 1 && !cluster_.heads.resumed.contains(pool) && !record.had_worker)))
     world_.violation("worker {} of pool {} gets no update up to {}", name_of_worker(start.worker),
                      short_name(pool.value), start.skip_updates);
   if (history || !machine_->scheduler().has_pool(pool)) return;
@@ -293,7 +248,7 @@ void HeadProcess::check_skipped(const wire::StartWorker& start) const {
 
 /// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
 void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
-  const PoolOptions& options = ledger_.pool(own_id(start.pool)).options;
+  const PoolOptions& options = ledger_.pool(cluster_.heads.own_id(start.pool)).options;
   check_skipped(start);
   const std::string& host = sessions_.at(session)->who.host;
   std::vector<std::uint32_t> slots = start.more_slots;
@@ -359,7 +314,7 @@ void HeadProcess::check_applied(const wire::UpdateApplied& message) const {
     for (const scheduler::SlotStatus& slot : node.slots) {
       const bool ready = slot.state == scheduler::SlotState::idle || slot.state == scheduler::SlotState::busy;
       if (slot.pool != message.pool || !ready) continue;
-      const WorkerProcess* worker = find_worker_(slot.worker);
+      const WorkerProcess* worker = cluster_.find_worker(slot.worker);
       if (worker && worker->alive() && worker->updates_applied() < message.number)
         world_.violation("update {} of pool {} counts as applied, but worker {} has only {}", message.number,
                          short_name(message.pool.value), name_of_worker(slot.worker), worker->updates_applied());
