@@ -103,6 +103,7 @@ void ClientMachine::session_closed(const std::string& why) {
   session_ = false;
   state_.workers = 0;  // a new head has to say how many there are before more is submitted for them
   counts_known_ = false;
+  updates_at_head_ = 0;
   waits_at_head_.reset();
   holder_.reset();
   acks_.clear();  // ResumePool says the same; a named pool's are found again in received_
@@ -194,23 +195,32 @@ void ClientMachine::on(wire::JobError&& message) {
 }
 
 void ClientMachine::on(const wire::UpdateAccepted& message) {
+  head_has_updates(message.number);
   if (message.number <= updates_accepted_ || message.number > last_update()) return;
   updates_accepted_ = message.number;
   effects_.reports.emplace_back(UpdatesAccepted{updates_accepted_});
 }
 
 void ClientMachine::on(const wire::UpdateApplied& message) {
+  head_has_updates(message.number);
   if (message.number <= updates_applied_ || message.number > last_update()) return;
   updates_applied_ = message.number;
   forget_applied_updates();
   effects_.reports.emplace_back(UpdatesDone{updates_applied_});
 }
 
+void ClientMachine::head_has_updates(UpdateNumber number) {
+  updates_at_head_ = std::max(updates_at_head_, std::min(number, last_update()));
+  forget_applied_updates();
+}
+
 /// Without history every worker has these or starts without them: no head needs their bytes again. The first worker
-/// ever gets them all. (A journal may lose them.)
+/// ever gets them all. (A journal may lose them.) The head of this session must have them first: when it began, it may
+/// have been told of fewer that are no more, and waits for the others.
 void ClientMachine::forget_applied_updates() {
   if (config_.options.keep_updates_history || named() || !had_workers_) return;
-  for (; updates_forgotten_ < updates_applied_; ++updates_forgotten_) update_payload(updates_forgotten_ + 1) = {};
+  const UpdateNumber last = std::min(updates_applied_, updates_at_head_);
+  for (; updates_forgotten_ < last; ++updates_forgotten_) update_payload(updates_forgotten_ + 1) = {};
 }
 
 void ClientMachine::on(wire::UpdateFailed&& message) {

@@ -250,6 +250,7 @@ class ClientMachine {
   void tell_differences(const PoolOptions& options);
   void deliver(StreamId stream, JobSequence sequence, Outcome outcome);
   void end(ErrorInfo error);
+  void head_has_updates(UpdateNumber number);
   void forget_applied_updates();
 
   // waiting_machine.cpp
@@ -305,6 +306,7 @@ class ClientMachine {
   bool leave_sent_ = false;  ///< in this session
 
   UpdateNumber updates_forgotten_ = 0;  ///< without history: these are applied, and without their bytes
+  UpdateNumber updates_at_head_ = 0;    ///< that the head of this session has said it has
 
   wire::PoolState state_;
   bool counts_known_ = false;           ///< it is of this session

@@ -172,8 +172,30 @@ TEST(ClientMachine, WithoutHistoryAppliedUpdatesKeepTheirNumbersOnly) {
   EXPECT_THAT(sent_to_a_new_head(),
               ElementsAre("AddUpdate 0= @pool", "AddUpdate 1=u @pool", "AddUpdate 2=v @pool", "PoolResumed @pool"))
       << "the first worker is to get it";
+  client.machine.receive(wire::UpdateAccepted{pool, 2});
   client.machine.receive(wire::PoolState{pool, 1, 0, 1, 1, 1});
   EXPECT_THAT(sent_to_a_new_head(), ElementsAre("AddUpdate 1= @pool", "AddUpdate 2=v @pool", "PoolResumed @pool"));
+}
+
+/// The updates were on their way to a new head when the connection broke: it knows that none is no more, and waits for
+/// them.
+TEST(ClientMachine, WithoutHistoryAnUpdateKeepsItsBytesUntilTheHeadOfTheDayHasIt) {
+  ClientMachine::Config config;
+  config.options.keep_updates_history = false;
+  Client client(config);
+  client.open();
+  client.machine.update(1, Payload::copy("u"));
+  client.machine.receive(wire::UpdateAccepted{pool, 1});
+  client.machine.receive(wire::UpdateApplied{pool, 1});
+  client.lose_and_find_head();
+  client.machine.receive(wire::PoolKnown{pool, false, 0, {}});
+  client.machine.receive(wire::PoolOpened{pool});
+  client.machine.receive(wire::PoolState{pool, 1, 0, 1, 1, 1});
+  client.lose_and_find_head();
+  client.look();
+  client.machine.receive(wire::PoolKnown{pool, true, 0, {}});
+  client.look();
+  EXPECT_THAT(client.sent, ElementsAre("AddUpdate 0= @pool", "AddUpdate 1=u @pool", "PoolResumed @pool"));
 }
 
 TEST(ClientMachine, AnOutcomeThatComesTwiceIsAcknowledgedAgainAndDropped) {

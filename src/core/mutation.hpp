@@ -33,4 +33,9 @@ inline constexpr bool forget_keys = DC_MUTATION == 17;           ///< a restarte
 inline constexpr bool write_refused = DC_MUTATION == 20;    ///< what was refused is written when there is room again
 inline constexpr bool shorten_blindly = DC_MUTATION == 21;  ///< a log is replaced by what its first piece means
 
+// Of the hold on a store that heads share:
+inline constexpr bool speak_unsure = DC_MUTATION == 22;  ///< a head goes on while it may have lost the store
+inline constexpr bool take_early = DC_MUTATION == 23;    ///< a standby waits half as long as the lease lasts
+inline constexpr bool renew_late = DC_MUTATION == 24;    ///< a renewal counts from its answer, not from its question
+
 }  // namespace dc::mutation

@@ -20,6 +20,7 @@
 #include "core/printable.hpp"
 #include "core/side_thread.hpp"
 #include "head/head_machine.hpp"
+#include "head/headship_machine.hpp"
 #include "head/kept_files.hpp"
 #include "head/repair_journal.hpp"
 #include "head/restore_pools.hpp"
@@ -36,7 +37,7 @@ class HeadService {
       : options_(std::move(options)),
         files_(files),
         epoch_(epoch),
-        term_(taken.term),
+        headship_(taken.term),
         store_name_(taken.store ? taken.store->description() : "nowhere (--store none)"),
         machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(),
                   options_.shown_address, taken.store != nullptr, store_name_, net::log_of_pool},
@@ -57,7 +58,7 @@ class HeadService {
     }
     listener_ = std::move(listener.value());
     files_.keep_socket(loop_, [this](net::LocalSocket socket) {
-      if (!stopping_) listener_->renew_socket(std::move(socket));
+      if (!headship_.over()) listener_->renew_socket(std::move(socket));
     });
     signals_ = loop_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { stop(signal); });
     if (options_.child_pidfd >= 0) child_ = loop_.watch(options_.child_pidfd, [this] { child_ended(); });
@@ -80,8 +81,8 @@ class HeadService {
     listen.key_file = paths::head_key();
     listen.secret = options_.secret;
     listen.epoch = epoch_;
-    listen.term = [this] { return term_; };
-    listen.admits = [this] { return certain(); };
+    listen.term = [this] { return headship_.term(); };
+    listen.admits = [this] { return hold() == store::Hold::ours; };
     return listen;
   }
 
@@ -94,12 +95,12 @@ class HeadService {
   }
 
   void journal_moved() {
-    if (!journal_ || stopping_) return;
-    if (journal_->fenced()) return step_down();
-    if (const std::uint64_t raised = journal_->raised_term(); raised > term_) {
+    if (!journal_ || headship_.over()) return;
+    if (hold() == store::Hold::lost) return (void)is_head();
+    if (const std::uint64_t raised = journal_->raised_term(); raised > headship_.term()) {
       log::info("a peer was told of a higher term than this head's, which still has the store: it has term {} now",
                 raised);
-      term_ = raised;
+      headship_.term_raised(raised);
     }
     if (std::string trouble = journal_->trouble(); trouble != machine_.store_trouble()) {
       log::warning("{}", trouble.empty() ? "the store " + store_name_ + " takes entries again" : trouble);
@@ -125,62 +126,48 @@ class HeadService {
     machine_.journaled(done, net::EventLoop::now(), effects_);
   }
 
-  // --- Is this still the head? ------------------------------------------------------------------------------------
+  // --- Is this still the head? headship_machine.hpp decides --------------------------------------------------------
 
-  /// False: another head may have the store (this process was frozen, or the store does not answer).
-  [[nodiscard]] bool certain() const { return !journal_ || journal_->certain(); }
+  [[nodiscard]] store::Hold hold() const { return journal_ ? journal_->hold() : store::Hold::ours; }
 
-  /// Asked before anything is heard, decided or said. A head that is not certain has no sessions: its peers look for
-  /// another one, and what is under way to it is not lost, for they say it again. So nothing needs to be kept or undone
-  /// until the store has told.
   bool is_head() {
-    if (!certain()) {
-      if (!stopping_) hold_back();
-      return false;
-    }
-    if (holding_) go_on();
-    return true;
+    HeadshipEffects todo;
+    const bool is = headship_.look(hold(), net::EventLoop::now(), todo);
+    carry_out(todo);
+    return is;
   }
 
-  void hold_back() {
-    if (journal_->fenced()) return step_down();
-    if (!std::exchange(holding_, true)) {
+  void carry_out(HeadshipEffects& todo) {
+    for (HeadshipEffect& effect : todo) std::visit([this](auto& body) { carry_out(body); }, effect);
+  }
+
+  void carry_out(BreakOff& effect) {
+    if (effect.begins) {
       log::warning(
           "the store {} has not confirmed for {} s that this is the head: all connections are broken off until "
           "it does",
           store_name_, std::chrono::seconds(limits::store_lease).count());
     }
-    for (const auto& [id, session] : sessions_) lost_.push_back(id);
     sessions_.clear();
     lost_timer_.reset();
     listener_->break_off();
   }
 
-  void go_on() {
-    holding_ = false;
+  void carry_out(GoOn& effect) {
     log::info("the store {} confirms that this is the head: it goes on", store_name_);
     take_done();
-    // Peers need a moment to come back, and nobody is to lose jobs because of us.
-    lost_timer_ = loop_.call_at(net::EventLoop::now() + limits::recovery_hold, [this] {
-      if (!is_head()) return;
-      for (const SessionId id : std::exchange(lost_, {})) {
-        machine_.session_closed(id, net::EventLoop::now(), effects_);
-      }
-      schedule_flush();
-    });
+    lost_timer_ = loop_.call_at(effect.look_at, [this] { (void)is_head(); });
     schedule_flush();
   }
 
-  void look_at_hold() {
-    if (term_ == 0) return;
-    journal_->loop_moved();
-    (void)is_head();
-    hold_timer_ = loop_.call_at(net::EventLoop::now() + limits::store_hold_look_interval, [this] { look_at_hold(); });
+  void carry_out(LoseSession& effect) {
+    machine_.session_closed(effect.session, net::EventLoop::now(), effects_);
+    schedule_flush();
   }
 
-  /// Another head has the store: whatever this one would say now is no longer true.
-  void step_down() {
-    if (std::exchange(stopping_, true)) return;
+  void carry_out(RaiseTerm& effect) { journal_->raise_term(effect.above); }
+
+  void carry_out(StepDown&) {
     log::error(
         "another head has taken the store {} while this one was frozen or cut off from it, or the store does not know "
         "this one any more ({}): this one steps down, and nothing more is heard from it. Start it again with --standby "
@@ -193,6 +180,13 @@ class HeadService {
     loop_.stop();
   }
 
+  void look_at_hold() {
+    if (headship_.term() == 0) return;
+    journal_->loop_moved();
+    (void)is_head();
+    hold_timer_ = loop_.call_at(net::EventLoop::now() + limits::store_hold_look_interval, [this] { look_at_hold(); });
+  }
+
   // --- Sessions ---------------------------------------------------------------------------------------------------
 
   net::SessionHandler handler() {
@@ -201,7 +195,9 @@ class HeadService {
       if (!is_head()) return;
       sessions_[session.id()] = &session;
       const net::Peer& peer = session.peer();
-      if (term_ != 0 && peer.term > term_) journal_->raise_term(peer.term);
+      HeadshipEffects todo;
+      headship_.session_opened(session.id(), peer.term, todo);
+      carry_out(todo);
       machine_.session_opened(session.id(), {peer.role, peer.id, peer.host, peer.pid, peer.address},
                               net::EventLoop::now(), effects_);
       schedule_flush();
@@ -214,11 +210,15 @@ class HeadService {
     handler.on_close = [this](SessionId id, const Error& why) {
       if (sessions_.erase(id) == 0) return;
       log::debug("session {} closed: {}", id.value, why.message);
-      if (!is_head()) return lost_.push_back(id);
-      machine_.session_closed(id, net::EventLoop::now(), effects_);
-      schedule_flush();
+      session_closed(id);
     };
     return handler;
+  }
+
+  void session_closed(SessionId id) {
+    HeadshipEffects todo;
+    headship_.session_closed(id, hold(), net::EventLoop::now(), todo);
+    carry_out(todo);
   }
 
   void schedule_flush() {
@@ -272,8 +272,7 @@ class HeadService {
       net::Session* session = found->second;
       sessions_.erase(found);
       session->close("you do not read what you are sent");
-      machine_.session_closed(id, net::EventLoop::now(), effects_);
-      schedule_flush();
+      session_closed(id);
     }
   }
   void carry_out(CloseSession& close) {
@@ -309,14 +308,14 @@ class HeadService {
 
   void child_ended() {
     child_->want_read(false);  // the descriptor stays readable for ever
-    if (!stopping_ && options_.on_child_end) options_.on_child_end();
+    if (!headship_.over() && options_.on_child_end) options_.on_child_end();
   }
 
   /// The first signal: everybody is told. A second one: at once; those that come together are one.
   void stop(int signal) {
     const TimePoint now = net::EventLoop::now();
     if (asked_at_ && now - *asked_at_ < limits::signals_are_one) return;
-    if (std::exchange(stopping_, true)) return loop_.stop();
+    if (!headship_.end()) return loop_.stop();
     asked_at_ = now;
     log::info("signal {}: shutting down", signal);
     files_.leave_socket();
@@ -333,7 +332,7 @@ class HeadService {
     std::shared_ptr<RepairedJournal> journal;  // shared with the journal's thread, which fills it
   };
 
-  std::uint64_t term_;  ///< 0: no other head can take the store
+  HeadshipMachine headship_;
   std::string store_name_;
   net::EventLoop loop_;
   HeadMachine machine_;
@@ -351,10 +350,7 @@ class HeadService {
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
   std::map<store::Ticket, Repair> repairs_;
   std::uint64_t next_repair_ = 0;
-  std::vector<SessionId> lost_;  ///< broken off by hold_back(); the machine has not heard of it
-  bool holding_ = false;         ///< not certain to be the head
   bool flush_scheduled_ = false;
-  bool stopping_ = false;
   int exit_code_ = exit_fine;
   SideThread side_;  ///< hashes programs
 };

@@ -1,4 +1,4 @@
-// See take_store.hpp.
+// See take_store.hpp. What is decided is decided by CandidateMachine; here are the store and the waiting.
 #include "head/take_store.hpp"
 
 #include <unistd.h>
@@ -10,11 +10,11 @@
 #include "core/limits.hpp"
 #include "core/log.hpp"
 #include "core/paths.hpp"
+#include "head/candidate_machine.hpp"
 #include "head/unserved_pools.hpp"
 #include "net/session.hpp"
 #include "net/tls_stream.hpp"
 #include "store/choose.hpp"
-#include "store/held_by.hpp"
 
 namespace dc::head {
 namespace {
@@ -26,14 +26,6 @@ struct SignalsHeld {
   SignalsHeld(const SignalsHeld&) = delete;
   SignalsHeld& operator=(const SignalsHeld&) = delete;
 };
-
-/// Why the store cannot be had now, as a standby tells it: once, and again when the reason changes.
-void tell(const std::string& reason, bool standby, std::string& told) {
-  if (reason == told) return;
-  log::info("{}{}. Waiting{}", standby ? "standby: " : "", reason.substr(0, reason.find(store::held_by_advice)),
-            standby ? "" : " to see whether that one lives");
-  told = reason;
-}
 
 }  // namespace
 
@@ -60,26 +52,20 @@ Result<TakenStore> take_store(const HeadOptions& options) {
   if (!store) return taken;
   const store::Owner owner{net::host_name(), static_cast<std::uint32_t>(::getpid())};
   const SignalsHeld signals;
-  std::string told;
+  CandidateMachine candidate(options.standby);
   while (true) {
     const auto term = store->acquire(owner);
     if (term) {
-      if (!told.empty()) {
-        log::info("{}the store {} is free, this head takes over", options.standby ? "standby: " : "",
-                  store->description());
-      }
+      candidate.taken(store->description());
+    } else if (candidate.refused(term.error(), store->may_be_gone()) == CandidateMachine::Next::give_up) {
+      return term.error();
+    }
+    if (const std::string note = candidate.take_note(); !note.empty()) log::info("{}", note);
+    if (term) {
       taken.term = store->leased() ? term.value() : 0;
       taken.store = std::move(store);
       return taken;
     }
-    const ErrorCode why = term.error().code;
-    // A server without room on its disk takes no new holder either, and has room again some day; one that only reads,
-    // or throws keys away, is at fault for a moment where servers change their parts. Both are such errors.
-    const bool passes = why == ErrorCode::fenced || why == ErrorCode::unreachable || why == ErrorCode::full;
-    // Whoever does not stand by waits only to see whether the holder lives.
-    const bool unseen = why == ErrorCode::fenced && store->may_be_gone();
-    if (!unseen && (!options.standby || !passes)) return term.error();
-    tell(term.error().message, options.standby, told);
     if (take_held_signal(limits::standby_look_interval)) {
       taken.stopped = true;
       return taken;

@@ -111,9 +111,7 @@ std::string JournalThread::trouble() const {
   return impl_->machine.trouble();
 }
 
-bool JournalThread::fenced() const { return impl_->is_fenced || impl_->store->hold() == Hold::lost; }
-
-bool JournalThread::certain() const { return !impl_->is_fenced && impl_->store->hold() == Hold::ours; }
+Hold JournalThread::hold() const { return impl_->is_fenced ? Hold::lost : impl_->store->hold(); }
 
 void JournalThread::loop_moved() { impl_->store->moved(Part::loop); }
 

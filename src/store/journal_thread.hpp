@@ -42,11 +42,8 @@ class JournalThread {
   std::vector<Journaled> take_done();
   /// Why entries wait now, as a sentence; empty when nothing is wrong.
   [[nodiscard]] std::string trouble() const;
-  /// Another head has taken the store: this head must stop at once. Nothing is written any more.
-  [[nodiscard]] bool fenced() const;
-  /// Whether no other head can act with the store now. False when it could not be renewed for limits::store_lease (it
-  /// does not answer, or this process was frozen): then either nobody has it, or fenced() will say so when it answers.
-  [[nodiscard]] bool certain() const;
+  /// `lost`: another head has taken the store, and this one must stop at once. Nothing is written any more.
+  [[nodiscard]] Hold hold() const;
   /// The loop moves: see Store::moved().
   void loop_moved();
   /// A peer knows a higher term than this head's, which is to be raised above that: see Store::raise_term().

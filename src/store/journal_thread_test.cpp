@@ -293,12 +293,11 @@ TEST_F(Journal, GivesUpWhatCanBeRefusedWhenTheStoreStaysAway) {
 }
 
 TEST_F(Journal, IsFencedWhenAnotherHeadHasTheStore) {
-  EXPECT_TRUE(thread_->certain());
+  EXPECT_EQ(thread_->hold(), Hold::ours);
   fail_with(fail(ErrorCode::fenced, "taken by south"));
   append(1, "a");
-  ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->fenced(); }));
+  ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->hold() == Hold::lost; }));
   EXPECT_EQ(thread_->trouble(), "taken by south");
-  EXPECT_FALSE(thread_->certain());
   fail_with({});
   append(2, "b");
   thread_.reset();
@@ -313,13 +312,11 @@ TEST_F(Journal, ChecksTheStoreAndMovesWhileNothingIsWritten) {
 }
 
 TEST_F(Journal, IsAsCertainAsTheStore) {
-  EXPECT_TRUE(thread_->certain());
+  EXPECT_EQ(thread_->hold(), Hold::ours);
   script_.hold = Hold::unsure;
-  EXPECT_FALSE(thread_->certain());
-  EXPECT_FALSE(thread_->fenced());
+  EXPECT_EQ(thread_->hold(), Hold::unsure);
   script_.hold = Hold::lost;
-  EXPECT_FALSE(thread_->certain());
-  EXPECT_TRUE(thread_->fenced());
+  EXPECT_EQ(thread_->hold(), Hold::lost);
 }
 
 TEST_F(Journal, RaisesTheTerm) {

@@ -1,4 +1,4 @@
-// See lease_thread.hpp.
+// See lease_thread.hpp. What is decided is decided by LeaseMachine; here are the thread, the clock and the call.
 #include "store/lease_thread.hpp"
 
 #include <algorithm>
@@ -9,10 +9,11 @@
 namespace dc::store {
 namespace {
 
-using Time = BootClock::time_point;
-
-Time at(BootClock::rep count) { return Time(BootClock::duration(count)); }
-BootClock::rep count_of(Time time) { return time.time_since_epoch().count(); }
+/// The machine takes times of any clock; here all are of the one that counts the time of a suspended machine.
+TimePoint boot_time(BootClock::time_point time) {
+  return TimePoint(std::chrono::duration_cast<Duration>(time.time_since_epoch()));
+}
+TimePoint boot_now() { return boot_time(BootClock::now()); }
 
 /// Waiting is done in such pieces: a condition variable does not count the time of a suspended machine.
 constexpr auto wait_piece = 250ms;
@@ -20,11 +21,13 @@ constexpr auto wait_piece = 250ms;
 }  // namespace
 
 LeaseThread::LeaseThread(Options options)
-    : options_(std::move(options)),
-      speaks_from_(options_.taken + options_.silence),
-      certain_until_(count_of(options_.taken + limits::store_lease)),
-      next_(options_.taken) {
-  for (auto& part : moved_) part = count_of(BootClock::now());
+    : renew_(std::move(options.renew)),
+      machine_({.taken = boot_time(options.taken),
+                .silence = options.silence,
+                .every = options.every,
+                .again = options.again,
+                .stuck_after = options.stuck_after},
+               boot_now()) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -38,77 +41,50 @@ LeaseThread::~LeaseThread() {
 }
 
 Hold LeaseThread::hold() const {
-  if (lost_) return Hold::lost;
-  const Time now = BootClock::now();
-  return now >= speaks_from_ && now < at(certain_until_) ? Hold::ours : Hold::unsure;
+  const std::lock_guard lock(mutex_);
+  return machine_.hold(boot_now());
 }
 
 Duration LeaseThread::silence_left() const {
-  return std::max(Duration::zero(), Duration(speaks_from_ - BootClock::now()));
+  const std::lock_guard lock(mutex_);
+  return machine_.silence_left(boot_now());
 }
 
 void LeaseThread::moved(Part part, Duration longer) {
-  moved_[static_cast<std::size_t>(part)] = count_of(BootClock::now() + longer);
+  const std::lock_guard lock(mutex_);
+  machine_.moved(part, boot_now() + longer);
 }
 
 Result<void> LeaseThread::state() const {
   const std::lock_guard lock(mutex_);
-  return state_;
+  return machine_.state();
 }
 
 std::string LeaseThread::trouble() const {
   const std::lock_guard lock(mutex_);
-  return trouble_;
-}
-
-bool LeaseThread::stopping() const {
-  const std::lock_guard lock(mutex_);
-  return stopping_;
+  return machine_.trouble();
 }
 
 void LeaseThread::run() {
-  while (!lost_ && !stopping()) {
-    wait(next_);
-    if (stopping()) return;
-    if (stuck()) {
-      if (!std::exchange(told_stuck_, true)) {
-        log::error("this head has not moved for {} s: it does not renew its hold on the store any more",
-                   std::chrono::duration_cast<std::chrono::seconds>(options_.stuck_after).count());
-      }
-      next_ = BootClock::now() + options_.again;
+  std::unique_lock lock(mutex_);
+  while (!stopping_ && machine_.next_at() != never) {
+    if (const TimePoint now = boot_now(); now < machine_.next_at()) {
+      changed_.wait_for(lock, std::min<Duration>(machine_.next_at() - now, wait_piece));
       continue;
     }
-    told_stuck_ = false;
-    renew();
+    const TimePoint asked = boot_now();
+    if (machine_.renews(asked)) {
+      lock.unlock();
+      Renewal renewal = renew_();
+      lock.lock();
+      machine_.renewed(asked, std::move(renewal), boot_now());
+    }
+    const std::string warning = machine_.take_warning();
+    if (warning.empty()) continue;
+    lock.unlock();
+    log::error("{}", warning);
+    lock.lock();
   }
-}
-
-void LeaseThread::wait(Time until) {
-  std::unique_lock lock(mutex_);
-  for (Time now = BootClock::now(); now < until && !stopping_; now = BootClock::now()) {
-    changed_.wait_for(lock, std::min<Duration>(until - now, wait_piece));
-  }
-}
-
-bool LeaseThread::stuck() const {
-  const Time now = BootClock::now();
-  return std::any_of(moved_.begin(), moved_.end(),
-                     [&](const auto& part) { return now - at(part) >= options_.stuck_after; });
-}
-
-void LeaseThread::renew() {
-  const Time asked = BootClock::now();
-  Renewal renewal = options_.renew();
-  const bool well = renewal.result.has_value();
-  const Duration held = well ? Duration(limits::store_lease) : renewal.held;
-  certain_until_ = std::max(certain_until_.load(), count_of(asked + held));
-  next_ = well ? asked + options_.every : BootClock::now() + options_.again;
-  const bool lost = !well && renewal.result.error().code == ErrorCode::fenced;
-  const std::lock_guard lock(mutex_);
-  state_ = std::move(renewal.result);
-  trouble_ = std::move(renewal.trouble);
-  if (well && !trouble_.empty()) state_ = fail(ErrorCode::full, trouble_);
-  if (lost) lost_ = true;  // after the reason
 }
 
 }  // namespace dc::store

@@ -1,10 +1,8 @@
 // The thread that keeps a lease: it renews, and does nothing else, so that no step of the journal's thread (a large
 // payload, a long log) costs the head its store. It stops renewing when those who serve have not moved for long: a head
-// that hangs is to lose its store, however well this thread is.
+// that hangs is to lose its store, however well this thread is. What is decided is decided by LeaseMachine.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -15,19 +13,14 @@
 #include "core/clock.hpp"
 #include "core/limits.hpp"
 #include "core/result.hpp"
+#include "store/lease_machine.hpp"
 #include "store/store.hpp"
 
 namespace dc::store {
 
 class LeaseThread {
  public:
-  /// What came of a renewal.
-  struct Renewal {
-    Result<void> result = boost::outcome_v2::success();  ///< `fenced`: the lease is another's
-    /// Of one that failed: the store has said that it is still this head's, so for this long no other head acts.
-    Duration held = Duration::zero();
-    std::string trouble = {};  ///< of one that went well: what is wrong with the store nevertheless
-  };
+  using Renewal = store::Renewal;
   struct Options {
     std::function<Renewal()> renew;                 ///< called on the thread; bounded in time
     BootClock::time_point taken{};                  ///< before the lease was asked for
@@ -54,24 +47,12 @@ class LeaseThread {
 
  private:
   void run();
-  void renew();
-  [[nodiscard]] bool stuck() const;
-  void wait(BootClock::time_point until);
-  [[nodiscard]] bool stopping() const;
 
-  const Options options_;
-  const BootClock::time_point speaks_from_;
-  std::array<std::atomic<BootClock::rep>, 2> moved_;  ///< when each part has moved
-  std::atomic<BootClock::rep> certain_until_;
-  std::atomic<bool> lost_{false};
-  BootClock::time_point next_;
-  bool told_stuck_ = false;
-
-  mutable std::mutex mutex_;
+  const std::function<Renewal()> renew_;
+  mutable std::mutex mutex_;  ///< guards all below; never held during a renewal
   std::condition_variable changed_;
+  LeaseMachine machine_;
   bool stopping_ = false;
-  Result<void> state_ = boost::outcome_v2::success();
-  std::string trouble_;
 
   std::thread thread_;
 };

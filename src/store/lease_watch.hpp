@@ -18,19 +18,7 @@ class LeaseWatch {
   };
 
   /// `lease` stands there now; `asked` and `now` are the times before the question and after the answer.
-  Verdict look(std::string_view lease, TimePoint asked, TimePoint now) {
-    const bool anew = !looked_ || asked - last_ > limits::standby_gap_max;
-    const bool changed = looked_ && lease != seen_;
-    if (anew || changed) {
-      seen_ = lease;
-      since_ = now;
-    }
-    looked_ = true;
-    last_ = now;
-    if (changed) return Verdict::renewed;
-    // What was written just before the answer was seen no later than that, and this answer is no older than `asked`.
-    return asked - since_ >= limits::store_lease ? Verdict::quiet : Verdict::watching;
-  }
+  Verdict look(std::string_view lease, TimePoint asked, TimePoint now);
   /// When it may be taken if nobody renews it.
   [[nodiscard]] TimePoint quiet_at() const { return since_ + limits::store_lease; }
 

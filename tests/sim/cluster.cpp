@@ -12,7 +12,9 @@ namespace {
 constexpr Duration patience = std::chrono::hours(2);  ///< virtual time for everything to finish once faults have ended
 constexpr std::uint64_t events_max = 3'000'000;
 /// Clients and nodes are connected again, and their pools resumed, this long after the last fault.
-constexpr Duration settling = limits::handshake_deadline + limits::client_return_grace;
+constexpr Duration settling_time = limits::handshake_deadline + limits::client_return_grace;
+/// And a standby has seen the lease run out, and read the journal.
+constexpr Duration takeover_time = limits::store_lease + limits::store_takeover_pause + 10s;
 /// Everything that is waited for without an event is over after this.
 constexpr Duration aftermath = limits::client_return_grace + limits::unknown_pool_grace + 10s;
 
@@ -20,12 +22,9 @@ Plan plan_of(World& world) { return make_plan(world.chance); }
 
 }  // namespace
 
-Cluster::Cluster(std::uint64_t seed, bool tracing)
-    : seed_(seed),
-      world_(seed, tracing),
-      plan_(plan_of(world_)),
-      head_(world_, ledger_, plan_, [this](WorkerId id) { return find_worker(id); }) {
-  network_.set_head(head_);
+Cluster::Cluster(std::uint64_t seed, bool tracing) : seed_(seed), world_(seed, tracing), plan_(plan_of(world_)) {
+  add_head();
+  if (plan_.standby) add_head();
 }
 
 Report Cluster::run() {
@@ -53,7 +52,8 @@ Report Cluster::run() {
 }
 
 void Cluster::begin() {
-  head_.start();
+  heads_.front()->start(false);
+  if (plan_.standby) look_after_heads();
   if (plan_.quiet) {
     // Two jobs and a constructor after the last pool and node have come, and again and again.
     for (const Duration when : {4s, 6s, 9s, 12s}) world_.after(when, [this] { check_shares(); });
@@ -74,6 +74,29 @@ void Cluster::begin() {
                  pool.opens_after + later);
     }
   }
+}
+
+void Cluster::add_head() {
+  const HeadProcess::Cluster cluster{heads_record_, journal_, [this](WorkerId id) { return find_worker(id); }};
+  heads_.push_back(std::make_unique<HeadProcess>(world_, ledger_, plan_, cluster, heads_.size()));
+  network_.add_head(*heads_.back());
+}
+
+HeadProcess* Cluster::serving() const {
+  HeadProcess* latest = nullptr;
+  for (const auto& head : heads_) {
+    if (head->serves() && (!latest || head->term() > latest->term())) latest = head.get();
+  }
+  return latest;
+}
+
+/// Somebody starts those again that have ended by themselves, and at first the standby.
+void Cluster::look_after_heads() {
+  for (const auto& head : heads_) {
+    if (head->ended() || (head == heads_.back() && !head->alive() && head->started_at() == TimePoint{}))
+      head->start(true);
+  }
+  world_.after(world_.chance.skewed(100ms, 5s), [this] { look_after_heads(); });
 }
 
 void Cluster::add_client(std::unique_ptr<Client> client, Duration starts_after) {
@@ -104,7 +127,7 @@ const WorkerProcess* Cluster::find_worker(WorkerId id) const {
 
 /// Every pool has more work than there are slots: each has its share by weight.
 void Cluster::check_shares() {
-  const scheduler::Status status = head_.machine().scheduler().status();
+  const scheduler::Status status = heads_.front()->machine().scheduler().status();
   std::map<PoolId, std::uint32_t> has;
   std::uint32_t slots = 0;
   for (const auto& node : status.nodes) {
@@ -149,15 +172,27 @@ bool Cluster::full(NodeId id, PoolId pool) const {
 /// How many have left the nodes for good.
 std::uint64_t Cluster::results_of(PoolId id) {
   std::uint64_t came = 0;
-  for (const JobRecord& job : ledger_.pool(head_.pool_of(id)).jobs)
+  for (const JobRecord& job : ledger_.pool(journal_.pool_of(id)).jobs)
     came += static_cast<std::uint64_t>(job.delivered) + job.stored;
   return came;
+}
+
+Duration Cluster::settling() const { return plan_.standby ? settling_time + takeover_time : settling_time; }
+
+/// Nothing is wrong any more: one head serves, and every other one waits for its place.
+void Cluster::check_one_head() {
+  const HeadProcess* head = serving();
+  if (!head) world_.violation("no head serves");
+  for (const auto& other : heads_) {
+    if (other.get() != head && other->listens()) world_.violation("{} and {} serve", head->name(), other->name());
+  }
 }
 
 /// Nothing is wrong any more: a queued job does not wait beside an idle worker or a free slot. A worker whose node says
 /// that it keeps as many results as it may is rightly idle, as long as results of its pool go on to come.
 void Cluster::check_stall(int seconds) {
-  const scheduler::Status status = head_.machine().scheduler().status();
+  check_one_head();
+  const scheduler::Status status = serving()->machine().scheduler().status();
   const bool gathering = std::any_of(status.pools.begin(), status.pools.end(),
                                      [](const auto& pool) { return pool.gpus_per_worker > 1 && pool.jobs_queued > 0; });
   const Duration allowed = 5s + (gathering ? gathering_max() : Duration{});
@@ -185,7 +220,7 @@ void Cluster::check_stall(int seconds) {
 
 void Cluster::run_until_over() {
   const TimePoint last = world_.now() + patience;
-  world_.after(settling, [this] { check_stall(1); });
+  world_.after(settling(), [this] { check_stall(1); });
   const auto all_over = [&] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->over(); });
   };
@@ -195,18 +230,19 @@ void Cluster::run_until_over() {
   }
   ledger_.all_delivered();
   if (!all_over()) world_.violation("a client never came to its end");
-  const TimePoint end = world_.now() + aftermath + settling;
+  const TimePoint end = world_.now() + aftermath + settling();
   while (world_.step(end)) {
     if (world_.events() > events_max) world_.violation("no rest after {} events", events_max);
   }
 }
 
 void Cluster::check_nothing_left() {
-  const scheduler::Status status = head_.machine().scheduler().status();
+  check_one_head();
+  const head::HeadMachine& machine = serving()->machine();
+  const scheduler::Status status = machine.scheduler().status();
   if (!status.pools.empty()) world_.violation("the head still knows {} pools", status.pools.size());
-  if (const std::string rest = head_.machine().what_is_left(); !rest.empty())
-    world_.violation("the head still has {}", rest);
-  if (const std::size_t logs = head_.journal().logs().size(); logs > 0)
+  if (const std::string rest = machine.what_is_left(); !rest.empty()) world_.violation("the head still has {}", rest);
+  if (const std::size_t logs = journal_.logs().size(); logs > 0)
     world_.violation("the journal still has {} pools", logs);
   for (const auto& node : status.nodes) {
     for (const auto& slot : node.slots) {

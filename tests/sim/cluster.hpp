@@ -30,6 +30,12 @@ class Cluster {
  private:
   friend class Faults;
   void begin();
+  void add_head();
+  /// The one that peers are served by; null: none is.
+  [[nodiscard]] HeadProcess* serving() const;
+  void look_after_heads();
+  void check_one_head();
+  [[nodiscard]] Duration settling() const;
   void add_node(NodePlan plan);
   void add_client(std::unique_ptr<Client> client, Duration starts_after);
   void heal();
@@ -47,7 +53,9 @@ class Cluster {
   const Plan plan_;
   Ledger ledger_{world_};
   Network network_{world_};
-  HeadProcess head_;
+  HeadsRecord heads_record_;
+  JournalRecord journal_{world_, ledger_, plan_};
+  std::vector<std::unique_ptr<HeadProcess>> heads_;
   std::vector<std::unique_ptr<NodeProcess>> nodes_;
   std::vector<std::unique_ptr<Client>> clients_;
   struct Stall {

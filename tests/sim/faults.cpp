@@ -22,6 +22,7 @@ void Faults::begin() {
   plan_next(plan.client_freeze, &Faults::freeze_client);
   plan_next(plan.store_full, &Faults::fill_store);
   plan_next(plan.store_silent, &Faults::hush_store);
+  plan_next(plan.store_cut, &Faults::cut_store);
   plan_next(plan.slot_trouble, &Faults::trouble_slot);
 }
 
@@ -49,9 +50,12 @@ void Faults::end() {
       }
     }
   }
-  in_.head_.journal().mend();
-  in_.head_.thaw();
-  if (!in_.head_.alive()) in_.head_.start();
+  in_.journal_.mend();
+  for (auto& head : in_.heads_) {
+    head->journal().mend();
+    head->thaw();
+    if (!head->alive()) head->start(in_.plan_.standby);
+  }
   for (auto& client : in_.clients_) {
     client->thaw();
     client->faults_are_over();
@@ -165,15 +169,23 @@ void Faults::join_node() {
 
 // --- The head and the clients -----------------------------------------------------------------------------------
 
+HeadProcess& Faults::any_head() {
+  return in_.heads_.size() == 1 ? *in_.heads_.front() : *in_.heads_[in_.world_.chance.below(in_.heads_.size())];
+}
+
+/// Whoever starts a head again beside another one has it stand by, as a rule.
 void Faults::stop_head(bool in_order) {
-  if (!in_.head_.alive() || in_.head_.frozen()) return;
-  in_.head_.stop(in_order);
-  in_.world_.after(in_.world_.chance.skewed(10ms, 8s), [this] { in_.head_.alive() ? void() : in_.head_.start(); });
+  HeadProcess& head = any_head();
+  if (!head.alive() || head.frozen()) return;
+  head.stop(in_order);
+  const bool standby = in_.plan_.standby && in_.world_.chance.percent(80);
+  in_.world_.after(in_.world_.chance.skewed(10ms, in_.plan_.standby ? 30s : 8s),
+                   [&head, standby] { head.alive() ? void() : head.start(standby); });
 }
 
 void Faults::crash_head() { stop_head(false); }
 void Faults::stop_head() { stop_head(true); }
-void Faults::freeze_head() { freeze(in_.head_, in_.world_.chance.skewed(10ms, 35s)); }
+void Faults::freeze_head() { freeze(any_head(), in_.world_.chance.skewed(10ms, 35s)); }
 
 void Faults::crash_client() {
   if (Client* client = any_client()) client->crash();
@@ -183,8 +195,15 @@ void Faults::freeze_client() {
   if (Client* client = any_client()) freeze(*client, long_or_short(10ms, 15s));
 }
 
-void Faults::fill_store() { in_.head_.journal().fill(long_or_short(50ms, 10s)); }
-void Faults::hush_store() { in_.head_.journal().hush(long_or_short(100ms, 40s)); }
+void Faults::fill_store() { in_.journal_.fill(long_or_short(50ms, 10s)); }
+void Faults::hush_store() { in_.journal_.hush(long_or_short(100ms, 40s)); }
+
+void Faults::cut_store() {
+  HeadProcess& head = any_head();
+  const Duration time = long_or_short(100ms, 30s);
+  in_.world_.note(head.name(), "is cut off from the store for {} ms", time / 1ms);
+  head.journal().cut(time);
+}
 
 void Faults::freeze(Endpoint& process, Duration time) {
   if (!process.alive() || process.frozen()) return;

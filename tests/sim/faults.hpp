@@ -33,7 +33,9 @@ class Faults {
   void freeze_client();
   void fill_store();
   void hush_store();
+  void cut_store();
   void stop_head(bool in_order);
+  HeadProcess& any_head();
   void freeze(Endpoint& process, Duration time);
   Duration long_or_short(Duration low, Duration high);
   Peer* any_peer();

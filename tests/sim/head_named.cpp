@@ -5,22 +5,6 @@
 
 namespace dc::sim {
 
-/// The named pools that an earlier head kept.
-void HeadProcess::restore() {
-  holders_.clear();
-  left_.clear();
-  journal_.begin({[this](Duration delay, World::Action action) { run_after(delay, std::move(action)); },
-                  [this](const std::vector<store::Journaled>& done) {
-                    machine_->journaled(done, world_.now(), effects_);
-                    schedule_flush();
-                  }});
-  ledger_.head_restarted();
-  for (const auto& [log, entries] : journal_.logs()) {
-    machine_->restore(journal_.read(log), world_.now(), effects_);
-    world_.note(name(), "has pool {} from its journal", short_name(log));
-  }
-}
-
 void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
   const auto decoded = head::decode(store::Entry(effect.entry));
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
@@ -34,7 +18,7 @@ void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std
 /// One client at a time has a named pool, and only that one hears of its jobs.
 void HeadProcess::check_holder(const wire::Message& message, SessionId session) {
   const auto begins = [&](PoolId id) {
-    const PoolId pool = journal_.pool_of(id);
+    const PoolId pool = cluster_.journal.pool_of(id);
     if (!ledger_.pool(pool).named) return;
     SessionId& holder = holders_[pool];
     if (holder.value != 0 && holder != session && sessions_.contains(holder) && !left_.contains(holder))
@@ -43,12 +27,12 @@ void HeadProcess::check_holder(const wire::Message& message, SessionId session) 
     holder = session;
   };
   const auto ends = [&](PoolId id) {
-    const PoolId pool = journal_.pool_of(id);
+    const PoolId pool = cluster_.journal.pool_of(id);
     if (const auto holder = holders_.find(pool); holder != holders_.end() && holder->second == session)
       holders_.erase(holder);
   };
   const auto check = [&](PoolId id) {
-    const PoolId pool = journal_.pool_of(id);
+    const PoolId pool = cluster_.journal.pool_of(id);
     if (!ledger_.pool(pool).named) return;
     const auto holder = holders_.find(pool);
     if (holder == holders_.end() || holder->second != session)
@@ -62,13 +46,14 @@ void HeadProcess::check_holder(const wire::Message& message, SessionId session) 
           begins(body.id);
         } else if constexpr (std::is_same_v<Body, wire::PoolKnown>) {
           if (body.known) return begins(body.pool);
-          if (const PoolId pool = journal_.pool_of(body.pool); ledger_.pool(pool).named) ledger_.nothing_lost(pool);
+          const PoolId pool = cluster_.journal.pool_of(body.pool);
+          if (ledger_.pool(pool).named) ledger_.nothing_lost(pool);
         } else if constexpr (std::is_same_v<Body, wire::PoolClosed>) {
           ends(body.pool);
         } else if constexpr (std::is_same_v<Body, wire::PoolFailed>) {
           // A pool that has failed still has its client.
           if (body.error.kind == ErrorKind::pool_closed) ends(body.pool);
-          if (body.error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(journal_.pool_of(body.pool));
+          if (body.error.kind == ErrorKind::pool_not_found) ledger_.nothing_lost(cluster_.journal.pool_of(body.pool));
         } else if constexpr (std::is_same_v<Body, wire::JobValues> || std::is_same_v<Body, wire::JobError> ||
                              std::is_same_v<Body, wire::JobErrors> || std::is_same_v<Body, wire::JobsAccepted> ||
                              std::is_same_v<Body, wire::JobsRefused> || std::is_same_v<Body, wire::AcksKept> ||

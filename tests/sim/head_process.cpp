@@ -1,7 +1,6 @@
 // See head_process.hpp.
 #include "head_process.hpp"
 
-#include <charconv>
 #include <algorithm>
 #include <utility>
 
@@ -26,71 +25,15 @@ std::vector<std::pair<PoolId, Attempt>> finished_in(const wire::Message& message
 
 }  // namespace
 
-HeadProcess::HeadProcess(World& world, Ledger& ledger, const Plan& plan, FindWorker find_worker)
-    : Endpoint(world, "head"),
-      ledger_(ledger),
-      plan_(plan),
-      find_worker_(std::move(find_worker)),
-      journal_(world, ledger, plan) {}
-
-void HeadProcess::start() {
-  begin_life();
-  ++lives_;
-  started_at_ = world_.now();
-  const auto epoch = static_cast<std::uint32_t>(world_.chance.id());
-  world_.note(name(), "starts with epoch {:x}", epoch & 0xfff);
-  head::HeadFacts facts{epoch, 1, 8899, "head", "head", true};
-  // Named pools are called by the number that the ledger knows them by.
-  facts.log_of_name = [](std::string_view name) -> store::LogId {
-    store::LogId log = 0;
-    std::from_chars(name.data(), name.data() + name.size(), log, 16);
-    return log;
-  };
-  if (plan_.result_window > 0) facts.results = {plan_.result_window, plan_.result_window / 8, 2 * plan_.result_window};
-  machine_.emplace(std::move(facts), world_.now());
-  away_.clear();
-  slots_.clear();
-  back_.clear();
-  opened_.clear();
-  closed_.clear();
-  wasted_.clear();
-  effects_.clear();
-  flush_scheduled_ = false;
-  armed_for_ = never;
-  door_open_ = false;
-  restore();
-  if (!journal_.logs().empty() && world_.chance.percent(30)) {
-    run_after(world_.chance.skewed(1ms, 8s), [this] { open_door(); });
-  } else {
-    open_door();
-  }
-}
-
-void HeadProcess::open_door() {
-  world_.note(name(), "opens its door");
-  door_open_ = true;
-  machine_->door_opened(world_.now());
-  for (const auto& [host, reports] : reports_) excuse_later(host, limits::recovery_hold, true);
-  schedule_flush();
-}
-
-void HeadProcess::stop(bool in_order) {
-  if (!alive()) return;
-  world_.note(name(), "{}", in_order ? "shuts down" : "crashes");
-  end_life();
-  journal_.end(in_order);
-  for (auto& [id, connection] : std::exchange(sessions_, {})) {
-    if (in_order) connection->send(Side::head, {{wire::Goodbye{"the head is shutting down"}}});
-    connection->close(Side::head, in_order || world_.chance.percent(50));
-  }
-  machine_.reset();
-}
-
 // --- Sessions ---------------------------------------------------------------------------------------------------
 
 void HeadProcess::opened(const ConnectionPtr& connection) {
+  if (!is_head()) return connection->close(Side::head, false);
   const PeerIdentity& who = connection->who;
   sessions_[connection->session] = connection;
+  head::HeadshipEffects todo;
+  headship_->session_opened(connection->session, who.term, todo);
+  carry_out(todo);
   world_.note(name(), "accepts {} as session {}", who.host, connection->session.value);
   machine_->session_opened(connection->session, {who.role, who.id, who.host, 1, who.host}, world_.now(), effects_);
   if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
@@ -98,7 +41,7 @@ void HeadProcess::opened(const ConnectionPtr& connection) {
 }
 
 void HeadProcess::excuse_later(const std::string& host, Duration grace, bool restart) {
-  away_.push_back({world_.now() + grace, host, reports_[host], restart});
+  away_.push_back({world_.now() + grace, host, cluster_.heads.reports[host], restart});
 }
 
 /// A node with something of an earlier head is here: the others have time anew.
@@ -113,20 +56,22 @@ void HeadProcess::note_back(const std::string& host, const wire::NodeState& stat
 void HeadProcess::excuse_lost() {
   std::erase_if(away_, [this](const Away& node) {
     if (node.lost_at > world_.now()) return false;
-    if (reports_[node.host] == node.reports) ledger_.excuse_host(node.host);
+    if (cluster_.heads.reports[node.host] == node.reports) ledger_.excuse_host(node.host);
     return true;
   });
 }
 
 void HeadProcess::received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) {
+  if (!is_head() || !headship_->has(connection->session)) return;
   for (wire::Message& message : messages) {
     note_message(world_, connection->who.host, name(), message);
     note_said(connection, message);
     if (const auto* state = std::get_if<wire::NodeState>(&message)) {
       excuse_lost();
       note_back(connection->who.host, *state);
-      ++reports_[connection->who.host];
-      for (const WorkerReport& worker : state->workers) pools_of_[worker.worker] = journal_.pool_of(worker.pool);
+      ++cluster_.heads.reports[connection->who.host];
+      for (const WorkerReport& worker : state->workers)
+        cluster_.heads.pools_of[worker.worker] = cluster_.journal.pool_of(worker.pool);
     }
     if (std::holds_alternative<wire::Goodbye>(message)) left_.insert(connection->session);
     hear(connection, std::move(message));
@@ -154,10 +99,10 @@ void HeadProcess::hear(const ConnectionPtr& connection, wire::Message&& message)
 
 void HeadProcess::closed(const ConnectionPtr& connection) {
   if (sessions_.erase(connection->session) == 0) return;
-  const PeerIdentity& who = connection->who;
-  if (who.role == wire::Role::node) excuse_later(who.host, limits::node_return_grace);
-  machine_->session_closed(connection->session, world_.now(), effects_);
-  schedule_flush();
+  broken_off_[connection->session] = connection->who;
+  head::HeadshipEffects todo;
+  headship_->session_closed(connection->session, journal_.hold(), world_.now(), todo);
+  carry_out(todo);
 }
 
 // --- Turns ------------------------------------------------------------------------------------------------------
@@ -169,6 +114,7 @@ void HeadProcess::schedule_flush() {
 
 void HeadProcess::flush() {
   flush_scheduled_ = false;
+  if (!is_head()) return;
   excuse_lost();
   machine_->flush(world_.now(), effects_);
   std::map<SessionId, std::vector<wire::Outgoing>> sends;
@@ -196,7 +142,7 @@ void HeadProcess::arm(TimePoint when) {
 void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends) {
   check_size(effect.message);
   if (const auto* applied = std::get_if<wire::UpdateApplied>(&effect.message)) check_applied(*applied);
-  journal_.check_told(effect.message);
+  cluster_.journal.check_told(effect.message);
   if (const auto session = sessions_.find(effect.session); session != sessions_.end()) {
     check_holder(effect.message, session->first);
     note_work(effect.message, session->first);
@@ -208,27 +154,28 @@ void HeadProcess::carry_out(head::Send& effect, std::map<SessionId, std::vector<
 /// Which job was given to whom.
 void HeadProcess::note_work(const wire::Message& message, SessionId session) {
   if (const auto* start = std::get_if<wire::StartWorker>(&message)) {
-    pools_of_[start->worker] = journal_.pool_of(start->pool);
+    cluster_.heads.pools_of[start->worker] = cluster_.journal.pool_of(start->pool);
     check_start(*start, session);
   }
   if (const auto* over = std::get_if<wire::PoolFailed>(&message);
-      over && over->error.kind == ErrorKind::no_device && !ledger_.pool(journal_.pool_of(over->pool)).named)
+      over && over->error.kind == ErrorKind::no_device && !ledger_.pool(cluster_.journal.pool_of(over->pool)).named)
     check_no_device(over->pool);
   if (const auto* stop = std::get_if<wire::StopWorker>(&message)) check_waste(*stop);
   if (const auto* opened = std::get_if<wire::PoolOpened>(&message)) opened_.insert(opened->id);
   // Its nodes forget what was finished. If the head crashes now, nobody else knows that the pool is over.
   if (const auto* close = std::get_if<wire::ClosePoolHere>(&message); close && closed_.insert(close->pool).second)
-    ledger_.excuse_pool(journal_.pool_of(close->pool));
+    ledger_.excuse_pool(cluster_.journal.pool_of(close->pool));
   // The pool has failed while its client was away, which opens it again, with what was finished forgotten.
   if (const auto* known = std::get_if<wire::PoolKnown>(&message);
-      known && !known->known && opened_.contains(known->pool) && !ledger_.pool(journal_.pool_of(known->pool)).named)
+      known && !known->known && opened_.contains(known->pool) &&
+      !ledger_.pool(cluster_.journal.pool_of(known->pool)).named)
     ledger_.excuse_pool(known->pool);
   const auto* run = std::get_if<wire::RunJobs>(&message);
   if (!run) return;
   const std::string& host = sessions_.at(session)->who.host;
-  const PoolId pool = pools_of_.at(run->worker);
+  const PoolId pool = cluster_.heads.pools_of.at(run->worker);
   for (const wire::RunItem& item : run->items) {
-    journal_.check_handed(pool, item.attempt.sequence);
+    cluster_.journal.check_handed(pool, item.attempt.sequence);
     ledger_.handed(pool, item.attempt.sequence, host);
   }
 }
@@ -248,6 +195,7 @@ void HeadProcess::carry_out(head::CloseSession& effect, std::map<SessionId, std:
 
 void HeadProcess::carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
   run_after(world_.chance.skewed(100us, 100ms), [this, asked = std::make_shared<head::HashProgram>(effect)] {
+    if (!is_head()) return;
     machine_->program_hashed(std::move(*asked), asked->hash, world_.now(), effects_);
     schedule_flush();
   });
@@ -256,7 +204,7 @@ void HeadProcess::carry_out(head::HashProgram& effect, std::map<SessionId, std::
 /// Workers are dear: slots must not change hands again and again before anything has run. Short bursts of short jobs
 /// may cost some.
 void HeadProcess::check_waste(const wire::StopWorker& stop) {
-  const WorkerProcess* worker = find_worker_(stop.worker);
+  const WorkerProcess* worker = cluster_.find_worker(stop.worker);
   if (worker && worker->ready()) return;
   wasted_.push_back(world_.now());
   while (wasted_.front() < world_.now() - 1s) wasted_.pop_front();
@@ -275,7 +223,7 @@ void HeadProcess::note_said(const ConnectionPtr& connection, const wire::Message
   for (const SlotInfo& slot : state ? state->slots : changed ? changed->slots : std::vector<SlotInfo>{})
     slots_[connection->session][slot.slot] = slot;
   const auto* opened = std::get_if<wire::OpenPool>(&message);
-  if (opened && opened->resumed) resumed_.insert(opened->pool);
+  if (opened && opened->resumed) cluster_.heads.resumed.insert(opened->pool);
 }
 
 /// With history a worker gets all updates. Without it the first one ever does, and those that start after that get none
@@ -283,9 +231,10 @@ void HeadProcess::note_said(const ConnectionPtr& connection, const wire::Message
 /// which one is the first.)
 void HeadProcess::check_skipped(const wire::StartWorker& start) const {
   const PoolId pool = start.pool;
-  const PoolRecord& record = ledger_.pool(journal_.pool_of(pool));
+  const PoolRecord& record = ledger_.pool(cluster_.journal.pool_of(pool));
   const bool history = record.options.keep_updates_history;
-  if (start.skip_updates > 0 && (history || (lives_ == 1 && !resumed_.contains(pool) && !record.had_worker)))
+  if (start.skip_updates > 0 &&
+      (history || (cluster_.heads.lives == 1 && !cluster_.heads.resumed.contains(pool) && !record.had_worker)))
     world_.violation("worker {} of pool {} gets no update up to {}", name_of_worker(start.worker),
                      short_name(pool.value), start.skip_updates);
   if (history || !machine_->scheduler().has_pool(pool)) return;
@@ -297,7 +246,7 @@ void HeadProcess::check_skipped(const wire::StartWorker& start) const {
 
 /// A worker starts on slots that nobody else has, without trouble, with memory enough, and on different GPUs.
 void HeadProcess::check_start(const wire::StartWorker& start, SessionId session) const {
-  const PoolOptions& options = ledger_.pool(journal_.pool_of(start.pool)).options;
+  const PoolOptions& options = ledger_.pool(cluster_.journal.pool_of(start.pool)).options;
   check_skipped(start);
   const std::string& host = sessions_.at(session)->who.host;
   std::vector<std::uint32_t> slots = start.more_slots;
@@ -363,7 +312,7 @@ void HeadProcess::check_applied(const wire::UpdateApplied& message) const {
     for (const scheduler::SlotStatus& slot : node.slots) {
       const bool ready = slot.state == scheduler::SlotState::idle || slot.state == scheduler::SlotState::busy;
       if (slot.pool != message.pool || !ready) continue;
-      const WorkerProcess* worker = find_worker_(slot.worker);
+      const WorkerProcess* worker = cluster_.find_worker(slot.worker);
       if (worker && worker->alive() && worker->updates_applied() < message.number)
         world_.violation("update {} of pool {} counts as applied, but worker {} has only {}", message.number,
                          short_name(message.pool.value), name_of_worker(slot.worker), worker->updates_applied());

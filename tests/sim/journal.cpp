@@ -2,89 +2,96 @@
 #include "journal.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "text.hpp"
-#include "wire/framing.hpp"
 
 namespace dc::sim {
-namespace {
-
-head::JournalState read_all(const std::vector<store::Entry>& log) {
-  head::JournalState state;
-  for (const store::Entry& entry : log) state.add(store::Entry(entry));
-  return state;
-}
-
-template <class Map>
-std::vector<typename Map::key_type> keys_of(const Map& map) {
-  std::vector<typename Map::key_type> keys;
-  for (const auto& [key, value] : map) keys.push_back(key);
-  std::sort(keys.begin(), keys.end());
-  return keys;
-}
-
-/// What differs; empty: nothing.
-std::string difference(const head::JournalState& a, const head::JournalState& b) {
-  if (a.taken.intervals() != b.taken.intervals()) return "the numbers taken";
-  if (a.unfinished != b.unfinished) return "the jobs";
-  if (keys_of(a.undelivered) != keys_of(b.undelivered)) return "the outcomes";
-  for (const auto& [sequence, outcome] : a.undelivered) {
-    const head::StoredOutcome& other = b.undelivered.at(sequence);
-    const bool same_error = outcome.error ? other.error && *outcome.error == *other.error : !other.error;
-    if (outcome.payload != other.payload || !same_error) return "an outcome";
-  }
-  if (a.updates != b.updates) return "the updates";
-  if (a.keys != b.keys) return "the keys";
-  if (a.broken != b.broken) return "its failure";
-  if (a.holder != b.holder) return "its client";
-  return a.done == b.done ? "" : "the number of outcomes";
-}
-
-}  // namespace
 
 // --- Lives of the head ------------------------------------------------------------------------------------------
 
 void Journal::begin(Head head) {
   head_ = std::move(head);
-  store_.answer();
+  if (!plan_.standby) record_.server().answer();  // a head would wait for it
+  store_.emplace(world_, plan_, record_.server(), place_,
+                 [this](store::LogId log, const store::Entry& entry) { stands_after_all(log, entry); });
+  store_->cut(cut_until_);
+}
+
+void Journal::keep() {
+  if (store_->leased()) renew_when_due();
+}
+
+void Journal::write() {
   machine_.emplace(limits::store_patience, world_.now());
-  for (const auto& [log, entries] : logs()) {
+  for (const auto& [log, entries] : record_.logs()) {
     if (world_.chance.percent(plan_.shortened)) machine_->compact(log);
   }
   go_on();
 }
 
 void Journal::end(bool in_order) {
-  if (!machine_) return;
-  if (in_order) {
+  const auto finish = [this] {
+    const store::StoreAnswer answer = make_call();
+    machine_->ended(*std::exchange(call_, std::nullopt), answer, world_.now());
+  };
+  if (machine_ && in_order) {
     machine_->close(world_.now() + limits::store_close_patience);
-    if (call_) make_call();
-    while (!machine_->over(world_.now()) && (call_ = machine_->next(world_.now()))) make_call();
-  } else if (call_ && world_.chance.percent(50)) {
-    make_call();  // and nobody hears the answer
+    if (call_ && !arrived_) finish();
+    while (!machine_->over(world_.now()) && (call_ = machine_->next(world_.now()))) finish();
+  } else if (machine_ && call_ && !arrived_ && world_.chance.percent(50)) {
+    finish();  // and nobody hears the answer
   }
-  store_.head_ended();
+  if (in_order) store_->release();
+  store_.reset();
   machine_.reset();
   call_.reset();
+  arrived_ = false;
   armed_for_ = never;
   waking_ = false;
-  long_.clear();
   under_way_.clear();
   refused_.clear();
 }
 
-PoolId Journal::pool_of(PoolId id) const {
-  const auto found = ids_.find(id);
-  return found == ids_.end() ? id : found->second;
+// --- The lease, in the place of store/lease_thread.cpp ----------------------------------------------------------
+
+void Journal::renew_when_due() {
+  const TimePoint when = store_->lease().next_at();
+  if (when == never) return wake();
+  head_.later(std::max<Duration>(when - world_.now(), 1us), [this] { renew(); });
 }
 
-head::JournalState Journal::read(store::LogId log) const {
-  head::JournalState state = read_all(logs().at(log));
-  if (!state.problem().empty() || !state.born)
-    world_.violation("the journal of pool {} cannot be read: {}", short_name(log),
-                     state.born ? state.problem() : "no first entry");
-  return state;
+/// The question takes its time, and so does the answer, which may not come at all.
+void Journal::renew() {
+  const TimePoint asked = world_.now();
+  if (!store_->lease().renews(asked)) return renew_when_due();
+  const Duration way_max = std::min<Duration>(plan_.write_max, limits::store_call_timeout / 2);
+  head_.happens(world_.chance.skewed(10us, way_max), [this, asked, way_max] {
+    std::optional<store::Renewal> answer = store_->renew();
+    const Duration patience = asked + limits::store_call_timeout - world_.now();
+    const bool slow = world_.chance.percent(plan_.answers_slow);
+    const Duration back = !answer ? patience
+                          : slow  ? world_.chance.between(0us, patience)
+                                  : world_.chance.skewed(10us, way_max);
+    if (!answer) answer = store::Renewal{fail(ErrorCode::unreachable, "the store does not answer")};
+    head_.later(back, [this, asked, answer = std::move(*answer)]() mutable {
+      store_->lease().renewed(asked, std::move(answer), world_.now());
+      renew_when_due();
+    });
+  });
+}
+
+store::Hold Journal::hold() const { return machine_ && machine_->fenced() ? store::Hold::lost : store_->hold(); }
+
+void Journal::cut(Duration time) {
+  cut_until_ = world_.now() + time;
+  if (store_) store_->cut(cut_until_);
+}
+
+void Journal::mend() {
+  cut_until_ = {};
+  if (store_) store_->cut(cut_until_);
 }
 
 // --- The machine, in the place of store/journal_thread.cpp ------------------------------------------------------
@@ -94,7 +101,7 @@ void Journal::append(head::JournalAppend&& append) {
   if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
     for (const SubmittedJob& job : taken->jobs) under_way_[append.ticket].push_back(job_in(job.arguments.view()));
   }
-  if (const auto* born = std::get_if<head::PoolBorn>(&decoded.value())) ids_[born->id] = PoolId{append.log};
+  if (const auto* born = std::get_if<head::PoolBorn>(&decoded.value())) record_.named(born->id, append.log);
   machine_->append(append.ticket, append.log, std::move(append.entry), append.refusable);
   go_on();
 }
@@ -109,20 +116,24 @@ void Journal::shorten(store::LogId log) {
   go_on();
 }
 
+void Journal::raise_term(std::uint64_t above) {
+  machine_->raise_term(above);
+  go_on();
+}
+
 void Journal::go_on() {
   if (call_) return;
-  for (const store::LogId log : std::exchange(long_, {})) machine_->compact(log);
+  for (const store::LogId log : record_.take_long()) machine_->compact(log);
+  store_->moved(store::Part::journal);
   call_ = machine_->next(world_.now());
   if (call_) {
     const bool writes = std::holds_alternative<store::Append>(*call_) || std::holds_alternative<store::Remove>(*call_);
-    head_.later(world_.chance.skewed(10us, writes ? plan_.write_max : plan_.write_max / 10), [this] {
-      make_call();
-      go_on();
-    });
+    head_.happens(world_.chance.skewed(10us, writes ? plan_.write_max : plan_.write_max / 10),
+                  [this] { call_arrives(); });
     return;
   }
   const TimePoint when = machine_->next_at();
-  if (when >= armed_for_) return;
+  if (machine_->fenced() || when >= armed_for_) return;
   armed_for_ = when;
   head_.later(std::max<Duration>(when - world_.now(), 1us), [this, when] {
     if (armed_for_ != when) return;
@@ -131,143 +142,49 @@ void Journal::go_on() {
   });
 }
 
-/// What the call does, it does now.
-void Journal::make_call() {
+store::StoreAnswer Journal::make_call() {
   if (auto* shorten = std::get_if<store::Shorten>(&*call_); shorten && !shorten->reducer)
     shorten->reducer = std::make_unique<head::JournalState>();
-  const store::StoreAnswer answer = store::make_call(store_, *call_);
-  machine_->ended(*std::exchange(call_, std::nullopt), answer, world_.now());
-  for (const std::string& warning : machine_->take_warnings()) world_.note("journal", "{}", warning);
-  if (machine_->take_news()) wake();
+  return store::make_call(*store_, *call_);
+}
+
+/// What the call does, it does now. A head that is frozen hears of it later.
+void Journal::call_arrives() {
+  arrived_ = true;
+  head_.run([this, answer = make_call()] {
+    arrived_ = false;
+    machine_->ended(*std::exchange(call_, std::nullopt), answer, world_.now());
+    for (const std::string& warning : machine_->take_warnings()) world_.note("journal", "{}", warning);
+    if (machine_->take_news()) wake();
+    go_on();
+  });
 }
 
 /// The head hears of it a little later.
 void Journal::wake() {
   if (std::exchange(waking_, true)) return;
-  head_.later(world_.chance.skewed(5us, 2ms), [this] { tell_head(); });
+  head_.later(world_.chance.skewed(5us, 2ms), [this] {
+    waking_ = false;
+    head_.moved();
+  });
 }
 
-void Journal::tell_head() {
-  waking_ = false;
-  const std::vector<store::Journaled> done = machine_->take_done();
+std::vector<store::Journaled> Journal::take_done() {
+  std::vector<store::Journaled> done = machine_->take_done();
   for (const store::Journaled& one : done) {
     const auto jobs = under_way_.find(one.ticket);
     if (jobs == under_way_.end()) continue;
     if (!one.refused.empty()) refused_.insert(jobs->second.begin(), jobs->second.end());
     under_way_.erase(jobs);
   }
-  head_.done(done);
+  return done;
 }
 
-// --- What goes wrong --------------------------------------------------------------------------------------------
-
-void Journal::fill(Duration time) {
-  store_.fill(time);
-  world_.note("journal", "is full for {} ms", time / 1ms);
-}
-
-void Journal::hush(Duration time) {
-  store_.hush(time);
-  world_.note("journal", "does not answer for {} ms", time / 1ms);
-}
-
-// --- What is written --------------------------------------------------------------------------------------------
-
-void Journal::written(store::LogId log, const store::Entry& entry) {
-  const auto decoded = head::decode(store::Entry(entry));
-  if (!decoded) world_.violation("an entry that cannot be read is written: {}", decoded.error().message);
-  if (!logs().contains(log)) ledger_.born(PoolId{log});
-  world_.note("journal", "has an entry of kind {} of pool {}", decoded.value().index() + 1, short_name(log));
-  note_written(PoolId{log}, decoded.value());
-  if (world_.chance.percent(plan_.shortened)) long_.insert(log);
-}
-
-void Journal::removed(store::LogId log) {
-  world_.note("journal", "removes pool {}", short_name(log));
-  written_.erase(PoolId{log});
-  long_.erase(log);
-}
-
-void Journal::replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) {
-  if (const std::string differs = difference(read_all(before), read_all(now)); !differs.empty())
-    world_.violation("a shortened journal means something else: {}", differs);
-}
-
-/// The head was told that it could not be written, and has told its client perhaps.
 void Journal::stands_after_all(store::LogId log, const store::Entry& entry) {
   const auto decoded = head::decode(store::Entry(entry));
   const auto* taken = std::get_if<head::JobsTaken>(&decoded.value());
   for (const SubmittedJob& job : taken ? taken->jobs : std::vector<SubmittedJob>{}) {
     if (const JobId id = job_in(job.arguments.view()); refused_.contains(id)) ledger_.haunts(PoolId{log}, id);
-  }
-}
-
-void Journal::note_written(PoolId pool, const head::JournalEntry& entry) {
-  Written& written = written_[pool];
-  const auto has_outcome = [&](JobSequence sequence) {
-    if (!written.jobs.contains(sequence)) return;
-    written.outcomes.insert(sequence);
-    ledger_.outcome_stored(pool, sequence);
-  };
-  if (const auto* taken = std::get_if<head::JobsTaken>(&entry)) {
-    for (const SubmittedJob& job : taken->jobs) {
-      written.jobs.insert(job.sequence);
-      ledger_.taken(pool, job.sequence, job_in(job.arguments.view()));
-    }
-  } else if (const auto* values = std::get_if<head::ValuesCame>(&entry)) {
-    for (const wire::ValueItem& item : values->items) has_outcome(item.sequence);
-  } else if (const auto* error = std::get_if<head::ErrorCame>(&entry)) {
-    has_outcome(error->sequence);
-  } else if (const auto* update = std::get_if<head::UpdateCame>(&entry)) {
-    written.updates = std::max(written.updates, update->number);
-  } else if (const auto* delivered = std::get_if<head::Delivered>(&entry)) {
-    written.delivered.insert(delivered->sequences.begin(), delivered->sequences.end());
-  } else if (std::get_if<head::PoolBroke>(&entry)) {
-    for (const JobSequence sequence : written.jobs) has_outcome(sequence);
-  }
-}
-
-void Journal::check_handed(PoolId pool, JobSequence sequence) const {
-  if (!ledger_.pool(pool).named) return;
-  const auto written = written_.find(pool);
-  if (written == written_.end() || !written->second.jobs.contains(sequence))
-    world_.violation("job {} of pool {} is handed out before it is in the journal", sequence, short_name(pool.value));
-}
-
-void Journal::check_told(const wire::Message& message) const {
-  const auto check = [&](PoolId pool, const std::vector<JobSequence>& sequences, std::set<JobSequence> Written::*in) {
-    const auto written = written_.find(pool);
-    for (const JobSequence sequence : sequences) {
-      if (in == &Written::outcomes && written != written_.end() && written->second.delivered.contains(sequence))
-        world_.violation("{} of job {} of pool {} is sent after its acknowledgement was kept", wire::name_of(message),
-                         sequence, short_name(pool.value));
-      if (written == written_.end() || !(written->second.*in).contains(sequence))
-        world_.violation("{} of job {} of pool {} is sent before that is in the journal", wire::name_of(message),
-                         sequence, short_name(pool.value));
-    }
-  };
-  const auto check_updates = [&](PoolId pool, UpdateNumber updates) {
-    const auto written = written_.find(pool);
-    if (updates > (written == written_.end() ? 0 : written->second.updates))
-      world_.violation("{} with {} updates of pool {} is sent before they are in the journal", wire::name_of(message),
-                       updates, short_name(pool.value));
-  };
-  if (const auto* accepted = std::get_if<wire::JobsAccepted>(&message)) {
-    check(pool_of(accepted->pool), accepted->sequences, &Written::jobs);
-  } else if (const auto* kept = std::get_if<wire::AcksKept>(&message)) {
-    check(pool_of(kept->pool), kept->sequences, &Written::delivered);
-  } else if (const auto* error = std::get_if<wire::JobError>(&message)) {
-    if (ledger_.pool(pool_of(error->pool)).named) check(pool_of(error->pool), {error->sequence}, &Written::outcomes);
-  } else if (const auto* errors = std::get_if<wire::JobErrors>(&message)) {
-    if (ledger_.pool(pool_of(errors->pool)).named) check(pool_of(errors->pool), errors->sequences, &Written::outcomes);
-  } else if (const auto* values = std::get_if<wire::JobValues>(&message)) {
-    if (!ledger_.pool(pool_of(values->pool)).named) return;
-    for (const wire::ValueItem& item : values->items) check(pool_of(values->pool), {item.sequence}, &Written::outcomes);
-  } else if (const auto* update = std::get_if<wire::UpdateAccepted>(&message)) {
-    if (ledger_.pool(pool_of(update->pool)).named) check_updates(pool_of(update->pool), update->number);
-  } else if (const auto* known = std::get_if<wire::PoolKnown>(&message)) {
-    const PoolId pool = pool_of(known->pool);
-    if (ledger_.pool(pool).named) check_updates(pool, known->updates);
   }
 }
 

@@ -1,6 +1,6 @@
-// The journal of named pools: the machine that decides what is asked of the store, in simulated time, and a store in
-// which things go wrong. It outlives the head. Knows what is written, and checks that the head says nothing of a pool
-// that is not.
+// The journal of one head: the machine that decides what is asked of the store, and the one that says how long the
+// store is this head's, in simulated time (store/journal_thread.cpp and store/lease_thread.cpp run them in the
+// product).
 #pragma once
 
 #include <functional>
@@ -9,77 +9,72 @@
 #include <set>
 #include <vector>
 
-#include "head/head_machine.hpp"
-#include "ledger.hpp"
-#include "plan.hpp"
-#include "sim_store.hpp"
+#include "journal_record.hpp"
 #include "store/journal_machine.hpp"
 
 namespace dc::sim {
 
-class Journal final : private SimStore::Reader {
+class Journal {
  public:
+  /// In this life of the head.
   struct Head {
-    std::function<void(Duration, World::Action)> later;  ///< in this life of it
-    std::function<void(const std::vector<store::Journaled>&)> done;
+    std::function<void(Duration, World::Action)> later;    ///< what it does
+    std::function<void(Duration, World::Action)> happens;  ///< what happens to what it has sent, even if it is frozen
+    std::function<void(World::Action)> run;                ///< now, or when it is thawed
+    std::function<void()> moved;                           ///< there is news
   };
-  Journal(World& world, Ledger& ledger, const Plan& plan)
-      : world_(world), ledger_(ledger), plan_(plan), store_(world, plan, *this) {}
+  /// `machine`: see SimStore.
+  Journal(World& world, Ledger& ledger, const Plan& plan, JournalRecord& record, std::size_t machine)
+      : world_(world), ledger_(ledger), plan_(plan), record_(record), place_(machine) {}
 
-  /// A life of the head begins. A store that did not answer does so now: a head would wait for it.
+  /// A life of the head begins. It has no store yet.
   void begin(Head head);
-  /// And ends: in order, and all is written if the store can; or not, and what is under way is written, or not.
+  /// Its store. When it has that, it keeps it from then on.
+  [[nodiscard]] SimStore& store() { return *store_; }
+  void keep();
+  /// It has read what is there, and writes from now on.
+  void write();
+  /// It ends: in order, and all is written if the store can; or not, and what is under way is written, or not.
   void end(bool in_order);
 
   void append(head::JournalAppend&& append);
   void remove(const head::JournalRemove& remove);
   void shorten(store::LogId log);
+  void raise_term(std::uint64_t above);
 
-  [[nodiscard]] const std::map<store::LogId, std::vector<store::Entry>>& logs() const { return store_.all(); }
-  /// What a head that starts reads.
-  [[nodiscard]] head::JournalState read(store::LogId log) const;
-  /// By what id the ledger knows the pool that a head knows by this one.
-  [[nodiscard]] PoolId pool_of(PoolId id) const;
+  [[nodiscard]] store::Hold hold() const;
+  [[nodiscard]] std::uint64_t raised_term() const { return machine_ ? machine_->raised_term() : 0; }
+  std::vector<store::Journaled> take_done();
 
-  // What goes wrong.
-  void fill(Duration time);
-  void hush(Duration time);
-  void mend() { store_.mend(); }
-
-  /// The head says this: it must be written.
-  void check_told(const wire::Message& message) const;
-  void check_handed(PoolId pool, JobSequence sequence) const;
+  /// The way between this head's machine and the store is cut.
+  void cut(Duration time);
+  void mend();
 
  private:
-  /// What was ever written of a pool.
-  struct Written {
-    std::set<JobSequence> jobs, outcomes, delivered;
-    UpdateNumber updates = 0;
-  };
+  void renew_when_due();
+  void renew();
   void go_on();
-  void make_call();
+  store::StoreAnswer make_call();
+  void call_arrives();
   void wake();
-  void tell_head();
-  void written(store::LogId log, const store::Entry& entry) override;
-  void removed(store::LogId log) override;
-  void replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) override;
-  void stands_after_all(store::LogId log, const store::Entry& entry) override;
-  void note_written(PoolId pool, const head::JournalEntry& entry);
+  /// See SimStore::Haunts. The head has told its client perhaps that it refuses the job.
+  void stands_after_all(store::LogId log, const store::Entry& entry);
 
   World& world_;
   Ledger& ledger_;
   const Plan& plan_;
-  SimStore store_;
-  std::map<PoolId, Written> written_;
-  std::map<PoolId, PoolId> ids_;  ///< of named pools, see pool_of
+  JournalRecord& record_;
+  const std::size_t place_;
+  TimePoint cut_until_{};
 
   // Of this life of the head:
   Head head_;
+  std::optional<SimStore> store_;
   std::optional<store::JournalMachine> machine_;
   std::optional<store::StoreCall> call_;  ///< under way
+  bool arrived_ = false;                  ///< and has had its effect
   TimePoint armed_for_ = never;
   bool waking_ = false;
-  std::set<store::LogId> long_;                            ///< to be shortened
   std::map<store::Ticket, std::vector<JobId>> under_way_;  ///< jobs
   std::set<JobId> refused_;                                ///< and those that were
 };

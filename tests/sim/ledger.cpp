@@ -19,7 +19,10 @@ void Ledger::started(PoolId id, JobId sequence, const std::string& host) {
 
 void Ledger::excuse_host(const std::string& host) {
   for (auto& [id, in] : pools_) {
-    for (JobRecord& record : in.jobs) record.excuses += !record.answered && record.hosts.contains(host);
+    for (JobRecord& record : in.jobs) {
+      const bool copy = std::find(record.copies.begin(), record.copies.end(), host) != record.copies.end();
+      record.excuses += !record.answered && (record.host == host || copy);
+    }
   }
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -38,14 +37,16 @@ struct JobRecord {
   std::size_t result_bytes = 0;
   UpdateNumber after_update = 0;
   std::uint64_t stream = 0;
-  int started = 0;              ///< executions
-  int finished = 0;             ///< executions that came to their end
-  int deaths = 0;               ///< executions during which the worker ended
-  int excuses = 0;              ///< things that happened which are a reason to run it again
-  std::set<std::string> hosts;  ///< where a head sent it: each may have a result of it
-  int delivered = 0;            ///< outcomes that its caller got
-  bool answered = false;        ///< one of them came from the head, not from the pool's end
-  bool dropped = false;         ///< its caller does not want it any more
+  int started = 0;                   ///< executions
+  int finished = 0;                  ///< executions that came to their end
+  int deaths = 0;                    ///< executions during which the worker ended
+  int excuses = 0;                   ///< things that happened which are a reason to run it again
+  std::string host;                  ///< where the head sent it last
+  std::vector<std::string> sent_to;  ///< all of these
+  std::vector<std::string> copies;   ///< since a head began: where earlier ones sent it, of which it may take up any
+  int delivered = 0;                 ///< outcomes that its caller got
+  bool answered = false;             ///< one of them came from the head, not from the pool's end
+  bool dropped = false;              ///< its caller does not want it any more
 
   // Of a named pool:
   std::string key;

@@ -1,4 +1,5 @@
 // The promises of named pools, see ledger.hpp.
+#include <algorithm>
 #include <charconv>
 
 #include "ledger.hpp"
@@ -22,7 +23,10 @@ void Ledger::handed(PoolId id, JobSequence sequence, const std::string& host) {
   if (record.stored)
     world_.violation("job {} of pool {} is handed out, and its outcome is in the journal", sequence,
                      short_name(id.value));
-  record.hosts.insert(host);
+  record.host = host;
+  record.copies.clear();
+  if (std::find(record.sent_to.begin(), record.sent_to.end(), host) == record.sent_to.end())
+    record.sent_to.push_back(host);
 }
 
 // --- The head and its journal -----------------------------------------------------------------------------------
@@ -61,7 +65,10 @@ void Ledger::broke(PoolId id) {
 
 void Ledger::head_restarted() {
   for (auto& [id, in] : pools_) {
-    for (JobRecord& record : in.jobs) record.excuses += !record.key.empty() && !record.stored;
+    for (JobRecord& record : in.jobs) {
+      record.excuses += !record.key.empty() && !record.stored;
+      record.copies = record.sent_to;
+    }
   }
 }
 

@@ -46,6 +46,8 @@ Connection::Connection(World& world, const Fatal& fatal, Link& link, SessionId i
                        Endpoint& head)
     : session(id),
       who(dial->who),
+      term(head.term()),
+      place(dial->place),
       world_(world),
       fatal_(fatal),
       link_(link),
@@ -132,7 +134,12 @@ void Connection::hand_in(Side to, Item item) {
 
 /// The head's Welcome is here.
 void Connection::greet() {
-  if (!std::exchange(dial_->pending, false)) return close(Side::peer, true);  // too late, the peer has given up
+  if (!dial_->pending) return close(Side::peer, true);  // too late, the peer has given up
+  if (!end(Side::peer).believes(*this)) {
+    close(Side::peer, true);
+    return dial_->fail();
+  }
+  dial_->pending = false;
   open_[index(Side::peer)] = true;
   end(Side::peer).opened(shared_from_this());
 }
@@ -189,19 +196,20 @@ void Network::add(Link& link, const ConnectionPtr& connection) {
   link.connections.push_back(connection);
 }
 
-DialPtr Network::dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed) {
+DialPtr Network::dial(Endpoint& peer, PeerIdentity who, std::size_t place, std::function<void()> failed) {
   Link& way = link(who.host);
-  const auto dial = std::make_shared<Dial>(Dial{std::move(who), true, std::move(failed), {}});
+  Endpoint* head = heads_.at(place);
+  const auto dial = std::make_shared<Dial>(Dial{std::move(who), place, true, std::move(failed), {}});
   const auto fail_after = [dial, &peer](Duration delay) { peer.run_after(delay, [dial] { dial->fail(); }); };
   const Duration round_trip = 2 * world_.chance.skewed(way.latency_min, way.latency_max);
   if (way.silent[0] || way.silent[1]) {
     fail_after(world_.chance.between(1s, 10s));
     return dial;
   }
-  fail_after(head_->listens() ? Duration(limits::handshake_deadline) : round_trip);
-  world_.after(round_trip, [this, dial, &peer, fail_after] {
-    if (!head_->listens()) return fail_after(1ms);
-    head_->run([this, dial, &peer] { reach_head(dial, peer); });
+  fail_after(head->listens() ? Duration(limits::handshake_deadline) : round_trip);
+  world_.after(round_trip, [this, head, dial, &peer, fail_after] {
+    if (!head->listens()) return fail_after(1ms);
+    head->run([this, dial, &peer] { reach_head(dial, peer); });
   });
   return dial;
 }
@@ -210,11 +218,13 @@ void Network::reach_head(const DialPtr& dial, Endpoint& peer) {
   if (!dial->pending || !peer.alive()) return;  // it has given up meanwhile
   Link& way = link(dial->who.host);
   if (way.silent[0] || way.silent[1]) return;
+  Endpoint& head = *heads_[dial->place];
+  if (!head.admits()) return peer.run_after(1ms, [dial] { dial->fail(); });
   const auto connection =
-      std::make_shared<Connection>(world_, fatal_, way, SessionId{next_session_++}, dial, peer, *head_);
+      std::make_shared<Connection>(world_, fatal_, way, SessionId{next_session_++}, dial, peer, head);
   dial->connection = connection;
   add(way, connection);
-  head_->opened(connection);
+  head.opened(connection);
   connection->open_peer();
 }
 

@@ -27,11 +27,13 @@ struct PeerIdentity {
   wire::Role role{};
   std::uint64_t id{};
   std::string host;
+  std::uint64_t term = 0;  ///< the highest that it knows of a head
 };
 
 /// An attempt to connect, until it came to an end.
 struct Dial {
   PeerIdentity who;
+  std::size_t place = 0;  ///< of the head that is dialled
   bool pending = true;
   std::function<void()> failed;
   std::weak_ptr<Connection> connection;  ///< once the head has accepted it
@@ -47,6 +49,11 @@ class Endpoint : public Process {
   using Process::Process;
   /// It can be reached.
   [[nodiscard]] virtual bool listens() const { return alive(); }
+  /// Of a head: who comes is let in, and told this term.
+  [[nodiscard]] virtual bool admits() const { return true; }
+  [[nodiscard]] virtual std::uint64_t term() const { return 0; }
+  /// Of a peer: what this head says counts.
+  [[nodiscard]] virtual bool believes(const Connection& /*from*/) { return true; }
   virtual void opened(const ConnectionPtr& connection) = 0;
   virtual void received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) = 0;
   virtual void closed(const ConnectionPtr& connection) = 0;
@@ -55,7 +62,7 @@ class Endpoint : public Process {
 enum class Side { peer, head };
 inline Side other(Side side) { return side == Side::peer ? Side::head : Side::peer; }
 
-/// The way between one machine and the head. Its state outlives connections.
+/// The way between one machine and the heads. Its state outlives connections.
 struct Link {
   Duration latency_min{}, latency_max{};
   Duration transfer_max{};              ///< that a large payload takes
@@ -77,6 +84,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   const SessionId session;
   const PeerIdentity who;
+  const std::uint64_t term;  ///< of the head, as it said
+  const std::size_t place;   ///< of the head
 
   [[nodiscard]] bool open(Side side) const { return open_[index(side)]; }
   [[nodiscard]] Endpoint& end(Side side) const { return *ends_[index(side)]; }
@@ -128,14 +137,16 @@ bool has_large_payload(const wire::Message& message);
 class Network {
  public:
   explicit Network(World& world) : world_(world) {}
-  void set_head(Endpoint& head) { head_ = &head; }
+  /// Each has its place among the addresses that peers know.
+  void add_head(Endpoint& head) { heads_.push_back(&head); }
+  [[nodiscard]] std::size_t heads() const { return heads_.size(); }
   void set_fatal(Fatal fatal) { fatal_ = std::move(fatal); }
 
   Link& link(const std::string& host) { return links_[host]; }
   [[nodiscard]] std::map<std::string, Link>& links() { return links_; }
 
   /// One attempt to connect. `failed` is called in the peer's process, unless opened() is.
-  DialPtr dial(Endpoint& peer, PeerIdentity who, std::function<void()> failed);
+  DialPtr dial(Endpoint& peer, PeerIdentity who, std::size_t place, std::function<void()> failed);
   void silence(Link& link, Side towards, Duration time);
   /// The process stands still from now on: who is connected to it hears nothing.
   void expect_silence_of(Endpoint& frozen);
@@ -146,7 +157,7 @@ class Network {
   static void add(Link& link, const ConnectionPtr& connection);
 
   World& world_;
-  Endpoint* head_ = nullptr;
+  std::vector<Endpoint*> heads_;
   std::map<std::string, Link> links_;
   Fatal fatal_;
   std::uint64_t next_session_ = 1;

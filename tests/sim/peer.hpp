@@ -1,4 +1,6 @@
-// What a node and a client have in common: one connection to the head, dialled again for ever.
+// What a node and a client have in common: one connection to the head, dialled again for ever. With several addresses
+// it does what net/connector.cpp does: each gets one attempt in a round, one that hangs goes on in the background, and
+// a head with a lower term than another has told is not believed.
 #pragma once
 
 #include <algorithm>
@@ -35,6 +37,8 @@ class Peer : public Endpoint {
   void opened(const ConnectionPtr& connection) final {
     world_.note(name(), "session {} is open", connection->session.value);
     connection_ = connection;
+    first_ = connection->place;
+    end_dials(true);
     retry_ = limits::reconnect_delay_min;
     session_opened();
   }
@@ -49,7 +53,13 @@ class Peer : public Endpoint {
     connection_.reset();
     closed_at_ = world_.now();
     session_closed();
-    dial_again();
+    pause();
+  }
+  [[nodiscard]] bool believes(const Connection& from) final {
+    identity_.term = std::max(identity_.term, from.term);
+    if (from.term == identity_.term) return true;
+    world_.note(name(), "does not believe a head of term {}, it knows {}", from.term, identity_.term);
+    return false;
   }
 
  protected:
@@ -62,7 +72,9 @@ class Peer : public Endpoint {
     identity_ = std::move(identity);
     retry_ = limits::reconnect_delay_min;
     closed_at_ = world_.now();
-    dial();
+    dials_.assign(network_.heads(), nullptr);
+    first_ = 0;
+    begin_round();
   }
   void send(std::vector<wire::Outgoing> messages) {
     if (connection_) connection_->send(Side::peer, std::move(messages));
@@ -70,26 +82,68 @@ class Peer : public Endpoint {
   /// The process is gone.
   void end_dialling(bool in_order) {
     end_life();
-    if (dial_) {
-      dial_->pending = false;
-      if (const ConnectionPtr half_open = dial_->connection.lock()) half_open->close(Side::peer, in_order);
-    }
+    end_dials(in_order);
+    if (connection_) connection_->close(Side::peer, in_order);
     connection_.reset();
   }
 
  private:
-  void dial() {
-    dial_ = network_.dial(*this, identity_, [this] { dial_again(); });
+  [[nodiscard]] bool pending(std::size_t place) const { return dials_[place] && dials_[place]->pending; }
+  void end_dials(bool in_order) {
+    ++turn_;
+    waits_ = false;
+    for (DialPtr& dial : dials_) {
+      if (!dial) continue;
+      const bool half_open = std::exchange(dial->pending, false);
+      const ConnectionPtr connection = half_open ? dial->connection.lock() : nullptr;
+      if (connection) connection->close(Side::peer, in_order);
+      dial.reset();
+    }
   }
-  void dial_again() {
-    const Duration pause = retry_ * static_cast<int>(world_.chance.between(70, 130)) / 100;
-    retry_ = std::min<Duration>(2 * retry_, limits::reconnect_delay_max);
-    run_after(pause, [this] { dial(); });
+  void begin_round() {
+    tried_ = 0;
+    next_place();
+  }
+  /// The next address of the round that is not being tried already.
+  void next_place() {
+    ++turn_;
+    waits_ = false;
+    while (tried_ < dials_.size()) {
+      const std::size_t place = (first_ + tried_++) % dials_.size();
+      if (pending(place)) continue;
+      latest_ = place;
+      dials_[place] = network_.dial(*this, identity_, place, [this, place] { failed(place); });
+      if (tried_ < dials_.size()) after(limits::next_address_after, &Peer::next_place);
+      return;
+    }
+    for (std::size_t place = 0; place < dials_.size(); ++place) {
+      if (!pending(place)) return pause();
+    }
+  }
+  void failed(std::size_t place) {
+    if (tried_ < dials_.size()) return place == latest_ ? next_place() : void();
+    if (!waits_) pause();  // else the next round waits already
+  }
+  void pause() {
+    const Duration delay = retry_ * static_cast<int>(world_.chance.between(70, 130)) / 100;
+    const bool several = dials_.size() > 1;
+    retry_ = std::min<Duration>(2 * retry_, several ? limits::round_delay_max : limits::reconnect_delay_max);
+    after(delay, &Peer::begin_round);
+  }
+  void after(Duration delay, void (Peer::*next)()) {
+    waits_ = true;
+    run_after(delay, [this, next, turn = ++turn_] {
+      if (turn == turn_) (this->*next)();
+    });
   }
 
   Network& network_;
   PeerIdentity identity_;
-  DialPtr dial_;
+  std::vector<DialPtr> dials_;         ///< at each address the latest
+  std::size_t first_ = 0, tried_ = 0;  ///< of this round: where it begins, and how many places had their turn
+  std::size_t latest_ = 0;             ///< the place that was dialled last
+  std::uint64_t turn_ = 0;             ///< counts what is waited for, so that an old timer does nothing
+  bool waits_ = false;
   ConnectionPtr connection_;
   Duration retry_{};
   TimePoint closed_at_{};

@@ -189,6 +189,22 @@ void trouble_store(Chance& chance, Plan& plan) {
   if (chance.percent(50)) plan.faults.fatal.kinds.insert(kind_of<wire::AcksKept>());
 }
 
+/// Two heads share the store. Whoever has it is killed, frozen and cut off from it.
+void stand_by(Chance& chance, Plan& plan) {
+  plan.standby = true;
+  if (chance.percent(40)) plan.answers_lost = chance.between(1, 30);
+  if (chance.percent(50)) plan.answers_slow = chance.between(10, 90);
+  plan.faults_end = chance.between(20s, 80s);
+  FaultPlan& faults = plan.faults;
+  faults.head_crash = mean_time(chance, 50, 5s, 40s);
+  faults.head_stop = mean_time(chance, 20, 5s, 40s);
+  faults.head_freeze = mean_time(chance, 60, 5s, 30s);
+  faults.store_cut = mean_time(chance, 60, 5s, 30s);
+  for (PoolPlan& pool : plan.pools) {
+    if (chance.percent(60)) pool.opens_after = chance.between(Duration(0s), plan.faults_end);
+  }
+}
+
 /// No faults, and more work for every pool than there are slots, of jobs that are all equally long.
 void make_quiet(Chance& chance, Plan& plan) {
   plan.quiet = true;
@@ -222,7 +238,7 @@ void make_quiet(Chance& chance, Plan& plan) {
 bool FaultPlan::any() const {
   return link_break + half_open + silence + latency + worker_kill + node_crash + node_drain + node_freeze + node_join +
                  head_crash + head_stop + head_freeze + client_crash + client_freeze + store_full + store_silent +
-                 slot_trouble >
+                 store_cut + slot_trouble >
              0s ||
          fatal.percent > 0;
 }
@@ -253,7 +269,8 @@ Plan make_plan(Chance& chance) {
   plan.faults_end = plan.faults.any() ? chance.between(2s, 30s) : Duration(10s);
   if (chance.percent(7)) lose_nodes(chance, plan);
   if (chance.percent(7)) trouble_store(chance, plan);
-  if (chance.percent(3)) make_quiet(chance, plan);
+  if (chance.percent(20)) stand_by(chance, plan);
+  if (!plan.standby && chance.percent(3)) make_quiet(chance, plan);
   return plan;
 }
 
@@ -273,6 +290,9 @@ std::string Plan::text() const {
         pool.named ? fmt::format("; named, for {} programs, {} of 100 jobs with a key", pool.programs, pool.keyed)
                    : "");
   }
+  if (standby)
+    text += fmt::format("plan: two heads share the store; {} of 100 answers are lost, {} slow\n", answers_lost,
+                        answers_slow);
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   if (result_window > 0) text += fmt::format("plan: {} bytes of a pool's results may be under way\n", result_window);
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);

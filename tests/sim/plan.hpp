@@ -54,7 +54,7 @@ struct FaultPlan {
   Duration worker_kill{}, node_crash{}, node_drain{}, node_freeze{}, node_join{};
   Duration head_crash{}, head_stop{}, head_freeze{};
   Duration client_crash{}, client_freeze{};
-  Duration store_full{}, store_silent{};
+  Duration store_full{}, store_silent{}, store_cut{};
   Fatal fatal;
   Duration slot_trouble{};       ///< somebody takes the memory of a slot, or its device is lost, for a while
   Percent stubborn_workers = 0;  ///< that ignore SIGTERM
@@ -74,7 +74,9 @@ struct Plan {
   Percent written_twice = 0;        ///< groups of entries that stand twice in the journal
   Percent shortened = 0;            ///< groups of entries after which the journal is shortened
   std::uint64_t result_window = 0;  ///< bytes of results of a pool that may be under way; 0: the product's limits
-  bool quiet = false;               ///< no faults and plenty of work: the shares of the pools are checked
+  bool standby = false;             ///< two heads share the store, and one stands by
+  Percent answers_lost = 0, answers_slow = 0;  ///< to renewals of their lease
+  bool quiet = false;                          ///< no faults and plenty of work: the shares of the pools are checked
   [[nodiscard]] std::string text() const;
 };
 

@@ -39,6 +39,13 @@ class Process {
   }
   void run_after(Duration delay, World::Action action) { run_at(world_.now() + delay, std::move(action)); }
 
+  /// Later, if this life of the process lasts so long, even when it is frozen: of what it has sent.
+  void happens_after(Duration delay, World::Action action) {
+    world_.after(delay, [watch = std::weak_ptr<int>(life_), action = std::move(action)]() mutable {
+      if (!watch.expired()) action();
+    });
+  }
+
   void freeze() { frozen_ = alive_; }
   void thaw() {
     frozen_ = false;

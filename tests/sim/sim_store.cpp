@@ -1,12 +1,32 @@
 // See sim_store.hpp.
 #include "sim_store.hpp"
 
+#include "store/held_by.hpp"
+
 namespace dc::sim {
 namespace {
 
 Error no_answer() { return {ErrorCode::unreachable, "the store does not answer"}; }
+Error no_room() { return {ErrorCode::full, "the store is full"}; }
+Error not_ours() { return {ErrorCode::fenced, "another head has taken the store"}; }
 
 }  // namespace
+
+void SimServer::write(std::span<const store::Addressed> batch) {
+  for (const store::Addressed& one : batch) {
+    reader_.written(one.log, one.entry);
+    logs_[one.log].push_back(one.entry);
+  }
+}
+
+SimStore::SimStore(World& world, const Plan& plan, SimServer& server, std::size_t machine, Haunts haunts)
+    : world_(world), plan_(plan), server_(server), place_(machine), haunts_(std::move(haunts)) {}
+
+SimStore::~SimStore() {
+  if (server_.holder_ != this) return;
+  settle();
+  server_.holder_ = nullptr;
+}
 
 template <class Effect>
 Result<void> SimStore::unanswered(Effect effect) {
@@ -14,46 +34,137 @@ Result<void> SimStore::unanswered(Effect effect) {
   return no_answer();
 }
 
-void SimStore::head_ended() {
+void SimStore::settle() {
   if (world_.chance.percent(50)) {
-    for (const store::Addressed& one : unanswered_) reader_.stands_after_all(one.log, one.entry);
-    write(unanswered_);
+    for (const store::Addressed& one : unanswered_) haunts_(one.log, one.entry);
+    server_.write(unanswered_);
   }
   unanswered_.clear();
+}
+
+// --- Whose it is ------------------------------------------------------------------------------------------------
+
+Result<std::uint64_t> SimStore::acquire(const store::Owner& /*owner*/) {
+  if (!leased()) {
+    take(Claim::free);
+    return term_;
+  }
+  may_be_gone_ = false;
+  if (away() && world_.chance.percent(70)) return no_answer();
+  BOOST_OUTCOME_TRY(claim, may_take());
+  if (server_.refuses()) return no_room();
+  if (away()) {  // it arrives, and its answer does not
+    tried_ = server_.lease_.term + 1;
+    take(claim);
+    term_ = 0;
+    machine_.reset();
+    return no_answer();
+  }
+  take(claim);
+  return term_;
+}
+
+Result<SimStore::Claim> SimStore::may_take() {
+  const SimServer::Lease& seen = server_.lease_;
+  if (seen.term == 0 || seen.given_up) return Claim::free;
+  if (seen.term == tried_) return seen.pausing ? Claim::ran_out : Claim::free;  // from a call whose answer was lost
+  const bool gone = server_.holder_ == nullptr && seen.machine == place_;
+  if (gone) return seen.pausing ? Claim::ran_out : Claim::free;
+  const store::LeaseWatch::Verdict verdict = watch_.look(seen.text(), asked_, world_.now());
+  if (verdict == store::LeaseWatch::Verdict::quiet) return Claim::ran_out;
+  may_be_gone_ = verdict != store::LeaseWatch::Verdict::renewed;
+  return store::held_by("the store", {"another machine", 1});
+}
+
+void SimStore::take(Claim claim) {
+  if (server_.holder_ != nullptr && server_.holder_ != this) server_.holder_->settle();
+  const bool pausing = claim == Claim::ran_out;
+  server_.lease_ = {server_.lease_.term + 1, 1, place_, pausing, false};
+  server_.holder_ = this;
+  server_.speaks_from_ = speaks_from_ = pausing ? world_.now() + limits::store_takeover_pause : world_.now();
+  term_ = server_.lease_.term;
+  beat_ = 1;
+  const Duration silence = pausing ? speaks_from_ - asked_ : Duration::zero();
+  if (leased()) machine_.emplace(store::LeaseMachine::Options{.taken = asked_, .silence = silence}, world_.now());
+}
+
+std::optional<store::Renewal> SimStore::renew() {
+  const bool silent = away();
+  ++beat_;
+  if (silent && world_.chance.percent(60)) return std::nullopt;
+  store::Renewal answer;
+  if (!has()) {
+    answer.result = not_ours();
+  } else if (server_.refuses()) {
+    answer = {no_room(), Duration(limits::store_takeover_pause)};
+  } else {
+    server_.lease_.beat = beat_;
+    server_.lease_.pausing = world_.now() < speaks_from_;
+  }
+  const bool lost = server_.loses_answers_ && world_.chance.percent(plan_.answers_lost);
+  if (silent || lost) return std::nullopt;
+  return answer;
+}
+
+void SimStore::check_alone() const {
+  if (has() || world_.now() < server_.speaks_from_) return;
+  world_.violation("the head of term {} acts, and another has had the store since {} ms", term_,
+                   (world_.now() - server_.speaks_from_) / 1ms);
+}
+
+store::Hold SimStore::hold() const { return machine_ ? machine_->hold(world_.now()) : store::Hold::ours; }
+
+Duration SimStore::silence_left() const { return machine_ ? machine_->silence_left(world_.now()) : Duration::zero(); }
+
+void SimStore::moved(store::Part part) {
+  if (machine_) machine_->moved(part, world_.now());
 }
 
 Result<void> SimStore::check_hold() {
-  if (silent()) return no_answer();
+  if (machine_) return machine_->state();
+  if (away()) return no_answer();
   return boost::outcome_v2::success();
 }
 
+Result<std::uint64_t> SimStore::raise_term(std::uint64_t above) {
+  if (away()) return no_answer();
+  if (!has()) return not_ours();
+  world_.violation("a peer knows term {}, and the head that has the store has {}", above, term_);
+}
+
+void SimStore::release() {
+  if (has() && !away()) server_.lease_.given_up = true;
+  term_ = 0;
+}
+
+// --- Logs -------------------------------------------------------------------------------------------------------
+
 Result<std::vector<store::LogId>> SimStore::logs() {
   std::vector<store::LogId> ids;
-  for (const auto& [id, entries] : logs_) ids.push_back(id);
+  for (const auto& [id, entries] : server_.logs_) ids.push_back(id);
   return ids;
 }
 
-void SimStore::write(std::span<const store::Addressed> batch) {
-  for (const store::Addressed& one : batch) {
-    reader_.written(one.log, one.entry);
-    logs_[one.log].push_back(one.entry);
-  }
-}
-
 Result<void> SimStore::append(std::span<const store::Addressed> batch) {
-  if (silent()) return unanswered([&] { unanswered_.assign(batch.begin(), batch.end()); });
-  if (world_.now() < full_until_ && world_.chance.percent(80)) return fail(ErrorCode::full, "the store is full");
+  if (away()) {
+    return unanswered([&] {
+      if (has()) unanswered_.assign(batch.begin(), batch.end());
+    });
+  }
+  if (!has()) return not_ours();
+  if (server_.refuses()) return no_room();
   unanswered_.clear();
-  write(batch);
-  if (world_.chance.percent(plan_.written_twice)) write(batch);
+  server_.write(batch);
+  if (world_.chance.percent(plan_.written_twice)) server_.write(batch);
   return boost::outcome_v2::success();
 }
 
 Result<bool> SimStore::read(store::LogId log, store::Position& position, store::Attachments /*all are here*/,
                             const std::function<void(store::Entry&&)>& each) {
-  if (silent()) return no_answer();
-  const auto found = logs_.find(log);
-  if (found == logs_.end()) return false;
+  if (away()) return no_answer();
+  if (!has()) return not_ours();
+  const auto found = server_.logs_.find(log);
+  if (found == server_.logs_.end()) return false;
   const std::vector<store::Entry>& all = found->second;
   const std::uint64_t before = position.entries;
   for (auto left = world_.chance.between(1, 8); left > 0 && position.entries < all.size(); --left)
@@ -63,23 +174,28 @@ Result<bool> SimStore::read(store::LogId log, store::Position& position, store::
 
 Result<void> SimStore::replace(store::LogId log, std::span<const store::Entry> entries) {
   const auto effect = [&] {
+    if (!has()) return;
     std::vector<store::Entry> now(entries.begin(), entries.end());
-    reader_.replaced(logs_[log], now);
-    world_.note("journal", "shortens pool {} from {} to {} entries", short_name(log), logs_[log].size(), now.size());
-    logs_[log] = std::move(now);
+    std::vector<store::Entry>& before = server_.logs_[log];
+    server_.reader_.replaced(before, now);
+    world_.note("journal", "shortens pool {} from {} to {} entries", short_name(log), before.size(), now.size());
+    before = std::move(now);
     unanswered_.clear();
   };
-  if (silent()) return unanswered(effect);
+  if (away()) return unanswered(effect);
+  if (!has()) return not_ours();
   effect();
   return boost::outcome_v2::success();
 }
 
 Result<void> SimStore::remove(store::LogId log) {
   const auto effect = [&] {
-    if (logs_.erase(log) > 0) reader_.removed(log);
+    if (!has()) return;
+    if (server_.logs_.erase(log) > 0) server_.reader_.removed(log);
     unanswered_.clear();
   };
-  if (silent()) return unanswered(effect);
+  if (away()) return unanswered(effect);
+  if (!has()) return not_ours();
   effect();
   return boost::outcome_v2::success();
 }

@@ -156,6 +156,10 @@ void WorkerProcess::begin_job() {
 void WorkerProcess::finish_job(std::uint64_t index, JobId sequence) {
   JobRecord& job = ledger_.job(facts.pool, sequence);
   ++job.finished;
+  const Duration limit = ledger_.pool(facts.pool).options.job_timeout;
+  const bool too_late = limit > 0s && job.duration >= limit;  // its node may have given it up just before
+  job.excuses += too_late;
+  job.deaths += too_late;
   activity_ = Activity::nothing;
   running_ = 0;
   unsent_.push_back(sequence);

@@ -1,0 +1,162 @@
+// See journal_record.hpp.
+#include "journal_record.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "text.hpp"
+#include "wire/framing.hpp"
+
+namespace dc::sim {
+namespace {
+
+head::JournalState read_all(const std::vector<store::Entry>& log) {
+  head::JournalState state;
+  for (const store::Entry& entry : log) state.add(store::Entry(entry));
+  return state;
+}
+
+template <class Map>
+std::vector<typename Map::key_type> keys_of(const Map& map) {
+  std::vector<typename Map::key_type> keys;
+  for (const auto& [key, value] : map) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+/// What differs; empty: nothing.
+std::string difference(const head::JournalState& a, const head::JournalState& b) {
+  if (a.taken.intervals() != b.taken.intervals()) return "the numbers taken";
+  if (a.unfinished != b.unfinished) return "the jobs";
+  if (keys_of(a.undelivered) != keys_of(b.undelivered)) return "the outcomes";
+  for (const auto& [sequence, outcome] : a.undelivered) {
+    const head::StoredOutcome& other = b.undelivered.at(sequence);
+    const bool same_error = outcome.error ? other.error && *outcome.error == *other.error : !other.error;
+    if (outcome.payload != other.payload || !same_error) return "an outcome";
+  }
+  if (a.updates != b.updates) return "the updates";
+  if (a.keys != b.keys) return "the keys";
+  if (a.broken != b.broken) return "its failure";
+  if (a.holder != b.holder) return "its client";
+  return a.done == b.done ? "" : "the number of outcomes";
+}
+
+}  // namespace
+
+PoolId JournalRecord::pool_of(PoolId id) const {
+  const auto found = ids_.find(id);
+  return found == ids_.end() ? id : found->second;
+}
+
+head::JournalState JournalRecord::read(store::LogId log) const {
+  head::JournalState state = read_all(logs().at(log));
+  if (!state.problem().empty() || !state.born)
+    world_.violation("the journal of pool {} cannot be read: {}", short_name(log),
+                     state.born ? state.problem() : "no first entry");
+  return state;
+}
+
+// --- What goes wrong --------------------------------------------------------------------------------------------
+
+void JournalRecord::fill(Duration time) {
+  server_.fill(time);
+  world_.note("journal", "is full for {} ms", time / 1ms);
+}
+
+void JournalRecord::hush(Duration time) {
+  server_.hush(time);
+  world_.note("journal", "does not answer for {} ms", time / 1ms);
+}
+
+// --- What is written --------------------------------------------------------------------------------------------
+
+void JournalRecord::written(store::LogId log, const store::Entry& entry) {
+  const auto decoded = head::decode(store::Entry(entry));
+  if (!decoded) world_.violation("an entry that cannot be read is written: {}", decoded.error().message);
+  if (!logs().contains(log)) ledger_.born(PoolId{log});
+  world_.note("journal", "has an entry of kind {} of pool {}", decoded.value().index() + 1, short_name(log));
+  note_written(PoolId{log}, decoded.value());
+  if (world_.chance.percent(plan_.shortened)) long_.insert(log);
+}
+
+void JournalRecord::removed(store::LogId log) {
+  world_.note("journal", "removes pool {}", short_name(log));
+  written_.erase(PoolId{log});
+  long_.erase(log);
+}
+
+void JournalRecord::replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) {
+  if (const std::string differs = difference(read_all(before), read_all(now)); !differs.empty())
+    world_.violation("a shortened journal means something else: {}", differs);
+}
+
+void JournalRecord::note_written(PoolId pool, const head::JournalEntry& entry) {
+  Written& written = written_[pool];
+  const auto has_outcome = [&](JobSequence sequence) {
+    if (!written.jobs.contains(sequence)) return;
+    written.outcomes.insert(sequence);
+    ledger_.outcome_stored(pool, sequence);
+  };
+  if (const auto* taken = std::get_if<head::JobsTaken>(&entry)) {
+    for (const SubmittedJob& job : taken->jobs) {
+      written.jobs.insert(job.sequence);
+      ledger_.taken(pool, job.sequence, job_in(job.arguments.view()));
+    }
+  } else if (const auto* values = std::get_if<head::ValuesCame>(&entry)) {
+    for (const wire::ValueItem& item : values->items) has_outcome(item.sequence);
+  } else if (const auto* error = std::get_if<head::ErrorCame>(&entry)) {
+    has_outcome(error->sequence);
+  } else if (const auto* update = std::get_if<head::UpdateCame>(&entry)) {
+    written.updates = std::max(written.updates, update->number);
+  } else if (const auto* delivered = std::get_if<head::Delivered>(&entry)) {
+    written.delivered.insert(delivered->sequences.begin(), delivered->sequences.end());
+  } else if (std::get_if<head::PoolBroke>(&entry)) {
+    for (const JobSequence sequence : written.jobs) has_outcome(sequence);
+  }
+}
+
+void JournalRecord::check_handed(PoolId pool, JobSequence sequence) const {
+  if (!ledger_.pool(pool).named) return;
+  const auto written = written_.find(pool);
+  if (written == written_.end() || !written->second.jobs.contains(sequence))
+    world_.violation("job {} of pool {} is handed out before it is in the journal", sequence, short_name(pool.value));
+}
+
+void JournalRecord::check_told(const wire::Message& message) const {
+  const auto check = [&](PoolId pool, const std::vector<JobSequence>& sequences, std::set<JobSequence> Written::*in) {
+    const auto written = written_.find(pool);
+    for (const JobSequence sequence : sequences) {
+      if (in == &Written::outcomes && written != written_.end() && written->second.delivered.contains(sequence))
+        world_.violation("{} of job {} of pool {} is sent after its acknowledgement was kept", wire::name_of(message),
+                         sequence, short_name(pool.value));
+      if (written == written_.end() || !(written->second.*in).contains(sequence))
+        world_.violation("{} of job {} of pool {} is sent before that is in the journal", wire::name_of(message),
+                         sequence, short_name(pool.value));
+    }
+  };
+  const auto check_updates = [&](PoolId pool, UpdateNumber updates) {
+    const auto written = written_.find(pool);
+    if (updates > (written == written_.end() ? 0 : written->second.updates))
+      world_.violation("{} with {} updates of pool {} is sent before they are in the journal", wire::name_of(message),
+                       updates, short_name(pool.value));
+  };
+  if (const auto* accepted = std::get_if<wire::JobsAccepted>(&message)) {
+    check(pool_of(accepted->pool), accepted->sequences, &Written::jobs);
+  } else if (const auto* kept = std::get_if<wire::AcksKept>(&message)) {
+    check(pool_of(kept->pool), kept->sequences, &Written::delivered);
+  } else if (const auto* error = std::get_if<wire::JobError>(&message)) {
+    if (ledger_.pool(pool_of(error->pool)).named) check(pool_of(error->pool), {error->sequence}, &Written::outcomes);
+  } else if (const auto* errors = std::get_if<wire::JobErrors>(&message)) {
+    if (ledger_.pool(pool_of(errors->pool)).named) check(pool_of(errors->pool), errors->sequences, &Written::outcomes);
+  } else if (const auto* values = std::get_if<wire::JobValues>(&message)) {
+    if (!ledger_.pool(pool_of(values->pool)).named) return;
+    for (const wire::ValueItem& item : values->items) check(pool_of(values->pool), {item.sequence}, &Written::outcomes);
+  } else if (const auto* update = std::get_if<wire::UpdateAccepted>(&message)) {
+    if (ledger_.pool(pool_of(update->pool)).named) check_updates(pool_of(update->pool), update->number);
+  } else if (const auto* known = std::get_if<wire::PoolKnown>(&message)) {
+    const PoolId pool = pool_of(known->pool);
+    if (ledger_.pool(pool).named) check_updates(pool, known->updates);
+  }
+}
+
+}  // namespace dc::sim
