@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/check.hpp"
 #include "head/head_machine.hpp"
 
 namespace dc::head {
@@ -10,14 +11,13 @@ namespace {
 
 /// Room that a job or a value takes in a message beside its payload, at most.
 constexpr std::size_t item_bytes = 48;
-/// The latest of each pool, for a client that was away: at most so many times 160 KiB, mostly far less.
-constexpr std::size_t update_failures_max = 64;
 /// Jobs that end with one error, in one message.
 constexpr std::size_t errors_at_once = limits::batch_bytes_max / 16;
 
 }  // namespace
 
 void HeadMachine::carry_out(scheduler::Commands& commands, Effects& out) {
+  DC_CHECK(!std::exchange(carrying_out_, true));
   for (scheduler::Command& command : commands) {
     std::visit(
         [&](auto& body) {
@@ -32,6 +32,7 @@ void HeadMachine::carry_out(scheduler::Commands& commands, Effects& out) {
         command);
   }
   commands.clear();
+  carrying_out_ = false;
 }
 
 void HeadMachine::flush_run(Effects& out) {
@@ -77,9 +78,9 @@ void HeadMachine::flush_batches(Effects& out) {
 }
 
 void HeadMachine::send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out) {
-  const auto found = pools_.find(pool);
-  if (found == pools_.end() || found->second.session.value == 0) return;  // it will ask for what it missed
-  out.emplace_back(Send{found->second.session, std::move(message), lane});
+  const HeadPool* found = find_pool(pool);
+  const SessionId session = found ? found->holder().session : SessionId{};
+  if (session.value != 0) out.emplace_back(Send{session, std::move(message), lane});  // else it will ask for it
 }
 
 // --- To nodes ---------------------------------------------------------------------------------------------------
@@ -87,16 +88,14 @@ void HeadMachine::send_to_client(PoolId pool, wire::Message message, wire::Lane 
 // jobs.
 
 void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
-  const PoolInfo& pool = pools_.at(command.pool);
+  const HeadPool& pool = *pools_.at(command.pool);
   const std::string& hash = pool.options.program_hash;
   const auto node = nodes_.find(command.node);
   const wire::Lane lane = command.pool.value;
   if (!hash.empty() && node != nodes_.end() && node->second.programs.insert(hash).second) {
     send_to_node(command.node, wire::Program{hash, programs_.at(hash)}, lane, out);
   }
-  send_to_node(command.node,
-               wire::OpenPoolHere{command.pool, pool.options, pool.spec, pool.named ? pool.named->name : ""}, lane,
-               out);
+  send_to_node(command.node, wire::OpenPoolHere{command.pool, pool.options, pool.spec, pool.name()}, lane, out);
   ResultFlow::Says says;
   flow_.add(command.pool, command.node, says);
   tell_nodes(std::move(says), out);
@@ -151,11 +150,8 @@ wire::Lane HeadMachine::lane_of_pool(WorkerId worker) const {
 
 /// Nothing for most jobs.
 std::shared_ptr<JobLabel> HeadMachine::label_of(const scheduler::RunJob& command) const {
-  const std::string* key = nullptr;
-  if (const auto found = pools_.find(command.pool); found != pools_.end() && found->second.named) {
-    const auto& keys = found->second.named->key_of;
-    if (const auto entry = keys.find(command.sequence); entry != keys.end()) key = &entry->second;
-  }
+  const HeadPool* pool = find_pool(command.pool);
+  const std::string* key = pool ? pool->key_of(command.sequence) : nullptr;
   if (!key && command.tries == 1) return nullptr;
   return std::make_shared<JobLabel>(JobLabel{command.tries, key ? *key : std::string()});
 }
@@ -193,9 +189,8 @@ void HeadMachine::carry_out(scheduler::ResultsStranded& command, Effects& out) {
 // --- To clients -------------------------------------------------------------------------------------------------
 
 void HeadMachine::carry_out(scheduler::DeliverOutcome& command, Effects& out) {
-  const auto pool = pools_.find(command.pool);
-  if (pool != pools_.end() && pool->second.named) return job_ended(command.pool, *pool->second.named, command, out);
-  send_outcome(command.pool, command.sequence, std::move(command.outcome), out);
+  HeadPool* pool = find_pool(command.pool);
+  if (pool) with(*pool, out, [&](auto& it, auto& effects) { it.ended(std::move(command), effects); });
 }
 
 void HeadMachine::send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out) {
@@ -245,54 +240,30 @@ void HeadMachine::carry_out(scheduler::UpdateFailed& command, Effects& out) {
   Outcome& outcome = command.outcome;
   if (outcome.error->kind == ErrorKind::worker_died)
     out.emplace_back(Log{fmt::format("pool {:x}: {}", command.pool.value, outcome.error->message)});
-  const auto found = pools_.find(command.pool);
-  if (found == pools_.end()) return;
+  HeadPool* pool = find_pool(command.pool);
+  if (!pool) return;
   // The exception is small: it need not leave the lane in which UpdateApplied comes behind it.
   const bool small = outcome.payload.size() <= limits::inline_payload_max;
   wire::UpdateFailed failed{command.pool, command.number, std::move(*outcome.error),
                             small ? std::move(outcome.payload) : Payload{}};
-  std::deque<wire::UpdateFailed>& failures =
-      found->second.update_failures;  // the first of each update, as at the client
-  const bool known = std::any_of(failures.begin(), failures.end(),
-                                 [&](const wire::UpdateFailed& other) { return other.number == failed.number; });
-  if (!known) failures.push_back(failed);
-  if (failures.size() > update_failures_max) failures.pop_front();
-  send_to_client(command.pool, std::move(failed), wire::control_lane, out);
-}
-
-/// A client that is back may have missed how its updates went.
-void HeadMachine::tell_of_updates(PoolId id, TimePoint now, Effects& out) {
-  const auto found = pools_.find(id);
-  if (found == pools_.end()) return;
-  for (const wire::UpdateFailed& failure : found->second.update_failures)
-    send_to_client(id, failure, wire::control_lane, out);
-  tell(scheduler::UpdatesMissed{id}, now, out);
+  with(*pool, out, [&](auto& it, auto& effects) { it.update_failed(std::move(failed), effects); });
 }
 
 void HeadMachine::carry_out(scheduler::PoolFailed& command, Effects& out) {
   out.emplace_back(Log{fmt::format("pool {:x} has failed: {}", command.pool.value, command.error.message)});
-  const auto pool = pools_.find(command.pool);
-  const bool named = pool != pools_.end() && pool->second.named;
-  if (named) named_pool_broke(command.pool, pool->second, command.error, out);
-  send_to_client(command.pool, wire::PoolFailed{command.pool, std::move(command.error)}, wire::control_lane, out);
-  if (!named) forget_pool(command.pool);
+  HeadPool* pool = find_pool(command.pool);
+  if (pool) with(*pool, out, [&](auto& it, auto& effects) { it.failed(std::move(command.error), effects); });
 }
 
 void HeadMachine::carry_out(scheduler::ClientStuck& command, Effects& out) {
-  const auto found = pools_.find(command.pool);
-  if (found == pools_.end() || !found->second.named || found->second.session.value == 0) return;
-  PoolInfo& pool = found->second;
-  out.emplace_back(Log{fmt::format("pool {}: its client gives up: {}", pool.named->quoted(), command.error.message)});
-  const SessionId session = pool.session;
-  has_left(session, command.pool);
-  out.emplace_back(Send{session, wire::PoolFailed{command.pool, std::move(command.error)}});
-  is_nobodys(command.pool, pool, out);
+  HeadPool* pool = find_pool(command.pool);
+  if (pool) with(*pool, out, [&](auto& it, auto& effects) { it.client_stuck(std::move(command.error), effects); });
 }
 
 void HeadMachine::carry_out(scheduler::PoolChanged& command, Effects& out) {
   if (!scheduler_.has_pool(command.pool)) return;
   const scheduler::PoolStatus status = scheduler_.pool_status(command.pool);
-  PoolInfo& pool = pools_.at(command.pool);
+  HeadPool& pool = *pools_.at(command.pool);
   pool.most_workers = std::max<std::uint64_t>(pool.most_workers, status.workers_ready);
   send_to_client(command.pool,
                  wire::PoolState{command.pool, status.workers_ready, status.workers_starting, status.nodes,

@@ -24,19 +24,31 @@ HeadMachine::HeadMachine(HeadFacts facts, TimePoint now)
 void HeadMachine::door_opened(TimePoint now) {
   last_flush_ = now;
   scheduler_.door_opened(now);
-  for (auto& [id, pool] : pools_) {
-    if (pool.named) pool.named->return_by = now + limits::client_return_grace;
-  }
+  for (auto& [id, pool] : pools_) pool->door_opened(now);
 }
 
 void HeadMachine::flush(TimePoint now, Effects& out) {
   if (next_expiry_ <= now) expire(now, out);
   last_flush_ = now;
-  start_followers(now, out);
-  scheduler_.flush(now, commands_);
-  carry_out(commands_, out);
-  flush_all_outcomes(out);
+  do {
+    tell_scheduler(now, out);
+    scheduler_.flush(now, commands_);
+    carry_out(commands_, out);
+  } while (!events_.empty());
+  for (const PoolId id : std::exchange(turn_ends_, {})) {
+    if (HeadPool* pool = find_pool(id)) with(*pool, out, [](auto& it, auto& effects) { it.end_turn(effects); });
+  }
   flush_batches(out);
+}
+
+void HeadMachine::tell_scheduler(TimePoint now, Effects& out) {
+  DC_CHECK(!carrying_out_);
+  for (std::size_t next = 0; next < events_.size(); ++next) {
+    scheduler::Event event = std::move(events_[next]);  // others may be added meanwhile
+    std::visit([&](auto& body) { scheduler_.on(std::move(body), now, commands_); }, event);
+    carry_out(commands_, out);
+  }
+  events_.clear();
 }
 
 TimePoint HeadMachine::next_deadline() const { return std::min(scheduler_.next_deadline(), next_expiry_); }
@@ -46,22 +58,18 @@ TimePoint HeadMachine::next_deadline() const { return std::min(scheduler_.next_d
 void HeadMachine::check_invariants() const {
   scheduler_.check_invariants();
   for (const auto& [id, pool] : pools_) {
-    DC_CHECK(pool.opened == scheduler_.has_pool(id));
-    DC_CHECK(pool.named ? pool.close_at == never : (pool.session.value == 0) == (pool.close_at != never));
-    DC_CHECK(pool.session.value == 0 || sessions_.contains(pool.session));
-    DC_CHECK(!pool.named || names_.at(pool.named->name) == id);
-    const auto hears = [&, pool_id = id](SessionId session) {
-      return session.value == 0 || (sessions_.contains(session) && sessions_.at(session).pools.contains(pool_id));
-    };
-    DC_CHECK(hears(pool.session) && (!pool.named || hears(pool.named->next)));
-    DC_CHECK(!pool.named || std::all_of(pool.named->waiting.begin(), pool.named->waiting.end(),
-                                        [&](const auto& other) { return hears(other.session); }));
+    pool->check_invariants();
+    DC_CHECK(pool->id == id && (pool->stage() == HeadPool::Stage::open) == scheduler_.has_pool(id));
+    DC_CHECK(!pool->keeps() || names_.at(pool->name()) == pool.get());
+    for (const SessionId session : pool->sessions())
+      DC_CHECK(session.value == 0 || (sessions_.contains(session) && sessions_.at(session).pools.contains(id)));
   }
   for (const auto& [id, node] : nodes_) {
     DC_CHECK((node.session.value == 0) == (node.forget_at != never));
     DC_CHECK(node.session.value == 0 || sessions_.contains(node.session));
   }
   DC_CHECK(run_.items.empty() && values_.items.empty() && errors_.sequences.empty() && acks_.empty());
+  DC_CHECK(events_.empty() && turn_ends_.empty());
 }
 
 std::string HeadMachine::what_is_left() const {
@@ -81,17 +89,12 @@ std::string HeadMachine::what_is_left() const {
 void HeadMachine::expire(TimePoint now, Effects& out) {
   if (now - next_expiry_ > limits::own_freeze_gap) thaw(now - last_flush_);
   next_expiry_ = never;
-  std::vector<PoolId> closed, given;
+  std::vector<PoolId> due;
   for (const auto& [id, pool] : pools_) {
-    if (pool.close_at <= now)
-      closed.push_back(id);
+    if (pool->deadline() <= now)
+      due.push_back(id);
     else
-      expire_at(pool.close_at);
-    if (!pool.named || pool.named->waiting.empty()) continue;
-    if (pool.named->return_by <= now)
-      given.push_back(id);
-    else
-      expire_at(pool.named->return_by);
+      expire_at(pool->deadline());
   }
   std::vector<NodeId> forgotten;
   for (const auto& [id, node] : nodes_) {
@@ -100,21 +103,14 @@ void HeadMachine::expire(TimePoint now, Effects& out) {
     else
       expire_at(node.forget_at);
   }
-  for (const PoolId id : closed) {
-    out.emplace_back(Log{fmt::format("pool {:x}: its client did not come back", id.value)});
-    close_pool(id, now, out);
-  }
-  for (const PoolId id : given) give_to_the_next(id, pools_.at(id), out);
+  for (const PoolId id : due) with(*pools_.at(id), out, [](auto& pool, auto& effects) { pool.expired(effects); });
   for (const NodeId id : forgotten) forget_node(id);
 }
 
 /// A deadline was noticed far too late: we were frozen, and nobody could reach us meanwhile. Since when is not known,
 /// so the whole time since the last flush is given back.
 void HeadMachine::thaw(Duration gap) {
-  for (auto& [id, pool] : pools_) {
-    if (pool.close_at != never) pool.close_at += gap;
-    if (pool.named && pool.named->return_by > last_flush_) pool.named->return_by += gap;
-  }
+  for (auto& [id, pool] : pools_) pool->thaw(gap, last_flush_);
   for (auto& [id, node] : nodes_) {
     if (node.forget_at != never) node.forget_at += gap;
   }
@@ -203,22 +199,11 @@ void HeadMachine::pools_lost_session(SessionId session, bool for_good, TimePoint
   const auto lost = sessions_.extract(session);
   const auto latest = client_sessions_.find(lost.mapped().peer.id);
   if (latest != client_sessions_.end() && latest->second == session) client_sessions_.erase(latest);
-  std::vector<PoolId> closed;
   for (const PoolId id : lost.mapped().pools) {
-    const auto found = pools_.find(id);
-    if (found == pools_.end()) continue;
-    PoolInfo& pool = found->second;
-    if (pool.named) {
-      if (named_pool_lost_session(id, pool, session, for_good, now, out)) closed.push_back(id);
-      continue;
-    }
-    if (pool.session != session) continue;
-    pool.session = {};
-    pool.close_at = now + limits::client_return_grace;
-    expire_at(pool.close_at);
-    if (for_good) closed.push_back(id);
+    HeadPool* pool = find_pool(id);
+    if (pool) with(*pool, out, [&](auto& it, auto& effects) { it.session_lost(session, for_good, now, effects); });
   }
-  for (const PoolId id : closed) close_pool(id, now, out);
+  tell_scheduler(now, out);
 }
 
 // --- Messages ---------------------------------------------------------------------------------------------------
@@ -256,6 +241,7 @@ void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& me
           if constexpr (requires { on(session, std::move(body), now, out); }) on(session, std::move(body), now, out);
         },
         std::move(message));
+    tell_scheduler(now, out);
   }
   speaking_ = {};
 }
@@ -270,9 +256,6 @@ void HeadMachine::has_left(SessionId session, PoolId pool) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return;
   found->second.pools.erase(pool);
-  const auto named = pools_.find(pool);
-  if (named != pools_.end() && named->second.named)
-    std::erase_if(named->second.named->waiting, [&](const auto& other) { return other.session == session; });
   is_past(session, pool);
 }
 

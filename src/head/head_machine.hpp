@@ -19,69 +19,16 @@
 
 #include "core/clock.hpp"
 #include "core/ids.hpp"
+#include "head/effects.hpp"
+#include "head/head_pool.hpp"
 #include "head/journal.hpp"
-#include "head/named_pool.hpp"
+#include "head/kept_pool.hpp"
 #include "head/repair_journal.hpp"
 #include "head/result_flow.hpp"
 #include "scheduler/scheduler.hpp"
 #include "wire/messages.hpp"
 
 namespace dc::head {
-
-/// What is wrong with the options of a pool, as a sentence; empty when nothing is.
-std::string problem_of(const PoolOptions& options);
-
-/// Who is at the other end of a session.
-struct PeerInfo {
-  wire::Role role{};
-  std::uint64_t id{};
-  std::string host;
-  std::uint32_t pid{};
-  std::string address;
-};
-
-// --- Effects ----------------------------------------------------------------------------------------------------
-struct Send {
-  SessionId session;
-  wire::Message message;
-  wire::Lane lane = wire::control_lane;
-};
-struct CloseSession {
-  SessionId session;
-  std::string reason;
-};
-struct Log {
-  std::string text;
-};
-/// Write to the journal of a named pool; journaled() says when it is there, or was refused.
-struct JournalAppend {
-  store::Ticket ticket{};
-  store::LogId log{};
-  store::Entry entry;
-  bool refusable = false;
-};
-struct JournalRemove {
-  store::Ticket ticket{};
-  store::LogId log{};
-};
-struct JournalCompact {
-  store::LogId log{};
-};
-/// Cut the broken journal of a pool; repaired() says what came of it.
-struct JournalRepair {
-  store::LogId log{};
-  SessionId session;  ///< who wants to know
-  PoolId asked;       ///< by what id it asked
-};
-/// A client sent the program of this name: program_hashed() says what it is.
-struct HashProgram {
-  SessionId session;
-  std::string hash;
-  Payload program;
-};
-using Effect =
-    std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact, JournalRepair, HashProgram>;
-using Effects = std::vector<Effect>;
 
 /// What the head knows of itself, for `status`.
 struct HeadFacts {
@@ -167,23 +114,6 @@ class HeadMachine {
     PoolId pool;
     std::vector<std::uint32_t> more_slots;
   };
-  struct PoolInfo {
-    ClientId client;
-    SessionId session;           ///< value 0: the client is away
-    PoolId asked;                ///< the id by which its client asked for it, until it has the pool
-    TimePoint close_at = never;  ///< the client is away: closed then
-    PoolOptions options;
-    Payload spec;
-    bool resumed = false;
-    bool opened = false;  ///< false: waits for its program or the journal, or is named and has failed
-    PeerInfo peer;
-    std::unique_ptr<NamedPool> named;  ///< null: it ends with its client
-    bool keeping = false;              ///< named, and its first entry is on its way to the journal
-    bool resuming = false;             ///< its client sends again what this head lacks
-    std::uint64_t most_workers = 1;    ///< that its client was told, or as many jobs as it may have had before
-    std::deque<wire::UpdateFailed> update_failures;  ///< the latest, for when its client is back
-  };
-
   [[nodiscard]] std::string contradiction(NodeId node, const wire::NodeState& report) const;
   [[nodiscard]] std::string contradiction(NodeId node, const wire::SlotsChanged& report) const;
   // Messages of clients.
@@ -243,24 +173,18 @@ class HeadMachine {
   void carry_out(scheduler::Contradiction& command, Effects& out);
   void carry_out(scheduler::Commands& commands, Effects& out);
 
-  template <class Event>
-  void tell(Event event, TimePoint now, Effects& out) {
-    scheduler_.on(std::move(event), now, commands_);
-    carry_out(commands_, out);
+  /// The scheduler hears of it before anything else happens; while its commands are carried out, after them.
+  void tell(scheduler::Event event, TimePoint now, Effects& out) {
+    events_.push_back(std::move(event));
+    tell_scheduler(now, out);
   }
+  void tell_scheduler(TimePoint now, Effects& out);
   /// Empty when this message may come from this session now, else what is wrong with it.
   template <class Body>
   std::string objection(const Session& session) const;
-  void open_unnamed(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
-  void open_named(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
-  void resume_named(SessionId session, wire::ResumePool&& message, TimePoint now, Effects& out);
-  void not_known(SessionId session, PoolId pool, Effects& out);
-  void leave_pool(SessionId session, PoolId id, TimePoint now, Effects& out);
-  void fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out);
   void refuse(SessionId session, std::string_view what, Effects& out);
   void has_left(SessionId session, PoolId pool);
   void is_past(SessionId session, PoolId pool);
-  void use_program(const std::string& hash);
 
   /// A named pool whose journal is broken.
   struct RefusedPool {
@@ -271,63 +195,51 @@ class HeadMachine {
   [[nodiscard]] static std::string refusal(const RefusedPool& pool);
   [[nodiscard]] nlohmann::json refused_json(store::LogId log, const RefusedPool& pool) const;
   [[nodiscard]] std::map<store::LogId, RefusedPool>::iterator find_refused(const std::string& name);
-  [[nodiscard]] std::map<PoolId, PoolInfo>::iterator find_named(const std::string& name);
 
-  // Named pools: head_named.cpp, head_named_jobs.cpp.
-  template <class Body>
-  void append(Pending pending, const Body& entry, bool refusable, Effects& out) {
-    const store::Ticket ticket = ++last_ticket_;
-    out.emplace_back(JournalAppend{ticket, pools_.at(pending.pool).named->log, encode(entry), refusable});
-    pending_.emplace(ticket, std::move(pending));
+  // Pools: head_pools.cpp.
+  /// Lets something happen to the pool, and carries out what comes of it; the pool may be gone then. What the
+  /// scheduler is to hear of it waits for tell_scheduler().
+  template <class Happens>
+  void with(HeadPool& pool, Effects& out, Happens happens) {
+    const PoolId id = pool.id;
+    PoolEffects effects = std::exchange(spare_effects_, {});
+    happens(pool, effects);
+    expire_at(pool.deadline());
+    for (PoolEffect& effect : effects) std::visit([&](auto& body) { carry_out(id, body, out); }, effect);
+    effects.clear();
+    spare_effects_ = std::move(effects);
   }
-  void settle(PoolInfo& pool, Pending&& pending, const std::string& refused, TimePoint now, Effects& out);
-  [[nodiscard]] static ClientCame client_of(const PoolInfo& pool);
-  [[nodiscard]] static std::string taken_over(const NamedPool& pool, const PeerInfo& by);
-  void keep_named_pool(PoolId id, PoolInfo& pool, Effects& out);
+  template <class Own>
+  requires(std::is_constructible_v<Effect, Own>) void carry_out(PoolId, Own& effect, Effects& out) {
+    out.emplace_back(std::move(effect));
+  }
+  void carry_out(PoolId id, Deliver& effect, Effects& out);
+  void carry_out(PoolId id, TellState& effect, Effects& out);
+  void carry_out(PoolId id, Joins& effect, Effects& out);
+  void carry_out(PoolId id, Leaves& effect, Effects& out);
+  void carry_out(PoolId id, Fail& effect, Effects& out);
+  void carry_out(PoolId id, Refuse& effect, Effects& out);
+  void carry_out(PoolId id, Keep& effect, Effects& out);
+  void carry_out(PoolId id, RemoveJournal& effect, Effects& out);
+  void carry_out(PoolId id, EndTurn& effect, Effects& out);
+  void carry_out(PoolId id, Over& effect, Effects& out);
+  void carry_out(PoolId id, scheduler::Event& event, Effects& out);
+  [[nodiscard]] HeadPool* find_pool(PoolId id) const;
+  [[nodiscard]] KeptPool* find_kept(const std::string& name) const;
+  /// The pool, if this session is its client's.
+  HeadPool* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
+  HeadPool* open_direct(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
+  HeadPool* open_kept(SessionId session, wire::OpenPool&& message, TimePoint now, Effects& out);
+  HeadPool& add_pool(std::unique_ptr<HeadPool> pool);
+  void open_or_ask_for_program(SessionId session, HeadPool& pool, Effects& out);
   [[nodiscard]] PoolId new_id(PoolId asked) const;
-  void named_pool_is_born(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
-  void named_pool_not_stored(PoolId id, PoolInfo& pool, const std::string& why, Effects& out);
-  void attach(SessionId session, PoolId id, PoolInfo& pool, const wire::OpenPool& message, TimePoint now, Effects& out);
-  void wait_for_holder(PoolId id, PoolInfo& pool, NamedPool::Waiting who, TimePoint now, Effects& out);
-  void give(PoolId id, PoolInfo& pool, NamedPool::Waiting to, Effects& out);
-  void give_to_the_next(PoolId id, PoolInfo& pool, Effects& out);
-  void tell_waiting(PoolId id, PoolInfo& pool, ErrorKind kind, const std::string& text, Effects& out);
-  void is_nobodys(PoolId id, PoolInfo& pool, Effects& out);
-  [[nodiscard]] static std::string busy_text(const PoolInfo& pool);
-  bool named_pool_lost_session(PoolId id, PoolInfo& pool, SessionId session, bool for_good, TimePoint now,
-                               Effects& out);
-  void hand_over(PoolId id, Effects& out);
-  void carry_out_state(PoolId id, Effects& out);
-  void tell_of_updates(PoolId id, TimePoint now, Effects& out);
-  void tell_what_is_known(SessionId session, PoolId id, PoolInfo& pool, const std::vector<JobSequence>& unaccepted,
-                          TimePoint now, Effects& out);
-  void take_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, Effects& out);
-  void jobs_are_taken(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);
-  void start_jobs(PoolId id, NamedPool& named, std::vector<SubmittedJob>&& jobs, TimePoint now, Effects& out);
-  void start_followers(TimePoint now, Effects& out);
-  void jobs_are_refused(PoolId id, NamedPool& named, const std::vector<SubmittedJob>& jobs, const std::string& why,
-                        Effects& out);
-  void take_update(SessionId session, PoolId id, NamedPool& named, wire::AddUpdate&& message, Effects& out);
-  void job_ended(PoolId id, NamedPool& named, scheduler::DeliverOutcome& command, Effects& out);
-  void keep_outcome(PoolId id, NamedPool& named, JobSequence sequence, Outcome&& outcome, Effects& out);
-  void flush_outcomes(PoolId id, NamedPool& named, Effects& out);
-  void flush_all_outcomes(Effects& out);
-  void outcomes_are_kept(PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, TimePoint now,
-                         Effects& out);
-  void deliver(PoolId id, JobSequence sequence, NamedPool::Record& record, Effects& out);
-  void deliver_earlier(PoolId id, NamedPool& named, Effects& out);
-  void take_acks(SessionId session, PoolId id, NamedPool& named, std::vector<JobSequence>&& sequences, Effects& out);
-  void named_pool_broke(PoolId id, PoolInfo& pool, const ErrorInfo& error, Effects& out);
-  void failure_is_kept(PoolId id, NamedPool& named, TimePoint now, Effects& out);
-  void remove_named_pool(SessionId session, PoolId id, PoolId told, TimePoint now, Effects& out);
+  void fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out);
+  void not_known(SessionId session, PoolId pool, Effects& out);
+  void forget_pool(PoolId id);
 
   void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);
   void ask_for_program(SessionId session, const std::string& hash, Effects& out);
-  void open_pool(PoolId id, PoolInfo& pool, TimePoint now, Effects& out);
-  void close_pool(PoolId id, TimePoint now, Effects& out);
-  void forget_pool(PoolId id);
   void forget_places(NodeInfo& node);
-  void move_pool(PoolId id, PoolInfo& pool, SessionId session, Effects& out);
   void close_older_sessions(std::uint64_t client, TimePoint now, Effects& out);
   void pools_lost_session(SessionId session, bool for_good, TimePoint now, Effects& out);
   void node_lost_session(NodeId id, bool for_good, TimePoint now, Effects& out);
@@ -338,15 +250,12 @@ class HeadMachine {
 
   void send_to_node(NodeId node, wire::Message message, wire::Lane lane, Effects& out);
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
-  [[nodiscard]] bool may_close(const PoolInfo& pool, SessionId session) const;
-  /// The pool, if this session is its client's.
-  PoolInfo* own_pool(SessionId session, PoolId pool, const char* message_name, Effects& out);
   NodeId node_of(SessionId session) const;
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;
   wire::Lane lane_of_pool(WorkerId worker) const;
   [[nodiscard]] std::shared_ptr<JobLabel> label_of(const scheduler::RunJob& command) const;
   void tell_nodes(ResultFlow::Says&& says, Effects& out);
-  [[nodiscard]] static std::string over_window(PoolInfo& pool, scheduler::Load load, const wire::SubmitJobs& message);
+  [[nodiscard]] static std::string over_window(HeadPool& pool, scheduler::Load load, const wire::SubmitJobs& message);
   void flush_run(Effects& out);
   void flush_values(Effects& out);
   void flush_errors(Effects& out);
@@ -356,24 +265,35 @@ class HeadMachine {
   std::string store_trouble_;
   TimePoint start_;
   scheduler::Scheduler scheduler_;
-  scheduler::Commands commands_;  ///< reused
+  scheduler::Commands commands_;          ///< reused
+  std::vector<scheduler::Event> events_;  ///< that the scheduler is to hear of
+  bool carrying_out_ = false;             ///< commands of the scheduler: it hears of nothing meanwhile
+  PoolEffects spare_effects_;             ///< reused
   std::map<SessionId, Session> sessions_;
   std::map<std::uint64_t, SessionId> client_sessions_;  ///< of each client the one that is open
   SessionId speaking_;                                  ///< whose message is being looked at
   std::map<NodeId, NodeInfo> nodes_;
-  std::map<PoolId, PoolInfo> pools_;
+  std::map<PoolId, std::unique_ptr<HeadPool>> pools_;
   std::map<std::string, Payload> programs_;
   std::map<std::string, std::size_t> program_uses_;  ///< by how many pools
   std::unordered_map<WorkerId, Place> places_;
   ResultFlow flow_;
   // Named pools.
-  std::map<std::string, PoolId> names_;
+  std::map<std::string, KeptPool*> names_;
   std::map<store::LogId, RefusedPool> refused_;
   store::Ticket last_ticket_ = 0;
-  std::unordered_map<store::Ticket, Pending> pending_;
-  std::vector<PoolId> unkept_;  ///< with outcomes for the next entry
-  std::vector<std::pair<PoolId, std::vector<SubmittedJob>>> restart_;
-  TimePoint next_expiry_ = never;  ///< the first close_at or forget_at, or earlier
+  struct OnItsWay {
+    PoolId pool;
+    Pending entry;
+  };
+  struct Removal {
+    SessionId session;  ///< who asked
+    PoolId asked;
+  };
+  std::unordered_map<store::Ticket, OnItsWay> pending_;
+  std::unordered_map<store::Ticket, Removal> removals_;
+  std::vector<PoolId> turn_ends_;  ///< for these, when it does
+  TimePoint next_expiry_ = never;  ///< the first deadline of a pool or node, or earlier
   TimePoint last_flush_;
 
   // Consecutive commands of a kind become one message, of limits::batch_bytes_max at most.

@@ -29,8 +29,8 @@ void HeadMachine::program_hashed(HashProgram&& asked, const std::string& hash, T
   }
   std::vector<PoolId> waiting;
   for (const auto& [id, pool] : pools_) {
-    const bool waits = !pool.opened && !pool.keeping && !(pool.named && pool.named->broken);
-    if (waits && pool.options.program_hash == asked.hash) waiting.push_back(id);
+    const bool waits = pool->stage() == HeadPool::Stage::waits_for_program;
+    if (waits && pool->options.program_hash == asked.hash) waiting.push_back(id);
   }
   if (waiting.empty()) return;  // their clients have gone
   programs_[asked.hash] = std::move(asked.program);
@@ -38,7 +38,8 @@ void HeadMachine::program_hashed(HashProgram&& asked, const std::string& hash, T
     if (node.wanted.erase(asked.hash) > 0)
       send_to_node(id, wire::Program{asked.hash, programs_.at(asked.hash)}, wire::control_lane, out);
   }
-  for (const PoolId id : waiting) open_pool(id, pools_.at(id), now, out);
+  for (const PoolId id : waiting) open_or_ask_for_program(asked.session, *pools_.at(id), out);
+  tell_scheduler(now, out);
 }
 
 }  // namespace dc::head

@@ -11,9 +11,9 @@ namespace dc::head {
 
 std::string HeadMachine::objection_to(const JournalState& state) const {
   if (state.born->id.value == 0) return "it has no id";
-  const auto other = pools_.find(state.born->id);
-  if (other == pools_.end()) return {};
-  return fmt::format("it has the id of pool {}", other->second.named ? other->second.named->quoted() : "of a client");
+  const HeadPool* other = find_pool(state.born->id);
+  if (!other) return {};
+  return other->keeps() ? fmt::format("it has the id of pool '{}'", other->name()) : "it has the id of a client's pool";
 }
 
 std::map<store::LogId, HeadMachine::RefusedPool>::iterator HeadMachine::find_refused(const std::string& name) {

@@ -79,7 +79,7 @@ TEST_F(Story, AClientThatSaysGoodbyeIsNotWaitedFor) {
 TEST_F(Story, APoolIsClosedOnRequestAndLateMessagesAreIgnored) {
   open();
   EXPECT_EQ(hear(client, wire::ClosePool{pool}),
-            (Lines{"log: pool a is closed", "2: ClosePoolHere [10] in lane a", "1: PoolClosed [10]"}));
+            (Lines{"1: PoolClosed [10]", "log: pool a is closed", "2: ClosePoolHere [10] in lane a"}));
   EXPECT_EQ(submit(1, 1), Lines{});
 }
 
@@ -88,7 +88,7 @@ TEST_F(Story, AClientThatClosesItsPoolInANewSessionDoesNotLeaveItBehind) {
   lose(client);
   join(again, wire::Role::client, client_id);
   EXPECT_EQ(hear(again, wire::ClosePool{pool}),
-            (Lines{"log: pool a is closed", "2: ClosePoolHere [10] in lane a", "9: PoolClosed [10]"}));
+            (Lines{"9: PoolClosed [10]", "log: pool a is closed", "2: ClosePoolHere [10] in lane a"}));
 }
 
 TEST_F(Story, AnUnknownPoolComesBackFromItsClientAndWaitsForAllOfIt) {

@@ -75,14 +75,13 @@ nlohmann::json slot_json(const scheduler::SlotStatus& slot) {
 }  // namespace
 
 nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
-  const auto info = pools_.find(pool.pool);
-  const bool known = info != pools_.end();
-  const PeerInfo client = known ? info->second.peer : PeerInfo{};
-  const bool connected = known && info->second.session.value != 0;
-  const NamedPool* named = known ? info->second.named.get() : nullptr;
+  const HeadPool* known = find_pool(pool.pool);
+  const Holder holder = known ? known->holder() : Holder{};
+  const KeptFigures figures = known ? known->figures() : KeptFigures{};
+  const ErrorInfo* broken = known ? known->broken() : nullptr;
   return {{"id", hex(pool.pool.value)},
           {"label", pool.label},
-          {"client", {{"host", client.host}, {"pid", client.pid}, {"connected", connected}}},
+          {"client", {{"host", holder.peer.host}, {"pid", holder.peer.pid}, {"connected", holder.session.value != 0}}},
           {"weight", pool.weight},
           {"gpus_per_worker", pool.gpus_per_worker},
           {"workers", pool.workers_ready},
@@ -92,13 +91,13 @@ nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
           {"waits_for", text_or_null(pool.waits_for)},
           {"jobs_queued", pool.jobs_queued},
           {"jobs_running", pool.jobs_running},
-          {"jobs_done", named ? named->done : pool.jobs_done},
+          {"jobs_done", known && known->keeps() ? figures.done : pool.jobs_done},
           {"jobs_rerun", pool.jobs_rerun},
           {"updates", pool.updates},
-          {"name", named ? nlohmann::json(named->name) : nlohmann::json(nullptr)},
-          {"to_deliver", named ? named->records.size() : 0},
-          {"to_take", named ? named->to_take : 0},
-          {"error", named && named->broken ? nlohmann::json(named->broken->message) : nlohmann::json(nullptr)}};
+          {"name", text_or_null(known ? known->name() : "")},
+          {"to_deliver", figures.to_deliver},
+          {"to_take", figures.to_take},
+          {"error", text_or_null(broken ? broken->message : "")}};
 }
 
 std::string HeadMachine::status_json(TimePoint now) const {
@@ -130,13 +129,12 @@ std::string HeadMachine::status_json(TimePoint now) const {
   json["pools"] = nlohmann::json::array();
   for (const scheduler::PoolStatus& pool : status.pools) json["pools"].push_back(pool_json(pool));
   for (const auto& [id, pool] : pools_) {
-    if (!pool.named || !pool.named->broken) continue;
+    if (pool->stage() != HeadPool::Stage::failed) continue;
     scheduler::PoolStatus failed;
     failed.pool = id;
-    failed.label = pool.options.label;
-    failed.weight = pool.options.weight;
-    failed.jobs_done = pool.named->done;
-    failed.updates = pool.named->updates;
+    failed.label = pool->options.label;
+    failed.weight = pool->options.weight;
+    failed.updates = pool->figures().updates;
     json["pools"].push_back(pool_json(failed));
   }
   for (const auto& [id, pool] : refused_) json["pools"].push_back(refused_json(id, pool));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "core/ids.hpp"
@@ -116,6 +117,11 @@ struct ClientWaits {
   bool results = false, workers = false, updates = false;
 };
 
+/// Nobody waits for the pool any more as ClientWaits told.
+struct ClientGone {
+  PoolId pool;
+};
+
 // --- Workers ----------------------------------------------------------------------------------------------------
 
 /// The class is constructed and the history of updates applied.
@@ -176,5 +182,10 @@ struct UpdatesApplied {
   UpdateNumber number{};
   Outcome outcome = {};
 };
+
+using Event = std::variant<NodeJoined, NodeDisconnected, NodeLeaving, SlotsChanged, NodeGone, PoolOpened, PoolResumed,
+                           ClientReturned, UpdatesMissed, PoolClosed, JobsSubmitted, UpdateAdded, OutcomesAcknowledged,
+                           WorkersWanted, ClientWaits, ClientGone, WorkerReady, WorkerExited, JobFinished,
+                           ResultsParked, ResultsFull, JobsRecalled, UpdatesApplied>;
 
 }  // namespace dc::scheduler

@@ -238,8 +238,8 @@ void Scheduler::on(const ClientWaits& event, TimePoint now, Commands&) {
   state.sharing_dirty = true;
 }
 
-void Scheduler::client_has_gone(PoolId id) {
-  if (Pool* pool = state_->find_pool(id)) pool->opener.reset();
+void Scheduler::on(const ClientGone& event, TimePoint, Commands&) {
+  if (Pool* pool = state_->find_pool(event.pool)) pool->opener.reset();
 }
 
 }  // namespace dc::scheduler

@@ -105,8 +105,7 @@ class Scheduler {
   void on(const OutcomesAcknowledged& event, TimePoint now, Commands& out);
   void on(const WorkersWanted& event, TimePoint now, Commands& out);
   void on(const ClientWaits& event, TimePoint now, Commands& out);
-  /// Nobody waits for the pool as it was told by ClientWaits.
-  void client_has_gone(PoolId pool);
+  void on(const ClientGone& event, TimePoint now, Commands& out);
   void on(const WorkerReady& event, TimePoint now, Commands& out);
   void on(WorkerExited event, TimePoint now, Commands& out);
   void on(JobFinished event, TimePoint now, Commands& out);

@@ -132,7 +132,7 @@ std::optional<StoreCall> JournalMachine::step_of_compaction(TimePoint now) {
     const auto due = std::find_if(compactions_.begin(), compactions_.end(),
                                   [&](const Compaction& compaction) { return compaction.not_before <= now; });
     if (due == compactions_.end()) return std::nullopt;
-    shortening_ = Shorten{due->log};
+    shortening_ = Shorten{due->log, {}, {}};
     compactions_.erase(due);
   }
   shortens_next_ = false;

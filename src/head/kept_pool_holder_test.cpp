@@ -139,7 +139,7 @@ TEST_F(Holders, WhoSaysWhatCannotBeAndGoesLeavesNothingBehind) {
       wire::ResumePool{pool, {}, "sweep", 1},
       wire::ClosePool{pool, true},
       wire::ResumePool{pool, {}, "sweep", 1, {}, true},
-      wire::RepairPool{pool},
+      wire::RepairPool{pool, ""},
   };
   open_named();
   for (const bool holds : {false, true}) {

@@ -1,0 +1,160 @@
+// A named pool: its head keeps what it accepts, so that it outlives its client. Jobs, updates, outcomes and
+// acknowledgements go into the journal before anybody is told of them. Towards the scheduler it acts as the pool's
+// client: it hands jobs in when they are in the journal, and acknowledges outcomes when they are.
+//
+// kept_pool.cpp has its birth, its ends and the journal's answers, kept_pool_holder.cpp whose it is,
+// kept_pool_jobs.cpp what goes through it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "head/head_pool.hpp"
+#include "head/journal.hpp"
+
+namespace dc::head {
+
+class KeptPool final : public HeadPool {
+ public:
+  /// A new one, as `message` asks for it. `log`: where its journal is to stand.
+  KeptPool(PoolId pool, store::LogId log, SessionId session, const PeerInfo& peer, wire::OpenPool&& message);
+  /// One that an earlier head kept. The scheduler is told all of it.
+  KeptPool(JournalState&& state, store::LogId log, TimePoint now, PoolEffects& out);
+
+  void open(const Payload& program, PoolEffects& out) override;
+  void asked_for(SessionId session, const PeerInfo& peer, wire::OpenPool&& message, TimePoint now,
+                 PoolEffects& out) override;
+  void resume(SessionId session, const PeerInfo& peer, wire::ResumePool&& message, PoolEffects& out) override;
+  void resumed(PoolEffects&) override {}  // its jobs are here
+  void session_lost(SessionId session, bool for_good, TimePoint now, PoolEffects& out) override;
+  void leave(SessionId session, TimePoint now, PoolEffects& out) override;
+  void close(SessionId session, PoolId asked, PoolEffects& out) override;
+  [[nodiscard]] bool may_close(SessionId session, std::uint64_t client) const override;
+  void holder_gone(SessionId session, const wire::HolderGone& message, TimePoint now, PoolEffects& out) override;
+  void door_opened(TimePoint now) override { return_by_ = now + limits::client_return_grace; }
+  [[nodiscard]] TimePoint deadline() const override { return waiting_.empty() ? never : return_by_; }
+  void expired(PoolEffects& out) override { give_to_the_next(out); }
+  void thaw(Duration gap, TimePoint last_flush) override;
+  void submit(SessionId session, std::vector<SubmittedJob>&& jobs, PoolEffects& out) override;
+  void update(SessionId session, wire::AddUpdate&& message, PoolEffects& out) override;
+  void acknowledge(SessionId session, std::vector<JobSequence>&& sequences, PoolEffects& out) override;
+  void want_outcomes(const wire::WantOutcomes& message, PoolEffects& out) override;
+  [[nodiscard]] scheduler::Load load(const scheduler::Scheduler&) const override { return unaccepted_; }
+  void ended(scheduler::DeliverOutcome&& command, PoolEffects& out) override;
+  void failed(ErrorInfo&& error, PoolEffects& out) override;
+  void client_stuck(ErrorInfo&& error, PoolEffects& out) override;
+  void journaled(Pending&& pending, const std::string& refused, PoolEffects& out) override;
+  void end_turn(PoolEffects& out) override;
+  [[nodiscard]] const std::string* key_of(JobSequence sequence) const override;
+  [[nodiscard]] KeptFigures figures() const override { return {done_, records_.size(), to_take_, updates_}; }
+  [[nodiscard]] const ErrorInfo* broken() const override { return broken_ ? &*broken_ : nullptr; }
+  [[nodiscard]] std::vector<SessionId> sessions() const override;
+  void check_invariants() const override;
+
+  /// What of it can be had after job `message.after`; takes nothing from anybody.
+  [[nodiscard]] wire::OutcomesSeen see(const wire::SeeOutcomes& message) const;
+  [[nodiscard]] wire::DefinitionsSeen see(const wire::SeeDefinitions& message) const;
+  [[nodiscard]] std::string quoted() const { return "'" + name_ + "'"; }
+
+ private:
+  /// A job that was accepted and whose outcome nobody has so far.
+  struct Record {
+    std::unique_ptr<StoredOutcome> outcome;  ///< null: none so far
+    bool durable = false;                    ///< the outcome is in the journal
+    bool sent = false;                       ///< to the client that is there now
+  };
+  using Records = std::map<JobSequence, Record>;
+  template <class Body>
+  void keep(Pending&& pending, const Body& entry, bool refusable, PoolEffects& out) {
+    out.emplace_back(Keep{log_, std::move(pending), encode(entry), refusable});
+  }
+
+  // Birth and ends.
+  void is_born(PoolEffects& out);
+  void is_not_stored(const std::string& why, PoolEffects& out);
+  void failure_is_kept(PoolEffects& out);
+  // Whose it is.
+  [[nodiscard]] ClientCame client_entry() const;
+  [[nodiscard]] std::string busy_text() const;
+  [[nodiscard]] std::string taken_over_by(const PeerInfo& peer) const;
+  void stop_waiting(SessionId session);
+  void leaves(SessionId session, PoolEffects& out);
+  void fail(SessionId session, PoolId asked, ErrorKind kind, std::string text, PoolEffects& out) const;
+  void wait_for_holder(Holder&& who, TimePoint now, PoolEffects& out);
+  void give(Holder&& to, PoolEffects& out);
+  void give_to_the_next(PoolEffects& out);
+  void hand_over(PoolEffects& out);
+  void tell_waiting(ErrorKind kind, const std::string& text, PoolEffects& out);
+  void is_nobodys(PoolEffects& out);
+  void attach(JobSequence first);
+  [[nodiscard]] std::string cannot_be_received(const std::vector<JobSequence>& sequences) const;
+  void take_received(const std::vector<JobSequence>& received);
+  void tell_what_is_known(const std::vector<JobSequence>& unaccepted, PoolEffects& out);
+  void tell_confirmed(PoolEffects& out);
+  [[nodiscard]] std::vector<JobSequence> earlier() const;
+  // What goes through it.
+  void take(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
+  void keep_jobs(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
+  void jobs_are_taken(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
+  void jobs_are_refused(const std::vector<SubmittedJob>& jobs, const std::string& why, PoolEffects& out);
+  void start(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
+  void settled(const std::vector<SubmittedJob>& jobs);
+  void update_is_kept(UpdateNumber number, Payload&& update, PoolEffects& out);
+  void remember_definition(const Payload& update);
+  void keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects& out);
+  void outcomes_are_kept(std::vector<JobSequence>&& sequences, PoolEffects& out);
+  void is_durable(Record& record);
+  void deliver(JobSequence sequence, Record& record, PoolEffects& out);
+  void deliver_earlier(PoolEffects& out);
+  Records::iterator next_earlier();
+
+  store::LogId log_{};                ///< its journal
+  JobNumbers taken_;                  ///< in the journal or on their way to it
+  JobSequence restored_to_ = 0;       ///< jobs up to this one are from the journal, which may have lost what came after
+  JobSequence highest_ = 0;           ///< number of a job so far, refused or not: none is used again
+  Records records_;                   ///< in the journal
+  UpdateNumber updates_ = 0;          ///< so many are in the journal or on their way
+  UpdateNumber updates_kept_ = 0;     ///< so many are in the journal
+  std::vector<Payload> definitions_;  ///< updates that are none of the user's, see definitions_mark
+  std::uint64_t done_ = 0;            ///< outcomes so far
+  std::uint64_t to_take_ = 0;         ///< records whose outcome is durable
+  SharedError broken_;                ///< it failed: the scheduler does not know it any more
+
+  // Jobs with a key: the value of one is the value of all.
+  std::unordered_map<std::string, Payload> values_of_keys_;
+  std::unordered_map<std::string, JobSequence> running_keys_;
+  std::unordered_map<JobSequence, std::string> keys_of_running_;
+  std::unordered_map<JobSequence, std::vector<SubmittedJob>> followers_;  ///< that wait for the value of this one
+
+  // The journal.
+  std::vector<wire::ValueItem> values_;  ///< outcomes for the next entry
+  std::size_t values_bytes_ = 0;
+  std::size_t unsettled_ = 0;                      ///< entries with jobs or updates on their way to the journal
+  std::unordered_set<JobSequence> acknowledging_;  ///< Delivered of these is on its way to the journal
+  std::uint64_t delivered_since_compaction_ = 0;
+
+  // Whose it is.
+  bool left_ = false;            ///< its client has left: nobody waits for it
+  TimePoint return_by_{};        ///< its client is away: others wait for it until then
+  std::vector<Holder> waiting_;  ///< who wants the pool meanwhile, the first one first
+  SessionId next_;               ///< has the pool as soon as what its forerunner sent is in the journal
+
+  // The client that is there now.
+  scheduler::Load unaccepted_;          ///< jobs that it has sent, and that are neither accepted nor refused
+  std::vector<SubmittedJob> early_;     ///< that came before an update that they must not run without
+  std::vector<JobSequence> confirmed_;  ///< that its ResumePool named so far, and that are acknowledged
+  JobSequence first_own_ = 1;           ///< its jobs begin here
+  std::uint64_t credit_ = 0;            ///< outcomes of earlier jobs that it may be sent
+  bool in_order_ = false;               ///< it wants those in the order of submission
+  JobSequence cursor_ = 0;              ///< in order: all before this were sent
+  std::set<JobSequence> ready_;         ///< earlier jobs whose outcome is durable and not sent
+};
+
+}  // namespace dc::head

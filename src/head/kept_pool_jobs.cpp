@@ -1,0 +1,311 @@
+// What goes through a named pool: jobs and updates into the journal, and from there to the scheduler; outcomes into the
+// journal, and from there to the client.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/mutation.hpp"
+#include "head/kept_pool.hpp"
+
+namespace dc::head {
+namespace {
+
+/// Outcomes that come in one turn share an entry of about this size.
+constexpr std::size_t values_entry_bytes = std::size_t{256} << 10;
+/// A journal is shortened when so many outcomes were delivered since, and more than are still to be delivered.
+constexpr std::uint64_t compact_after = 20'000;
+
+}  // namespace
+
+// --- Jobs -------------------------------------------------------------------------------------------------------
+
+void KeptPool::submit(SessionId session, std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
+  if (!jobs.empty() && jobs.back().sequence > highest_ + limits::number_leap_max)
+    return out.push_back(
+        Refuse{session, fmt::format("SubmitJobs with job {} behind job {}", jobs.back().sequence, highest_)});
+  take(std::move(jobs), out);
+}
+
+void KeptPool::take(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
+  if (broken_) {
+    wire::JobsRefused refused{id, {}, *broken_};
+    for (const SubmittedJob& job : jobs) refused.sequences.push_back(job.sequence);
+    return tell(std::move(refused), out);
+  }
+  const auto count = [&](const SubmittedJob& job) {
+    ++unaccepted_.jobs;
+    unaccepted_.argument_bytes += job.arguments.size();
+  };
+  wire::JobsAccepted again{id, {}};
+  std::vector<SubmittedJob> small;
+  for (SubmittedJob& job : jobs) {
+    if (job.after_update > updates_) {
+      count(job);
+      early_.push_back(std::move(job));
+      continue;
+    }
+    highest_ = std::max(highest_, job.sequence);
+    if (!taken_.add(job.sequence)) {
+      if (records_.contains(job.sequence)) again.sequences.push_back(job.sequence);
+      continue;
+    }
+    count(job);
+    if (mutation::accept_unstored) again.sequences.push_back(job.sequence);
+    if (job.arguments.size() <= limits::inline_payload_max) {
+      small.push_back(std::move(job));
+      continue;
+    }
+    std::vector<SubmittedJob> alone;  // a large one has an entry of its own
+    alone.push_back(std::move(job));
+    keep_jobs(std::move(alone), out);
+  }
+  if (!again.sequences.empty()) tell(std::move(again), out);
+  if (!small.empty()) keep_jobs(std::move(small), out);
+}
+
+void KeptPool::keep_jobs(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
+  JobsTaken entry{std::move(jobs)};
+  store::Entry encoded = encode(entry);
+  Pending pending{Pending::Kind::jobs};
+  pending.jobs = std::move(entry.jobs);
+  ++unsettled_;
+  out.emplace_back(Keep{log_, std::move(pending), std::move(encoded), true});
+}
+
+/// These jobs count no longer against the client's window.
+void KeptPool::settled(const std::vector<SubmittedJob>& jobs) {
+  unaccepted_.jobs -= jobs.size();
+  for (const SubmittedJob& job : jobs) unaccepted_.argument_bytes -= job.arguments.size();
+}
+
+void KeptPool::jobs_are_taken(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
+  wire::JobsAccepted accepted{id, {}};
+  settled(jobs);
+  for (const SubmittedJob& job : jobs) {
+    records_.try_emplace(records_.end(), job.sequence);
+    accepted.sequences.push_back(job.sequence);
+  }
+  tell(std::move(accepted), out);
+  start(std::move(jobs), out);
+}
+
+void KeptPool::jobs_are_refused(const std::vector<SubmittedJob>& jobs, const std::string& why, PoolEffects& out) {
+  const std::string text = fmt::format("a job of pool {} was not accepted: {}", quoted(), why);
+  wire::JobsRefused refused{id, {}, ErrorInfo::of(ErrorKind::not_stored, text)};
+  settled(jobs);
+  for (const SubmittedJob& job : jobs) {
+    if (!mutation::keep_refused_numbers) taken_.remove(job.sequence);
+    refused.sequences.push_back(job.sequence);
+  }
+  tell(std::move(refused), out);
+}
+
+/// Hands the jobs to the scheduler, but those whose key has a value or runs already.
+void KeptPool::start(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
+  if (broken_) {
+    for (const SubmittedJob& job : jobs) keep_outcome(job.sequence, {{}, broken_}, out);
+    return;
+  }
+  std::vector<SubmittedJob> started;
+  started.reserve(jobs.size());
+  for (SubmittedJob& job : jobs) {
+    if (job.key.empty()) {
+      started.push_back(std::move(job));
+      continue;
+    }
+    if (const auto value = values_of_keys_.find(job.key); value != values_of_keys_.end()) {
+      keep_outcome(job.sequence, {value->second, {}}, out);
+      continue;
+    }
+    const auto [running, is_first] = running_keys_.try_emplace(job.key, job.sequence);
+    if (!is_first) {
+      followers_[running->second].push_back(std::move(job));
+      continue;
+    }
+    keys_of_running_[job.sequence] = job.key;
+    started.push_back(std::move(job));
+  }
+  if (!started.empty()) out.emplace_back(scheduler::JobsSubmitted{id, std::move(started)});
+}
+
+const std::string* KeptPool::key_of(JobSequence sequence) const {
+  const auto found = keys_of_running_.find(sequence);
+  return found == keys_of_running_.end() ? nullptr : &found->second;
+}
+
+// --- Updates ----------------------------------------------------------------------------------------------------
+
+void KeptPool::update(SessionId session, wire::AddUpdate&& message, PoolEffects& out) {
+  if (broken_) return tell(wire::PoolFailed{id, *broken_}, out);
+  if (message.number > updates_ + 1)
+    return out.push_back(
+        Refuse{session, fmt::format("AddUpdate of update {} after update {}", message.number, updates_)});
+  if (message.number <= updates_) return;  // sent again after a break, and on its way
+  ++updates_;
+  Pending pending{Pending::Kind::update};
+  pending.number = message.number;
+  pending.payload = message.payload;
+  ++unsettled_;
+  keep(std::move(pending), UpdateCame{message.number, message.payload}, false, out);
+  settled(early_);
+  if (!early_.empty()) take(std::exchange(early_, {}), out);
+}
+
+void KeptPool::update_is_kept(UpdateNumber number, Payload&& update, PoolEffects& out) {
+  updates_kept_ = number;
+  remember_definition(update);
+  if (!broken_) out.emplace_back(scheduler::UpdateAdded{id, number, std::move(update)});
+}
+
+void KeptPool::remember_definition(const Payload& update) {
+  if (update.view().starts_with(definitions_mark)) definitions_.push_back(update.compact());
+}
+
+// --- Outcomes ---------------------------------------------------------------------------------------------------
+
+/// The scheduler says how a job ended. Others with the same key end with it if it has a value; if not, the next of
+/// them runs.
+void KeptPool::ended(scheduler::DeliverOutcome&& command, PoolEffects& out) {
+  const JobSequence sequence = command.sequence;
+  std::vector<SubmittedJob> freed;
+  if (const auto key = keys_of_running_.find(sequence); key != keys_of_running_.end()) {
+    if (auto found = followers_.extract(sequence)) freed = std::move(found.mapped());
+    running_keys_.erase(key->second);
+    if (!command.outcome.error) values_of_keys_.try_emplace(key->second, command.outcome.payload.compact());
+    keys_of_running_.erase(key);
+  }
+  keep_outcome(sequence, std::move(command.outcome), out);
+  if (!freed.empty()) start(std::move(freed), out);
+}
+
+void KeptPool::keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects& out) {
+  const auto found = records_.find(sequence);
+  if (found == records_.end() || found->second.outcome) return;
+  Record& record = found->second;
+  ++done_;
+  record.outcome = std::make_unique<StoredOutcome>(outcome);
+  if (mutation::deliver_unstored && sequence >= first_own_) deliver(sequence, record, out);
+  if (mutation::release_unstored) out.emplace_back(scheduler::OutcomesAcknowledged{id, {sequence}});
+  if (outcome.error) {
+    end_turn(out);
+    Pending pending{Pending::Kind::outcomes};
+    pending.sequences = {sequence};
+    return keep(std::move(pending), ErrorCame{sequence, *outcome.error, std::move(outcome.payload)}, false, out);
+  }
+  const std::size_t size = outcome.payload.size();
+  if (size > limits::inline_payload_max) end_turn(out);
+  if (values_.empty()) out.emplace_back(EndTurn{});
+  values_.push_back({sequence, std::move(outcome.payload)});
+  values_bytes_ += size + 16;
+  if (values_bytes_ > values_entry_bytes || size > limits::inline_payload_max) end_turn(out);
+}
+
+/// The outcomes so far become one entry.
+void KeptPool::end_turn(PoolEffects& out) {
+  if (values_.empty()) return;
+  const ValuesCame entry{std::exchange(values_, {})};
+  values_bytes_ = 0;
+  Pending pending{Pending::Kind::outcomes};
+  pending.sequences.reserve(entry.items.size());
+  for (const wire::ValueItem& item : entry.items) pending.sequences.push_back(item.sequence);
+  keep(std::move(pending), entry, false, out);
+}
+
+/// The journal has the record's outcome.
+void KeptPool::is_durable(Record& record) {
+  if (!std::exchange(record.durable, true)) ++to_take_;
+}
+
+/// The scheduler and the nodes may forget these outcomes; the client may have them.
+void KeptPool::outcomes_are_kept(std::vector<JobSequence>&& sequences, PoolEffects& out) {
+  const bool has_client = holder_.session.value != 0;
+  for (const JobSequence sequence : sequences) {
+    const auto record = records_.find(sequence);
+    if (record == records_.end()) continue;
+    is_durable(record->second);
+    if (sequence < first_own_) {
+      ready_.insert(sequence);
+    } else if (has_client) {
+      deliver(sequence, record->second, out);
+    }
+  }
+  deliver_earlier(out);
+  if (!broken_) out.emplace_back(scheduler::OutcomesAcknowledged{id, std::move(sequences)});
+}
+
+void KeptPool::deliver(JobSequence sequence, Record& record, PoolEffects& out) {
+  record.sent = true;
+  out.emplace_back(Deliver{sequence, *record.outcome});
+}
+
+/// The next outcome of an earlier job that may be sent now; records_.end() if none may.
+KeptPool::Records::iterator KeptPool::next_earlier() {
+  if (credit_ == 0 || ready_.empty()) return records_.end();
+  if (!in_order_) return records_.find(*ready_.begin());
+  auto next = records_.lower_bound(cursor_);
+  while (next != records_.end() && next->second.sent) ++next;
+  if (next == records_.end() || next->first >= first_own_) return records_.end();
+  cursor_ = next->first;
+  return next->second.durable ? next : records_.end();
+}
+
+void KeptPool::deliver_earlier(PoolEffects& out) {
+  if (holder_.session.value == 0) return;
+  for (auto next = next_earlier(); next != records_.end(); next = next_earlier()) {
+    auto& [sequence, record] = *next;
+    --credit_;
+    ready_.erase(sequence);
+    if (!in_order_) {
+      deliver(sequence, record, out);
+      continue;
+    }
+    // All in one lane, where neither errors nor small values overtake what was submitted before.
+    record.sent = true;
+    const StoredOutcome& outcome = *record.outcome;
+    if (outcome.error) {
+      tell(wire::JobError{id, sequence, *outcome.error, outcome.payload}, out, id.value);
+    } else {
+      tell(wire::JobValues{id, {{sequence, outcome.payload}}}, out, id.value);
+    }
+  }
+}
+
+void KeptPool::want_outcomes(const wire::WantOutcomes& message, PoolEffects& out) {
+  if (in_order_ != message.in_order) cursor_ = 0;
+  in_order_ = message.in_order;
+  credit_ = std::min<std::uint64_t>(credit_ + message.count, limits::number_max);
+  deliver_earlier(out);
+}
+
+void KeptPool::acknowledge(SessionId session, std::vector<JobSequence>&& sequences, PoolEffects& out) {
+  Delivered entry;
+  wire::AcksKept again{id, {}};
+  for (const JobSequence sequence : sequences) {
+    const auto record = records_.find(sequence);
+    if (record == records_.end()) {
+      if (!acknowledging_.contains(sequence)) again.sequences.push_back(sequence);
+      continue;
+    }
+    if (!record->second.sent) {
+      if (sequence <= restored_to_) continue;  // the journal may have lost it: it will come again
+      out.emplace_back(Refuse{session, fmt::format("AckOutcomes of job {}, whose outcome was never sent", sequence)});
+      break;
+    }
+    records_.erase(record);
+    --to_take_;
+    acknowledging_.insert(sequence);
+    entry.sequences.push_back(sequence);
+  }
+  if (!again.sequences.empty()) tell(std::move(again), out);
+  if (entry.sequences.empty()) return;
+  if (mutation::confirm_unstored) tell(wire::AcksKept{id, entry.sequences}, out);
+  delivered_since_compaction_ += entry.sequences.size();
+  Pending pending{Pending::Kind::acks};
+  pending.sequences = entry.sequences;
+  keep(std::move(pending), entry, false, out);
+  if (delivered_since_compaction_ < std::max<std::uint64_t>(compact_after, records_.size())) return;
+  delivered_since_compaction_ = 0;
+  out.emplace_back(JournalCompact{log_});
+}
+
+}  // namespace dc::head
