@@ -2,7 +2,6 @@
 #include "client/client_machine.hpp"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "core/check.hpp"
@@ -35,7 +34,7 @@ void ClientMachine::submit(std::vector<NewJob> jobs) {
     if (over_) {
       deliver(job.stream, job.job.sequence, {{}, over_});
     } else {
-      waiting_.push_back(std::move(job));
+      jobs_.add(std::move(job));
     }
   }
 }
@@ -51,16 +50,7 @@ void ClientMachine::want_workers(std::uint32_t count) {
   if (link_ == Link::ready) send(wire::WantWorkers{pool_, wanted_});
 }
 
-void ClientMachine::drop_stream(StreamId stream) {
-  if (!named()) std::erase_if(waiting_, [&](const NewJob& job) { return job.stream == stream; });
-  for (NewJob& job : waiting_) {  // those of a named pool run, and whoever attaches next gets their outcomes
-    if (job.stream == stream) job.stream = nobody;
-  }
-  for (auto& [sequence, job] : sent_) {
-    if (job.stream == stream) job.stream = nobody;
-  }
-  std::erase_if(accepted_, [&](const auto& job) { return job.second == stream; });
-}
+void ClientMachine::drop_stream(StreamId stream) { jobs_.drop(stream); }
 
 void ClientMachine::close(ErrorInfo error) {
   if (link_ == Link::over) return;
@@ -89,12 +79,7 @@ void ClientMachine::session_opened(std::uint64_t payload_bytes_max, TimePoint /*
     link_ = Link::opening;
     return send_open(false);
   }
-  // Outcomes that nobody wants any more are not asked for: the head takes what we do not name as acknowledged.
-  std::erase_if(sent_, [&](const auto& entry) {
-    if (named() || entry.second.stream != nobody) return false;
-    sent_bytes_ -= entry.second.arguments.size();
-    return true;
-  });
+  jobs_.forget_unwanted();  // the head takes what we do not name as acknowledged
   link_ = Link::asking;
   send_resume();
 }
@@ -106,7 +91,7 @@ void ClientMachine::session_closed(const std::string& why) {
   updates_at_head_ = 0;
   waits_at_head_.reset();
   holder_.reset();
-  acks_.clear();  // ResumePool says the same; a named pool's are found again in received_
+  acks_.clear();  // ResumePool says the same; a named pool's are unconfirmed
   if (link_ == Link::over) return;
   link_ = Link::away;
   leave_sent_ = false;
@@ -131,7 +116,7 @@ void ClientMachine::on(wire::PoolOpened&& message) {
     is_open(std::move(message));
   } else if (link_ == Link::reopening) {
     send_updates_after(0);
-    send_again(outstanding());
+    send_again(jobs_.outstanding());
     send(wire::PoolResumed{pool_}, pool_lane());
     become_ready();
   }
@@ -175,12 +160,12 @@ void ClientMachine::on(const wire::PoolKnown& message) {
   }
   count_earlier(message.earlier);
   if (message.more) return;
-  end_accepted_after(message.last_sequence, lost_error());
+  end_jobs(jobs_.lost_after(message.last_sequence), lost_error());
   on(wire::UpdateAccepted{pool_, message.updates});
   send_updates_after(message.updates);
   send_again(message.missing);
   send(wire::PoolResumed{pool_}, pool_lane());
-  if (named()) acks_ = unconfirmed();
+  if (named()) acks_ = jobs_.unconfirmed();
   settle_earlier();
   if (earlier_.credit > 0) send(wire::WantOutcomes{pool_, earlier_.credit, earlier_.in_order});
   become_ready();
@@ -291,13 +276,12 @@ void ClientMachine::send_again(const std::vector<JobSequence>& sequences) {
     bytes = 0;
   };
   for (const JobSequence sequence : sequences) {
-    const auto found = sent_.find(sequence);
-    if (found == sent_.end()) continue;
-    const Sent& job = found->second;
-    const bool large = job.arguments.size() > limits::inline_payload_max;
+    const JobLadder::Sent* job = jobs_.find_sent(sequence);
+    if (!job) continue;
+    const bool large = job->arguments.size() > limits::inline_payload_max;
     if (large) flush();
-    message.jobs.push_back({sequence, job.after_update, job.arguments, job.key});
-    bytes += job.arguments.size() + job.key.size() + job_overhead_bytes;
+    message.jobs.push_back({sequence, job->after_update, job->arguments, job->key});
+    bytes += job->arguments.size() + job->key.size() + job_overhead_bytes;
     if (large || bytes >= message_bytes_max || message.jobs.size() >= message_jobs_max) flush();
   }
   flush();
@@ -316,19 +300,19 @@ void ClientMachine::submit_waiting() {
     if (!message.jobs.empty()) send(std::exchange(message, {pool_, {}}));
     bytes = 0;
   };
-  while (!waiting_.empty()) {
-    NewJob& next = waiting_.front();
+  while (jobs_.has_waiting()) {
+    NewJob& next = jobs_.first_waiting();
     SubmittedJob& job = next.job;
     const std::size_t size = job.arguments.size();
-    const bool room = sent_.size() < limits::submit_window_jobs && sent_bytes_ + size <= limits::submit_window_bytes;
-    if (!room && sent_.size() >= std::clamp<std::size_t>(state_.workers, 1, limits::submit_jobs_max)) break;
+    const bool room =
+        jobs_.sent() < limits::submit_window_jobs && jobs_.sent_bytes() + size <= limits::submit_window_bytes;
+    if (!room && jobs_.sent() >= std::clamp<std::size_t>(state_.workers, 1, limits::submit_jobs_max)) break;
     if (size > payload_bytes_max_) {
       deliver(next.stream, job.sequence, {{}, too_large_error("a job's argument", size, payload_bytes_max_)});
-      waiting_.pop_front();
+      jobs_.drop_first();
       continue;
     }
-    sent_.emplace(job.sequence, Sent{next.stream, job.after_update, job.arguments, job.key});
-    sent_bytes_ += size;
+    jobs_.first_is_sent();
     if (size > limits::inline_payload_max) {
       const wire::Lane lane = std::max<wire::Lane>(pool_lane() + job.sequence, 1);
       send(wire::SubmitJobs{pool_, {std::move(job)}}, lane);
@@ -337,7 +321,7 @@ void ClientMachine::submit_waiting() {
       message.jobs.push_back(std::move(job));
       if (bytes >= message_bytes_max || message.jobs.size() >= message_jobs_max) flush();
     }
-    waiting_.pop_front();
+    jobs_.drop_first();
   }
   flush();
 }
@@ -355,22 +339,21 @@ Effects ClientMachine::take_effects(TimePoint now) {
 
 // --- Outcomes ---------------------------------------------------------------------------------------------------
 
-/// The first outcome of a job counts; one that comes again after a break is acknowledged again and dropped.
+/// The first outcome of a job counts; one that comes again after a break is dropped.
 void ClientMachine::finish(JobSequence sequence, Outcome outcome) {
   if (link_ == Link::over) return;
-  if (named()) return finish_named(sequence, std::move(outcome));
-  acks_.push_back(sequence);
-  if (const auto stream = take_sent(sequence)) deliver(*stream, sequence, std::move(outcome));
+  const JobLadder::Arrival arrival = jobs_.arrived(sequence);
+  if (arrival.acknowledge) acks_.push_back(sequence);
+  const bool earlier = sequence < first_own_;
+  if (earlier && (arrival.is_new || arrival.revived) && earlier_.credit > 0) --earlier_.credit;
+  if (!arrival.is_new) return;
+  if (earlier) ++earlier_.in_hand;
+  deliver(earlier ? earlier_stream : arrival.stream, sequence, std::move(outcome));
 }
 
-/// Forgets a job that was sent; the stream that it is of.
-std::optional<StreamId> ClientMachine::take_sent(JobSequence sequence) {
-  const auto found = sent_.find(sequence);
-  if (found == sent_.end()) return std::nullopt;
-  const StreamId stream = found->second.stream;
-  sent_bytes_ -= found->second.arguments.size();
-  sent_.erase(found);
-  return stream;
+/// They have this error, in this order.
+void ClientMachine::end_jobs(const JobLadder::Ended& jobs, const SharedError& error) {
+  for (const auto& [sequence, stream] : jobs) deliver(stream, sequence, {{}, error});
 }
 
 void ClientMachine::deliver(StreamId stream, JobSequence sequence, Outcome outcome) {
@@ -386,23 +369,9 @@ void ClientMachine::end(ErrorInfo error) {
   holder_.reset();
   over_ = std::move(error);
   if (leaving_) tell_unaccepted(*over_);
-  for (const auto& [sequence, job] : sent_) accepted_.emplace(sequence, job.stream);
-  end_accepted_after(0, over_);
-  for (const NewJob& job : waiting_) deliver(job.stream, job.job.sequence, {{}, over_});
-  received_.clear();
-  sent_.clear();
-  sent_bytes_ = 0;
-  waiting_.clear();
+  end_jobs(jobs_.end(), over_);
   acks_.clear();
   effects_.reports.emplace_back(PoolIsOver{*over_});
-}
-
-std::vector<JobSequence> ClientMachine::outstanding() const {
-  std::vector<JobSequence> sequences;
-  sequences.reserve(sent_.size());
-  for (const auto& [sequence, job] : sent_) sequences.push_back(sequence);
-  std::sort(sequences.begin(), sequences.end());
-  return sequences;
 }
 
 }  // namespace dc::client

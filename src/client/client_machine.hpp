@@ -9,30 +9,25 @@
 //   ready     jobs, updates and acknowledgements flow
 //   over      closed, left, or failed for good
 //
-// A named pool outlives its client, because the head keeps a journal. There a job is kept only until it is accepted, an
-// outcome is acknowledged only when the user has done with it, and what was received without a confirmed
-// acknowledgement is remembered, so that it is not taken twice. Its part stands in named_machine.cpp.
+// How far each job has come is in job_ladder.hpp. What only a named pool has stands in named_machine.cpp: others that
+// want it, outcomes of earlier clients, and that it can be left.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
+#include "client/job_ladder.hpp"
 #include "client/user_waits.hpp"
 #include "core/clock.hpp"
 #include "core/job.hpp"
-#include "core/job_numbers.hpp"
 #include "wire/messages.hpp"
 
 namespace dc::client {
 
-/// Number of a consumer of outcomes in this process.
-using StreamId = std::uint64_t;
 /// Gets the outcomes of jobs that earlier clients of a named pool submitted.
 inline constexpr StreamId earlier_stream = ~StreamId{0};
 
@@ -41,12 +36,6 @@ struct Completed {
   JobSequence sequence{};
   Outcome outcome;
   bool operator==(const Completed&) const = default;
-};
-
-/// A job as the user gave it. Sequences come in rising order.
-struct NewJob {
-  StreamId stream{};
-  SubmittedJob job;
 };
 
 /// Outcomes for one stream, in the order of their arrival.
@@ -135,7 +124,8 @@ class ClientMachine {
     std::string process = {};  ///< of this client, see core/process_name.hpp
     WorkerId in_worker = {};   ///< in one of whose jobs this client runs; value 0: in none
   };
-  explicit ClientMachine(Config config) : config_(std::move(config)), pool_(config_.pool) {}
+  explicit ClientMachine(Config config)
+      : config_(std::move(config)), pool_(config_.pool), jobs_(!config_.name.empty()) {}
 
   // --- The user ---
   void submit(std::vector<NewJob> jobs);
@@ -180,19 +170,10 @@ class ClientMachine {
   [[nodiscard]] bool closed_at_head() const { return link_ == Link::over && !close_pending_; }
   [[nodiscard]] bool named() const { return !config_.name.empty(); }
   /// Jobs and updates that the head has neither accepted nor refused.
-  [[nodiscard]] std::uint64_t unsettled() const {
-    return waiting_.size() + sent_.size() + (last_update() - updates_accepted_);
-  }
+  [[nodiscard]] std::uint64_t unsettled() const { return jobs_.unsettled() + (last_update() - updates_accepted_); }
 
  private:
   enum class Link { away, opening, asking, reopening, ready, over };
-  static constexpr StreamId nobody = 0;
-  struct Sent {
-    StreamId stream{};  ///< nobody: the outcome is not wanted any more
-    UpdateNumber after_update{};
-    Payload arguments;
-    std::string key;
-  };
   /// The outcomes that earlier clients left.
   struct Earlier {
     bool reading = false;
@@ -234,11 +215,8 @@ class ClientMachine {
   void become_ready();
   void submit_waiting();
   void finish(JobSequence sequence, Outcome outcome);
-  void finish_named(JobSequence sequence, Outcome outcome);
-  std::optional<StreamId> take_sent(JobSequence sequence);
   void send_resume();
-  [[nodiscard]] std::vector<JobSequence> unconfirmed() const;
-  void end_accepted_after(JobSequence last_kept, const SharedError& error);
+  void end_jobs(const JobLadder::Ended& jobs, const SharedError& error);
   void count_earlier(const std::vector<JobSequence>& intervals);
   void settle_earlier();
   void send_acks();
@@ -263,12 +241,10 @@ class ClientMachine {
   void tell_head_of_waits(TimePoint now);
   [[nodiscard]] const UserWait& user_wait(WaitFor what) const { return user_waits_[static_cast<std::size_t>(what)]; }
   [[nodiscard]] TimePoint waits_since(WaitFor what) const;
-  [[nodiscard]] std::size_t outstanding_jobs() const;
   [[nodiscard]] std::string waiting_text(WaitFor what) const;
   [[nodiscard]] std::optional<WorkersNotice> workers_notice() const;
   [[nodiscard]] std::string wanted_text(bool too_many) const;
   [[nodiscard]] std::string no_workers_text() const;
-  [[nodiscard]] std::vector<JobSequence> outstanding() const;
   [[nodiscard]] wire::Lane pool_lane() const { return pool_.value; }
   [[nodiscard]] std::string quoted() const { return "pool '" + config_.name + "'"; }
   [[nodiscard]] UpdateNumber last_update() const { return updates_before_ + updates_.size(); }
@@ -284,9 +260,7 @@ class ClientMachine {
   std::uint64_t payload_bytes_max_ = limits::payload_bytes_max_default;
   SharedError over_;
 
-  std::deque<NewJob> waiting_;                  ///< not sent so far, oldest first
-  std::unordered_map<JobSequence, Sent> sent_;  ///< at the head, without an outcome; named: not accepted so far
-  std::size_t sent_bytes_ = 0;                  ///< of the payloads in sent_
+  JobLadder jobs_;
   std::vector<JobSequence> acks_;
   UpdateNumber updates_before_ = 0;  ///< those of earlier clients
   std::vector<Payload> updates_;     ///< the further ones in order; emptied when it will not be needed again
@@ -297,10 +271,6 @@ class ClientMachine {
   // Of a named pool:
   std::optional<Holder> holder_;
   JobSequence first_own_ = 0;
-  std::unordered_map<JobSequence, StreamId> accepted_;  ///< own jobs in the journal, without an outcome
-  /// Outcomes that are here and whose acknowledgement is not confirmed; true: the user has done with it.
-  std::unordered_map<JobSequence, bool> received_;
-  JobNumbers confirmed_;  ///< whose acknowledgement is
   Earlier earlier_;
   bool leaving_ = false;
   bool leave_sent_ = false;  ///< in this session

@@ -189,7 +189,7 @@ TEST(ClientMachine, WithoutHistoryAnUpdateKeepsItsBytesUntilTheHeadOfTheDayHasIt
   client.machine.receive(wire::UpdateApplied{pool, 1});
   client.lose_and_find_head();
   client.machine.receive(wire::PoolKnown{pool, false, 0, {}});
-  client.machine.receive(wire::PoolOpened{pool});
+  client.machine.receive(wire::PoolOpened{pool, pool});
   client.machine.receive(wire::PoolState{pool, 1, 0, 1, 1, 1});
   client.lose_and_find_head();
   client.look();

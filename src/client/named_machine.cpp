@@ -1,6 +1,5 @@
 // The client machine's part for named pools: they are in the head's journal and outlive their client.
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "client/client_machine.hpp"
@@ -62,10 +61,7 @@ void ClientMachine::tell_differences(const PoolOptions& options) {
 }
 
 void ClientMachine::send_resume() {
-  std::vector<JobSequence> received;
-  received.reserve(received_.size());
-  for (const auto& [sequence, done] : received_) received.push_back(sequence);
-  std::sort(received.begin(), received.end());
+  const std::vector<JobSequence> received = jobs_.received();
   earlier_.to_come = earlier_.again = 0;
   auto next = received.begin();
   for (bool more = true; more;) {
@@ -73,19 +69,9 @@ void ClientMachine::send_resume() {
     const auto part = next + static_cast<std::ptrdiff_t>(std::min(left, limits::sequences_per_message));
     more = part != received.end();
     send(wire::ResumePool{
-        pool_, more ? std::vector<JobSequence>{} : outstanding(), config_.name, first_own_, {next, part}, more});
+        pool_, more ? std::vector<JobSequence>{} : jobs_.outstanding(), config_.name, first_own_, {next, part}, more});
     next = part;
   }
-}
-
-/// Outcomes that the user has done with, and whose acknowledgement may be lost.
-std::vector<JobSequence> ClientMachine::unconfirmed() const {
-  std::vector<JobSequence> sequences;
-  for (const auto& [sequence, done] : received_) {
-    if (done) sequences.push_back(sequence);
-  }
-  std::sort(sequences.begin(), sequences.end());
-  return sequences;
 }
 
 // --- What the journal has lost ----------------------------------------------------------------------------------
@@ -98,24 +84,12 @@ ErrorInfo ClientMachine::lost_error() const {
           " has lost it: its store lost its last entries (a power failure, or an older copy). Submit it again");
 }
 
-/// In order. What was accepted is not here any more to be sent again.
-void ClientMachine::end_accepted_after(JobSequence last_kept, const SharedError& error) {
-  std::map<JobSequence, StreamId> ended;
-  for (const auto& job : accepted_) {
-    if (job.first > last_kept) ended.insert(job);
-  }
-  for (const auto& [sequence, stream] : ended) {
-    accepted_.erase(sequence);
-    deliver(stream, sequence, {{}, error});
-  }
-}
-
 void ClientMachine::count_earlier(const std::vector<JobSequence>& intervals) {
   for (std::size_t i = 0; i + 1 < intervals.size(); i += 2) {
     for (JobSequence sequence = intervals[i]; sequence <= intervals[i + 1] && sequence < first_own_; ++sequence) {
-      if (received_.contains(sequence)) continue;
+      if (jobs_.is_received(sequence)) continue;
       ++earlier_.to_come;
-      earlier_.again += confirmed_.contains(sequence) ? 1 : 0;
+      earlier_.again += jobs_.is_confirmed(sequence) ? 1 : 0;
     }
   }
 }
@@ -132,20 +106,17 @@ void ClientMachine::settle_earlier() {
 // --- Jobs -------------------------------------------------------------------------------------------------------
 
 void ClientMachine::on(const wire::JobsAccepted& message) {
-  for (const JobSequence sequence : message.sequences) {
-    const auto stream = take_sent(sequence);
-    if (stream && *stream != nobody) accepted_.emplace(sequence, *stream);
-  }
+  for (const JobSequence sequence : message.sequences) jobs_.accepted(sequence);
 }
 
 void ClientMachine::on(wire::JobsRefused&& message) {
   std::size_t refused = 0;
   const SharedError error = message.error;
   for (const JobSequence sequence : message.sequences) {
-    const auto stream = take_sent(sequence);
-    if (!stream) continue;
+    const auto [was_sent, stream] = jobs_.refused(sequence);
+    if (!was_sent) continue;
     ++refused;
-    deliver(*stream, sequence, {{}, error});
+    deliver(stream, sequence, {{}, error});
   }
   if (leaving_ && refused > 0) {
     effects_.reports.emplace_back(Note{quoted() + " did not accept " + std::to_string(refused) +
@@ -171,44 +142,16 @@ void ClientMachine::on(wire::JobErrors&& message) {
   for (const JobSequence sequence : message.sequences) finish(sequence, {{}, error});
 }
 
-/// One that comes again after a break is dropped: the user has it, or its acknowledgement is on its way, or was lost.
-void ClientMachine::finish_named(JobSequence sequence, Outcome outcome) {
-  if (confirmed_.contains(sequence)) {
-    if (sequence < first_own_ && earlier_.credit > 0) --earlier_.credit;
-    received_[sequence] = true;
-    return acks_.push_back(sequence);
-  }
-  if (const auto [known, is_new] = received_.emplace(sequence, false); !is_new) {
-    if (known->second) acks_.push_back(sequence);  // the head has lost it, and the user has done with it
-    return;
-  }
-  if (sequence < first_own_) {
-    if (earlier_.credit > 0) --earlier_.credit;
-    ++earlier_.in_hand;
-    return deliver(earlier_stream, sequence, std::move(outcome));
-  }
-  if (const auto stream = take_sent(sequence)) return deliver(*stream, sequence, std::move(outcome));
-  const auto found = accepted_.find(sequence);
-  if (found == accepted_.end()) return;
-  const StreamId stream = found->second;
-  accepted_.erase(found);
-  deliver(stream, sequence, std::move(outcome));
-}
-
 void ClientMachine::consumed(const std::vector<JobSequence>& sequences) {
   for (const JobSequence sequence : sequences) {
-    const auto found = received_.find(sequence);
-    if (found == received_.end() || std::exchange(found->second, true)) continue;
+    if (!jobs_.consumed(sequence)) continue;
     acks_.push_back(sequence);
     if (sequence < first_own_) --earlier_.in_hand;
   }
 }
 
 void ClientMachine::on(const wire::AcksKept& message) {
-  for (const JobSequence sequence : message.sequences) {
-    received_.erase(sequence);
-    confirmed_.add(sequence);
-  }
+  for (const JobSequence sequence : message.sequences) jobs_.confirmed(sequence);
 }
 
 void ClientMachine::read_earlier(bool in_order) {
@@ -237,7 +180,7 @@ void ClientMachine::leave() {
 
 /// Acknowledgements of this turn are sent before it.
 void ClientMachine::leave_if_all_accepted() {
-  const bool all = waiting_.empty() && sent_.empty() && updates_accepted_ == last_update();
+  const bool all = unsettled() == 0;
   if (!all || std::exchange(leave_sent_, true)) return;
   send(wire::ClosePool{pool_, true});
 }
@@ -248,7 +191,7 @@ void ClientMachine::abandon(ErrorInfo error) {
 
 /// Who leaves has nobody to give errors of jobs to.
 void ClientMachine::tell_unaccepted(const ErrorInfo& why) {
-  const std::size_t jobs = sent_.size() + waiting_.size();
+  const std::size_t jobs = jobs_.unsettled();
   const std::uint64_t updates = last_update() - updates_accepted_;
   if (jobs + updates == 0) return;
   std::string text = std::to_string(jobs) + (jobs == 1 ? " job" : " jobs");

@@ -15,7 +15,7 @@ std::string counted(std::uint64_t count, const char* noun) {
 }  // namespace
 
 void ClientMachine::watch(TimePoint now) {
-  if (outstanding_jobs() == 0 && earlier_.credit == 0) idle_until_ = now;
+  if (jobs_.unfinished() == 0 && earlier_.credit == 0) idle_until_ = now;
   watch_for_workers(now);
   for (std::size_t i = 0; i < wait_kinds; ++i) {
     const auto what = static_cast<WaitFor>(i);
@@ -34,8 +34,6 @@ TimePoint ClientMachine::waits_since(WaitFor what) const {
   return what == WaitFor::results && since != never ? std::max(since, idle_until_) : since;
 }
 
-std::size_t ClientMachine::outstanding_jobs() const { return sent_.size() + waiting_.size() + accepted_.size(); }
-
 std::string ClientMachine::waiting_text(WaitFor what) const {
   const std::string head = "the head at " + config_.head_name;
   const bool ready = link_ == Link::ready;
@@ -46,7 +44,7 @@ std::string ClientMachine::waiting_text(WaitFor what) const {
     case WaitFor::results:
       if (!ready || state_.workers == 0) return {};  // told otherwise
       return "waiting for results: " +
-             (outstanding_jobs() > 0 ? counted(outstanding_jobs(), "job") : std::string("jobs of earlier programs")) +
+             (jobs_.unfinished() > 0 ? counted(jobs_.unfinished(), "job") : std::string("jobs of earlier programs")) +
              " under way or in the queue, " + counted(state_.workers, "worker") + " of the pool at work";
     case WaitFor::workers:
       return {};  // watch_for_workers() tells
@@ -89,7 +87,7 @@ void ClientMachine::watch_for_workers(TimePoint now) {
 
 /// What is to be said, unless it was said before, when that has been so for a while.
 std::optional<ClientMachine::WorkersNotice> ClientMachine::workers_notice() const {
-  const bool wants = outstanding_jobs() > 0 || wanted_ > 0 || earlier_.credit > 0;
+  const bool wants = jobs_.unfinished() > 0 || wanted_ > 0 || earlier_.credit > 0;
   if (link_ != Link::ready || leaving_ || !wants) return std::nullopt;
   const std::uint32_t most = state_.eligible / std::max(1U, config_.options.gpus_per_worker);
   const bool too_many = counts_known_ && wanted_ > most;
