@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "core/check.hpp"
 #include "core/limits.hpp"
 #include "core/output.hpp"
 #include "core/text_pace.hpp"
@@ -81,7 +82,7 @@ void before_abort(int signal) {
   } catch (...) {
     why = "by an exception of an unknown type";
   }
-  output::to_stderr(fmt::format("distributed-computing: bug: terminated: {}\n", why));
+  output::to_stderr(bug_line("terminated: " + why));
   output::flush();
   std::abort();
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/check.hpp"
 #include "core/mutation.hpp"
 #include "head/kept_pool.hpp"
 
@@ -74,6 +75,7 @@ void KeptPool::keep_jobs(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
 
 /// These jobs count no longer against the client's window.
 void KeptPool::settled(const std::vector<SubmittedJob>& jobs) {
+  DC_CHECK(jobs.size() <= unaccepted_.jobs);
   unaccepted_.jobs -= jobs.size();
   for (const SubmittedJob& job : jobs) unaccepted_.argument_bytes -= job.arguments.size();
 }

@@ -21,7 +21,7 @@ while read -r name number; do
     survived=1
     continue
   fi
-  how=$(sed -n 's/^FAILED seed [0-9]*: //p; s/.*bug: \(CHECK(.*\) failed at.*\/src\/\(.*\)/\1 in \2/p' <<<"$output" | head -1)
+  how=$(sed -n 's/^FAILED seed [0-9]*: //p; s/.*bug: \(CHECK(.*\) failed at src\/\(.*\);.*/\1 in \2/p' <<<"$output" | head -1)
   printf '%-26s %-14s %s\n' "$name" "$((seed - first + 1)) seeds" "${how:0:100}"
 done < <(sed -n 's/^inline constexpr bool \([a-z_]*\) = DC_MUTATION == \([0-9]*\);.*/\1 \2/p' src/core/mutation.hpp)
 exit $survived
