@@ -23,6 +23,7 @@ Plan plan_of(World& world) { return make_plan(world.chance); }
 }  // namespace
 
 Cluster::Cluster(std::uint64_t seed, bool tracing) : seed_(seed), world_(seed, tracing), plan_(plan_of(world_)) {
+  if (plan_.carried) carrier_.carry_all();
   add_head();
   if (plan_.standby) add_head();
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "carrier.hpp"
 #include "client.hpp"
 #include "head_process.hpp"
 #include "ledger.hpp"
@@ -52,7 +53,8 @@ class Cluster {
   World world_;
   const Plan plan_;
   Ledger ledger_{world_};
-  Network network_{world_};
+  Carrier carrier_{world_};
+  Network network_{world_, carrier_};
   HeadsRecord heads_record_;
   JournalRecord journal_{world_, ledger_, plan_};
   std::vector<std::unique_ptr<HeadProcess>> heads_;

@@ -102,7 +102,6 @@ class HeadProcess : public Endpoint {
   void excuse_later(const std::string& host, Duration grace, bool restart = false);
   void note_back(const std::string& host, const wire::NodeState& state);
   void excuse_lost();
-  void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
   void check_holder(const wire::Message& message, SessionId session);
 

@@ -271,6 +271,7 @@ Plan make_plan(Chance& chance) {
   if (chance.percent(7)) trouble_store(chance, plan);
   if (chance.percent(20)) stand_by(chance, plan);
   if (!plan.standby && chance.percent(3)) make_quiet(chance, plan);
+  plan.carried = chance.percent(12);
   return plan;
 }
 
@@ -293,6 +294,7 @@ std::string Plan::text() const {
   if (standby)
     text += fmt::format("plan: two heads share the store; {} of 100 answers are lost, {} slow\n", answers_lost,
                         answers_slow);
+  if (carried) text += "plan: messages travel as bytes\n";
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   if (result_window > 0) text += fmt::format("plan: {} bytes of a pool's results may be under way\n", result_window);
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);

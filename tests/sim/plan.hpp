@@ -76,6 +76,7 @@ struct Plan {
   std::uint64_t result_window = 0;  ///< bytes of results of a pool that may be under way; 0: the product's limits
   bool standby = false;             ///< two heads share the store, and one stands by
   Percent answers_lost = 0, answers_slow = 0;  ///< to renewals of their lease
+  bool carried = false;                        ///< every message becomes bytes and a message again
   bool quiet = false;                          ///< no faults and plenty of work: the shares of the pools are checked
   [[nodiscard]] std::string text() const;
 };
