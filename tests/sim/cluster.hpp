@@ -25,7 +25,7 @@ struct Report {
 
 class Cluster {
  public:
-  Cluster(std::uint64_t seed, bool tracing);
+  Cluster(std::uint64_t seed, Size size, bool tracing);
   Report run();
 
  private:
@@ -67,6 +67,6 @@ class Cluster {
   std::map<PoolId, Stall> stalled_;
 };
 
-Report run_seed(std::uint64_t seed, bool tracing);
+Report run_seed(std::uint64_t seed, Size size, bool tracing);
 
 }  // namespace dc::sim

@@ -116,6 +116,7 @@ class HeadProcess : public Endpoint {
   head::Effects effects_;
   bool flush_scheduled_ = false, door_open_ = false, ended_ = false;
   TimePoint armed_for_ = never, started_at_{};
+  std::uint64_t turns_ = 0;
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<PoolId, SessionId> holders_;           ///< who has a named pool
   std::set<SessionId> left_;                      ///< that said goodbye
