@@ -37,10 +37,10 @@ test-tsan: setup ## unit tests of what has threads under the thread sanitizer
 	@cmake --build --preset tsan --target dc_client_test dc_net_test dc_store_test dc_worker_test dc_gpu_test
 	@cd build/tsan && $(CTEST) -R 'PoolClient|EventLoop|Session|Worker|Runtime|Watch|Journal'
 
-sim: setup       ## simulate clusters: SEED=n replays one with its trace; N=3000 FIRST=12345 runs many
+sim: setup       ## simulate clusters: SEED=n replays one with its trace; N=3000 FIRST=12345 runs many, LARGE=nodes|jobs large ones
 	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null
 	@cmake --build --preset dev --target dc_sim >/dev/null
-	@build/dev/tests/sim/dc_sim $(if $(SEED),--seed $(SEED),--seeds $(or $(N),2000) --first $(or $(FIRST),1))
+	@build/dev/tests/sim/dc_sim $(if $(SEED),--seed $(SEED),--seeds $(or $(N),2000) --first $(or $(FIRST),1)) $(if $(LARGE),--large $(LARGE))
 
 mutants: setup   ## break one promise at a time and show that the simulator finds it
 	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null

@@ -74,7 +74,8 @@ Result<Payload> map_file(const std::string& path) {
 PoolClient::Impl::Impl(ClientOptions given)
     : options(std::move(given)),
       fork_generation(fork_generation_now()),
-      head_name(net::head_names(options.address, options.port)) {}
+      head_name(net::head_names(options.address, options.port)),
+      leaving({.away = options.leave_patience, .progress = options.leave_progress_patience}) {}
 
 bool PoolClient::Impl::in_forked_child() const { return fork_generation_now() != fork_generation; }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "client/client_machine.hpp"
+#include "client/leaving_machine.hpp"
 #include "client/pool_client.hpp"
 #include "core/text_pace.hpp"
 #include "core/unshown_lines.hpp"
@@ -72,8 +73,9 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   void show(const wire::OutputLines& printed);
   void tell_unshown();
   void give_up(Failure why);
-  void begin_shut_down();
-  void watch_leaving();
+  void begin_close(Duration timeout);
+  void look_at_leaving();
+  void say_goodbye();
   void watch_holder();
   void look_at_waits();
   void note_connecting();
@@ -122,20 +124,13 @@ struct PoolClient::Impl : std::enable_shared_from_this<Impl> {
   std::string last_error;     ///< why the latest attempt to connect failed
   bool last_refused = false;  ///< one of the addresses refused us
   bool had_session = false;
-  bool shutting_down = false;
-  bool leaving = false;
-  Duration close_timeout{};
-  std::unique_ptr<net::Timer> connect_timer, tick_timer, close_timer, leave_timer, holder_timer, connecting_timer,
-      waits_timer, unshown_timer;
+  LeavingMachine leaving;
+  std::unique_ptr<net::Timer> connect_timer, tick_timer, holder_timer, connecting_timer, waits_timer, unshown_timer;
   UnshownLines unshown;
   TextPace failed_updates{limits::failed_updates_at_once, limits::failed_updates_per_second};
   bool failed_updates_unshown = false;
   std::string holder_told;  ///< what was said of the one that is waited for
   TimePoint tick_at = never;
-  // While leaving: until when it is waited, since when there is no session, since when the head has taken nothing, and
-  // what was left then.
-  TimePoint leave_at = never, away_since = never, stuck_since{};
-  std::uint64_t unsettled = 0;
 
   std::mutex join_mutex;
   std::thread thread;

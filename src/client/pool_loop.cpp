@@ -15,8 +15,6 @@ namespace dc::client {
 
 namespace {
 
-/// After the Goodbye the socket has this long to take what is queued.
-constexpr auto goodbye_time = 300ms;
 /// A program that waits for another one of this machine looks so often whether that is gone.
 constexpr auto holder_look_interval = 250ms;
 /// And for what its threads wait.
@@ -39,8 +37,6 @@ void PoolClient::Impl::run() {
   loop.run();
   connect_timer.reset();
   tick_timer.reset();
-  close_timer.reset();
-  leave_timer.reset();
   holder_timer.reset();
   connecting_timer.reset();
   waits_timer.reset();
@@ -92,7 +88,7 @@ void PoolClient::Impl::start_connecting() {
   connecting_timer =
       loop.call_at(net::EventLoop::now() + limits::connecting_notice_after, [this] { note_connecting(); });
   connect_timer = loop.call_at(net::EventLoop::now() + options.connect_timeout, [this] {
-    if (had_session || shutting_down) return;
+    if (had_session || leaving.going()) return;
     if (last_error.empty()) {
       last_error = "cannot reach the head at " + head_name + " (no answer within " +
                    std::to_string(std::chrono::duration_cast<std::chrono::seconds>(options.connect_timeout).count()) +
@@ -104,7 +100,7 @@ void PoolClient::Impl::start_connecting() {
 
 /// Who waits for the first connection is told of it.
 void PoolClient::Impl::note_connecting() {
-  if (had_session || shutting_down || options.connect_timeout <= limits::connecting_notice_after) return;
+  if (had_session || leaving.going() || options.connect_timeout <= limits::connecting_notice_after) return;
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
   const std::string how_long =
       patience_of(options.connect_timeout) == Patience::forever ? "" : ", for " + std::to_string(seconds) + " s in all";
@@ -114,12 +110,12 @@ void PoolClient::Impl::note_connecting() {
 
 /// While the user waits for anything, the machine is told for what, and since when.
 void PoolClient::Impl::look_at_waits() {
-  if (shutting_down) return;
+  if (leaving.going()) return;
   const TimePoint now = net::EventLoop::now();
   machine->users_wait(waits.look(now));
   flush();
   waits_timer.reset();
-  if (!waits.looked_at() || shutting_down) return;
+  if (!waits.looked_at() || leaving.going()) return;
   waits_timer = loop.call_at(now + waits_look_interval, [this] { look_at_waits(); });
 }
 
@@ -151,7 +147,7 @@ net::Connector::Handler PoolClient::Impl::handlers() {
     last_refused = error.code == ErrorCode::rejected;
   };
   handler.on_final = [this](const Error& error) {
-    if (shutting_down) return;
+    if (leaving.going()) return;
     const bool refused = error.code == ErrorCode::rejected || error.code == ErrorCode::invalid;
     give_up({refused ? FailureKind::authentication : FailureKind::unreachable, error.message, {}});
   };
@@ -179,16 +175,20 @@ void PoolClient::Impl::drain() {
   for (const StreamId stream : drop) machine->drop_stream(stream);
   machine->consumed(done);
   if (earlier) machine->read_earlier(*earlier);
-  if (leave && !std::exchange(leaving, true)) machine->leave();
-  if (close && !shutting_down && !close_timer) {
-    if (leaving) {
-      machine->abandon(closed_info("the program did not wait for the answer of the head at " + head_name));
-    } else {
-      machine->close(closed_info("the pool is closed"));
-    }
-    close_timer = loop.call_at(net::EventLoop::now() + *close, [this] { begin_shut_down(); });
-  }
+  if (leave && leaving.leave()) machine->leave();
+  if (close) begin_close(*close);
   flush();
+}
+
+void PoolClient::Impl::begin_close(Duration timeout) {
+  switch (leaving.close(timeout, net::EventLoop::now())) {
+    case LeavingMachine::Close::nothing:
+      return;
+    case LeavingMachine::Close::pool:
+      return machine->close(closed_info("the pool is closed"));
+    case LeavingMachine::Close::abandon:
+      machine->abandon(closed_info("the program did not wait for the answer of the head at " + head_name));
+  }
 }
 
 void PoolClient::Impl::flush() {
@@ -201,30 +201,29 @@ void PoolClient::Impl::flush() {
   }
   deliver(effects.deliveries);
   for (const Report& one : effects.reports) report(one);
-  const bool closing = close_timer != nullptr;
-  if (closing && !shutting_down && (!session || machine->closed_at_head())) begin_shut_down();
-  if (leaving && !shutting_down) watch_leaving();
+  look_at_leaving();
   watch_holder();
   schedule_tick();
 }
 
-/// Who leaves does not wait for ever: neither for a head that is away, nor for one that comes and goes, or is there,
-/// and takes nothing.
-void PoolClient::Impl::watch_leaving() {
-  if (machine->closed_at_head()) return begin_shut_down();
-  const TimePoint now = net::EventLoop::now();
-  if (stuck_since == TimePoint{} || machine->unsettled() < unsettled) stuck_since = now;
-  unsettled = machine->unsettled();
-  if (session) away_since = never;
-  if (!session && away_since == never) away_since = now;
-  TimePoint until = stuck_since + options.leave_progress_patience;
-  if (away_since != never) until = std::min(until, away_since + options.leave_patience);
-  if (until == leave_at && leave_timer) return;
-  leave_at = until;
-  leave_timer = loop.call_at(until, [this] {
-    machine->abandon(closed_info("the head at " + head_name + " does not answer"));
-    flush();
-  });
+void PoolClient::Impl::look_at_leaving() {
+  const LeavingMachine::Seen seen{session != nullptr, machine->closed_at_head(), machine->unsettled()};
+  switch (leaving.look(seen, net::EventLoop::now())) {
+    case LeavingMachine::Step::wait:
+      return;
+    case LeavingMachine::Step::abandon:
+      machine->abandon(closed_info("the head at " + head_name + " does not answer"));
+      return flush();
+    case LeavingMachine::Step::say_goodbye:
+      return say_goodbye();
+    case LeavingMachine::Step::end:
+      loop.stop();
+  }
+}
+
+void PoolClient::Impl::say_goodbye() {
+  if (!connector) return loop.stop();
+  connector->shut_down(leaving.goodbye(), [this] { loop.stop(); });
 }
 
 /// The named pool's client is away. Whether it has ended can be seen if it ran on this machine.
@@ -244,7 +243,7 @@ void PoolClient::Impl::watch_holder() {
 }
 
 void PoolClient::Impl::schedule_tick() {
-  const TimePoint deadline = machine->next_deadline();
+  const TimePoint deadline = std::min(machine->next_deadline(), leaving.next_deadline());
   if (deadline == tick_at) return;
   tick_at = deadline;
   tick_timer.reset();
@@ -367,14 +366,6 @@ void PoolClient::Impl::give_up(Failure why) {
   options.name.empty() ? machine->close(closed_info(why.message)) : machine->abandon(closed_info(why.message));
   flush();
   loop.post([this] { connector.reset(); });  // not from within its own callback
-}
-
-void PoolClient::Impl::begin_shut_down() {
-  if (std::exchange(shutting_down, true)) return;
-  if (!connector) return loop.stop();
-  // Destroyed with the connector after run(): nothing that it calls is gone by then.
-  close_timer = loop.call_at(net::EventLoop::now() + goodbye_time, [this] { loop.stop(); });
-  connector->shut_down(leaving ? "the client left its pool" : "the client closed its pool", [this] { loop.stop(); });
 }
 
 }  // namespace dc::client

@@ -38,4 +38,7 @@ inline constexpr bool speak_unsure = DC_MUTATION == 22;  ///< a head goes on whi
 inline constexpr bool take_early = DC_MUTATION == 23;    ///< a standby waits half as long as the lease lasts
 inline constexpr bool renew_late = DC_MUTATION == 24;    ///< a renewal counts from its answer, not from its question
 
+// Of clients:
+inline constexpr bool leave_without_waiting = DC_MUTATION == 25;  ///< who leaves does not wait for the head
+
 }  // namespace dc::mutation

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <utility>
@@ -15,10 +16,13 @@
 #include "core/open_files.hpp"
 #include "core/paths.hpp"
 #include "node/cache_thread.hpp"
+#include "node/death_book.hpp"
+#include "node/effect_queue.hpp"
 #include "node/node_machine.hpp"
 #include "node/node_output.hpp"
 #include "node/oom_watch.hpp"
 #include "node/python_worker.hpp"
+#include "node/stop_machine.hpp"
 #include "node/worker_environment.hpp"
 #include "node/worker_link.hpp"
 #include "wire/output_limit.hpp"
@@ -41,6 +45,7 @@ class NodeService {
         cache_(loop_, program_directory()),
         output_(loop_, host_, options_.prefix_output),
         machine_(facts()),
+        stop_(options_.head_timeout),
         open_files_(raise_open_files_limit()) {}
 
   int run() {
@@ -82,26 +87,24 @@ class NodeService {
     handler.session.on_open = [this](net::Session& session) {
       log::info("joined the head at {} ({})", session.peer().head, session.peer().address);
       outage_said_ = false;
-      head_timer_.reset();
-      machine_.session_opened(now(), effects_);
+      stop_.head_is_here();
+      machine_.session_opened(now(), effects_.back());
       schedule_flush();
     };
     handler.session.on_messages = [this](net::Session&, std::vector<wire::Message>&& messages) {
-      machine_.on_messages(std::move(messages), now(), effects_);
+      machine_.on_messages(std::move(messages), now(), effects_.back());
       schedule_flush();
     };
     handler.session.on_close = [this](SessionId, const Error& why) {
       machine_.session_closed();
-      // What was meant for this session must not be the first thing that the next one hears.
-      std::erase_if(effects_, [](const Effect& effect) { return std::holds_alternative<ToHead>(effect); });
-      if (!stopping_ && !std::exchange(outage_said_, true))
+      effects_.session_closed();
+      if (!stop_.stopping() && !std::exchange(outage_said_, true))
         log::warning("lost the head: {}. Trying again.", why.message);
-      if (why.code == ErrorCode::left && options_.head_timeout)
-        head_timer_ = loop_.call_at(now() + *options_.head_timeout, [this] { leave_with_head(); });
+      stop_.head_is_gone(why.code == ErrorCode::left, now());
       schedule_flush();
     };
     handler.on_retry = [this](const Error& error, int) {
-      if (!stopping_ && !std::exchange(outage_said_, true)) log::warning("{} Trying again.", error.message);
+      if (!stop_.stopping() && !std::exchange(outage_said_, true)) log::warning("{} Trying again.", error.message);
     };
     handler.on_final = [this](const Error& error) {
       log::error("{}", error.message);
@@ -120,17 +123,15 @@ class NodeService {
 
   void flush() {
     flush_scheduled_ = false;
-    machine_.flush(now(), effects_);
-    for (std::size_t i = 0; i < effects_.size(); ++i) {  // carrying one out may cause others
-      Effect effect = std::move(effects_[i]);
-      std::visit([this](auto& body) { carry_out(body); }, effect);
-    }
-    effects_.clear();
+    take(stop_.look(now()));
+    bury(deaths_.due(now()));
+    machine_.flush(now(), effects_.back());
+    effects_.carry_out([this](auto& body) { carry_out(body); });
     for (const WorkerId id : std::exchange(to_send_, {})) {
       if (const auto link = links_.find(id); link != links_.end()) link->second->send();
     }
     ended_links_.clear();
-    const TimePoint next = machine_.next_deadline();
+    const TimePoint next = std::min({machine_.next_deadline(), deaths_.next_deadline(), stop_.next_deadline()});
     if (next == never || (timer_ && armed_for_ <= next)) return;
     armed_for_ = next;
     timer_ = loop_.call_at(next, [this] {
@@ -161,7 +162,7 @@ class NodeService {
 
   void carry_out(StoreProgram& effect) {
     cache_.store(effect.hash, std::move(effect.program), [this, hash = effect.hash](const std::string& problem) {
-      machine_.program_stored(hash, problem, now(), effects_);
+      machine_.program_stored(hash, problem, now(), effects_.back());
       schedule_flush();
     });
   }
@@ -169,14 +170,15 @@ class NodeService {
   void carry_out(CheckProgram& effect) {
     cache_.check(effect.hash, [this, hash = effect.hash](bool sound) {
       if (!sound) log::warning("program {} in {} was damaged or gone: it is fetched again", hash, cache_.path(""));
-      machine_.program_checked(hash, sound, now(), effects_);
+      machine_.program_checked(hash, sound, now(), effects_.back());
       schedule_flush();
     });
   }
 
   void carry_out(UseProgram& effect) {
     cache_.use(effect.hash, [this, id = effect.worker](bool usable) {
-      usable ? machine_.program_usable(id, now(), effects_) : machine_.program_missing(id, now(), effects_);
+      usable ? machine_.program_usable(id, now(), effects_.back())
+             : machine_.program_missing(id, now(), effects_.back());
       schedule_flush();
     });
   }
@@ -190,7 +192,9 @@ class NodeService {
   void carry_out(SpawnWorker& effect) {
     schedule_flush();  // the machine has new deadlines
     const WorkerId id = effect.worker;
-    const auto refuse = [&](std::string why) { machine_.worker_exited(id, {{}, {}, {}, std::move(why)}, effects_); };
+    const auto refuse = [&](std::string why) {
+      machine_.worker_exited(id, {{}, {}, {}, std::move(why)}, effects_.back());
+    };
     SpawnOptions spawn;
     spawn.secrets = options_.kept_from_workers;
     spawn.open_files = open_files_;
@@ -218,7 +222,7 @@ class NodeService {
     const WorkerProcess& born = link->process();
     say_born(effect, born.pid(), slots);
     links_[id] = std::move(link);
-    machine_.worker_spawned(id, born.pid(), born.claims(), now(), effects_);
+    machine_.worker_spawned(id, born.pid(), born.claims(), now(), effects_.back());
   }
 
   // --- Workers --------------------------------------------------------------------------------------------------
@@ -226,13 +230,13 @@ class NodeService {
   WorkerLink::Handler link_handler(WorkerId id, std::uint32_t slot) {
     WorkerLink::Handler handler;
     handler.on_messages = [this, id](std::vector<wire::FromWorker>&& messages) {
-      machine_.on_worker_messages(id, std::move(messages), now(), effects_);
+      machine_.on_worker_messages(id, std::move(messages), now(), effects_.back());
       if (const auto link = links_.find(id); link != links_.end() && machine_.idle(id)) link->second->end_lines();
       schedule_flush();
     };
     handler.on_printed = [this, id, slot](std::vector<Printed>&& printed) {
       output_.show(slot, printed);
-      for (Printed& part : printed) machine_.worker_printed(id, std::move(part), effects_);
+      for (Printed& part : printed) machine_.worker_printed(id, std::move(part), effects_.back());
       schedule_flush();
     };
     handler.ended_well = [this, id] { return machine_.asked_to_end(id); };
@@ -242,47 +246,35 @@ class NodeService {
     };
     handler.on_broken = [this, id, slot](std::string why) {
       log::error("slot {}: the channel to the worker broke: {}", slot, why);
-      machine_.channel_broke(id, std::move(why), now(), effects_);
+      machine_.channel_broke(id, std::move(why), now(), effects_.back());
       schedule_flush();
     };
     handler.on_end = [this, id](ProcessEnd end) {
       end.out_of_memory = oom_.advanced() && end.signal == SIGKILL;
       end.at = now();
-      // Who stops a whole service (systemd, Slurm) sends SIGTERM to node and workers, in any order.
-      const bool ask_why = end.signal == SIGTERM && !stopping_ && !machine_.ends(id);
-      if (!devices_->watched() && !ask_why) return bury(id, end);
-      // What the driver says of it may come a moment later.
-      const TimePoint latest = end.at + (ask_why ? limits::terminated_with_us : limits::look_at_death_patience);
-      const auto timer = [this, id] { bury_dead(id); };
-      dead_[id] = {end, ask_why ? latest : end.at, loop_.call_at(latest, timer)};
+      const DeathBook::Known known{devices_->watched(), stop_.stopping() || machine_.ends(id)};
+      if (deaths_.ended({id, end}, known)) return bury({DeathBook::Dead{id, end}});
       if (devices_->watched()) devices_->look();
+      schedule_flush();  // there is a new deadline
     };
     return handler;
   }
 
-  void bury(WorkerId id, const ProcessEnd& end) {
-    machine_.worker_exited(id, end, effects_);
-    const auto link = links_.find(id);
-    ended_links_.push_back(std::move(link->second));  // it may be calling us: destroyed after the turn
-    links_.erase(link);
-    schedule_flush();
-  }
-
-  void bury_dead(WorkerId id) {
-    const Dead dead = std::move(dead_.at(id));
-    dead_.erase(id);
-    bury(id, dead.end);
+  void bury(const std::vector<DeathBook::Dead>& all) {
+    for (const DeathBook::Dead& dead : all) {
+      machine_.worker_exited(dead.worker, dead.end, effects_.back());
+      const auto link = links_.find(dead.worker);
+      ended_links_.push_back(std::move(link->second));  // it may be calling us: destroyed after the turn
+      links_.erase(link);
+      schedule_flush();
+    }
   }
 
   // --- Devices --------------------------------------------------------------------------------------------------
 
   void devices_seen(const gpu::Inventory& inventory) {
-    machine_.devices_seen(inventory, now(), effects_);
-    std::vector<WorkerId> looked_at;
-    for (const auto& [id, dead] : dead_) {
-      if (dead.earliest <= inventory.taken_at) looked_at.push_back(id);
-    }
-    for (const WorkerId id : looked_at) bury_dead(id);
+    machine_.devices_seen(inventory, now(), effects_.back());
+    bury(deaths_.looked_at(inventory.taken_at));
     schedule_flush();
   }
 
@@ -303,51 +295,36 @@ class NodeService {
 
   // --- The end --------------------------------------------------------------------------------------------------
 
-  /// Batch systems and service managers send several signals at once: those are one. Ctrl-C among them still says that
-  /// jobs are not to be waited for. SIGHUP waits a moment: the kernel hands it over before a SIGTERM that was sent
-  /// first.
   void stop(int signal) {
-    stopping_ = true;
-    const bool after_hang_up = std::exchange(hang_up_waits_, false);
-    if (!asked_at_) {
-      asked_at_ = now();
-      if (signal != SIGHUP) return leave(signal == SIGTERM);
-    } else if (now() - *asked_at_ >= limits::signals_are_one) {
-      log::warning("second signal: leaving at once");
-      exit_code_ = exit_error;
-      return loop_.stop();
-    } else if (signal == SIGINT || (after_hang_up && signal == SIGTERM)) {
-      return leave(signal == SIGTERM);
-    } else if (!after_hang_up) {
-      return;
+    take(stop_.signalled(signal, now()));
+    schedule_flush();
+  }
+
+  void take(StopMachine::Step step) {
+    switch (step) {
+      case StopMachine::Step::nothing:
+        return;
+      case StopMachine::Step::leave_in_order:
+        log::info("leaving: running jobs have {} s to finish", options_.drain_timeout.count());
+        return leave("the node was asked to leave", now() + options_.drain_timeout);
+      case StopMachine::Step::leave:
+        log::info("leaving; running jobs go elsewhere");
+        return leave("the node was asked to leave", now());
+      case StopMachine::Step::leave_with_head:
+        log::info("the head has ended in order and no other has come within {} s: leaving too (--head-timeout)",
+                  options_.head_timeout->count());
+        return leave("its head has ended", now());
+      case StopMachine::Step::end_at_once:
+        log::warning("second signal: leaving at once");
+        exit_code_ = exit_error;
+        loop_.stop();
     }
-    hang_up_waits_ = true;
-    hang_up_ = loop_.call_at(now() + limits::signals_meet_within, [this] {
-      if (std::exchange(hang_up_waits_, false)) leave(false);
-    });
   }
 
-  void leave(bool in_order) {
-    log::info("leaving{}", in_order ? fmt::format(": running jobs have {} s to finish", options_.drain_timeout.count())
-                                    : "; running jobs go elsewhere");
-    machine_.leave("the node was asked to leave", in_order ? now() + options_.drain_timeout : now(), effects_);
+  void leave(const char* why, TimePoint until) {
+    machine_.leave(why, until, effects_.back());
     schedule_flush();
   }
-
-  void leave_with_head() {
-    if (std::exchange(stopping_, true)) return;
-    log::info("the head has ended in order and no other has come within {} s: leaving too (--head-timeout)",
-              options_.head_timeout->count());
-    machine_.leave("its head has ended", now(), effects_);
-    schedule_flush();
-  }
-
-  /// A worker whose end is reported after the next look at its device.
-  struct Dead {
-    ProcessEnd end;
-    TimePoint earliest;
-    std::unique_ptr<net::Timer> timer;
-  };
 
   NodeOptions options_;
   std::string host_, directory_;
@@ -357,6 +334,7 @@ class NodeService {
   NodeOutput output_;
   wire::OutputLimit output_limit_;
   NodeMachine machine_;
+  StopMachine stop_;
   std::optional<rlimit> open_files_;
   std::unique_ptr<net::Connector> connector_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
@@ -365,14 +343,11 @@ class NodeService {
   OomWatch oom_;
   std::map<WorkerId, std::unique_ptr<WorkerLink>> links_;
   std::vector<std::unique_ptr<WorkerLink>> ended_links_;
-  std::map<WorkerId, Dead> dead_;
-  std::unique_ptr<net::Timer> silence_timer_, head_timer_;
-  std::optional<TimePoint> asked_at_;  ///< to end, by a signal
-  std::unique_ptr<net::Timer> hang_up_;
-  bool hang_up_waits_ = false;  ///< a SIGHUP, for a SIGTERM
+  DeathBook deaths_;
+  std::unique_ptr<net::Timer> silence_timer_;
   std::vector<WorkerId> to_send_;
-  Effects effects_;
-  bool flush_scheduled_ = false, stopping_ = false, outage_said_ = false;
+  EffectQueue effects_;
+  bool flush_scheduled_ = false, outage_said_ = false;
   int exit_code_ = exit_left;
 };
 

@@ -11,7 +11,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <deque>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -24,6 +23,7 @@
 #include "worker/job_output.hpp"
 #include "worker/outbox.hpp"
 #include "worker/record.hpp"
+#include "worker/worker_machine.hpp"
 
 namespace dc::worker {
 namespace {
@@ -66,42 +66,43 @@ class Runtime {
       : construct_(construct), claims_(map_claims()), outbox_(wire::worker_socket_fd) {}
 
   int run() {
-    if (!construct_object()) return 1;
+    using Step = WorkerMachine::Step;
     while (true) {
-      if (cuda_is_dead_) return end(1);
-      // An update passes the jobs that were handed over before it.
-      // Each is applied as it comes: a long history need not be in memory at once.
-      if (!updates_.empty()) {
-        apply_update();
-      } else if (claims_.update_sent.load(std::memory_order_acquire) > updates_received_) {
-        outbox_.flush_soon();
-        receive();
-      } else if (history_end_) {
-        history_end_ = false;
-        outbox_.append(wire::WorkerConstructed{});
-      } else if (exit_code_) {
-        return end(*exit_code_);
-      } else if (!jobs_.empty()) {
-        run_job();
-      } else {
-        output_.idle();
-        outbox_.flush();
-        receive();
+      switch (machine_.next(claims_.update_sent.load(std::memory_order_acquire))) {
+        case Step::construct:
+          if (!construct_object()) return 1;
+          break;
+        case Step::apply_update:
+          apply_update();
+          break;
+        case Step::receive_update:
+          outbox_.flush_soon();
+          receive();
+          break;
+        case Step::tell_constructed:
+          outbox_.append(wire::WorkerConstructed{});
+          break;
+        case Step::run_job:
+          run_job();
+          break;
+        case Step::receive:
+          if (runner_) output_.idle();
+          outbox_.flush();
+          receive();
+          break;
+        case Step::end:
+          outbox_.flush();
+          runner_->close(machine_.terminated());
+          return machine_.exit_code();
       }
     }
   }
 
  private:
-  int end(int code) {
-    outbox_.flush();
-    runner_->close(terminated_);
-    return code;
-  }
-
   bool construct_object() {
-    while (!begin_) receive();
+    const wire::Begin& begin = machine_.begin();
     try {
-      runner_ = construct_(*begin_);
+      runner_ = construct_(begin);
       if (forked()) end_copy({});
     } catch (const ConstructionError& error) {
       if (forked()) end_copy({{}, error.info});
@@ -109,8 +110,8 @@ class Runtime {
     } catch (const std::exception& error) {
       outbox_.append(wire::ConstructionFailed{ErrorInfo::of(ErrorKind::worker_init_error, error.what())});
     }
-    output_.begin(begin_->options->forward_output, runner_.get());
-    begin_.reset();
+    output_.begin(begin.options->forward_output, runner_.get());
+    machine_.constructed();
     outbox_.flush();
     return runner_ != nullptr;
   }
@@ -120,29 +121,14 @@ class Runtime {
     const auto result = reader_.receive(true, messages_);
     if (result == wire::SocketResult::closed) end_with_group();
     if (result == wire::SocketResult::would_block && runner_) take_signal();
-    for (wire::ToWorker& message : messages_) {
-      std::visit([this](auto&& body) { take(std::move(body)); }, std::move(message));
-    }
-  }
-  void take(wire::Begin&& message) { begin_ = std::make_unique<wire::Begin>(std::move(message)); }
-  void take(wire::WorkerJob&& message) { jobs_.push_back(std::move(message)); }
-  void take(wire::WorkerUpdate&& message) {
-    updates_received_ = message.number;
-    updates_.push_back(std::move(message));
-  }
-  void take(wire::HistoryEnd&&) { history_end_ = true; }
-  void take(wire::Stop&& message) {
-    exit_code_ = 0;
-    terminated_ = message.terminated != 0;
+    for (wire::ToWorker& message : messages_) machine_.take(std::move(message));
   }
   void take_signal() {
-    exit_code_ = runner_->signalled();
-    terminated_ = exit_code_.has_value();
+    if (const auto exit_code = runner_->signalled()) machine_.signalled(*exit_code);
   }
 
   void apply_update() {
-    wire::WorkerUpdate update = std::move(updates_.front());
-    updates_.pop_front();
+    wire::WorkerUpdate update = machine_.next_update();
     definitions_ += update.payload.view().starts_with(definitions_mark) ? 1 : 0;
     outbox_.flush_soon();  // results must not wait for handle_update: the node would still count their jobs' time
     claims_.update_number.store(update.number, std::memory_order_relaxed);
@@ -167,8 +153,7 @@ class Runtime {
   }
 
   void run_job() {
-    wire::WorkerJob job = std::move(jobs_.front());
-    jobs_.pop_front();
+    wire::WorkerJob job = machine_.next_job();
     const auto start = Clock::now();
     if (!claims_.start(job.index, nanoseconds(start))) return;  // the node took it back
     outbox_.flush_soon();
@@ -198,7 +183,7 @@ class Runtime {
   void look_at_cuda() {
     const auto why = dead_cuda();
     if (!why) return;
-    cuda_is_dead_ = true;
+    machine_.spoiled();
     std::fprintf(stderr,
                  "distributed-computing: CUDA can do nothing more in this worker (%s): another takes its place\n",
                  why->c_str());
@@ -218,16 +203,9 @@ class Runtime {
   Outbox outbox_;
   wire::PacketReader<wire::ToWorker> reader_{wire::worker_socket_fd};
   std::vector<wire::ToWorker> messages_;  ///< of the last packet; the room is used again
-  std::unique_ptr<wire::Begin> begin_;
+  WorkerMachine machine_;
   std::unique_ptr<JobRunner> runner_;
-  std::deque<wire::WorkerJob> jobs_;
-  std::deque<wire::WorkerUpdate> updates_;
-  UpdateNumber updates_received_ = 0;
   UpdateNumber definitions_ = 0;  ///< updates so far that are none of the user's
-  bool history_end_ = false;
-  bool cuda_is_dead_ = false;
-  std::optional<int> exit_code_;  ///< the worker ends
-  bool terminated_ = false;       ///< and SIGTERM has come to it
 };
 
 }  // namespace

@@ -18,15 +18,13 @@ void ClientProcess::start() {
   config.head_name = "head";
   if (!config.options.program_hash.empty()) config.program = payload("program", plan_.spec_bytes);
   ledger_.open(pool_, config.options);
-  machine_.emplace(std::move(config));
   world_.note(name(), "starts with pool {}", short_name(pool_.value));
-  start_dialling({wire::Role::client, world_.chance.id(), name()});
-  if (plan_.wants_workers > 0) machine_->want_workers(plan_.wants_workers);
+  begin(std::move(config), {wire::Role::client, world_.chance.id(), name()});
   wake_user(0us);
 }
 
 void ClientProcess::crash() {
-  if (!alive() || closing_) return;
+  if (!alive() || leaving_.closing()) return;
   world_.note(name(), "crashes");
   ledger_.pool(pool_).gone = true;
   over_ = true;
@@ -34,17 +32,14 @@ void ClientProcess::crash() {
 }
 
 void ClientProcess::close() {
-  if (!alive() || std::exchange(closing_, true)) return;
+  if (!alive() || leaving_.closing()) return;
   world_.note(name(), "closes its pool");
   ledger_.pool(pool_).closed = true;
-  machine_->close(closed_by_user());
-  run_after(close_timeout, [this] { shut_down(); });
-  flush();
+  begin_closing();
 }
 
-void ClientProcess::shut_down() {
+void ClientProcess::ends() {
   world_.note(name(), "ends");
-  send({{wire::Goodbye{"the client closed its pool"}}});
   over_ = true;
   end_dialling(true);
 }
@@ -54,24 +49,15 @@ void ClientProcess::shut_down() {
 void ClientProcess::session_opened() {
   // So long away: the pool was perhaps closed, and is opened again with nothing done.
   if (world_.now() - last_session_ > limits::client_return_grace - 8s) ledger_.excuse_pool(pool_);
-  machine_->session_opened(limits::payload_bytes_max_default, world_.now());
-  flush();
-}
-
-void ClientProcess::heard(std::vector<wire::Message>&& messages) {
-  for (wire::Message& message : messages) machine_->receive(std::move(message));
-  flush();
+  Client::session_opened();
 }
 
 void ClientProcess::session_closed() {
   last_session_ = world_.now();
-  machine_->session_closed("the connection broke");
-  flush();
+  Client::session_closed();
 }
 
-void ClientProcess::flush() {
-  client::Effects effects = machine_->take_effects(world_.now());
-  send(std::move(effects.sends));
+void ClientProcess::take(client::Effects& effects) {
   for (const client::Report& report : effects.reports) take(report);
   for (const client::Delivery& delivery : effects.deliveries) {
     for (const client::Completed& completed : delivery.completed) {
@@ -82,18 +68,6 @@ void ClientProcess::flush() {
     }
   }
   if (!arrived_.empty()) consume();
-  arm(machine_->next_deadline());
-  if (closing_ && (!connected() || machine_->closed_at_head())) run_after(0us, [this] { shut_down(); });
-}
-
-void ClientProcess::arm(TimePoint when) {
-  if (when == never || when >= armed_for_) return;
-  armed_for_ = when;
-  run_at(std::max(when, world_.now() + 1us), [this, when] {
-    if (armed_for_ != when) return;
-    armed_for_ = never;
-    flush();
-  });
 }
 
 void ClientProcess::take(const client::Report& report) {
@@ -122,7 +96,7 @@ void ClientProcess::wake_user(Duration delay) {
 }
 
 void ClientProcess::user_acts() {
-  if (closing_) return;
+  if (leaving_.closing()) return;
   if (ended_) return close();
   if (submitted_ < plan_.jobs) {
     submit_some();

@@ -1,13 +1,10 @@
-// A client process: the machine of client/ with the habits of pool_loop.cpp, and its user, who submits, updates,
-// consumes slowly, changes their mind, and closes.
+// A client process and its user, who submits, updates, consumes slowly, changes their mind, and closes.
 #pragma once
 
 #include <deque>
-#include <optional>
 #include <vector>
 
 #include "client.hpp"
-#include "client/client_machine.hpp"
 
 namespace dc::sim {
 
@@ -24,12 +21,10 @@ class ClientProcess : public Client {
 
  private:
   void session_opened() override;
-  void heard(std::vector<wire::Message>&& messages) override;
   void session_closed() override;
-  void flush();
-  void arm(TimePoint when);
+  void take(client::Effects& effects) override;
   void take(const client::Report& report);
-  void shut_down();
+  void ends() override;
 
   void user_acts();
   void wake_user(Duration delay);
@@ -41,9 +36,8 @@ class ClientProcess : public Client {
   [[nodiscard]] bool all_consumed() const;
 
   PoolId pool_;
-  std::optional<client::ClientMachine> machine_;
-  bool closing_ = false, over_ = false, user_awake_ = false, ended_ = false;
-  TimePoint armed_for_ = never, last_session_{};
+  bool over_ = false, user_awake_ = false, ended_ = false;
+  TimePoint last_session_{};
 
   std::size_t submitted_ = 0, consumed_ = 0, updates_ = 0;
   std::deque<JobSequence> arrived_;  ///< outcomes that the consumer has not taken

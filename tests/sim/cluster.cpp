@@ -10,7 +10,7 @@ namespace dc::sim {
 namespace {
 
 constexpr Duration patience = std::chrono::hours(2);  ///< virtual time for everything to finish once faults have ended
-constexpr std::uint64_t events_max = 3'000'000;
+constexpr std::uint64_t events_max = 3'000'000, events_max_of_large = 60'000'000;
 /// Clients and nodes are connected again, and their pools resumed, this long after the last fault.
 constexpr Duration settling_time = limits::handshake_deadline + limits::client_return_grace;
 /// And a standby has seen the lease run out, and read the journal.
@@ -18,11 +18,13 @@ constexpr Duration takeover_time = limits::store_lease + limits::store_takeover_
 /// Everything that is waited for without an event is over after this.
 constexpr Duration aftermath = limits::client_return_grace + limits::unknown_pool_grace + 10s;
 
-Plan plan_of(World& world) { return make_plan(world.chance); }
+Plan plan_of(World& world, Size size) { return make_plan(world.chance, size); }
 
 }  // namespace
 
-Cluster::Cluster(std::uint64_t seed, bool tracing) : seed_(seed), world_(seed, tracing), plan_(plan_of(world_)) {
+Cluster::Cluster(std::uint64_t seed, Size size, bool tracing)
+    : seed_(seed), world_(seed, tracing), plan_(plan_of(world_, size)) {
+  if (plan_.carried) carrier_.carry_all();
   add_head();
   if (plan_.standby) add_head();
 }
@@ -220,19 +222,20 @@ void Cluster::check_stall(int seconds) {
 
 void Cluster::run_until_over() {
   const TimePoint last = world_.now() + patience;
+  const std::uint64_t most = plan_.size == Size::drawn ? events_max : events_max_of_large;
   world_.after(settling(), [this] { check_stall(1); });
   const auto all_over = [&] {
     return std::all_of(clients_.begin(), clients_.end(), [](const auto& client) { return client->over(); });
   };
   while (!all_over()) {
     if (!world_.step(last)) break;
-    if (world_.events() > events_max) world_.violation("no end after {} events", events_max);
+    if (world_.events() > most) world_.violation("no end after {} events", most);
   }
   ledger_.all_delivered();
   if (!all_over()) world_.violation("a client never came to its end");
   const TimePoint end = world_.now() + aftermath + settling();
   while (world_.step(end)) {
-    if (world_.events() > events_max) world_.violation("no rest after {} events", events_max);
+    if (world_.events() > most) world_.violation("no rest after {} events", most);
   }
 }
 
@@ -259,6 +262,6 @@ void Cluster::check_nothing_left() {
   }
 }
 
-Report run_seed(std::uint64_t seed, bool tracing) { return Cluster(seed, tracing).run(); }
+Report run_seed(std::uint64_t seed, Size size, bool tracing) { return Cluster(seed, size, tracing).run(); }
 
 }  // namespace dc::sim

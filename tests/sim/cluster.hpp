@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "carrier.hpp"
 #include "client.hpp"
 #include "head_process.hpp"
 #include "ledger.hpp"
@@ -24,7 +25,7 @@ struct Report {
 
 class Cluster {
  public:
-  Cluster(std::uint64_t seed, bool tracing);
+  Cluster(std::uint64_t seed, Size size, bool tracing);
   Report run();
 
  private:
@@ -52,7 +53,8 @@ class Cluster {
   World world_;
   const Plan plan_;
   Ledger ledger_{world_};
-  Network network_{world_};
+  Carrier carrier_{world_};
+  Network network_{world_, carrier_};
   HeadsRecord heads_record_;
   JournalRecord journal_{world_, ledger_, plan_};
   std::vector<std::unique_ptr<HeadProcess>> heads_;
@@ -65,6 +67,6 @@ class Cluster {
   std::map<PoolId, Stall> stalled_;
 };
 
-Report run_seed(std::uint64_t seed, bool tracing);
+Report run_seed(std::uint64_t seed, Size size, bool tracing);
 
 }  // namespace dc::sim

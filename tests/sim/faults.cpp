@@ -1,6 +1,8 @@
 // See faults.hpp.
 #include "faults.hpp"
 
+#include <csignal>
+
 namespace dc::sim {
 
 void Faults::begin() {
@@ -152,7 +154,20 @@ void Faults::crash_node() {
 void Faults::drain_node() {
   NodeProcess* node = any_node();
   if (!node) return;
-  node->leave(in_.world_.chance.percent(30) ? 0s : in_.world_.chance.between(100ms, 10s));
+  Chance& chance = in_.world_.chance;
+  const std::uint64_t story = chance.below(100);
+  if (story < 25) {
+    node->signal(SIGINT);
+  } else if (story < 50) {
+    node->stop_service();
+  } else {
+    node->signal(story < 65 ? SIGHUP : SIGTERM);
+    // Others come with it, or behind it.
+    if (chance.percent(30)) node->happens_after(chance.skewed(1us, 150ms), [node] { node->signal(SIGTERM); });
+    if (chance.percent(10))
+      node->happens_after(chance.skewed(1ms, 2500ms),
+                          [node, &chance] { node->signal(chance.percent(50) ? SIGINT : SIGHUP); });
+  }
   in_.world_.after(in_.world_.chance.between(1s, 20s), [node] { node->alive() ? void() : node->start(); });
 }
 

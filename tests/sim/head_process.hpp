@@ -102,7 +102,6 @@ class HeadProcess : public Endpoint {
   void excuse_later(const std::string& host, Duration grace, bool restart = false);
   void note_back(const std::string& host, const wire::NodeState& state);
   void excuse_lost();
-  void check_size(const wire::Message& message) const;
   void check_applied(const wire::UpdateApplied& message) const;
   void check_holder(const wire::Message& message, SessionId session);
 
@@ -117,6 +116,7 @@ class HeadProcess : public Endpoint {
   head::Effects effects_;
   bool flush_scheduled_ = false, door_open_ = false, ended_ = false;
   TimePoint armed_for_ = never, started_at_{};
+  std::uint64_t turns_ = 0;
   std::map<SessionId, ConnectionPtr> sessions_;
   std::map<PoolId, SessionId> holders_;           ///< who has a named pool
   std::set<SessionId> left_;                      ///< that said goodbye

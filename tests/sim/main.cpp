@@ -1,4 +1,4 @@
-// dc_sim [--seeds N] [--first SEED] [--jobs J] | --seed SEED | --same N
+// dc_sim [--seeds N] [--first SEED] [--jobs J] | --seed SEED | --same N, all with [--large nodes|jobs]
 //
 // Runs many seeds in parallel child processes, so that a seed that ends in a failed CHECK is named like any other; or
 // one seed with its trace; or checks that seeds give the same trace twice.
@@ -25,6 +25,7 @@ namespace {
 struct Options {
   std::uint64_t first = 1, seeds = 1000, jobs = 2, failures_max = 10, same = 0;
   std::uint64_t seed = 0;  ///< one, with its trace
+  Size size = Size::drawn;
 };
 
 /// What the children count, in memory that all share.
@@ -33,8 +34,11 @@ struct Shared {
   std::array<std::atomic<std::uint64_t>, 64> at;  ///< the seed that child i is working on; 0: none
 };
 
-void say_failure(std::uint64_t seed, const std::string& what) {
-  fmt::print("FAILED seed {}: {}\n  replay: make sim SEED={}\n", seed, what, seed);
+void say_failure(const Options& options, std::uint64_t seed, const std::string& what) {
+  const char* size = options.size == Size::many_nodes  ? " LARGE=nodes"
+                     : options.size == Size::many_jobs ? " LARGE=jobs"
+                                                       : "";
+  fmt::print("FAILED seed {}: {}\n  replay: make sim SEED={}{}\n", seed, what, seed, size);
   std::fflush(stdout);
 }
 
@@ -43,7 +47,7 @@ void work(const Options& options, Shared& shared, std::size_t child) {
     const std::uint64_t seed = shared.next++;
     if (seed >= options.first + options.seeds) break;
     shared.at[child] = seed;
-    const Report report = run_seed(seed, false);
+    const Report report = run_seed(seed, options.size, false);
     shared.at[child] = 0;
     shared.events += report.events;
     shared.jobs_run += report.jobs_run;
@@ -51,7 +55,7 @@ void work(const Options& options, Shared& shared, std::size_t child) {
     ++shared.done;
     if (report.violation.empty()) continue;
     ++shared.failures;
-    say_failure(seed, report.violation);
+    say_failure(options, seed, report.violation);
   }
 }
 
@@ -84,8 +88,9 @@ int run_many(const Options& options) {
       ++shared.done;
       ++shared.failures;
       const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-      say_failure(seed, fmt::format("the process ended with {}",
-                                    signal == SIGABRT ? "a failed CHECK, see above" : ::sigdescr_np(signal)));
+      say_failure(options, seed,
+                  fmt::format("the process ended with {}",
+                              signal == SIGABRT ? "a failed CHECK, see above" : ::sigdescr_np(signal)));
       if (shared.failures < options.failures_max) children[i] = start_child(options, shared, i), ++living;
     }
   }
@@ -101,7 +106,7 @@ int run_many(const Options& options) {
 
 int run_one(const Options& options) {
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-  const Report report = run_seed(options.seed, true);
+  const Report report = run_seed(options.seed, options.size, true);
   fmt::print("seed {}: {} events, {} jobs run, {} outcomes, trace {:016x}: {}\n", report.seed, report.events,
              report.jobs_run, report.outcomes, report.trace_hash,
              report.violation.empty() ? "fine" : "VIOLATION: " + report.violation);
@@ -110,7 +115,7 @@ int run_one(const Options& options) {
 
 int check_same(const Options& options) {
   for (std::uint64_t seed = options.first; seed < options.first + options.same; ++seed) {
-    const Report one = run_seed(seed, false), two = run_seed(seed, false);
+    const Report one = run_seed(seed, options.size, false), two = run_seed(seed, options.size, false);
     if (one.trace_hash == two.trace_hash && one.events == two.events) continue;
     fmt::print("FAILED seed {}: two runs differ ({:x} and {:x})\n", seed, one.trace_hash, two.trace_hash);
     return 1;
@@ -120,7 +125,9 @@ int check_same(const Options& options) {
 }
 
 int usage() {
-  fmt::print(stderr, "usage: dc_sim [--seeds N] [--first SEED] [--jobs J] [--failures F] | --seed SEED | --same N\n");
+  fmt::print(stderr,
+             "usage: dc_sim [--seeds N] [--first SEED] [--jobs J] [--failures F] | --seed SEED | --same N, [--large "
+             "nodes|jobs]\n");
   return 2;
 }
 
@@ -133,6 +140,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; i += 2) {
     const std::string_view name = argv[i];
     if (i + 1 == argc) return usage();
+    const std::string_view text = argv[i + 1];
     const std::uint64_t value = std::strtoull(argv[i + 1], nullptr, 10);
     if (name == "--seeds")
       options.seeds = value;
@@ -146,6 +154,10 @@ int main(int argc, char** argv) {
       options.seed = value;
     else if (name == "--same")
       options.same = value;
+    else if (name == "--large" && text == "nodes")
+      options.size = Size::many_nodes;
+    else if (name == "--large" && text == "jobs")
+      options.size = Size::many_jobs;
     else
       return usage();
   }

@@ -39,10 +39,9 @@ void NamedClient::start() {
     return world_.after(story_->ended + silence_before_last - world_.now(), [this] { start(); });
   }
   now_ = {};
-  machine_.emplace(draw_program());
+  client::ClientMachine::Config config = draw_program();
   now_.id = ClientId{world_.chance.id()};
-  start_dialling({wire::Role::client, now_.id.value, name()});
-  if (plan_.wants_workers > 0) machine_->want_workers(plan_.wants_workers);
+  begin(std::move(config), {wire::Role::client, now_.id.value, name()});
   if (!now_.program.last) run_after(world_.chance.skewed(1ms, 15s), [this] { finish(); });
 }
 
@@ -59,6 +58,7 @@ client::ClientMachine::Config NamedClient::draw_program() {
   if (chance.percent(25)) program.end = End::crashes;
   if (plan_.closes_early && chance.percent(15)) program.end = End::closes;
   if (chance.percent(50)) program.acknowledges_after = chance.skewed(100us, 2s);
+  if (chance.percent(15)) program.stops_waiting_after = chance.skewed(1ms, 5s);
   client::ClientMachine::Config config;
   config.pool = story_->pool;
   config.name = fmt::format("{:016x}", story_->pool.value);
@@ -80,7 +80,7 @@ void NamedClient::faults_are_over() {
 
 /// The program's time is over.
 void NamedClient::finish() {
-  if (now_.leaving || now_.closing || now_.ended) return;
+  if (leaving_.leaving() || leaving_.closing()) return;
   if (now_.program.end == End::crashes) return crash();
   now_.program.end == End::closes&& now_.open ? close() : leave();
 }
@@ -92,37 +92,55 @@ void NamedClient::crash() {
 }
 
 void NamedClient::leave() {
-  if (now_.leaving || now_.closing || now_.ended) return;
+  if (leaving_.leaving() || leaving_.closing()) return;
   world_.note(name(), "leaves");
-  now_.leaving = true;
+  if (now_.open && !now_.ended) now_.left_at = world_.now();
   machine_->consumed(std::exchange(now_.done, {}));
-  machine_->leave();
-  flush();
-  if (!connected()) session_closed();
+  if (now_.program.stops_waiting_after > 0s) {
+    run_after(now_.program.stops_waiting_after, [this] {
+      world_.note(name(), "does not wait any more");
+      begin_closing();
+    });
+  }
+  begin_leaving();
 }
 
 void NamedClient::close() {
-  if (std::exchange(now_.closing, true)) return;
+  if (leaving_.closing()) return;
   world_.note(name(), "closes the pool for good");
   if (now_.program.last) ledger_.nothing_lost(story_->pool);
   ledger_.closing(story_->pool);
   ++ledger_.pool(story_->pool).closing;
-  machine_->close(closed_by_user());
-  run_after(close_timeout, [this] { shut_down(); });
-  flush();
+  begin_closing();
 }
 
-void NamedClient::shut_down() {
-  send({{wire::Goodbye{"the client ends"}}});
-  if (now_.program.last && now_.closing && !now_.robbed && connected() && machine_->closed_at_head())
-    story_->closed = true;
+/// Who leaves waits for the head long enough.
+void NamedClient::abandons() {
+  world_.note(name(), "gives up");
+  const TimePoint away_since = connected() ? never : std::max(connected_until(), now_.left_at);
+  const bool away = away_since != never && world_.now() - away_since >= limits::leave_patience;
+  const bool stuck = world_.now() - std::max(now_.settled_at, now_.left_at) >= limits::leave_progress_patience;
+  if (!away && !stuck) world_.violation("{} gives up a pool that it leaves before its time", name());
+}
+
+/// Who has left in order knows of all that it has submitted whether the head has it, or was told that it does not know.
+void NamedClient::check_settled() const {
+  if (now_.left_at == never || now_.unsettled.empty() || now_.told_of_loss) return;
+  world_.violation("{} has left, and it is not known whether the head has {} of its jobs, the first one of which is {}",
+                   name(), now_.unsettled.size(), *now_.unsettled.begin());
+}
+
+void NamedClient::ends() {
+  check_settled();
+  const bool for_good = leaving_.closing() && !leaving_.leaving();
+  if (now_.program.last && for_good && !now_.robbed && connected() && machine_->closed_at_head()) story_->closed = true;
   end_process(true);
 }
 
 /// Another program comes later.
 void NamedClient::end_process(bool in_order) {
   world_.note(name(), "ends");
-  if (now_.closing) --ledger_.pool(story_->pool).closing;
+  if (leaving_.closing() && !leaving_.leaving()) --ledger_.pool(story_->pool).closing;
   end_dialling(in_order);
   story_->gone.insert(now_.id);
   story_->ended = world_.now();
@@ -131,34 +149,12 @@ void NamedClient::end_process(bool in_order) {
 
 // --- The machine ------------------------------------------------------------------------------------------------
 
-void NamedClient::session_opened() {
-  machine_->session_opened(limits::payload_bytes_max_default, world_.now());
-  flush();
-}
-
 void NamedClient::heard(std::vector<wire::Message>&& messages) {
-  for (wire::Message& message : messages) {
-    hear(message);
-    machine_->receive(std::move(message));
-  }
-  flush();
+  for (const wire::Message& message : messages) hear(message);
+  Client::heard(std::move(messages));
 }
 
-void NamedClient::session_closed() {
-  if (connected()) return;
-  machine_->session_closed("the connection broke");
-  flush();
-  if (!now_.leaving) return;
-  run_after(limits::leave_patience, [this] {
-    if (connected()) return;
-    machine_->abandon(closed_by_user());
-    flush();
-  });
-}
-
-void NamedClient::flush() {
-  client::Effects effects = machine_->take_effects(world_.now());
-  send(std::move(effects.sends));
+void NamedClient::take(client::Effects& effects) {
   const client::PoolIsOver* over = nullptr;
   for (const client::Report& report : effects.reports) {
     if (const auto* end = std::get_if<client::PoolIsOver>(&report)) over = end;
@@ -172,8 +168,6 @@ void NamedClient::flush() {
   }
   for (const client::Report& report : effects.reports) take(report);
   if (!now_.arrived.empty()) consume();
-  arm(machine_->next_deadline());
-  if (now_.closing && (!connected() || machine_->closed_at_head())) run_after(0us, [this] { shut_down(); });
   look_for_holder();
 }
 
@@ -193,28 +187,23 @@ void NamedClient::look_for_holder() {
   });
 }
 
-void NamedClient::arm(TimePoint when) {
-  if (when == never || when >= now_.armed_for) return;
-  now_.armed_for = when;
-  run_at(std::max(when, world_.now() + 1us), [this, when] {
-    if (now_.armed_for != when) return;
-    now_.armed_for = never;
-    flush();
-  });
-}
-
 /// What the head says counts, whatever the machine makes of it.
 void NamedClient::hear(const wire::Message& message) {
   if (const auto* accepted = std::get_if<wire::JobsAccepted>(&message)) {
     for (const JobSequence sequence : accepted->sequences) {
       if (now_.own.contains(sequence)) ledger_.accepted(story_->pool, now_.own.at(sequence));
+      settled(sequence);
     }
   } else if (const auto* refused = std::get_if<wire::JobsRefused>(&message)) {
     for (const JobSequence sequence : refused->sequences) {
       if (!now_.own.contains(sequence)) continue;
       ledger_.refused(story_->pool, now_.own.at(sequence), refused->error);
       now_.waits_for.erase(sequence);
+      settled(sequence);
     }
+  } else if (const auto* update = std::get_if<wire::UpdateAccepted>(&message)) {
+    if (update->number > std::exchange(now_.updates_settled, std::max(now_.updates_settled, update->number)))
+      now_.settled_at = world_.now();
   } else if (const auto* kept = std::get_if<wire::AcksKept>(&message)) {
     for (const JobSequence sequence : kept->sequences) {
       // Those of its forerunner are perhaps among them.
@@ -226,6 +215,10 @@ void NamedClient::hear(const wire::Message& message) {
   } else if (const auto* known = std::get_if<wire::PoolKnown>(&message)) {
     now_.robbed |= !known->known;
   }
+}
+
+void NamedClient::settled(JobSequence sequence) {
+  if (now_.unsettled.erase(sequence) > 0) now_.settled_at = world_.now();
 }
 
 JobId NamedClient::job_of(JobSequence sequence) const {
@@ -244,6 +237,7 @@ void NamedClient::take(client::StreamId stream, const client::Completed& complet
     world_.violation("job {} of pool {} was delivered to stream {}", id, short_name(story_->pool.value), stream);
   if (!own) --now_.earlier_left;
   now_.waits_for.erase(sequence);
+  settled(sequence);
   if (ledger_.job(story_->pool, id).refused) return wake_user(0us);
   now_.unacknowledged.insert(sequence);
   now_.arrived.push_back(sequence);
@@ -264,6 +258,8 @@ void NamedClient::take(const client::Report& report) {
     is_over(over->error);
   } else if (const auto* done = std::get_if<client::UpdatesDone>(&report)) {
     if (done->number > now_.last_update) world_.violation("update {} is applied and was never sent", done->number);
+  } else if (const auto* note = std::get_if<client::Note>(&report)) {
+    now_.told_of_loss |= note->text.starts_with("it is not known whether ");
   }
 }
 
@@ -273,7 +269,7 @@ void NamedClient::is_over(const ErrorInfo& error) {
   const bool has_failed = error.kind == ErrorKind::worker_init_error || error.kind == ErrorKind::no_device;
   if (has_failed && !record.failed) world_.violation("a named pool ended without reason: {}", error.message);
   now_.ended = true;
-  if (!now_.closing) run_after(world_.chance.skewed(1us, 10ms), [this] { shut_down(); });
+  run_after(world_.chance.skewed(1us, 10ms), [this] { leave(); });
 }
 
 // --- The user ---------------------------------------------------------------------------------------------------
@@ -287,7 +283,7 @@ void NamedClient::wake_user(Duration delay) {
 }
 
 void NamedClient::user_acts() {
-  if (!now_.open || now_.leaving || now_.closing || now_.ended) return;
+  if (!now_.open || leaving_.leaving() || leaving_.closing() || now_.ended) return;
   if (now_.program.submits > 0) {
     submit_some();
     if (story_->updates_left > 0 && world_.chance.percent(30)) send_update();
@@ -335,6 +331,7 @@ client::NewJob NamedClient::new_job() {
   if (world_.chance.percent(plan_.keyed)) record.key = fmt::format("k{}", world_.chance.below(1 + plan_.jobs / 3));
   now_.own[sequence] = id;
   now_.waits_for.insert(sequence);
+  now_.unsettled.insert(sequence);
   const std::size_t bytes = world_.chance.percent(plan_.large_share) ? plan_.arguments_bytes : 0;
   return {record.stream, {sequence, now_.last_update, payload(fmt::format("{}", id), bytes), record.key}};
 }

@@ -6,12 +6,10 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <set>
 #include <vector>
 
 #include "client.hpp"
-#include "client/client_machine.hpp"
 
 namespace dc::sim {
 
@@ -51,14 +49,15 @@ class NamedClient : public Client {
     std::size_t submits = 0;
     End end = End::leaves;
     Duration acknowledges_after{};
+    Duration stops_waiting_after{};  ///< while it leaves; zero: it does not
   };
-  void session_opened() override;
   void heard(std::vector<wire::Message>&& messages) override;
-  void session_closed() override;
-  void flush();
+  void take(client::Effects& effects) override;
+  void abandons() override;
+  void ends() override;
   void look_for_holder();
-  void arm(TimePoint when);
   void hear(const wire::Message& message);
+  void settled(JobSequence sequence);
   void take(const client::Report& report);
   void is_over(const ErrorInfo& error);
   void take(client::StreamId stream, const client::Completed& completed);
@@ -77,7 +76,7 @@ class NamedClient : public Client {
   void finish();
   void leave();
   void close();
-  void shut_down();
+  void check_settled() const;
   void end_process(bool in_order);
 
   const std::shared_ptr<NamedStory> story_;
@@ -86,15 +85,19 @@ class NamedClient : public Client {
   // Of one program; a new one begins with all of this anew.
   struct State {
     Program program;
-    bool open = false, leaving = false, closing = false, ended = false;
+    bool open = false, ended = false;
     bool robbed = false;  ///< the pool is not its own any more
     ClientId id;
     bool looking = false;  ///< for one that has the pool and is away
     bool user_awake = false, consuming = false, acknowledging = false;
-    TimePoint armed_for = never;
     std::shared_ptr<Generation> generation;
     std::map<JobSequence, JobId> own;
     std::set<JobSequence> waits_for;  ///< own jobs without an outcome
+    std::set<JobSequence> unsettled;  ///< those that the head has neither accepted nor refused, as far as it was heard
+    TimePoint left_at = never;        ///< when it began to leave the pool, which it had
+    UpdateNumber updates_settled = 0;
+    TimePoint settled_at{};     ///< when the head has taken something for the last time
+    bool told_of_loss = false;  ///< that it is not known whether the head has all
     JobSequence last_job = 0;
     UpdateNumber last_update = 0;
     std::uint64_t earlier_left = 0;
@@ -103,7 +106,6 @@ class NamedClient : public Client {
     std::set<JobSequence> unacknowledged;  ///< without a confirmed acknowledgement
   };
   State now_;
-  std::optional<client::ClientMachine> machine_;
 };
 
 }  // namespace dc::sim

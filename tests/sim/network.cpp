@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "carrier.hpp"
 #include "wire/framing.hpp"
 
 namespace dc::sim {
@@ -42,13 +43,14 @@ bool has_large_payload(const wire::Message& message) { return std::visit(LargePa
 
 // --- One connection ---------------------------------------------------------------------------------------------
 
-Connection::Connection(World& world, const Fatal& fatal, Link& link, SessionId id, DialPtr dial, Endpoint& peer,
-                       Endpoint& head)
+Connection::Connection(World& world, const Carrier& carrier, const Fatal& fatal, Link& link, SessionId id, DialPtr dial,
+                       Endpoint& peer, Endpoint& head)
     : session(id),
       who(dial->who),
       term(head.term()),
       place(dial->place),
       world_(world),
+      carrier_(carrier),
       fatal_(fatal),
       link_(link),
       dial_(std::move(dial)),
@@ -82,6 +84,7 @@ void Connection::send(Side side, std::vector<wire::Outgoing> messages) {
   for (wire::Outgoing& message : messages) {
     const TimePoint when = arrival(way, message);
     break_under(message.message, to, when);
+    carrier_.carry(message.message, who.role, side);
     if (when != batch_at) finish_batch();
     batch_at = when;
     batch.push_back(std::move(message.message));
@@ -221,7 +224,7 @@ void Network::reach_head(const DialPtr& dial, Endpoint& peer) {
   Endpoint& head = *heads_[dial->place];
   if (!head.admits()) return peer.run_after(1ms, [dial] { dial->fail(); });
   const auto connection =
-      std::make_shared<Connection>(world_, fatal_, way, SessionId{next_session_++}, dial, peer, head);
+      std::make_shared<Connection>(world_, carrier_, fatal_, way, SessionId{next_session_++}, dial, peer, head);
   dial->connection = connection;
   add(way, connection);
   head.opened(connection);

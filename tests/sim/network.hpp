@@ -20,6 +20,7 @@
 
 namespace dc::sim {
 
+class Carrier;
 class Connection;
 using ConnectionPtr = std::shared_ptr<Connection>;
 
@@ -79,8 +80,8 @@ struct Fatal {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(World& world, const Fatal& fatal, Link& link, SessionId session, DialPtr dial, Endpoint& peer,
-             Endpoint& head);
+  Connection(World& world, const Carrier& carrier, const Fatal& fatal, Link& link, SessionId session, DialPtr dial,
+             Endpoint& peer, Endpoint& head);
 
   const SessionId session;
   const PeerIdentity who;
@@ -123,6 +124,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void drop(Side side);
 
   World& world_;
+  const Carrier& carrier_;
   const Fatal& fatal_;
   Link& link_;
   DialPtr dial_;
@@ -136,7 +138,7 @@ bool has_large_payload(const wire::Message& message);
 
 class Network {
  public:
-  explicit Network(World& world) : world_(world) {}
+  Network(World& world, const Carrier& carrier) : world_(world), carrier_(carrier) {}
   /// Each has its place among the addresses that peers know.
   void add_head(Endpoint& head) { heads_.push_back(&head); }
   [[nodiscard]] std::size_t heads() const { return heads_.size(); }
@@ -157,6 +159,7 @@ class Network {
   static void add(Link& link, const ConnectionPtr& connection);
 
   World& world_;
+  const Carrier& carrier_;
   std::vector<Endpoint*> heads_;
   std::map<std::string, Link> links_;
   Fatal fatal_;

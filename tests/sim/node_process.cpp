@@ -14,8 +14,13 @@ void NodeProcess::start() {
   node::NodeFacts facts{facts_.host, facts_.slots, programs_};
   if (plan_.result_window > 0) facts.results = {plan_.result_window / 8, 2 * plan_.result_window, 20};
   machine_.emplace(std::move(facts));
-  effects_.clear();
-  flush_scheduled_ = leaving_ = reported_ = false;
+  Chance& chance = world_.chance;
+  stop_ = node::StopMachine(chance.percent(15) ? std::optional(chance.skewed(100ms, 20s)) : std::nullopt);
+  deaths_ = {};
+  effects_ = {};
+  drain_timeout_ = chance.between(100ms, 10s);
+  devices_watched_ = chance.percent(40);
+  flush_scheduled_ = reported_ = head_said_goodbye_ = leaves_with_head_ = stops_soon_ = false;
   armed_for_ = never;
   world_.note(name(), "starts as node {}", short_name(id_));
   start_dialling({wire::Role::node, id_, facts_.host});
@@ -34,18 +39,53 @@ void NodeProcess::end(bool in_order) {
   workers_.clear();
   skips_.clear();
   places_.clear();
+  stopped_with_us_.clear();
   to_head_.clear();
   to_workers_.clear();
 }
 
-void NodeProcess::leave(Duration drain_timeout) {
-  if (!alive() || leaving_) return;
-  leaving_ = true;
-  world_.note(name(), "is asked to leave");
-  run([this, drain_timeout] {
-    machine_->leave("asked to", world_.now() + drain_timeout, effects_);
-    schedule_flush();
+void NodeProcess::signal(int number) {
+  if (!alive()) return;
+  world_.note(name(), "gets signal {}", number);
+  run([this, number] {
+    take(stop_.signalled(number, world_.now()));
+    if (alive()) schedule_flush();
   });
+}
+
+void NodeProcess::stop_service() {
+  if (!alive()) return;
+  Chance& chance = world_.chance;
+  const auto later = [&] { return chance.skewed(1us, Duration(limits::terminated_with_us) / 4); };
+  world_.note(name(), "is stopped with all its workers");
+  stops_soon_ = true;
+  for (auto& [id, worker] : workers_) {
+    if (!worker->alive()) continue;
+    stopped_with_us_.insert(id);
+    happens_after(later(), [this, id = id] {
+      if (const auto found = workers_.find(id); found != workers_.end()) found->second->signal(SIGTERM);
+    });
+  }
+  happens_after(later(), [this] { signal(SIGTERM); });
+}
+
+void NodeProcess::take(node::StopMachine::Step step) {
+  const TimePoint now = world_.now();
+  switch (step) {
+    case node::StopMachine::Step::nothing:
+      return;
+    case node::StopMachine::Step::leave_in_order:
+      return machine_->leave("asked to", now + drain_timeout_, effects_.back());
+    case node::StopMachine::Step::leave_with_head:
+      world_.note(name(), "leaves with its head");
+      leaves_with_head_ = true;
+      return machine_->leave("its head has ended", now, effects_.back());
+    case node::StopMachine::Step::leave:
+      return machine_->leave("asked to", now, effects_.back());
+    case node::StopMachine::Step::end_at_once:
+      world_.note(name(), "ends at once");
+      end(true);
+  }
 }
 
 void NodeProcess::kill_worker() {
@@ -107,27 +147,30 @@ wire::NodeState NodeProcess::state() const {
 // --- The session ------------------------------------------------------------------------------------------------
 
 void NodeProcess::session_opened() {
-  reported_ = false;
-  machine_->session_opened(world_.now(), effects_);
+  reported_ = head_said_goodbye_ = false;
+  stop_.head_is_here();
+  machine_->session_opened(world_.now(), effects_.back());
   schedule_flush();
 }
 
 void NodeProcess::heard(std::vector<wire::Message>&& messages) {
   for (const wire::Message& message : messages) {
+    head_said_goodbye_ |= std::holds_alternative<wire::Goodbye>(message);
     const auto* start = std::get_if<wire::StartWorker>(&message);
     if (!start) continue;
     skips_[start->worker] = start->skip_updates;
     auto& place = places_[start->worker] = start->more_slots;
     place.insert(place.begin(), start->slot);
   }
-  machine_->on_messages(std::move(messages), world_.now(), effects_);
+  machine_->on_messages(std::move(messages), world_.now(), effects_.back());
   schedule_flush();
 }
 
 void NodeProcess::session_closed() {
   reported_ = false;
   machine_->session_closed();
-  std::erase_if(effects_, [](const node::Effect& effect) { return std::holds_alternative<node::ToHead>(effect); });
+  effects_.session_closed();
+  stop_.head_is_gone(head_said_goodbye_, world_.now());
   schedule_flush();
 }
 
@@ -140,16 +183,16 @@ void NodeProcess::schedule_flush() {
 
 void NodeProcess::flush() {
   flush_scheduled_ = false;
-  machine_->flush(world_.now(), effects_);
-  for (std::size_t i = 0; i < effects_.size(); ++i) {  // carrying one out may cause others
-    node::Effect effect = std::move(effects_[i]);
-    std::visit([this](auto& body) { this->carry_out(body); }, effect);
-    if (!alive()) return;
-  }
-  effects_.clear();
+  take(stop_.look(world_.now()));
+  bury(deaths_.due(world_.now()));
+  machine_->flush(world_.now(), effects_.back());
+  effects_.carry_out([this](auto& body) {
+    if (alive()) this->carry_out(body);
+  });
+  if (!alive()) return;
   report_slots();
   send_gathered();
-  arm(machine_->next_deadline());
+  arm(std::min({machine_->next_deadline(), deaths_.next_deadline(), stop_.next_deadline()}));
 }
 
 void NodeProcess::arm(TimePoint when) {
@@ -194,7 +237,7 @@ void NodeProcess::carry_out(node::SignalWorker& effect) {
 void NodeProcess::carry_out(node::StoreProgram& effect) {
   run_after(world_.chance.skewed(100us, 200ms), [this, hash = effect.hash] {
     programs_.insert(hash);
-    machine_->program_stored(hash, "", world_.now(), effects_);
+    machine_->program_stored(hash, "", world_.now(), effects_.back());
     schedule_flush();
   });
 }
@@ -203,7 +246,7 @@ void NodeProcess::carry_out(node::StoreProgram& effect) {
 void NodeProcess::carry_out(node::CheckProgram& effect) {
   run_after(world_.chance.skewed(100us, 200ms), [this, hash = effect.hash] {
     if (world_.chance.percent(plan_.faults.program_lost)) programs_.erase(hash);
-    machine_->program_checked(hash, programs_.contains(hash), world_.now(), effects_);
+    machine_->program_checked(hash, programs_.contains(hash), world_.now(), effects_.back());
     schedule_flush();
   });
 }
@@ -213,9 +256,9 @@ void NodeProcess::carry_out(node::UseProgram& effect) {
   run_after(world_.chance.skewed(10us, 20ms), [this, hash = effect.hash, id = effect.worker] {
     if (world_.chance.percent(plan_.faults.program_lost)) {
       programs_.erase(hash);
-      machine_->program_missing(id, world_.now(), effects_);
+      machine_->program_missing(id, world_.now(), effects_.back());
     } else {
-      machine_->program_usable(id, world_.now(), effects_);
+      machine_->program_usable(id, world_.now(), effects_.back());
     }
     schedule_flush();
   });
@@ -226,6 +269,8 @@ void NodeProcess::carry_out(node::Left&) {
   to_head_.push_back({wire::Goodbye{"the node is leaving"}});
   send(std::exchange(to_head_, {}));
   end(true);
+  if (!leaves_with_head_) return;  // else who has stopped it starts it again
+  world_.after(world_.chance.skewed(100ms, 10s), [this] { alive() ? void() : start(); });
 }
 
 // --- Workers ----------------------------------------------------------------------------------------------------
@@ -252,7 +297,7 @@ void NodeProcess::carry_out(node::SpawnWorker& effect) {
   const auto [pool, plan] = pool_of_label(effect.options->label);
   if (world_.chance.percent(plan_.faults.spawn_fails)) {
     ++ledger_.pool(pool).constructors_failed;
-    return machine_->worker_exited(id, {{}, {}, {}, "no more processes"}, effects_);
+    return machine_->worker_exited(id, {{}, {}, {}, "no more processes"}, effects_.back());
   }
   const UpdateNumber base = skips_[id];
   auto conduct = conduct_for(plan_.pools.at(plan), effect.slot);
@@ -262,7 +307,7 @@ void NodeProcess::carry_out(node::SpawnWorker& effect) {
                              [this, id] { worker_ended(id); }};
   workers_[id] = std::make_unique<WorkerProcess>(world_, ledger_, WorkerProcess::Facts{id, pool, name(), base}, conduct,
                                                  std::move(signs));
-  machine_->worker_spawned(id, ++pids_, workers_[id]->claims(), world_.now(), effects_);
+  machine_->worker_spawned(id, ++pids_, workers_[id]->claims(), world_.now(), effects_.back());
 }
 
 void NodeProcess::worker_readable(WorkerId id) {
@@ -271,7 +316,7 @@ void NodeProcess::worker_readable(WorkerId id) {
     if (worker == workers_.end()) return;
     auto messages = worker->second->take_sent();
     if (messages.empty()) return;
-    machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_);
+    machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_.back());
     schedule_flush();
   });
 }
@@ -288,11 +333,30 @@ void NodeProcess::worker_ended(WorkerId id) {
   run_after(world_.chance.skewed(20us, 2ms), [this, id] {
     const auto worker = workers_.find(id);
     if (auto messages = worker->second->take_sent(); !messages.empty())
-      machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_);
-    machine_->worker_exited(id, worker->second->end(), effects_);
-    workers_.erase(worker);
+      machine_->on_worker_messages(id, std::move(messages), world_.now(), effects_.back());
+    node::ProcessEnd end = worker->second->end();
+    end.at = world_.now();
+    const bool expected = stop_.stopping() || machine_->ends(id);
+    if (deaths_.ended({id, end}, {devices_watched_, expected})) bury({node::DeathBook::Dead{id, end}});
+    if (devices_watched_) {  // a driver may hang
+      run_after(world_.chance.skewed(1ms, 2 * Duration(limits::look_at_death_patience)),
+                [this, taken_at = world_.now()] {
+                  bury(deaths_.looked_at(taken_at));
+                  schedule_flush();
+                });
+    }
     schedule_flush();
   });
+}
+
+void NodeProcess::bury(const std::vector<node::DeathBook::Dead>& all) {
+  for (const node::DeathBook::Dead& dead : all) {
+    if (stopped_with_us_.erase(dead.worker) > 0 && dead.end.signal == SIGTERM && !stop_.stopping() &&
+        !machine_->ends(dead.worker))
+      world_.violation("{} reports that {} died, and is told to end with it", name(), name_of_worker(dead.worker));
+    machine_->worker_exited(dead.worker, dead.end, effects_.back());
+    workers_.erase(dead.worker);
+  }
 }
 
 }  // namespace dc::sim

@@ -1,5 +1,4 @@
-// A node daemon: the machine of node/ with the service's habits (one flush per turn, nothing of an old session is sent
-// in the next), and its workers.
+// A node daemon: the machines of node/ with a thin thread around them, and its workers.
 #pragma once
 
 #include <map>
@@ -10,7 +9,10 @@
 #include <vector>
 
 #include "ledger.hpp"
+#include "node/death_book.hpp"
+#include "node/effect_queue.hpp"
 #include "node/node_machine.hpp"
+#include "node/stop_machine.hpp"
 #include "peer.hpp"
 #include "plan.hpp"
 #include "worker_process.hpp"
@@ -25,8 +27,10 @@ class NodeProcess : public Peer {
   void start();
   /// The machine is switched off: the workers are gone with it.
   void crash();
-  /// Leaves in order; what runs has this long.
-  void leave(Duration drain_timeout);
+  /// A signal comes to it. SIGTERM: what runs has its time.
+  void signal(int number);
+  /// Who stops a whole service sends SIGTERM to the node and to all its workers, in any order.
+  void stop_service();
   /// A random worker is killed.
   void kill_worker();
   /// A random slot gets trouble, or has less memory free, or is well again. Sometimes its worker dies of it.
@@ -34,7 +38,7 @@ class NodeProcess : public Peer {
   void end_trouble();
 
   [[nodiscard]] const NodePlan& facts() const { return facts_; }
-  [[nodiscard]] bool leaving() const { return leaving_; }
+  [[nodiscard]] bool leaving() const { return alive() && (stop_.stopping() || stops_soon_); }
   [[nodiscard]] std::map<WorkerId, std::unique_ptr<WorkerProcess>>& workers() { return workers_; }
   [[nodiscard]] bool has_id(NodeId id) const { return alive() && id_ == id.value; }
   /// It keeps as many results of these as it may.
@@ -51,6 +55,8 @@ class NodeProcess : public Peer {
   void arm(TimePoint when);
   void send_gathered();
   void end(bool in_order);
+  void take(node::StopMachine::Step step);
+  void bury(const std::vector<node::DeathBook::Dead>& all);
 
   void carry_out(node::ToHead& effect);
   void carry_out(node::SpawnWorker& effect);
@@ -78,8 +84,16 @@ class NodeProcess : public Peer {
   std::uint64_t id_ = 0;
   std::set<std::string> programs_;  ///< on disk: outlive the process
   std::optional<node::NodeMachine> machine_;
-  node::Effects effects_;
-  bool flush_scheduled_ = false, leaving_ = false;
+  node::StopMachine stop_;
+  node::DeathBook deaths_;
+  node::EffectQueue effects_;
+  Duration drain_timeout_{};
+  bool devices_watched_ = false;
+  bool flush_scheduled_ = false;
+  bool head_said_goodbye_ = false;  ///< in this session
+  bool leaves_with_head_ = false;
+  bool stops_soon_ = false;             ///< a signal is on its way
+  std::set<WorkerId> stopped_with_us_;  ///< workers that got the SIGTERM of a whole service
   TimePoint armed_for_ = never;
   std::map<WorkerId, std::unique_ptr<WorkerProcess>> workers_;
   std::map<WorkerId, UpdateNumber> skips_;                 ///< of StartWorker

@@ -233,6 +233,45 @@ void make_quiet(Chance& chance, Plan& plan) {
   }
 }
 
+/// Hundreds of nodes come within seconds, and something happens to one of them all the time.
+void make_wide(Chance& chance, Plan& plan) {
+  plan.size = Size::many_nodes;
+  plan.turns_between_looks = 50;
+  const std::vector<NodePlan> few = plan.nodes;
+  while (plan.nodes.size() < 200) {
+    NodePlan node = few[chance.below(few.size())];
+    node.host = fmt::format("node{}", plan.nodes.size());
+    node.joins_after = chance.skewed(0ms, 5s);
+    plan.nodes.push_back(std::move(node));
+  }
+  for (PoolPlan& pool : plan.pools) {
+    if (pool.large_share == 0) pool.jobs *= 10;
+  }
+  FaultPlan& faults = plan.faults;
+  for (Duration* mean : {&faults.link_break, &faults.half_open, &faults.silence, &faults.worker_kill,
+                         &faults.node_crash, &faults.node_drain, &faults.node_freeze, &faults.slot_trouble})
+    *mean /= 10;
+}
+
+/// One pool with so many jobs that windows, lists and logs are full. They are short, and few do what takes long.
+void make_long(Chance& chance, Plan& plan) {
+  plan.size = Size::many_jobs;
+  plan.turns_between_looks = 2000;
+  plan.shortened = std::min<Percent>(plan.shortened, 1);
+  plan.pools.resize(std::min<std::size_t>(plan.pools.size(), 2));
+  PoolPlan& pool = plan.pools.front();
+  pool.jobs = 20'000;
+  pool.job_min = 20us;
+  pool.job_max = chance.skewed(100us, 20ms);
+  pool.large_share = 0;
+  pool.window = chance.percent(30) ? chance.between(1000, 20'000) : 0;
+  pool.thinking = chance.skewed(0ms, 50ms);
+  pool.consuming = chance.percent(30) ? chance.skewed(1us, 1ms) : Duration{};
+  pool.construction = std::min<Duration>(pool.construction, 100ms);
+  for (Percent* share : {&pool.poison, &pool.ends_worker, &pool.hangs}) *share = std::min<Percent>(*share, 1);
+  pool.options.job_timeout = pool.hangs > 0 ? 200ms : 0ms;
+}
+
 }  // namespace
 
 bool FaultPlan::any() const {
@@ -243,7 +282,7 @@ bool FaultPlan::any() const {
          fatal.percent > 0;
 }
 
-Plan make_plan(Chance& chance) {
+Plan make_plan(Chance& chance, Size size) {
   Plan plan;
   plan.nodes = draw_nodes(chance);
   plan.latency_max = chance.skewed(50us, 100ms);
@@ -270,7 +309,12 @@ Plan make_plan(Chance& chance) {
   if (chance.percent(7)) lose_nodes(chance, plan);
   if (chance.percent(7)) trouble_store(chance, plan);
   if (chance.percent(20)) stand_by(chance, plan);
-  if (!plan.standby && chance.percent(3)) make_quiet(chance, plan);
+  if (!plan.standby && chance.percent(3) && size == Size::drawn) make_quiet(chance, plan);
+  plan.carried = chance.percent(12);
+  const std::uint64_t draw = chance.below(800);
+  if (size == Size::drawn && !plan.quiet && draw < 2) size = draw == 0 ? Size::many_nodes : Size::many_jobs;
+  if (size == Size::many_nodes) make_wide(chance, plan);
+  if (size == Size::many_jobs) make_long(chance, plan);
   return plan;
 }
 
@@ -293,6 +337,7 @@ std::string Plan::text() const {
   if (standby)
     text += fmt::format("plan: two heads share the store; {} of 100 answers are lost, {} slow\n", answers_lost,
                         answers_slow);
+  if (carried) text += "plan: messages travel as bytes\n";
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   if (result_window > 0) text += fmt::format("plan: {} bytes of a pool's results may be under way\n", result_window);
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);

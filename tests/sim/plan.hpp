@@ -63,7 +63,15 @@ struct FaultPlan {
   [[nodiscard]] bool any() const;
 };
 
+/// Most clusters are small, so that thousands can be looked at: what goes wrong needs few nodes and jobs as a rule.
+enum class Size {
+  drawn,       ///< small as a rule, and now and then one of the others
+  many_nodes,  ///< 200
+  many_jobs,   ///< 20,000 of one pool
+};
+
 struct Plan {
+  Size size = Size::drawn;
   std::vector<NodePlan> nodes;
   std::vector<PoolPlan> pools;
   FaultPlan faults;
@@ -76,10 +84,14 @@ struct Plan {
   std::uint64_t result_window = 0;  ///< bytes of results of a pool that may be under way; 0: the product's limits
   bool standby = false;             ///< two heads share the store, and one stands by
   Percent answers_lost = 0, answers_slow = 0;  ///< to renewals of their lease
+  bool carried = false;                        ///< every message becomes bytes and a message again
   bool quiet = false;                          ///< no faults and plenty of work: the shares of the pools are checked
+  /// The head's invariants are looked at once in so many turns: that takes longer the more it knows.
+  std::uint64_t turns_between_looks = 1;
   [[nodiscard]] std::string text() const;
 };
 
-Plan make_plan(Chance& chance);
+/// `size`: other than drawn, to have many clusters of that kind.
+Plan make_plan(Chance& chance, Size size);
 
 }  // namespace dc::sim

@@ -36,28 +36,34 @@ void WorkerProcess::receive(std::vector<wire::ToWorker> packet) {
 
 /// The loop of the process, until it is busy or has nothing to do.
 void WorkerProcess::go_on() {
+  using Step = worker::WorkerMachine::Step;
   while (activity_ == Activity::nothing && !end_) {
-    if (!begun_) {
-      if (!read()) return;
-      continue;
-    }
-    if (claims_->update_sent.load() > received_ && !inbox_.empty()) {
-      read();
-    } else if (!updates_.empty()) {
-      begin_update();
-    } else if (history_end_) {
-      history_end_ = false;
-      constructed_ = true;
-      ledger_.pool(facts.pool).had_worker = true;
-      append(wire::WorkerConstructed{});
-    } else if (stop_) {
-      flush();
-      return die({0, {}, {}, {}});
-    } else if (!jobs_.empty()) {
-      begin_job();
-    } else {
-      flush();
-      if (!read()) return;
+    switch (machine_.next(claims_->update_sent.load())) {
+      case Step::construct:
+        construct();
+        break;
+      case Step::apply_update:
+        begin_update();
+        break;
+      case Step::receive_update:
+        if (!outbox_.empty()) later(flush_delay, [this] { flush(); });
+        if (!read()) return;
+        break;
+      case Step::tell_constructed:
+        constructed_ = true;
+        ledger_.pool(facts.pool).had_worker = true;
+        append(wire::WorkerConstructed{});
+        break;
+      case Step::run_job:
+        begin_job();
+        break;
+      case Step::receive:
+        flush();
+        if (!read()) return;
+        break;
+      case Step::end:
+        flush();
+        return die({machine_.exit_code(), {}, {}, {}});
     }
   }
 }
@@ -66,18 +72,13 @@ bool WorkerProcess::read() {
   if (inbox_.empty()) return false;
   std::vector<wire::ToWorker> packet = std::move(inbox_.front());
   inbox_.pop_front();
-  for (wire::ToWorker& message : packet) std::visit([this](auto& body) { take(body); }, message);
+  for (wire::ToWorker& message : packet) machine_.take(std::move(message));
   return true;
-}
-
-void WorkerProcess::take(wire::Begin&) {
-  begun_ = true;
-  applied_ = facts.base;
-  construct();
 }
 
 void WorkerProcess::construct() {
   activity_ = Activity::constructing;
+  applied_ = facts.base;
   if (conduct_.constructor_hangs) return;
   later(conduct_.construction, [this] {
     activity_ = Activity::nothing;
@@ -90,24 +91,20 @@ void WorkerProcess::construct() {
       flush();
       return die({1, {}, {}, {}});
     }
+    machine_.constructed();
     go_on();
   });
 }
 
 // --- Updates ----------------------------------------------------------------------------------------------------
 
-void WorkerProcess::take(wire::WorkerUpdate& message) {
-  received_ = message.number;
-  updates_.push_back(std::move(message));
-}
-
 void WorkerProcess::begin_update() {
-  const UpdateNumber number = updates_.front().number;
-  const std::string_view payload = updates_.front().payload.view();
+  const wire::WorkerUpdate update = machine_.next_update();
+  const UpdateNumber number = update.number;
+  const std::string_view payload = update.payload.view();
   if (payload.substr(0, payload.find(' ')) != fmt::format("u{}", number))
     world_.violation("update {} of pool {} arrives as \"{}\"", number, short_name(facts.pool.value),
                      payload.substr(0, 40));
-  updates_.pop_front();
   if (number != applied_ + 1)
     world_.violation("worker {} of pool {} gets update {} after update {}", name_of_worker(facts.id),
                      short_name(facts.pool.value), number, applied_);
@@ -134,8 +131,7 @@ void WorkerProcess::check_updates_before(JobId sequence, const JobRecord& job) {
 // --- Jobs -------------------------------------------------------------------------------------------------------
 
 void WorkerProcess::begin_job() {
-  const wire::WorkerJob message = std::move(jobs_.front());
-  jobs_.pop_front();
+  const wire::WorkerJob message = machine_.next_job();
   const auto now = static_cast<std::uint64_t>(world_.now().time_since_epoch().count());
   if (!claims_->start(message.index, now)) return;  // the node took it back
   if (!outbox_.empty()) later(flush_delay, [this] { flush(); });

@@ -1,4 +1,4 @@
-// A worker process: the loop of worker/runtime.cpp in virtual time, with a user's class that does what the plan says.
+// A worker process: its machine in virtual time, with a user's class that does what the plan says.
 #pragma once
 
 #include <csignal>
@@ -12,6 +12,7 @@
 #include "node/worker_exit.hpp"
 #include "wire/claims.hpp"
 #include "wire/worker_messages.hpp"
+#include "worker/worker_machine.hpp"
 #include "world.hpp"
 
 namespace dc::sim {
@@ -60,11 +61,6 @@ class WorkerProcess {
   void later(Duration delay, World::Action action);
   void go_on();
   bool read();
-  void take(wire::Begin& message);
-  void take(wire::WorkerJob& message) { jobs_.push_back(std::move(message)); }
-  void take(wire::WorkerUpdate& message);
-  void take(wire::HistoryEnd&) { history_end_ = true; }
-  void take(wire::Stop&) { stop_ = true; }
   void construct();
   void begin_update();
   void begin_job();
@@ -85,13 +81,12 @@ class WorkerProcess {
 
   std::deque<std::vector<wire::ToWorker>> inbox_;
   Messages socket_, outbox_;
-  std::deque<wire::WorkerJob> jobs_;
-  std::deque<wire::WorkerUpdate> updates_;
-  UpdateNumber received_ = 0, applied_ = 0;
+  worker::WorkerMachine machine_;
+  UpdateNumber applied_ = 0;
   Activity activity_ = Activity::nothing;
   JobId running_ = 0;
   std::vector<JobId> unsent_;  ///< jobs that have ended and whose answers are still here
-  bool begun_ = false, history_end_ = false, constructed_ = false, stop_ = false;
+  bool constructed_ = false;
 };
 
 }  // namespace dc::sim
