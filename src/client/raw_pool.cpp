@@ -323,7 +323,7 @@ void check_key(const RawPool& pool, const std::string& key) {
                                 " bytes, this one has " + std::to_string(key.size()));
 }
 
-static_assert(window_jobs == limits::imap_window_jobs && window_bytes == limits::imap_window_bytes);
+static_assert(window_jobs == limits::imap_window_jobs);
 
 std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label,
                                    std::optional<std::string> spec) {

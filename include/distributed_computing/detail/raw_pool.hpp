@@ -12,7 +12,24 @@
 
 #include "distributed_computing/settings.hpp"
 
-namespace dc::detail {
+namespace dc {
+
+namespace detail {
+
+inline constexpr std::size_t window_jobs = 2048;  ///< as limits::imap_window_jobs
+
+}  // namespace detail
+
+/// How far Results reads ahead of what was consumed.
+struct ReadAhead {
+  bool ordered = false;  ///< results in the order of the items
+  bool whole = false;    ///< the caller needs all results, or none of them counts as delivered (named pools)
+  bool bounded = true;   ///< false: results that wait to be consumed do not count (map keeps them all anyway)
+  std::size_t jobs_min = 16;
+  std::size_t jobs_max = detail::window_jobs;
+};
+
+namespace detail {
 
 /// How a job ended: bytes that live as long as `owner`, or an error.
 struct RawOutcome {
@@ -67,7 +84,21 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
 /// Throws std::invalid_argument when the pool keeps nothing by key, or this cannot be a key.
 void check_key(const RawPool& pool, const std::string& key);
 
-inline constexpr std::size_t window_jobs = 2048;                    ///< as limits::imap_window_jobs
-inline constexpr std::size_t window_bytes = std::size_t{64} << 20;  ///< as limits::imap_window_bytes
+/// What is behind Results: reads items ahead of what was consumed, and yields outcomes. For one thread.
+class RawResults {
+ public:
+  RawResults(std::shared_ptr<RawPool> pool, const ReadAhead& read_ahead);
+  /// The next item as bytes; nothing: there are no more.
+  using ReadItem = std::function<std::optional<std::string>()>;
+  /// The next outcome; waits for it. Nothing: there are no more, neither items nor outcomes.
+  std::optional<RawOutcome> next(const ReadItem& read);
+  /// With ReadAhead::whole: the caller has all results.
+  void all_delivered();
 
-}  // namespace dc::detail
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace detail
+}  // namespace dc
