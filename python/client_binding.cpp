@@ -348,7 +348,7 @@ NB_MODULE(_client, module) {
       .def("hand_over", &PyStream::hand_over, nb::arg("sequences"))
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
-  PyWindow::define(module);
+  define_window(module);
   nb::class_<PyClient>(module, "PoolClient")
       .def(nb::init<const std::string&, std::uint16_t, nb::bytes, const dc::PoolOptions&, nb::handle, double,
                     const std::string&, std::uint64_t, const std::string&, bool, bool>(),

@@ -1,7 +1,6 @@
 // The lazy results of imap and imap_unordered.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <iterator>
@@ -10,7 +9,6 @@
 #include <ranges>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "distributed_computing/detail/codec.hpp"
 #include "distributed_computing/detail/raw_pool.hpp"
@@ -126,28 +124,22 @@ class EarlierResults {
   using value_type = detail::result_value_t<Worker>;
   using iterator = ResultIterator<EarlierResults, value_type>;
 
-  explicit EarlierResults(std::shared_ptr<detail::RawStream> stream) : stream_(std::move(stream)) {}
+  explicit EarlierResults(std::shared_ptr<client::Stream> earlier) : earlier_(std::move(earlier)) {}
 
   iterator begin() { return iterator(this); }
   std::default_sentinel_t end() const { return {}; }
   /// So many are left.
-  [[nodiscard]] std::size_t size() const { return stream_->in_flight(); }
+  [[nodiscard]] std::size_t size() const { return detail::left_in(*earlier_); }
 
  private:
   friend iterator;
   bool advance() {
-    if (stream_->in_flight() == 0) {
-      stream_->take(std::chrono::nanoseconds::zero());  // the caller has done with the last one
-      return false;
-    }
-    // One at a time: what the caller does not ask for stays in the pool.
-    const std::vector<detail::RawOutcome> outcomes = stream_->take(std::chrono::nanoseconds::max(), 1);
-    stream_->hand_over({outcomes.front().sequence});
-    detail::decode_outcome<Worker>(outcomes.front(), value_, error_);
-    return true;
+    const auto outcome = detail::next_of(*earlier_);
+    if (outcome) detail::decode_outcome<Worker>(*outcome, value_, error_);
+    return outcome.has_value();
   }
 
-  std::shared_ptr<detail::RawStream> stream_;
+  std::shared_ptr<client::Stream> earlier_;
   std::optional<value_type> value_;
   std::exception_ptr error_;
 };

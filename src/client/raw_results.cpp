@@ -1,15 +1,24 @@
-// What is behind the results of imap, imap_unordered and map: client::Window over a stream of the pool.
+// What is behind the results of imap, imap_unordered and map, client::Window over a stream of the pool; and behind
+// those of earlier clients.
 #include <chrono>
 #include <utility>
 
+#include "client/raw_outcomes.hpp"
 #include "client/window.hpp"
 #include "distributed_computing/detail/raw_pool.hpp"
 
 namespace dc::detail {
+namespace {
+
+std::size_t bytes_of(const Outcome& outcome) {
+  return outcome.payload.size() + (outcome.error ? outcome.error->message.size() + outcome.error->traceback.size() : 0);
+}
+
+}  // namespace
 
 struct RawResults::State {
   using Clock = std::chrono::steady_clock;
-  using Jobs = client::Window<RawOutcome>;
+  using Jobs = client::Window<client::Completed>;
 
   State(std::shared_ptr<RawPool> of, const ReadAhead& options)
       : pool(std::move(of)),
@@ -20,7 +29,7 @@ struct RawResults::State {
 
   /// Reads and submits some items as far as the window allows; false when it could not read any.
   bool feed(const ReadItem& read) {
-    std::vector<std::string> batch;
+    std::vector<Payload> batch;
     std::vector<std::size_t> sizes;
     std::size_t bytes = 0;
     bool slow = false;
@@ -32,16 +41,16 @@ struct RawResults::State {
         break;
       }
       bytes += sizes.emplace_back(item->size());
-      batch.push_back(*std::move(item));
+      batch.emplace_back(*std::move(item));
       slow = Clock::now() - start > Jobs::batch_time;
     }
-    window.submitted(sizes.empty() ? 0 : stream->submit(std::move(batch)), sizes, slow);
+    window.submitted(sizes.empty() ? 0 : value_or_raise(stream->submit(std::move(batch))), sizes, slow);
     return !sizes.empty();
   }
 
   bool take(std::chrono::nanoseconds timeout) {
-    std::vector<RawOutcome> outcomes = stream->take(timeout);
-    for (RawOutcome& outcome : outcomes) window.arrived(outcome.sequence, outcome.bytes(), std::move(outcome));
+    auto outcomes = value_or_raise(stream->take(take_max, timeout, client::Patience::forever));
+    for (client::Completed& one : outcomes) window.arrived(one.sequence, bytes_of(one.outcome), std::move(one));
     return !outcomes.empty();
   }
 
@@ -52,7 +61,7 @@ struct RawResults::State {
   }
 
   const std::shared_ptr<RawPool> pool;
-  const std::unique_ptr<RawStream> stream;
+  const std::shared_ptr<client::Stream> stream;
   const bool named;
   const bool whole;
   std::vector<std::uint64_t> handed_out;  ///< named pools: results that count as delivered only together
@@ -69,7 +78,7 @@ std::optional<RawOutcome> RawResults::next(const ReadItem& read) {
     if (auto outcome = state.window.next()) {
       if (state.named)
         state.whole ? state.handed_out.push_back(outcome->sequence) : state.stream->hand_over({outcome->sequence});
-      return outcome;
+      return raw(*std::move(outcome));
     }
     if (state.take(std::chrono::nanoseconds::zero()) || state.feed(read)) continue;
     if (state.window.empty()) return std::nullopt;
@@ -80,5 +89,20 @@ std::optional<RawOutcome> RawResults::next(const ReadItem& read) {
 void RawResults::all_delivered() {
   if (!state_->handed_out.empty()) state_->stream->hand_over(std::exchange(state_->handed_out, {}));
 }
+
+// --- What earlier clients left ----------------------------------------------------------------------------------
+
+std::optional<RawOutcome> next_of(client::Stream& earlier) {
+  if (earlier.in_flight() == 0) {
+    value_or_raise(earlier.take(1, Duration::zero()));  // the caller has done with the last one
+    return std::nullopt;
+  }
+  // One at a time: what the caller does not ask for stays in the pool.
+  auto taken = value_or_raise(earlier.take(1, Duration::max(), client::Patience::forever));
+  earlier.hand_over({taken.front().sequence});
+  return raw(std::move(taken.front()));
+}
+
+std::size_t left_in(const client::Stream& earlier) { return earlier.in_flight(); }
 
 }  // namespace dc::detail
