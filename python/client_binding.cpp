@@ -19,6 +19,7 @@
 #include "client_output.hpp"
 #include "client_payload.hpp"
 #include "client_waiting.hpp"
+#include "client_window.hpp"
 #include "core/environment.hpp"
 #include "core/output.hpp"
 #include "core/text.hpp"
@@ -321,7 +322,6 @@ void define_limits(nb::module_& module) {
   module.attr("POOL_NAME_BYTES_MAX") = limits::pool_name_bytes_max;
   module.attr("JOB_KEY_BYTES_MAX") = limits::job_key_bytes_max;
   module.attr("IMAP_WINDOW_JOBS") = limits::imap_window_jobs;
-  module.attr("IMAP_WINDOW_BYTES") = limits::imap_window_bytes;
   module.attr("WEIGHT_MIN") = limits::weight_min;
   module.attr("WEIGHT_MAX") = limits::weight_max;
   module.attr("GPUS_PER_WORKER_MAX") = limits::gpus_per_worker_max;
@@ -348,6 +348,7 @@ NB_MODULE(_client, module) {
       .def("hand_over", &PyStream::hand_over, nb::arg("sequences"))
       .def("in_flight", &PyStream::in_flight)
       .def("close", &PyStream::close);
+  define_window(module);
   nb::class_<PyClient>(module, "PoolClient")
       .def(nb::init<const std::string&, std::uint16_t, nb::bytes, const dc::PoolOptions&, nb::handle, double,
                     const std::string&, std::uint64_t, const std::string&, bool, bool>(),

@@ -21,18 +21,7 @@ from distributed_computing._stream import (
 )
 
 WINDOW_JOBS: int = _client.IMAP_WINDOW_JOBS
-WINDOW_BYTES: int = _client.IMAP_WINDOW_BYTES
-_WINDOW_MIN = 16
-_BATCH = 64
-_BATCH_SECONDS = 0.001  # reading that takes longer is slow
-_SHORT_WAIT = 0.02  # seconds: results that come this quickly mean that jobs are short
 _FOREVER = float("inf")
-_LOOK_AGAIN = 0.2  # seconds: whether there are more workers to feed
-
-
-def text_size(error: tuple[Any, ...]) -> int:
-    """Return about how many bytes the texts of an outcome's error take: message and traceback."""
-    return len(error[1]) + len(error[2])
 
 
 class _Results:
@@ -103,46 +92,26 @@ class ResultIterator(_Results):
             raise TypeError(f"items must be an iterable of jobs, not {type(items).__name__}")
         self._stream = stream
         self._items = iter(items)
-        self._ordered = ordered
-        self._bounded = bounded
         self._named = stream.named
         self._whole: list[int] | None = [] if whole else None  # named pools: sequences that were yielded
-        self._window_max = window
-        self._window = 0
+        self._window = _client.Window(ordered=ordered, bounded=bounded, jobs_max=window, workers=stream.workers())
         self._index = 0  # items read so far
-        self._exhausted = False
-        self._batch = 1  # items to submit at once
-        self._slow_items = False  # the last batch ended because reading it took long
         self._item_error: BaseException | None = None  # raised by the caller's iterator or for an item
-        self._submitted = 0
-        self._yielded = 0
-        self._in_flight = 0
-        self._bytes = 0  # arguments in flight, and results not consumed where they count
-        self._result_bytes = 0  # mean size of a result
-        self._sizes: dict[int, int] = {}  # of arguments in flight, by sequence
-        self._order: deque[int] = deque()  # ordered: sequences in the order of the items
-        self._early: dict[int, tuple[int, Any, Any]] = {}  # ordered: outcomes that came before their turn
-        self._ready: deque[tuple[int, Any, Any]] = deque()  # unordered: outcomes to be consumed
-        self._widen()
+        self._ready: deque[tuple[int, Any, Any]] = deque()  # outcomes to be consumed, in this order
         # The first jobs start now, not when the first result is asked for.
-        while self._feed() and not self._slow_items:
+        while self._feed() and not self._window.slow():
             pass
 
     def _step(self, deadline: float | None) -> tuple[int, Any, Any]:
         """Return the next outcome, see `Stream.read`."""
-        while True:
-            # The workers must not run dry while the consumer works through what is ready; but it need not wait for a
-            # slow iterable.
-            if not self._exhausted and not self._slow_items and self._ahead() <= self._window >> 1:
+        window = self._window
+        while not self._ready:
+            if window.due():
                 self._feed()
-            outcome = self._next_outcome()
-            if outcome is not None:
-                if self._named:
-                    self._hand_over(outcome[0])
-                return outcome
-            if self._take(0.0) or self._feed():
+            self._ready.extend(window.next())
+            if self._ready or self._take(0.0) or self._feed():
                 continue
-            if self._submitted != self._yielded:
+            if not window.empty():
                 self._wait(deadline)
             elif self._item_error is not None:
                 error, self._item_error = self._item_error, None
@@ -151,6 +120,10 @@ class ResultIterator(_Results):
                 self._end_whole()
                 self.close()
                 raise StopIteration
+        outcome = self._ready.popleft()
+        if self._named:
+            self._hand_over(outcome[0])
+        return outcome
 
     def _hand_over(self, sequence: int) -> None:
         """Tell a named pool what the caller has: it counts as delivered when the next one is asked for."""
@@ -165,49 +138,18 @@ class ResultIterator(_Results):
             self._stream.hand_over(self._whole)
             self._whole = []
 
-    def _next_outcome(self) -> tuple[int, Any, Any] | None:
-        if self._ordered:
-            if not self._order or self._order[0] not in self._early:
-                return None
-            outcome = self._early.pop(self._order.popleft())
-        elif self._ready:
-            outcome = self._ready.popleft()
-        else:
-            return None
-        self._yielded += 1
-        if self._bounded:
-            self._bytes -= len(outcome[1])
-            if outcome[2] is not None:
-                self._bytes -= text_size(outcome[2])
-        return outcome
-
-    def _ahead(self) -> int:
-        """Return how many jobs count for the window."""
-        return self._submitted - self._yielded if self._bounded else self._in_flight
-
-    def _bytes_left(self) -> int:
-        """Return how many bytes of arguments may be read. Results to come count with their mean size so far."""
-        return WINDOW_BYTES - self._bytes - (self._in_flight * self._result_bytes if self._bounded else 0)
-
     def _feed(self) -> bool:
         """Read and submit some items as far as the window allows; return whether there were any."""
-        ahead = self._ahead()
-        room = min(self._batch, self._window - ahead)
-        bytes_left = self._bytes_left()
-        to_come = self._result_bytes if self._bounded else 0
-        free = max(1, self._workers) - ahead  # however large they are, each worker may have one
+        if self._item_error is not None:
+            return False
+        jobs, jobs_always, bytes_left, to_come = self._window.room()
         batch: list[bytes | list[Any]] = []
         sizes: list[int] = []
         keys: list[str] = []
-        end = monotonic() + _BATCH_SECONDS
-        self._slow_items = False
+        slow = False
+        end = monotonic() + _client.Window.BATCH_SECONDS
         try:
-            while (
-                not self._exhausted
-                and self._item_error is None
-                and len(batch) < room
-                and (bytes_left > 0 or len(batch) < free)
-            ):
+            while len(batch) < jobs and (bytes_left > 0 or len(batch) < jobs_always):
                 item = next(self._items)
                 where = self._index
                 self._index += 1
@@ -220,78 +162,43 @@ class ResultIterator(_Results):
                 batch.append(payload)
                 sizes.append(size)
                 bytes_left -= size + to_come
-                if monotonic() > end:
-                    self._slow_items = True
+                slow = monotonic() > end
+                if slow:
                     break
         except StopIteration:
-            self._exhausted = True
+            self._window.end_items()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self._item_error = error  # raised after the results of the items before it
-        # What was read is not held back while a slow iterable makes the next item: batches grow as long as it is quick.
-        self._batch = 1 if self._slow_items else min(2 * self._batch, _BATCH)
+        first = 0
         if batch:
-            self._submit(batch, sizes, keys)
+            first = self._stream.submit_many(batch, keys) if any(keys) else self._stream.submit_many(batch)
+        self._window.submitted(first, sizes, slow)
         return bool(batch)
-
-    def _submit(self, batch: list[bytes | list[Any]], sizes: list[int], keys: list[str]) -> None:
-        first = self._stream.submit_many(batch, keys) if any(keys) else self._stream.submit_many(batch)
-        sequences = range(first, first + len(batch))
-        self._sizes.update(zip(sequences, sizes, strict=True))
-        if self._ordered:
-            self._order.extend(sequences)
-        self._bytes += sum(sizes)
-        self._submitted += len(batch)
-        self._in_flight += len(batch)
 
     def _take(self, timeout: float, patience: int = NOBODY) -> bool:
         outcomes = self._stream.take(timeout, patience=patience)
-        if not outcomes:
-            return False
-        self._in_flight -= len(outcomes)
-        pop = self._sizes.pop
-        arguments_bytes = results_bytes = 0
-        for outcome in outcomes:
-            arguments_bytes += pop(outcome[0])
-            results_bytes += len(outcome[1])
-            if outcome[2] is not None:
-                results_bytes += text_size(outcome[2])
-        self._bytes -= arguments_bytes
-        if self._bounded:
-            self._bytes += results_bytes
-        mean = results_bytes // len(outcomes)
-        self._result_bytes += (mean - self._result_bytes) // 2
-        if self._ordered:
-            for outcome in outcomes:
-                self._early[outcome[0]] = outcome
-        else:
-            self._ready.extend(outcomes)
-        return True
+        if outcomes:
+            self._window.arrived(outcomes)
+        return bool(outcomes)
 
     def _wait(self, deadline: float | None) -> None:
-        """Wait for a result. When they come quickly, jobs are short and more of them must be under way; when results only
-        wait for their turn, workers would be idle."""
+        """Wait for a result."""
         start = monotonic()
-        idle = self._in_flight <= self._workers and self._window < self._window_max
-        left = _LOOK_AGAIN if deadline is None else min(_LOOK_AGAIN, deadline - start)
-        came = self._take(0.0 if idle else max(0.0, left), self._patience(deadline))
-        if idle or (came and monotonic() - start < _SHORT_WAIT):
-            self._window *= 2
-        self._widen()
+        left = self._window.begin_wait()
+        if deadline is not None:
+            left = max(0.0, min(left, deadline - start))
+        came = self._take(left, self._patience(deadline))
+        self._window.end_wait(came, monotonic() - start, self._stream.workers())
         if not came and deadline is not None and monotonic() >= deadline:
             self._asked_at = monotonic()
             raise TimeoutError("no result within the timeout")
 
-    def _widen(self) -> None:
-        self._workers = self._stream.workers()
-        two_each = min(max(_WINDOW_MIN, 2 * self._workers), self._window_max)
-        self._window = min(max(self._window, two_each), self._window_max)
-
     def close(self) -> None:
         """Discard what is still under way: read no more items, and drop the results of the jobs that were submitted. These
         still run; `close()` of the pool ends them."""
-        self._exhausted = True
+        self._window.end_items()
         self._stream.close()
 
 

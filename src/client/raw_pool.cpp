@@ -1,4 +1,4 @@
-// The C++ interface's compiled part: PoolClient behind detail::RawPool, failures as exceptions.
+// The C++ interface's compiled part: detail::RawPool is PoolClient with exceptions, and a thread for futures.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "client/output_calls.hpp"
-#include "client/pool_client.hpp"
+#include "client/raw_outcomes.hpp"
 #include "core/device_wish.hpp"
 #include "core/environment.hpp"
 #include "core/output.hpp"
@@ -28,120 +28,12 @@ void initialize(int, char**) {
 }
 
 namespace detail {
-namespace {
-
-using client::Failure;
-using client::FailureKind;
-using client::PoolClient;
-
-ErrorDetails details_of(const ErrorInfo& info) {
-  return {info.host, info.slot, info.traceback, info.type_name, info.exit_status, info.signal};
-}
-
-std::exception_ptr exception_of(const ErrorInfo& info) {
-  const ErrorDetails details = details_of(info);
-  switch (info.kind) {
-    case ErrorKind::job_error:
-      return std::make_exception_ptr(JobError(info.message, details));
-    case ErrorKind::worker_died:
-      return std::make_exception_ptr(WorkerDied(info.message, details));
-    case ErrorKind::job_timeout:
-      return std::make_exception_ptr(JobTimeout(info.message, details));
-    case ErrorKind::worker_init_error:
-      return std::make_exception_ptr(WorkerInitError(info.message, details));
-    case ErrorKind::pool_closed:
-      return std::make_exception_ptr(PoolClosed(info.message, details));
-    case ErrorKind::too_large:
-      return std::make_exception_ptr(PayloadTooLarge(info.message));
-    case ErrorKind::serialization:
-      return std::make_exception_ptr(SerializationError(info.message, details));
-    case ErrorKind::no_device:
-      return std::make_exception_ptr(NoSuitableDevice(info.message, details));
-    case ErrorKind::not_stored:
-      return std::make_exception_ptr(NotStored(info.message, details));
-    case ErrorKind::pool_busy:
-      return std::make_exception_ptr(PoolBusy(info.message, details));
-    case ErrorKind::pool_not_found:
-      return std::make_exception_ptr(PoolNotFound(info.message, details));
-    case ErrorKind::pool_deadlock:
-      return std::make_exception_ptr(PoolDeadlock(info.message, details));
-  }
-  return std::make_exception_ptr(JobError(info.message, details));
-}
-
-DeviceWish wish_of(Device device) {
-  switch (device) {
-    case Device::any:
-      return DeviceWish::any;
-    case Device::gpu:
-      return DeviceWish::gpu;
-    case Device::cpu:
-      return DeviceWish::cpu;
-  }
-  return DeviceWish::any;
-}
-
-[[noreturn]] void raise(const Failure& failure) {
-  switch (failure.kind) {
-    case FailureKind::unreachable:
-      throw HeadUnreachable(failure.message);
-    case FailureKind::authentication:
-      throw AuthenticationError(failure.message);
-    case FailureKind::too_large:
-      throw PayloadTooLarge(failure.message);
-    case FailureKind::pool_failed:
-      std::rethrow_exception(exception_of(failure.info));
-    case FailureKind::invalid:
-      throw DistributedComputingError(failure.message);
-    case FailureKind::pool_closed:
-      break;
-  }
-  throw PoolClosed(failure.message);
-}
-
-template <class T>
-T value_or_raise(client::Outcomes<T>&& result) {
-  if (!result) raise(result.error());
-  return std::move(result).value();
-}
-
-RawOutcome raw(client::Completed&& completed) {
-  const Payload payload = std::move(completed.outcome.payload);
-  RawOutcome outcome{completed.sequence, payload.owner(), payload.data(), payload.size(), nullptr};
-  if (const auto& error = completed.outcome.error) {
-    outcome.error = exception_of(*error);
-    outcome.text_bytes = error->message.size() + error->traceback.size();
-  }
-  return outcome;
-}
-
-class Stream final : public RawStream {
- public:
-  explicit Stream(std::unique_ptr<client::Stream> stream) : stream_(std::move(stream)) {}
-  std::uint64_t submit(std::vector<std::string> arguments) override {
-    std::vector<Payload> payloads;
-    payloads.reserve(arguments.size());
-    for (std::string& item : arguments) payloads.emplace_back(std::move(item));
-    return value_or_raise(stream_->submit(std::move(payloads)));
-  }
-  std::vector<RawOutcome> take(std::chrono::nanoseconds timeout, std::size_t max) override {
-    std::vector<RawOutcome> outcomes;
-    for (auto& completed : value_or_raise(stream_->take(max, timeout, client::Patience::forever)))
-      outcomes.push_back(raw(std::move(completed)));
-    return outcomes;
-  }
-  [[nodiscard]] std::size_t in_flight() const override { return stream_->in_flight(); }
-  void hand_over(const std::vector<std::uint64_t>& sequences) override { stream_->hand_over(sequences); }
-
- private:
-  std::unique_ptr<client::Stream> stream_;
-};
 
 /// Calls back for the outcomes of one stream, on a thread of its own. Goes after its pool is closed, which ends the
 /// thread.
 class Callbacks {
  public:
-  explicit Callbacks(std::unique_ptr<client::Stream> stream) : stream_(std::move(stream)), thread_([this] { run(); }) {}
+  explicit Callbacks(std::shared_ptr<client::Stream> stream) : stream_(std::move(stream)), thread_([this] { run(); }) {}
   ~Callbacks() { thread_.join(); }
   Callbacks(const Callbacks&) = delete;
   Callbacks& operator=(const Callbacks&) = delete;
@@ -154,7 +46,7 @@ class Callbacks {
  private:
   void run() {
     while (true) {
-      auto taken = stream_->take(RawStream::take_max, Duration::max(), client::Patience::perhaps);
+      auto taken = stream_->take(take_max, Duration::max(), client::Patience::perhaps);
       if (!taken) return fail_all(taken.error());
       for (auto& completed : taken.value()) {
         std::unique_lock lock(mutex_);
@@ -168,13 +60,12 @@ class Callbacks {
       }
     }
   }
-  void fail_all(const Failure& failure) {
+  void fail_all(const client::Failure& failure) {
     std::unique_lock lock(mutex_);
     auto waiting = std::exchange(waiting_, {});
     lock.unlock();
     for (auto& [sequence, done] : waiting) {
       RawOutcome outcome;
-      outcome.sequence = sequence;
       try {
         raise(failure);
       } catch (...) {
@@ -183,101 +74,115 @@ class Callbacks {
       done(std::move(outcome));
     }
   }
-  std::unique_ptr<client::Stream> stream_;
+  const std::shared_ptr<client::Stream> stream_;
   std::mutex mutex_;
   std::map<JobSequence, std::function<void(RawOutcome&&)>> waiting_;
   std::thread thread_;
 };
 
-class ClientPool final : public RawPool {
- public:
-  ClientPool(client::ClientOptions options, std::shared_ptr<client::OutputCalls> output)
-      : output_(std::move(output)), client_(PoolClient::start(std::move(options))) {
-    try {
-      while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
-      }
-    } catch (...) {
-      settle();
-      throw;
+RawPool::RawPool(std::shared_ptr<client::PoolClient> client, std::shared_ptr<client::OutputCalls> output)
+    : output_(std::move(output)), client_(std::move(client)) {
+  try {
+    while (!value_or_raise(client_->wait_open(std::chrono::hours(1)))) {
     }
-  }
-  void wait_for_first(std::uint32_t count, std::chrono::milliseconds timeout) {
-    const bool limited = timeout > std::chrono::milliseconds::zero();
-    if (value_or_raise(client_->wait_workers(count, limited ? Duration(timeout) : Duration::max()))) return;
-    throw TimeoutError(
-        fmt::format("only {} of the {} workers of min_workers were ready after {} ms: add slots (start_node), ask for "
-                    "fewer, or wait "
-                    "longer (workers_timeout)",
-                    workers(), count, timeout.count()));
-  }
-  ~ClientPool() override { end(); }
-  ClientPool(const ClientPool&) = delete;
-  ClientPool& operator=(const ClientPool&) = delete;
-
-  std::unique_ptr<RawStream> open_stream() override {
-    return std::make_unique<Stream>(value_or_raise(client_->open_stream()));
-  }
-  void submit(std::string arguments, std::string key, std::function<void(RawOutcome&&)> done) override {
-    std::shared_ptr<Callbacks> callbacks;  // stays while close() on another thread lets go of it
-    {
-      const std::lock_guard lock(mutex_);
-      if (!callbacks_) callbacks_ = std::make_shared<Callbacks>(value_or_raise(client_->open_stream()));
-      callbacks = callbacks_;
-    }
-    callbacks->submit(std::move(arguments), std::move(key), std::move(done));
-  }
-  std::uint64_t update(std::string arguments) override {
-    return value_or_raise(client_->update(Payload(std::move(arguments))));
-  }
-  void wait_applied(std::uint64_t number, std::chrono::nanoseconds timeout) override {
-    if (number == 0) return;
-    if (!value_or_raise(client_->wait_applied(number, timeout, client::patience_of(timeout))))
-      throw TimeoutError("the update was not applied by every worker in time");
-    if (const auto failure = client_->update_failure(number)) std::rethrow_exception(exception_of(*failure->error));
-  }
-  std::uint32_t workers() override { return value_or_raise(client_->counts()).state.workers; }
-  std::uint32_t nodes() override { return value_or_raise(client_->counts()).state.nodes; }
-  void wait_for_workers(std::uint32_t count, std::chrono::nanoseconds timeout) override {
-    if (!value_or_raise(client_->wait_workers(count, timeout))) {
-      throw TimeoutError("only " + std::to_string(workers()) + " of " + std::to_string(count) + " workers are there");
-    }
-  }
-  void close() override {
-    client_->close();
+  } catch (...) {
     settle();
+    throw;
   }
-  [[nodiscard]] bool named() const override { return client_->named(); }
-  std::shared_ptr<RawStream> earlier(bool in_order) override {
-    if (!named()) throw std::invalid_argument("only a pool with a name has results of earlier programs");
+}
+
+RawPool::~RawPool() { end(); }
+
+std::shared_ptr<client::Stream> RawPool::open_stream() { return value_or_raise(client_->open_stream()); }
+
+void RawPool::submit(std::string arguments, std::string key, std::function<void(RawOutcome&&)> done) {
+  std::shared_ptr<Callbacks> callbacks;  // stays while close() on another thread lets go of it
+  {
     const std::lock_guard lock(mutex_);
-    auto opened = value_or_raise(client_->read_earlier(in_order));
-    if (opened) earlier_ = std::make_shared<Stream>(std::move(opened));
-    return earlier_;
+    if (!callbacks_) callbacks_ = std::make_shared<Callbacks>(open_stream());
+    callbacks = callbacks_;
   }
-  void detach() override {
-    if (!named()) throw std::invalid_argument("only a pool with a name can be left: this one can be closed");
-    end();
-  }
-  void end() override {
-    client_->end();
-    settle();
-  }
+  callbacks->submit(std::move(arguments), std::move(key), std::move(done));
+}
 
- private:
-  void settle() {
-    std::unique_lock lock(mutex_);
-    const auto callbacks = std::exchange(callbacks_, nullptr);
-    lock.unlock();
-    if (output_) output_->finish();
-    output::flush();
-  }
+std::uint64_t RawPool::update(std::string arguments) {
+  return value_or_raise(client_->update(Payload(std::move(arguments))));
+}
 
-  std::shared_ptr<client::OutputCalls> output_;
-  std::shared_ptr<PoolClient> client_;
-  std::shared_ptr<RawStream> earlier_;
-  std::mutex mutex_;
-  std::shared_ptr<Callbacks> callbacks_;
-};
+void RawPool::wait_applied(std::uint64_t number, std::chrono::nanoseconds timeout) {
+  if (number == 0) return;
+  if (!value_or_raise(client_->wait_applied(number, timeout, client::patience_of(timeout))))
+    throw TimeoutError("the update was not applied by every worker in time");
+  if (const auto failure = client_->update_failure(number)) std::rethrow_exception(exception_of(*failure->error));
+}
+
+std::uint32_t RawPool::workers() { return value_or_raise(client_->counts()).state.workers; }
+
+std::uint32_t RawPool::nodes() { return value_or_raise(client_->counts()).state.nodes; }
+
+void RawPool::wait_for_workers(std::uint32_t count, std::chrono::nanoseconds timeout) {
+  if (!value_or_raise(client_->wait_workers(count, timeout))) {
+    throw TimeoutError("only " + std::to_string(workers()) + " of " + std::to_string(count) + " workers are there");
+  }
+}
+
+void RawPool::wait_for_first(std::uint32_t count, std::chrono::milliseconds timeout) {
+  const bool limited = timeout > std::chrono::milliseconds::zero();
+  if (value_or_raise(client_->wait_workers(count, limited ? Duration(timeout) : Duration::max()))) return;
+  throw TimeoutError(
+      fmt::format("only {} of the {} workers of min_workers were ready after {} ms: add slots (start_node), ask for "
+                  "fewer, or wait longer (workers_timeout)",
+                  workers(), count, timeout.count()));
+}
+
+void RawPool::close() {
+  client_->close();
+  settle();
+}
+
+bool RawPool::named() const { return client_->named(); }
+
+std::shared_ptr<client::Stream> RawPool::earlier(bool in_order) {
+  if (!named()) throw std::invalid_argument("only a pool with a name has results of earlier programs");
+  const std::lock_guard lock(mutex_);
+  auto opened = value_or_raise(client_->read_earlier(in_order));
+  if (opened) earlier_ = std::move(opened);
+  return earlier_;
+}
+
+void RawPool::detach() {
+  if (!named()) throw std::invalid_argument("only a pool with a name can be left: this one can be closed");
+  end();
+}
+
+void RawPool::end() {
+  client_->end();
+  settle();
+}
+
+void RawPool::settle() {
+  std::unique_lock lock(mutex_);
+  const auto callbacks = std::exchange(callbacks_, nullptr);
+  lock.unlock();
+  if (output_) output_->finish();
+  output::flush();
+}
+
+// --- Opening ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+DeviceWish wish_of(Device device) {
+  switch (device) {
+    case Device::any:
+      return DeviceWish::any;
+    case Device::gpu:
+      return DeviceWish::gpu;
+    case Device::cpu:
+      return DeviceWish::cpu;
+  }
+  return DeviceWish::any;
+}
 
 void check_name(const PoolSettings& settings, bool attach) {
   if (settings.name.empty() && (attach || settings.steal))
@@ -323,7 +228,7 @@ void check_key(const RawPool& pool, const std::string& key) {
                                 " bytes, this one has " + std::to_string(key.size()));
 }
 
-static_assert(window_jobs == limits::imap_window_jobs && window_bytes == limits::imap_window_bytes);
+static_assert(window_jobs == limits::imap_window_jobs);
 
 std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::string& label,
                                    std::optional<std::string> spec) {
@@ -369,7 +274,7 @@ std::shared_ptr<RawPool> open_pool(const PoolSettings& settings, const std::stri
   };
   const std::uint32_t awaited = spec ? settings.min_workers : 0;
   auto output = show_output(settings, options);
-  auto pool = std::make_shared<ClientPool>(std::move(options), std::move(output));
+  auto pool = std::make_shared<RawPool>(client::PoolClient::start(std::move(options)), std::move(output));
   if (awaited > 0) pool->wait_for_first(awaited, settings.workers_timeout);
   return pool;
 }
