@@ -213,6 +213,7 @@ class HeadMachine {
   requires(std::is_constructible_v<Effect, Own>) void carry_out(PoolId, Own& effect, Effects& out) {
     out.emplace_back(std::move(effect));
   }
+  void carry_out(PoolId id, Send& effect, Effects& out);
   void carry_out(PoolId id, Deliver& effect, Effects& out);
   void carry_out(PoolId id, TellState& effect, Effects& out);
   void carry_out(PoolId id, Joins& effect, Effects& out);

@@ -58,6 +58,7 @@ struct Pending {
   std::vector<JobSequence> sequences = {};  ///< outcomes, acks
   UpdateNumber number = {};                 ///< update
   Payload payload = {};                     ///< update
+  SessionId leaver = {};                    ///< client: who hears then that it has left
 };
 /// Into the journal of the pool; HeadPool::journaled() says when it is there, or was refused.
 struct Keep {

@@ -154,6 +154,11 @@ void HeadMachine::restore(JournalState&& state, TimePoint now, Effects& out) {
 
 // --- What pools want done ---------------------------------------------------------------------------------------
 
+/// The session may have ended since the pool wrote down to answer it.
+void HeadMachine::carry_out(PoolId, Send& effect, Effects& out) {
+  if (sessions_.contains(effect.session)) out.emplace_back(std::move(effect));
+}
+
 void HeadMachine::carry_out(PoolId id, Deliver& effect, Effects& out) {
   send_outcome(id, effect.sequence, std::move(effect.outcome), out);
 }

@@ -134,6 +134,8 @@ void KeptPool::journaled(Pending&& pending, const std::string& refused, PoolEffe
       failure_is_kept(out);
       break;
     case Pending::Kind::client:
+      unsettled_ -= pending.leaver.value != 0 ? 1 : 0;
+      has_left(pending.leaver, out);
       break;
   }
   hand_over(out);

@@ -92,7 +92,8 @@ class KeptPool final : public HeadPool {
   void give_to_the_next(PoolEffects& out);
   void hand_over(PoolEffects& out);
   void tell_waiting(ErrorKind kind, const std::string& text, PoolEffects& out);
-  void is_nobodys(PoolEffects& out);
+  void is_nobodys(SessionId leaver, PoolEffects& out);
+  void has_left(SessionId leaver, PoolEffects& out) const;
   void attach(JobSequence first);
   [[nodiscard]] std::string cannot_be_received(const std::vector<JobSequence>& sequences) const;
   void take_received(const std::vector<JobSequence>& received);
@@ -136,7 +137,7 @@ class KeptPool final : public HeadPool {
   // The journal.
   std::vector<wire::ValueItem> values_;  ///< outcomes for the next entry
   std::size_t values_bytes_ = 0;
-  std::size_t unsettled_ = 0;                      ///< entries with jobs or updates on their way to the journal
+  std::size_t unsettled_ = 0;  ///< entries with jobs or updates, or of who leaves, on their way to the journal
   std::unordered_set<JobSequence> acknowledging_;  ///< Delivered of these is on its way to the journal
   std::uint64_t delivered_since_compaction_ = 0;
 

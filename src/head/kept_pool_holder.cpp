@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/mutation.hpp"
 #include "head/kept_pool.hpp"
 
 namespace dc::head {
@@ -263,27 +264,43 @@ void KeptPool::session_lost(SessionId session, bool for_good, TimePoint now, Poo
   next_ = holder_.session = {};
   if (stage_ == Stage::waits_for_program) return out.push_back(Over{fmt::format("pool {} is closed", quoted())});
   return_by_ = now + limits::client_return_grace;
-  if (for_good) is_nobodys(out);
+  if (for_good) is_nobodys({}, out);
 }
 
 /// Its client has left it: nobody is waited for. It is remembered, so that an earlier one does not take the pool for
-/// its own.
-void KeptPool::is_nobodys(PoolEffects& out) {
+/// its own. `leaver` hears that it has left when that is in the journal, behind all that it has acknowledged.
+void KeptPool::is_nobodys(SessionId leaver, PoolEffects& out) {
   out.emplace_back(scheduler::ClientGone{id});
   holder_.session = {};
   left_ = true;
-  if (stage_ != Stage::being_kept) keep({Pending::Kind::client}, client_entry(), false, out);
+  if (stage_ == Stage::being_kept) {
+    has_left(leaver, out);
+  } else {
+    Pending pending{Pending::Kind::client};
+    pending.leaver = leaver;
+    unsettled_ += leaver.value != 0 ? 1 : 0;
+    keep(std::move(pending), client_entry(), false, out);
+  }
   give_to_the_next(out);
+}
+
+void KeptPool::has_left(SessionId leaver, PoolEffects& out) const {
+  if (leaver.value != 0) out.emplace_back(Send{leaver, wire::PoolClosed{id}});
 }
 
 /// Who has the pool leaves it, and who waits for it does not want it any more.
 void KeptPool::leave(SessionId session, TimePoint now, PoolEffects& out) {
-  if (holder_.session == session) {
+  const bool has_it = holder_.session == session;
+  if (has_it) {
     out.emplace_back(Log{fmt::format("{} (pid {}) leaves pool {}", holder_.peer.host, holder_.peer.pid, quoted())});
   }
   leaves(session, out);
-  out.emplace_back(Send{session, wire::PoolClosed{id}});
-  session_lost(session, true, now, out);
+  if (!has_it || stage_ == Stage::waits_for_program || mutation::let_go_early) {
+    has_left(session, out);
+    return session_lost(session, true, now, out);
+  }
+  return_by_ = now + limits::client_return_grace;
+  is_nobodys(session, out);
 }
 
 void KeptPool::client_stuck(ErrorInfo&& error, PoolEffects& out) {
@@ -292,7 +309,7 @@ void KeptPool::client_stuck(ErrorInfo&& error, PoolEffects& out) {
   out.emplace_back(Log{fmt::format("pool {}: its client gives up: {}", quoted(), error.message)});
   leaves(session, out);
   out.emplace_back(Send{session, wire::PoolFailed{id, std::move(error)}});
-  is_nobodys(out);
+  is_nobodys({}, out);
 }
 
 /// Its client may have lost the connection meanwhile; a new head does not know who has the pool.

@@ -177,7 +177,10 @@ TEST_F(Holders, StealingAndLeavingAreQuicker) {
   EXPECT_THAT(failure(other), HasSubstr("in the hands of"));
   keep();
   hear(third, wire::ClosePool{pool, true});
+  collect();
   wants(other, other_id);
+  EXPECT_FALSE(has_it(other));
+  keep();
   EXPECT_TRUE(has_it(other));
   keep();
   hear(other, wire::Goodbye{""});

@@ -161,6 +161,8 @@ TEST_F(NamedStory, InOrderOrAsTheyCome) {
   keep_all();
   EXPECT_THAT(told<wire::JobError>(other), SizeIs(1));
   hear(other, wire::ClosePool{pool, true});
+  EXPECT_THAT(told<wire::PoolClosed>(other), IsEmpty()) << "what it may have acknowledged is not in the journal";
+  keep();
   EXPECT_THAT(told<wire::PoolClosed>(other), SizeIs(1));
   finish(worker, 3, "three");
   keep_all();

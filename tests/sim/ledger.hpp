@@ -54,6 +54,7 @@ struct JobRecord {
   bool accepted = false;                   ///< a client was told so
   bool refused = false;                    ///< the same
   bool stored = false;                     ///< its outcome is in the journal
+  bool taken_for_good = false;             ///< who has acknowledged it has left its pool in order since
   bool closing = false;                    ///< somebody has asked to close the pool for good
   bool haunts = false;         ///< it was given up with a store that did not answer, and was written nevertheless
   std::uint64_t given_to = 0;  ///< the latest client that has its outcome

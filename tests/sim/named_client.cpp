@@ -94,7 +94,11 @@ void NamedClient::crash() {
 void NamedClient::leave() {
   if (leaving_.leaving() || leaving_.closing()) return;
   world_.note(name(), "leaves");
-  if (now_.open && !now_.ended) now_.left_at = world_.now();
+  if (now_.open && !now_.ended) {
+    now_.left_at = world_.now();
+    now_.taken = now_.unacknowledged;
+    for (const JobSequence sequence : now_.arrived) now_.taken.erase(sequence);
+  }
   machine_->consumed(std::exchange(now_.done, {}));
   if (now_.program.stops_waiting_after > 0s) {
     run_after(now_.program.stops_waiting_after, [this] {
@@ -210,6 +214,9 @@ void NamedClient::hear(const wire::Message& message) {
       if (now_.unacknowledged.erase(sequence) > 0) ledger_.kept(story_->pool, job_of(sequence));
     }
     wake_user(0us);
+  } else if (std::get_if<wire::PoolClosed>(&message)) {
+    if (now_.robbed) return;  // what it had taken before is nobody's again
+    for (const JobSequence sequence : now_.taken) ledger_.job(story_->pool, job_of(sequence)).taken_for_good = true;
   } else if (std::get_if<wire::PoolFailed>(&message)) {
     now_.robbed = true;
   } else if (const auto* known = std::get_if<wire::PoolKnown>(&message)) {

@@ -104,6 +104,7 @@ class NamedClient : public Client {
     std::deque<JobSequence> arrived;       ///< outcomes that the consumer has not taken
     std::vector<JobSequence> done;         ///< and those that it has, to be acknowledged
     std::set<JobSequence> unacknowledged;  ///< without a confirmed acknowledgement
+    std::set<JobSequence> taken;           ///< of these, when it began to leave: those that its user had done with
   };
   State now_;
 };

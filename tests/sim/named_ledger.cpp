@@ -98,6 +98,8 @@ void Ledger::named_outcome(PoolId id, std::uint64_t client, JobId number, const 
   const std::string name = name_of(id, number);
   JobRecord& record = job(id, number);
   ++outcomes;
+  if (record.taken_for_good)
+    world_.violation("{} is delivered again, though who acknowledged it has left in order", name);
   if (std::exchange(record.given_to, client) == client) world_.violation("{} was delivered twice to one client", name);
   if (record.refused) {
     if (!outcome.error && !record.haunts) world_.violation("{} was refused and has a value", name);
