@@ -126,6 +126,7 @@ void JournalRecord::check_told(const wire::Message& message) const {
   const auto check = [&](PoolId pool, const std::vector<JobSequence>& sequences, std::set<JobSequence> Written::*in) {
     const auto written = written_.find(pool);
     for (const JobSequence sequence : sequences) {
+      if (in == &Written::outcomes) ledger_.sent_to_client(pool, sequence);
       if (in == &Written::outcomes && written != written_.end() && written->second.delivered.contains(sequence))
         world_.violation("{} of job {} of pool {} is sent after its acknowledgement was kept", wire::name_of(message),
                          sequence, short_name(pool.value));

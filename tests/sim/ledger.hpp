@@ -105,6 +105,8 @@ class Ledger {
   void taken(PoolId pool, JobSequence sequence, JobId id);
   /// It is written.
   void outcome_stored(PoolId pool, JobSequence sequence);
+  /// The head sends the job's outcome.
+  void sent_to_client(PoolId pool, JobSequence sequence) const;
   void broke(PoolId pool);
   /// A job that was given up was written nevertheless, before the head ended.
   void haunts(PoolId pool, JobId id) { job(pool, id).haunts = true; }

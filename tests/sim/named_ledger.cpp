@@ -50,6 +50,13 @@ void Ledger::taken(PoolId id, JobSequence sequence, JobId number) {
   record.generation = in.generation;
 }
 
+void Ledger::sent_to_client(PoolId id, JobSequence sequence) const {
+  const PoolRecord& in = pools_.at(id);
+  const auto number = in.generation->numbers.find(sequence);
+  if (number == in.generation->numbers.end() || !in.jobs.at(number->second - 1).taken_for_good) return;
+  world_.violation("{} is sent again, though who acknowledged it has left in order", name_of(id, number->second));
+}
+
 void Ledger::outcome_stored(PoolId id, JobSequence sequence) {
   JobRecord& record = numbered(id, sequence);
   record.stored = record.answered = true;
@@ -98,8 +105,6 @@ void Ledger::named_outcome(PoolId id, std::uint64_t client, JobId number, const 
   const std::string name = name_of(id, number);
   JobRecord& record = job(id, number);
   ++outcomes;
-  if (record.taken_for_good)
-    world_.violation("{} is delivered again, though who acknowledged it has left in order", name);
   if (std::exchange(record.given_to, client) == client) world_.violation("{} was delivered twice to one client", name);
   if (record.refused) {
     if (!outcome.error && !record.haunts) world_.violation("{} was refused and has a value", name);
