@@ -121,6 +121,7 @@ struct EffectText {
   std::string operator()(const UseProgram& e) const { return fmt::format("use {} for {}", e.hash, e.worker.value); }
   std::string operator()(const LookAtDevices&) const { return "look at devices"; }
   std::string operator()(const Left&) const { return "left"; }
+  std::string operator()(const RefuseHead& e) const { return "refuse the head: " + e.what; }
 };
 
 using Lines = std::vector<std::string>;

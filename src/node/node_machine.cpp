@@ -81,10 +81,16 @@ void NodeMachine::session_opened(TimePoint, Effects& out) {
   }
 }
 
-void NodeMachine::session_closed() { connected_ = false; }
+void NodeMachine::session_closed() { connected_ = head_refused_ = false; }
 
 void NodeMachine::on_messages(std::vector<wire::Message>&& messages, TimePoint now, Effects& out) {
   for (wire::Message& message : messages) {
+    if (head_refused_) return;
+    if (std::string wrong = contradiction(message); !wrong.empty()) {
+      head_refused_ = true;
+      out.emplace_back(RefuseHead{std::move(wrong)});
+      return;
+    }
     std::visit([&](auto&& body) { on(std::move(body), now, out); }, std::move(message));
   }
 }

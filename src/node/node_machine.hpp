@@ -65,8 +65,12 @@ struct UseProgram {
 struct LookAtDevices {};
 /// The node has left in order: say goodbye and end.
 struct Left {};
+/// The head said what cannot be: its session is to be closed.
+struct RefuseHead {
+  std::string what;  ///< as the end of a sentence
+};
 using Effect = std::variant<ToHead, SpawnWorker, ToWorker, SignalWorker, StoreProgram, CheckProgram, UseProgram,
-                            LookAtDevices, Left>;
+                            LookAtDevices, Left, RefuseHead>;
 using Effects = std::vector<Effect>;
 
 struct NodeFacts {
@@ -228,6 +232,10 @@ class NodeMachine {
   void on_worker(Worker& worker, wire::WorkerError&& message, Effects& out);
   void on_worker(Worker& worker, wire::UpdateDone&& message, Effects& out);
 
+  // What cannot be, as the end of a sentence; empty: it can. node_contradictions.cpp
+  [[nodiscard]] std::string contradiction(const wire::Message& message) const;
+  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::FromWorker& message);
+
   Pool* find_pool(PoolId id);
   Worker* find_worker(WorkerId id);
   WorkerReport report_of(const Worker& worker) const;
@@ -280,6 +288,7 @@ class NodeMachine {
   DeviceBook devices_;
   TimePoint look_at_{};  ///< no LookAtDevices before this
   bool connected_ = false;
+  bool head_refused_ = false;  ///< nothing more is heard in this session
   std::map<PoolId, Pool> pools_;
   Workers workers_;
   std::vector<Ended> ended_;  ///< of whose updates the head may not have heard

@@ -149,6 +149,12 @@ class NodeService {
     session->send(std::move(*effect.message), effect.lane);
   }
 
+  void carry_out(RefuseHead& effect) {
+    log::error("the head broke the protocol ({}): session closed", effect.what);
+    if (net::Session* session = connector_->session())
+      session->close(fmt::format("you broke the protocol ({})", effect.what));
+  }
+
   void carry_out(ToWorker& effect) {
     const auto link = links_.find(effect.worker);
     if (link == links_.end()) return;

@@ -264,6 +264,10 @@ void NodeProcess::carry_out(node::UseProgram& effect) {
   });
 }
 
+void NodeProcess::carry_out(node::RefuseHead& effect) {
+  world_.violation("{} refuses what the head says: {}", name(), effect.what);
+}
+
 void NodeProcess::carry_out(node::Left&) {
   world_.note(name(), "has left");
   to_head_.push_back({wire::Goodbye{"the node is leaving"}});

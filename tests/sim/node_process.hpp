@@ -67,6 +67,7 @@ class NodeProcess : public Peer {
   void carry_out(node::UseProgram& effect);
   static void carry_out(node::LookAtDevices&) {}  // the simulator changes slots itself
   void carry_out(node::Left& effect);
+  void carry_out(node::RefuseHead& effect);
 
   WorkerConduct conduct_for(const PoolPlan& pool, std::uint32_t slot);
   void worker_readable(WorkerId id);
