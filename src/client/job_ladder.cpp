@@ -1,3 +1,4 @@
+// See job_ladder.hpp.
 #include "client/job_ladder.hpp"
 
 #include <algorithm>

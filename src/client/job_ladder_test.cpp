@@ -1,3 +1,4 @@
+// The steps of a job at its client, with a head that keeps what it accepts and with one that does not.
 #include "client/job_ladder.hpp"
 
 #include <gmock/gmock.h>

@@ -3,12 +3,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <limits>
@@ -118,13 +120,20 @@ class Runtime {
 
   void receive() {
     messages_.clear();
-    const auto result = reader_.receive(true, messages_);
+    const auto result = reader_.receive(!runner_, messages_);
     if (result == wire::SocketResult::closed) end_with_group();
-    if (result == wire::SocketResult::would_block && runner_) take_signal();
+    if (result == wire::SocketResult::would_block && runner_) wait_for_node();
     for (wire::ToWorker& message : messages_) machine_.take(std::move(message));
   }
-  void take_signal() {
-    if (const auto exit_code = runner_->signalled()) machine_.signalled(*exit_code);
+
+  /// Until it has sent something, or a signal has come: one that came just before the wait ends it, too.
+  void wait_for_node() {
+    auto [fd, exit_code] = runner_->begin_wait();
+    std::array<pollfd, 2> ready{{{wire::worker_socket_fd, POLLIN, 0}, {fd, POLLIN, 0}}};
+    const bool interrupted = !exit_code && ::poll(ready.data(), ready.size(), -1) < 0;
+    const auto after = runner_->end_wait(interrupted || ready[1].revents != 0);
+    if (!exit_code) exit_code = after;
+    if (exit_code) machine_.signalled(*exit_code);
   }
 
   void apply_update() {
