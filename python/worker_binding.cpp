@@ -120,18 +120,10 @@ class PythonRunner final : public dc::worker::JobRunner {
 
   Outcome run(Payload arguments) override { return call(run_, arguments); }
   Outcome update(Payload payload) override { return call(update_, payload); }
-  Watch begin_wait() override {
-    const nb::gil_scoped_acquire locked;
-    users_wakeup_fd_ = PySignal_SetWakeupFd(wakeup_[1].get());
-    return {wakeup_[0].get(), run_handlers()};
-  }
-  std::optional<int> end_wait(bool signalled) override {
-    PySignal_SetWakeupFd(users_wakeup_fd_);
-    if (!signalled) return std::nullopt;
-    std::array<char, 64> numbers{};
-    for (ssize_t got = 0; (got = ::read(wakeup_[0].get(), numbers.data(), numbers.size())) > 0;) {
-      if (users_wakeup_fd_ < 0) continue;
-      [[maybe_unused]] const ssize_t told = ::write(users_wakeup_fd_, numbers.data(), static_cast<std::size_t>(got));
+  [[nodiscard]] int signal_fd() const override { return wakeup_[0].get(); }
+  std::optional<int> signalled() override {
+    std::array<char, 256> numbers{};
+    while (::read(wakeup_[0].get(), numbers.data(), numbers.size()) > 0) {
     }
     const nb::gil_scoped_acquire locked;
     return run_handlers();
@@ -199,16 +191,19 @@ class PythonRunner final : public dc::worker::JobRunner {
   ErrorInfo error_of(ErrorKind kind, std::string message) const {
     return ErrorInfo::of(kind, std::move(message), host_, slot_);
   }
-  /// Python's handler of every signal writes its number to the second one while the worker waits.
+  /// Python writes the number of every signal that has a handler to the second one. (A class that has
+  /// set_wakeup_fd() for itself keeps it, and hears of a signal that came just before the wait with the next packet.)
   static std::array<dc::Fd, 2> make_wakeup() {
     std::array<int, 2> ends{-1, -1};
     if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) return {};
+    const nb::object set = nb::module_::import_("signal").attr("set_wakeup_fd");
+    const int users = nb::cast<int>(set(ends[1], nb::arg("warn_on_full_buffer") = false));
+    if (users >= 0) set(users);
     return {dc::Fd(ends[0]), dc::Fd(ends[1])};
   }
 
   nb::object run_, update_, raised_, close_, flush_output_;
   const std::array<dc::Fd, 2> wakeup_ = make_wakeup();
-  int users_wakeup_fd_ = -1;  ///< as the user's class has set it
   std::string host_;
   std::uint32_t slot_;
 };

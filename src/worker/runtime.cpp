@@ -128,12 +128,10 @@ class Runtime {
 
   /// Until it has sent something, or a signal has come: one that came just before the wait ends it, too.
   void wait_for_node() {
-    auto [fd, exit_code] = runner_->begin_wait();
-    std::array<pollfd, 2> ready{{{wire::worker_socket_fd, POLLIN, 0}, {fd, POLLIN, 0}}};
-    const bool interrupted = !exit_code && ::poll(ready.data(), ready.size(), -1) < 0;
-    const auto after = runner_->end_wait(interrupted || ready[1].revents != 0);
-    if (!exit_code) exit_code = after;
-    if (exit_code) machine_.signalled(*exit_code);
+    std::array<pollfd, 2> ready{{{wire::worker_socket_fd, POLLIN, 0}, {runner_->signal_fd(), POLLIN, 0}}};
+    const bool interrupted = ::poll(ready.data(), ready.size(), -1) < 0;
+    if (!interrupted && ready[1].revents == 0) return;
+    if (const auto exit_code = runner_->signalled()) machine_.signalled(*exit_code);
   }
 
   void apply_update() {

@@ -21,16 +21,10 @@ class JobRunner {
   virtual Outcome run(Payload arguments) = 0;
   /// Applies one update. Never throws: what the user's code raised is in the outcome.
   virtual Outcome update(Payload payload) = 0;
-  /// What is to be watched while nothing runs.
-  struct Watch {
-    int fd = -1;                   ///< can be read when a signal has come since; -1: nothing to watch
-    std::optional<int> exit_code;  ///< of one that came before: the worker shall end, with this exit code
-  };
-  /// The worker is about to wait for its node. Never throws.
-  virtual Watch begin_wait() { return {}; }
-  /// It has waited. `signalled`: a signal came meanwhile. A result: the worker shall end, with this exit code. Never
-  /// throws.
-  virtual std::optional<int> end_wait(bool /*signalled*/) { return std::nullopt; }
+  /// Can be read when a signal has come that signalled() was not called for so far; -1: there is no such descriptor.
+  [[nodiscard]] virtual int signal_fd() const { return -1; }
+  /// A signal has come while nothing runs. A result: the worker shall end, with this exit code. Never throws.
+  virtual std::optional<int> signalled() { return std::nullopt; }
   /// The worker ends in order; nothing is called after this. `terminated`: it was sent SIGTERM before. Never throws.
   virtual void close(bool terminated) = 0;
 

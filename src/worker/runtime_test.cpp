@@ -60,9 +60,7 @@ class TextRunner final : public JobRunner {
     updates_ += "+" + std::string(payload.view());
     return {};
   }
-  std::optional<int> end_wait(bool signalled) override {
-    return signalled && usr1s == 2 ? std::optional(5) : std::nullopt;
-  }
+  std::optional<int> signalled() override { return usr1s == 2 ? std::optional(5) : std::nullopt; }
   void close(bool terminated) override {
     [[maybe_unused]] const auto written = ::write(said[1], terminated ? "T" : "C", 1);
   }
