@@ -28,12 +28,11 @@ def in_words(ways: str) -> str:
     return WAYS.get(ways) or ", ".join(WAYS[way] for way in ways.split(" | "))
 
 
-def in_code(header: str) -> list[tuple[int, str, str, list[str]]]:
-    """Return (number, name, directions, fields) of every message that the header defines."""
+def in_code(headers: list[str]) -> list[tuple[int, str, str, list[str]]]:
+    """Return (number, name, directions, fields) of every message that these headers define, in their order."""
     found = []
-    for struct, body in re.findall(
-        r"^struct (\w+) \{\n(.*?)^\};", (ROOT / "src/wire" / header).read_text(), re.S | re.M
-    ):
+    text = "".join((ROOT / "src/wire" / header).read_text() for header in headers)
+    for struct, body in re.findall(r"^struct (\w+) \{\n(.*?)^\};", text, re.S | re.M):
         message = re.search(r"DC_MESSAGE\(([^)]*)\)", body)
         if message:
             number, name, ways, *fields = re.split(r",\s*", message[1].strip())
@@ -50,10 +49,14 @@ def in_document(heading: str) -> list[tuple[int, str, str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("header", "heading"), [("messages.hpp", "Session messages"), ("worker_messages.hpp", "Node and worker")]
+    ("headers", "heading"),
+    [
+        ([f"{chapter}_messages.hpp" for chapter in ("handshake", "client", "node", "viewer")], "Session messages"),
+        (["worker_messages.hpp"], "Node and worker"),
+    ],
 )
-def test_document_and_code_list_the_same_messages(header, heading):
-    code = in_code(header)
+def test_document_and_code_list_the_same_messages(headers, heading):
+    code = in_code(headers)
     assert len(code) >= 10
     assert in_document(heading) == code
 
