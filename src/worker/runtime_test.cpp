@@ -41,6 +41,10 @@ class TextRunner final : public JobRunner {
   Outcome run(Payload arguments) override {
     const std::string text(arguments.view());
     if (text == "slow") ::usleep(500'000);
+    if (text == "signal") {  // one whose handler has run, but that interrupts nothing
+      usr1s = 2;
+      [[maybe_unused]] const auto written = ::write(signals_[1], "x", 1);
+    }
     if (text == "fork") {
       const pid_t copy = ::fork();
       if (copy == 0) return {Payload::copy(std::string_view("from the copy")), {}};
@@ -60,17 +64,31 @@ class TextRunner final : public JobRunner {
     updates_ += "+" + std::string(payload.view());
     return {};
   }
+  [[nodiscard]] int signal_fd() const override { return signals_[0]; }
   std::optional<int> signalled() override { return usr1s == 2 ? std::optional(5) : std::nullopt; }
   void close(bool terminated) override {
     [[maybe_unused]] const auto written = ::write(said[1], terminated ? "T" : "C", 1);
   }
 
  private:
+  static std::array<int, 2> new_pipe() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::pipe(ends.data()), 0);
+    return ends;
+  }
+  const std::array<int, 2> signals_ = new_pipe();
   std::string updates_;
 };
 
 class RuntimeTest : public testing::Test {
  protected:
+  /// Of the worker, which ends within 5 s; until then this is done every 10 ms.
+  template <class Meanwhile>
+  int exit_code(Meanwhile meanwhile) {
+    int status = 0;
+    for (int i = 0; i < 500 && ::waitpid(child_, &status, WNOHANG) == 0; ++i, ::usleep(10'000)) meanwhile();
+    return WEXITSTATUS(status);
+  }
   void SetUp() override {
     std::array<int, 2> sockets{};
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets.data()), 0);
@@ -284,13 +302,16 @@ TEST_F(RuntimeTest, ASignalIsAttendedToWhileNothingRunsAndMayEndTheWorker) {
   next();
   send({job(0, "a")});
   EXPECT_EQ(next_value(), "a");
-  int status = 0;
-  for (int i = 0; i < 500 && ::waitpid(child_, &status, WNOHANG) == 0; ++i) {
-    ::kill(child_, SIGUSR1);  // the second one ends it, and more do no harm
-    ::usleep(10'000);
-  }
-  EXPECT_EQ(WEXITSTATUS(status), 5);
+  EXPECT_EQ(exit_code([&] { ::kill(child_, SIGUSR1); }), 5);  // the second one ends it, and more do no harm
   EXPECT_EQ(heard(), "T");
+}
+
+TEST_F(RuntimeTest, ASignalThatComesJustBeforeTheWaitEndsItToo) {
+  begin();
+  next();
+  send({job(0, "signal")});
+  EXPECT_EQ(next_value(), "signal");
+  EXPECT_EQ(exit_code([] {}), 5);
 }
 
 // --- Classes in C++ -----------------------------------------------------------------------------------------------
