@@ -173,7 +173,7 @@ class HeadMachine {
   void carry_out(scheduler::Contradiction& command, Effects& out);
   void carry_out(scheduler::Commands& commands, Effects& out);
 
-  /// The scheduler hears of it before anything else happens; while its commands are carried out, after them.
+  /// The scheduler hears of it now. What pools want it to hear while its commands are carried out waits in events_.
   void tell(scheduler::Event event, TimePoint now, Effects& out) {
     events_.push_back(std::move(event));
     tell_scheduler(now, out);

@@ -3,7 +3,7 @@
 // client: it hands jobs in when they are in the journal, and acknowledges outcomes when they are.
 //
 // kept_pool.cpp has its birth, its ends and the journal's answers, kept_pool_holder.cpp whose it is,
-// kept_pool_jobs.cpp what goes through it.
+// kept_pool_jobs.cpp what goes through it, kept_pool_seen.cpp what others may look at.
 #pragma once
 
 #include <cstdint>

@@ -65,10 +65,7 @@ void JournalMachine::run(Ticket ticket, std::function<Result<void>(Store&)> work
   push({ticket, 0, std::nullopt, false, std::move(work)});
 }
 
-void JournalMachine::push(Waiting waiting) {
-  if (waiting.entry) queued_bytes_ += size_of(*waiting.entry);
-  queue_.push_back(std::move(waiting));
-}
+void JournalMachine::push(Waiting waiting) { queue_.push_back(std::move(waiting)); }
 
 void JournalMachine::compact(LogId log) {
   const bool waits = std::any_of(compactions_.begin(), compactions_.end(),
@@ -286,7 +283,6 @@ void JournalMachine::went_well() {
 }
 
 void JournalMachine::finish(const Waiting& waiting, std::string refused) {
-  if (waiting.entry) queued_bytes_ -= size_of(*waiting.entry);
   done_.push_back({waiting.ticket, std::move(refused)});
   news_ = true;
 }

@@ -107,7 +107,6 @@ class JournalMachine {
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
   [[nodiscard]] bool fenced() const { return fenced_; }
   [[nodiscard]] std::uint64_t raised_term() const { return raised_term_; }
-  [[nodiscard]] std::size_t queued_bytes() const { return queued_bytes_; }
 
  private:
   struct Waiting {
@@ -157,7 +156,6 @@ class JournalMachine {
   bool rewritten_ = false;            ///< in this trouble
   std::optional<Error> for_rewrite_;  ///< why the batch was not written: damage, which a rewrite may mend
   std::uint64_t term_to_pass_ = 0, raised_term_ = 0;
-  std::size_t queued_bytes_ = 0;
   std::vector<Journaled> done_;
   std::vector<std::string> warnings_;
   std::string trouble_;

@@ -124,9 +124,4 @@ std::uint64_t JournalThread::raised_term() const {
   return impl_->machine.raised_term();
 }
 
-std::size_t JournalThread::queued_bytes() const {
-  const std::lock_guard lock(impl_->mutex);
-  return impl_->machine.queued_bytes();
-}
-
 }  // namespace dc::store

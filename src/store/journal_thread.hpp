@@ -50,8 +50,6 @@ class JournalThread {
   void raise_term(std::uint64_t above);
   /// What it was raised to; 0: it was not.
   [[nodiscard]] std::uint64_t raised_term() const;
-  /// Bytes of entries and attachments that wait.
-  [[nodiscard]] std::size_t queued_bytes() const;
 
  private:
   struct Impl;
