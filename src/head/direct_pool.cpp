@@ -26,16 +26,12 @@ void DirectPool::asked_for(SessionId session, const PeerInfo& peer, wire::OpenPo
   const auto refuse = [&](const char* what) { out.emplace_back(Refuse{session, what}); };
   if (!problem_of(message.options).empty()) return refuse("OpenPool of an open pool, with other options");
   if (holder_.peer.id != peer.id) return refuse("OpenPool of another client's pool");
-  move_to(session, peer, out);
+  comes_to(session, peer, out);
   if (stage_ == Stage::open) tell(wire::PoolOpened{id, id, options}, out);
 }
 
-/// The session speaks for the pool from now on. Another one that did is of the past, even if it was not seen to end.
-void DirectPool::move_to(SessionId session, const PeerInfo& peer, PoolEffects& out) {
-  if (holder_.session == session) return;
-  out.emplace_back(Joins{session});
-  if (holder_.session.value != 0) out.emplace_back(CloseSession{holder_.session, "the client opened a newer session"});
-  holder_ = {session, peer, id};
+void DirectPool::comes_to(SessionId session, const PeerInfo& peer, PoolEffects& out) {
+  if (holder_.session != session) move_to(session, peer, out);
   close_at_ = never;
 }
 
@@ -48,7 +44,7 @@ void DirectPool::resume(SessionId session, const PeerInfo& peer, wire::ResumePoo
     out.emplace_back(Send{session, wire::PoolKnown{id}});
     return;
   }
-  move_to(session, peer, out);
+  comes_to(session, peer, out);
   resuming = true;
   out.emplace_back(scheduler::ClientReturned{id, std::move(message.outstanding)});
   tell_of_updates(out);

@@ -25,4 +25,12 @@ void HeadPool::tell_of_updates(PoolEffects& out) {
   out.emplace_back(scheduler::UpdatesMissed{id});
 }
 
+void HeadPool::move_to(SessionId session, const PeerInfo& peer, PoolEffects& out) {
+  out.emplace_back(Joins{session});
+  if (holder_.session.value != 0) out.emplace_back(CloseSession{holder_.session, "the client opened a newer session"});
+  holder_.session = session;
+  holder_.peer = peer;
+  holder_.asked = id;
+}
+
 }  // namespace dc::head

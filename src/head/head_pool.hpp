@@ -196,6 +196,8 @@ class HeadPool {
     if (holder_.session.value != 0) out.emplace_back(Send{holder_.session, std::move(message), lane});
   }
   void tell_of_updates(PoolEffects& out);
+  /// The session has the pool from now on. Another one that did is of the past, even if it was not seen to end.
+  void move_to(SessionId session, const PeerInfo& peer, PoolEffects& out);
 
   Stage stage_ = Stage::waits_for_program;
   Holder holder_;
@@ -232,7 +234,7 @@ class DirectPool final : public HeadPool {
   void check_invariants() const override;
 
  private:
-  void move_to(SessionId session, const PeerInfo& peer, PoolEffects& out);
+  void comes_to(SessionId session, const PeerInfo& peer, PoolEffects& out);
   [[nodiscard]] std::string closed_text() const;
 
   bool resumed_ = false;        ///< an earlier head had it

@@ -170,12 +170,9 @@ void KeptPool::resume(SessionId session, const PeerInfo& peer, wire::ResumePool&
   if (std::string wrong = cannot_be_received(message.received); !wrong.empty()) return refuse(std::move(wrong));
   if (has_it && !resuming) return refuse("ResumePool of a pool that the session has");
   if (!has_it) {
-    out.emplace_back(Joins{session});
-    if (holder_.session.value != 0)
-      out.emplace_back(CloseSession{holder_.session, "the client opened a newer session"});
+    move_to(session, peer, out);
     attach(message.first_own);
   }
-  holder_ = {session, peer, id, std::move(holder_.process)};
   next_ = {};
   left_ = false;
   resuming = message.more;

@@ -86,12 +86,13 @@ void NodeMachine::session_closed() { connected_ = head_refused_ = false; }
 void NodeMachine::on_messages(std::vector<wire::Message>&& messages, TimePoint now, Effects& out) {
   for (wire::Message& message : messages) {
     if (head_refused_) return;
-    if (std::string wrong = contradiction(message); !wrong.empty()) {
-      head_refused_ = true;
-      out.emplace_back(RefuseHead{std::move(wrong)});
-      return;
-    }
-    std::visit([&](auto&& body) { on(std::move(body), now, out); }, std::move(message));
+    std::visit(
+        [&](auto&& body) {
+          std::string wrong = contradiction(body);
+          head_refused_ = !wrong.empty();
+          head_refused_ ? void(out.emplace_back(RefuseHead{std::move(wrong)})) : on(std::move(body), now, out);
+        },
+        std::move(message));
   }
 }
 

@@ -233,8 +233,19 @@ class NodeMachine {
   void on_worker(Worker& worker, wire::UpdateDone&& message, Effects& out);
 
   // What cannot be, as the end of a sentence; empty: it can. node_contradictions.cpp
-  [[nodiscard]] std::string contradiction(const wire::Message& message) const;
-  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::FromWorker& message);
+  [[nodiscard]] static std::string contradiction(const wire::OpenPoolHere& message);
+  [[nodiscard]] static std::string contradiction(const wire::PoolUpdate& message);
+  [[nodiscard]] std::string contradiction(const wire::StartWorker& message) const;
+  [[nodiscard]] static std::string contradiction(const wire::RunJobs& message);
+  template <class Other>
+  [[nodiscard]] static std::string contradiction(const Other&) {
+    return {};
+  }
+  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::WorkerConstructed& message);
+  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::ConstructionFailed& message);
+  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::WorkerValue& message);
+  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::WorkerError& message);
+  [[nodiscard]] static std::string contradiction(const Worker& worker, const wire::UpdateDone& message);
 
   Pool* find_pool(PoolId id);
   Worker* find_worker(WorkerId id);

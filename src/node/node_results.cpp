@@ -18,8 +18,8 @@ void NodeMachine::on_worker_messages(WorkerId id, std::vector<wire::FromWorker>&
   if (!worker) return;
   const UpdateNumber applied = worker->updates_applied;
   for (wire::FromWorker& message : messages) {
-    if (const std::string wrong = contradiction(*worker, message); !wrong.empty())
-      return channel_broke(id, "it broke the protocol (" + wrong + ")", now, out);
+    const std::string wrong = std::visit([&](const auto& body) { return contradiction(*worker, body); }, message);
+    if (!wrong.empty()) return channel_broke(id, "it broke the protocol (" + wrong + ")", now, out);
     std::visit([&](auto&& body) { on_worker(*worker, std::move(body), out); }, std::move(message));
   }
   // A long history is no reason to give a worker up: init_timeout is for the constructor and for each update of it.
