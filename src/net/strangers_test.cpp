@@ -221,30 +221,6 @@ TEST_F(Strangers, OfTheProtocolBeforeAreToldBoth) {
   expect_that_a_rightful_peer_joins();
 }
 
-/// And the other way round: what a head of protocol 2 answers to this version is shown as it says it.
-TEST_F(Strangers, AHeadOfTheProtocolBeforeTellsBoth) {
-  const std::string sentence =
-      "the head has distributed computing 0.1.0 (protocol 2), this side has 0.1.0 (protocol 3): install the same "
-      "version on both";
-  std::string answer(
-      "\0\x92\x04\x92\xa7"
-      "version"
-      "\xd9",
-      13);
-  answer += static_cast<char>(sentence.size());
-  answer += sentence;
-  for (const wire::Role role : {wire::Role::node, wire::Role::client, wire::Role::viewer}) {
-    SaltedPasswords cache;
-    PeerHandshake handshake({.password = test_password}, {.role = role, .id = 7}, cache);
-    ASSERT_TRUE(handshake.begin().send);
-    const auto owner = std::make_shared<const std::string>(answer);
-    const HandshakeStep step = handshake.on_frame(std::as_bytes(std::span(*owner)), owner);
-    EXPECT_EQ(step.then, HandshakeStep::Then::fail);
-    EXPECT_EQ(step.error.code, ErrorCode::rejected);
-    EXPECT_EQ(step.error.message, sentence);
-  }
-}
-
 TEST_F(Strangers, WhoAnnounceMuchGetNoMemoryForIt) {
   for (const std::string_view hello : {std::string_view("\0\x92\x01\xdf\xff\xff\xff\xff", 8),  // a map of 4 billion
                                        std::string_view("\0\x92\x01\xdd\xff\xff\xff\xff", 8),  // an array
