@@ -125,6 +125,9 @@ void NamedClient::abandons() {
   const bool away = away_since != never && world_.now() - away_since >= limits::leave_patience;
   const bool stuck = world_.now() - std::max(now_.settled_at, now_.left_at) >= limits::leave_progress_patience;
   if (!away && !stuck) world_.violation("{} gives up a pool that it leaves before its time", name());
+  // A head that is there takes what it is sent, or refuses it.
+  if (connected() && world_.now() - connected_since() >= limits::leave_progress_patience)
+    world_.violation("{} gives up a pool that it leaves, and the head was there all the time", name());
 }
 
 /// Who has left in order knows of all that it has submitted whether the head has it, or was told that it does not know.

@@ -19,6 +19,8 @@ class Peer : public Endpoint {
   [[nodiscard]] bool connected() const { return connection_ != nullptr; }
   /// Since when there has been no session; now, if there is one.
   [[nodiscard]] TimePoint connected_until() const { return connection_ ? world_.now() : closed_at_; }
+  /// When the session began that is open.
+  [[nodiscard]] TimePoint connected_since() const { return opened_at_; }
   void break_link(bool in_order) {
     if (!connection_) return;
     world_.note(name(), "session {} breaks", connection_->session.value);
@@ -40,6 +42,7 @@ class Peer : public Endpoint {
     first_ = connection->place;
     end_dials(true);
     retry_ = limits::reconnect_delay_min;
+    opened_at_ = world_.now();
     session_opened();
   }
   void received(const ConnectionPtr& connection, std::vector<wire::Message>&& messages) final {
@@ -146,7 +149,7 @@ class Peer : public Endpoint {
   bool waits_ = false;
   ConnectionPtr connection_;
   Duration retry_{};
-  TimePoint closed_at_{};
+  TimePoint opened_at_{}, closed_at_{};
 };
 
 }  // namespace dc::sim
