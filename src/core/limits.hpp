@@ -91,6 +91,8 @@ static_assert(sequences_per_message * 16 <= batch_bytes_max && sequences_per_mes
 /// So many bytes (beside outcomes, which have limits of their own) may wait to be read by a client or viewer. One that
 /// asks on and does not read is cut off.
 inline constexpr std::size_t unread_bytes_max = std::size_t{64} << 20;
+/// The same for answers to a viewer of which payloads are still in the store, in messages.
+inline constexpr std::size_t unread_answers_max = 1024;
 /// So many requests for the head's state may wait for the answer before them.
 inline constexpr std::uint32_t status_requests_max = 16;
 /// Default limit of one payload (a job's arguments, a result, an update, a class with its init data).
@@ -151,7 +153,7 @@ static_assert(store_takeover_pause >= 4 * store_renew_again);
 inline constexpr std::uint64_t claimed_term_max = std::uint64_t{1} << 62;
 /// One group commit, but always one entry.
 inline constexpr std::size_t store_batch_entries_max = 4096;
-inline constexpr std::size_t store_batch_bytes_max = std::size_t{64} << 20;
+inline constexpr std::size_t store_batch_bytes_max = std::size_t{8} << 20;
 /// So much of a Redis' files is read to say which named pools lie there unserved.
 inline constexpr std::size_t earlier_redis_bytes_max = std::size_t{64} << 20;
 /// Contents are written to and read from a store over the network in groups of about this size: one round trip each.
@@ -197,6 +199,16 @@ inline constexpr std::size_t imap_window_bytes = std::size_t{64} << 20;
 inline constexpr std::uint64_t result_window_bytes = std::uint64_t{64} << 20;
 inline constexpr std::uint64_t result_window_min = std::uint64_t{128} << 10;
 inline constexpr std::uint64_t result_turns_bytes = std::uint64_t{192} << 20;
+/// The same for a named pool, whose results are on their way to the store.
+inline constexpr std::uint64_t kept_window_bytes = std::uint64_t{16} << 20;
+inline constexpr std::uint64_t kept_turns_bytes = std::uint64_t{16} << 20;
+/// Of payloads that are in the store a session is loaded so many bytes ahead of what it reads, but always one payload.
+inline constexpr std::uint64_t loaded_bytes_max = std::uint64_t{16} << 20;
+/// Arguments of jobs of named pools stay in the head's memory beside the store as long as they are no more than this in
+/// all: those that run at once need not be loaded.
+inline constexpr std::uint64_t arguments_in_memory_max = std::uint64_t{32} << 20;
+/// A head takes memory for larger pieces than this from the system, and gives it back at once.
+inline constexpr std::size_t heap_payload_max = std::size_t{512} << 10;
 /// What a result counts beside its bytes.
 inline constexpr std::uint64_t result_overhead_bytes = 256;
 static_assert(result_window_min >= inline_payload_max + result_overhead_bytes);

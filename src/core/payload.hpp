@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "core/check.hpp"
 #include "core/limits.hpp"
 
 namespace dc {
@@ -43,19 +44,36 @@ class Payload {
     return payload;
   }
 
-  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
-  [[nodiscard]] const char* data() const { return reinterpret_cast<const char*>(bytes_.data()); }
+  /// Stands for `size` bytes that are elsewhere; `place` says where, to whoever made it (store/stored_content.hpp).
+  static Payload elsewhere(std::shared_ptr<const void> place, std::size_t size) {
+    Payload payload;
+    payload.owner_ = std::move(place);
+    payload.bytes_ = {static_cast<const std::byte*>(nullptr), size};
+    payload.elsewhere_ = true;
+    return payload;
+  }
+
+  /// Not of one whose bytes are elsewhere.
+  [[nodiscard]] std::span<const std::byte> bytes() const {
+    DC_CHECK(!elsewhere_);
+    return bytes_;
+  }
+  [[nodiscard]] const char* data() const { return reinterpret_cast<const char*>(bytes().data()); }
+  /// Its bytes have to be brought here before anybody looks at them; all else is known of it.
+  [[nodiscard]] bool is_elsewhere() const { return elsewhere_; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   [[nodiscard]] bool empty() const { return bytes_.empty(); }
   [[nodiscard]] std::string_view view() const { return {data(), size()}; }
-  /// Keeps the bytes alive.
+  /// Keeps the bytes alive, or knows where they are.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
   /// File descriptor of the memory file that these bytes are the whole of, or -1.
   [[nodiscard]] int memory_file() const { return memory_file_; }
 
   /// The same bytes in a buffer that holds nothing else, for whoever keeps them for long. Only a small payload is
   /// copied: a large one never stood in a message, so that its buffer is its own already.
-  [[nodiscard]] Payload compact() const { return size() > limits::inline_payload_max ? *this : copy(bytes_); }
+  [[nodiscard]] Payload compact() const {
+    return elsewhere_ || size() > limits::inline_payload_max ? *this : copy(bytes_);
+  }
 
   friend bool operator==(const Payload& a, const Payload& b) { return a.view() == b.view(); }
 
@@ -63,6 +81,7 @@ class Payload {
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
   int memory_file_ = -1;
+  bool elsewhere_ = false;
 };
 
 /// An update whose payload begins like this is none of the user's: it defines classes and functions of the client's

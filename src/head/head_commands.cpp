@@ -97,7 +97,7 @@ void HeadMachine::carry_out(scheduler::OpenPoolOnNode& command, Effects& out) {
   }
   send_to_node(command.node, wire::OpenPoolHere{command.pool, pool.options, pool.spec, pool.name()}, lane, out);
   ResultFlow::Says says;
-  flow_.add(command.pool, command.node, says);
+  flow_.add(command.pool, command.node, pools_.at(command.pool)->keeps(), says);
   tell_nodes(std::move(says), out);
 }
 
@@ -111,7 +111,7 @@ void HeadMachine::carry_out(scheduler::ClosePoolOnNode& command, Effects& out) {
 void HeadMachine::carry_out(scheduler::ActivatePoolOnNode& command, Effects& out) {
   send_to_node(command.node, wire::ActivatePool{command.pool}, command.pool.value, out);
   ResultFlow::Says says;
-  flow_.add(command.pool, command.node, says);
+  flow_.add(command.pool, command.node, pools_.at(command.pool)->keeps(), says);
   tell_nodes(std::move(says), out);
 }
 

@@ -53,7 +53,9 @@ class HeadMachine {
   void session_closed(SessionId session, TimePoint now, Effects& out);
   void on_messages(SessionId session, std::vector<wire::Message>&& messages, TimePoint now, Effects& out);
   /// What became of entries that it wanted in the journal.
-  void journaled(const std::vector<store::Journaled>& done, TimePoint now, Effects& out);
+  void journaled(std::vector<store::Journaled> done, TimePoint now, Effects& out);
+  /// Payloads of this message are in the store, which cannot give them back; `why` says so. Those are elsewhere still.
+  void unreadable(Send&& send, const std::string& why, TimePoint now, Effects& out);
   /// The latest StatusReply to this session has been written.
   void answered(SessionId session, TimePoint now, Effects& out);
   /// Answer to HashProgram; `hash` is that of its content.
@@ -238,6 +240,7 @@ class HeadMachine {
   void not_known(SessionId session, PoolId pool, Effects& out);
   void forget_pool(PoolId id);
 
+  void cannot_run(SessionId session, wire::RunJobs& run, const std::string& why, TimePoint now, Effects& out);
   void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);
   void ask_for_program(SessionId session, const std::string& hash, Effects& out);
   void forget_places(NodeInfo& node);
@@ -274,6 +277,7 @@ class HeadMachine {
   std::map<std::uint64_t, SessionId> client_sessions_;  ///< of each client the one that is open
   SessionId speaking_;                                  ///< whose message is being looked at
   std::map<NodeId, NodeInfo> nodes_;
+  KeptMemory kept_memory_;  ///< outlives the pools
   std::map<PoolId, std::unique_ptr<HeadPool>> pools_;
   std::map<std::string, Payload> programs_;
   std::map<std::string, std::size_t> program_uses_;  ///< by how many pools

@@ -59,6 +59,7 @@ struct Pending {
   UpdateNumber number = {};                 ///< update
   Payload payload = {};                     ///< update
   SessionId leaver = {};                    ///< client: who hears then that it has left
+  std::vector<Payload> stored = {};         ///< what stands for its large payloads from then on, if it is in the store
 };
 /// Into the journal of the pool; HeadPool::journaled() says when it is there, or was refused.
 struct Keep {

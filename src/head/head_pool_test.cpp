@@ -20,6 +20,7 @@ class PoolAlone : public testing::Test {
   const TimePoint now{std::chrono::hours(1)};
   const PeerInfo peer{wire::Role::client, 100, "here", 4711, "unix"};
   const PeerInfo other_peer{wire::Role::client, 101, "there", 4712, "unix"};
+  KeptMemory memory;
   PoolEffects effects;
 
   static Payload bytes(std::string text) { return Payload(std::move(text)); }
@@ -64,11 +65,21 @@ class PoolAlone : public testing::Test {
     effects.clear();
     for (Keep& entry : entries) pool.journaled(std::move(entry.pending), entry.refusable ? refused : "", effects);
   }
+  /// It is in a store, which gives what stands for large payloads.
+  void keep(HeadPool& pool) {
+    std::vector<Keep> entries = wanted<Keep>();
+    effects.clear();
+    for (Keep& entry : entries) {
+      for (const Payload& payload : entry.entry.attachments)
+        entry.pending.stored.push_back(Payload::elsewhere(std::make_shared<const int>(0), payload.size()));
+      pool.journaled(std::move(entry.pending), "", effects);
+    }
+  }
   wire::OpenPool opening(const std::string& name, bool steal = false) const {
     return {id, {}, false, bytes("spec"), name, false, steal, "process"};
   }
   std::unique_ptr<KeptPool> open_kept() {
-    auto pool = std::make_unique<KeptPool>(id, 7, session, peer, opening("sweep"));
+    auto pool = std::make_unique<KeptPool>(id, 7, memory, session, peer, opening("sweep"));
     pool->open({}, effects);
     answer(*pool);
     effects.clear();
@@ -102,7 +113,7 @@ TEST_F(PoolAlone, ADirectPoolIsOverWhenItsClientStaysAway) {
 }
 
 TEST_F(PoolAlone, AKeptPoolSaysNothingBeforeItIsKept) {
-  KeptPool pool(id, 7, session, peer, opening("sweep"));
+  KeptPool pool(id, 7, memory, session, peer, opening("sweep"));
   pool.open({}, effects);
   EXPECT_THAT(wanted<Keep>(), SizeIs(1));
   EXPECT_THAT(told<wire::PoolOpened>(session), IsEmpty());
@@ -167,6 +178,61 @@ TEST_F(PoolAlone, JobsOfOneKeyRunOnce) {
   pool->ended({id, 2, {bytes("v"), {}}}, effects);
   EXPECT_THAT(scheduled<scheduler::JobsSubmitted>(), IsEmpty());
   EXPECT_EQ(pool->figures().done, 3U);
+}
+
+TEST_F(PoolAlone, LargeResultsThatNobodyTakesAreInTheStoreAlone) {
+  const auto pool = open_kept();
+  pool->submit(session, jobs(1, 2), effects);
+  answer(*pool);
+  pool->ended({id, 1, {bytes(std::string(1 << 20, 'v')), {}}}, effects);
+  effects.erase(effects.begin(), effects.end() - 1);
+  keep(*pool);
+  ASSERT_THAT(wanted<Deliver>(), SizeIs(1));
+  EXPECT_FALSE(wanted<Deliver>()[0].outcome.payload.is_elsewhere()) << "its client is there";
+  effects.clear();
+  pool->session_lost(session, true, now, effects);
+  answer(*pool);
+  pool->ended({id, 2, {bytes(std::string(1 << 20, 'w')), {}}}, effects);
+  keep(*pool);
+  EXPECT_THAT(wanted<Deliver>(), IsEmpty());
+  wire::OpenPool again = opening("sweep");
+  pool->asked_for(other_session, other_peer, std::move(again), now, effects);
+  effects.clear();
+  pool->want_outcomes({id, 2, false}, effects);
+  ASSERT_THAT(wanted<Deliver>(), SizeIs(2));
+  for (const Deliver& one : wanted<Deliver>()) {
+    EXPECT_TRUE(one.outcome.payload.is_elsewhere());
+    EXPECT_EQ(one.outcome.payload.size(), std::size_t{1} << 20);
+  }
+}
+
+TEST_F(PoolAlone, ArgumentsStayInMemoryAsLongAsThereIsRoom) {
+  const auto pool = open_kept();
+  constexpr std::size_t size = limits::arguments_in_memory_max / 2;
+  const auto submit = [&](JobSequence sequence) {
+    effects.clear();
+    pool->submit(session, {{sequence, 0, bytes(std::string(size, 'a'))}}, effects);
+    keep(*pool);
+    return scheduled<scheduler::JobsSubmitted>().at(0).jobs.at(0).arguments.is_elsewhere();
+  };
+  EXPECT_FALSE(submit(1));
+  EXPECT_FALSE(submit(2));
+  EXPECT_TRUE(submit(3));
+  pool->ended({id, 1, {bytes("v"), {}}}, effects);
+  EXPECT_FALSE(submit(4));
+  EXPECT_TRUE(submit(5));
+  EXPECT_FALSE(memory.take(1)) << "what is left is one head's, not one pool's";
+}
+
+TEST_F(PoolAlone, TheMemoryOfAPoolIsGivenBackWithIt) {
+  constexpr std::size_t size = limits::arguments_in_memory_max;
+  {
+    const auto pool = open_kept();
+    pool->submit(session, {{1, 0, bytes(std::string(size, 'a'))}}, effects);
+    keep(*pool);
+    EXPECT_FALSE(memory.take(1));
+  }
+  EXPECT_TRUE(memory.take(size));
 }
 
 }  // namespace

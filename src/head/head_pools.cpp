@@ -118,7 +118,7 @@ HeadPool* HeadMachine::open_kept(SessionId session, wire::OpenPool&& message, Ti
   const PoolId id = new_id(message.pool);
   const store::LogId log = facts_.log_of_name(message.pool_name);
   sessions_.at(session).pools.insert(id);
-  auto pool = std::make_unique<KeptPool>(id, log, session, peer, std::move(message));
+  auto pool = std::make_unique<KeptPool>(id, log, kept_memory_, session, peer, std::move(message));
   names_[pool->name()] = pool.get();
   return &add_pool(std::move(pool));
 }
@@ -145,7 +145,7 @@ void HeadMachine::restore(JournalState&& state, TimePoint now, Effects& out) {
   if (!hash.empty()) programs_[hash] = state.born->program;
   const store::LogId log = facts_.log_of_name(state.born->name);
   PoolEffects effects;
-  auto kept = std::make_unique<KeptPool>(std::move(state), log, now, effects);
+  auto kept = std::make_unique<KeptPool>(std::move(state), log, kept_memory_, now, effects);
   names_[kept->name()] = kept.get();
   HeadPool& pool = add_pool(std::move(kept));
   with(pool, out, [&](auto&, auto& wanted) { wanted.swap(effects); });
@@ -202,8 +202,8 @@ void HeadMachine::carry_out(PoolId, scheduler::Event& event, Effects&) { events_
 
 // --- The journal ------------------------------------------------------------------------------------------------
 
-void HeadMachine::journaled(const std::vector<store::Journaled>& done, TimePoint now, Effects& out) {
-  for (const auto& [ticket, refused] : done) {
+void HeadMachine::journaled(std::vector<store::Journaled> done, TimePoint now, Effects& out) {
+  for (auto& [ticket, refused, stored] : done) {
     if (const auto removal = removals_.extract(ticket)) {
       const auto& [session, asked] = removal.mapped();
       if (sessions_.contains(session)) out.emplace_back(Send{session, wire::PoolClosed{asked}});
@@ -212,8 +212,9 @@ void HeadMachine::journaled(const std::vector<store::Journaled>& done, TimePoint
     auto entry = pending_.extract(ticket);
     HeadPool* pool = entry ? find_pool(entry.mapped().pool) : nullptr;
     if (!pool) continue;  // removed
-    with(*pool, out,
-         [&, &why = refused](auto& it, auto& effects) { it.journaled(std::move(entry.mapped().entry), why, effects); });
+    Pending& pending = entry.mapped().entry;
+    pending.stored = std::move(stored);
+    with(*pool, out, [&, &why = refused](auto& it, auto& effects) { it.journaled(std::move(pending), why, effects); });
   }
   tell_scheduler(now, out);
 }

@@ -2,12 +2,12 @@
 #include "head/head_service.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <memory>
-#include <set>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -20,13 +20,13 @@
 #include "core/printable.hpp"
 #include "core/side_thread.hpp"
 #include "head/head_machine.hpp"
+#include "head/head_sessions.hpp"
 #include "head/headship_machine.hpp"
 #include "head/kept_files.hpp"
 #include "head/repair_journal.hpp"
 #include "head/restore_pools.hpp"
 #include "head/take_store.hpp"
 #include "store/journal_thread.hpp"
-#include "wire/output_limit.hpp"
 
 namespace dc::head {
 namespace {
@@ -123,7 +123,8 @@ class HeadService {
       machine_.repaired(wanted, std::move(repaired), net::EventLoop::now(), effects_);
       return true;
     });
-    machine_.journaled(done, net::EventLoop::now(), effects_);
+    machine_.journaled(std::move(done), net::EventLoop::now(), effects_);
+    sessions_.loaded(journal_->take_loaded());
   }
 
   // --- Is this still the head? headship_machine.hpp decides --------------------------------------------------------
@@ -193,7 +194,7 @@ class HeadService {
     net::SessionHandler handler;
     handler.on_open = [this](net::Session& session) {
       if (!is_head()) return;
-      sessions_[session.id()] = &session;
+      sessions_.opened(session);
       const net::Peer& peer = session.peer();
       HeadshipEffects todo;
       headship_.session_opened(session.id(), peer.term, todo);
@@ -208,7 +209,7 @@ class HeadService {
       schedule_flush();
     };
     handler.on_close = [this](SessionId id, const Error& why) {
-      if (sessions_.erase(id) == 0) return;
+      if (!sessions_.closed(id)) return;
       log::debug("session {} closed: {}", id.value, why.message);
       session_closed(id);
     };
@@ -232,7 +233,7 @@ class HeadService {
     machine_.flush(net::EventLoop::now(), effects_);
     for (Effect& effect : effects_) std::visit([this](auto& body) { carry_out(body); }, effect);
     effects_.clear();
-    cut_off_deaf();
+    sessions_.cut_off_deaf();
     const TimePoint next = machine_.next_deadline();
     if (next == timer_at_ && timer_) return;
     timer_at_ = next;
@@ -242,18 +243,7 @@ class HeadService {
     });
   }
 
-  void carry_out(Send& send) {
-    const auto found = sessions_.find(send.session);
-    if (found == sessions_.end()) return;
-    auto* output = std::get_if<wire::OutputLines>(&send.message);
-    if (output && !output_limit_.admit(*output, found->second->queued_bytes())) return;
-    net::Session& session = *found->second;
-    const bool answer = std::holds_alternative<wire::StatusReply>(send.message);
-    session.send(std::move(send.message), send.lane);
-    if (answer) session.when_written([this, id = send.session] { answered(id); });
-    if (session.queued_talk() > limits::unread_bytes_max && session.peer().role != wire::Role::node)
-      deaf_.insert(send.session);
-  }
+  void carry_out(Send& send) { sessions_.send(send); }
 
   void answered(SessionId id) {
     if (!is_head()) return;
@@ -261,23 +251,14 @@ class HeadService {
     schedule_flush();
   }
 
-  /// Who asks on and on and does not read what is answered.
-  void cut_off_deaf() {
-    for (const SessionId id : std::exchange(deaf_, {})) {
-      const auto found = sessions_.find(id);
-      if (found == sessions_.end()) continue;
-      const net::Peer& peer = found->second->peer();
-      log::warning("{} (pid {}) at {} does not read: {} MiB wait for it, session closed", peer.host, peer.pid,
-                   peer.address, limits::unread_bytes_max >> 20);
-      net::Session* session = found->second;
-      sessions_.erase(found);
-      session->close("you do not read what you are sent");
-      session_closed(id);
-    }
+  /// Payloads of what was to be sent are damaged.
+  void unreadable(Unreadable&& unreadable) {
+    log::error("{}", unreadable.problem);
+    machine_.unreadable(std::move(unreadable.send), unreadable.problem, net::EventLoop::now(), effects_);
+    schedule_flush();
   }
-  void carry_out(CloseSession& close) {
-    if (const auto found = sessions_.find(close.session); found != sessions_.end()) found->second->close(close.reason);
-  }
+
+  void carry_out(CloseSession& close) { sessions_.close(close); }
   void carry_out(JournalAppend& append) {
     journal_->append(append.ticket, append.log, std::move(append.entry), append.refusable);
   }
@@ -343,9 +324,12 @@ class HeadService {
   std::unique_ptr<net::FdWatch> child_;
   std::unique_ptr<net::Timer> timer_;
   TimePoint timer_at_ = never;
-  std::map<SessionId, net::Session*> sessions_;
-  std::set<SessionId> deaf_;  ///< clients and viewers for whom too much waits
-  wire::OutputLimit output_limit_;
+  HeadSessions sessions_{
+      {.may_speak = [this] { return is_head(); },
+       .load = [this](LoadPayloads&& load) { journal_->load(load.ticket, std::move(load.payloads)); },
+       .unreadable = [this](Unreadable&& message) { unreadable(std::move(message)); },
+       .answered = [this](SessionId id) { answered(id); },
+       .lost = [this](SessionId id) { session_closed(id); }}};
   Effects effects_;
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
   std::map<store::Ticket, Repair> repairs_;
@@ -359,6 +343,8 @@ class HeadService {
 
 int run_head(HeadOptions options) {
   log::set_up("head");
+  // Large payloads come and go: what they took is to be the system's again, and not to stay between smaller things.
+  ::mallopt(M_MMAP_THRESHOLD, static_cast<int>(limits::heap_payload_max));
   std::signal(SIGPIPE, SIG_IGN);  // a closed terminal or pipe behind stdout and stderr is no reason to end
   const auto complain = [](ExitCode code, const std::string& text) {
     output::to_stderr(fmt::format("start_node: {}\n", printable(text, limits::log_line_bytes_max)));

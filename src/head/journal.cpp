@@ -183,6 +183,17 @@ void JournalState::apply(const Summary& entry) {
 
 void JournalState::apply(KeyKept&& entry) { keys.try_emplace(std::move(entry.key), std::move(entry.value)); }
 
+Result<void> load_what_is_used(store::Store& store, JournalState& state) {
+  std::vector<Payload*> used;
+  if (state.born) used = {&state.born->spec, &state.born->program};
+  for (Payload& update : state.updates) used.push_back(&update);
+  for (Payload* payload : used) {
+    BOOST_OUTCOME_TRY(loaded, store.load(*payload));
+    *payload = std::move(loaded);
+  }
+  return boost::outcome_v2::success();
+}
+
 // --- Writing a shorter one --------------------------------------------------------------------------------------
 
 std::vector<store::Entry> JournalState::take() {

@@ -171,4 +171,8 @@ class JournalState final : public store::Reducer {
   bool foreign_ = false;
 };
 
+/// Brings here what of the state is used as long as there is the pool: class, program and updates. All other payloads
+/// may stay in the store, which gave what stands for them.
+Result<void> load_what_is_used(store::Store& store, JournalState& state);
+
 }  // namespace dc::head

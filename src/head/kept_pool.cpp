@@ -23,8 +23,9 @@ void bring_into_range(double& weight, const std::string& pool, PoolEffects& out)
 
 // --- Birth ------------------------------------------------------------------------------------------------------
 
-KeptPool::KeptPool(PoolId pool, store::LogId log, SessionId session, const PeerInfo& peer, wire::OpenPool&& message)
-    : HeadPool(pool), log_(log) {
+KeptPool::KeptPool(PoolId pool, store::LogId log, KeptMemory& memory, SessionId session, const PeerInfo& peer,
+                   wire::OpenPool&& message)
+    : HeadPool(pool), log_(log), memory_(memory) {
   holder_ = {session, peer, message.pool, std::move(message.process)};
   name_ = std::move(message.pool_name);
   options = std::move(message.options);
@@ -62,8 +63,12 @@ void KeptPool::is_not_stored(const std::string& why, PoolEffects& out) {
   out.emplace_back(Over{});
 }
 
-KeptPool::KeptPool(JournalState&& state, store::LogId log, TimePoint now, PoolEffects& out)
-    : HeadPool(state.born->id), log_(log) {
+KeptPool::~KeptPool() {
+  for (const auto& [sequence, bytes] : in_memory_) memory_.give_back(bytes);
+}
+
+KeptPool::KeptPool(JournalState&& state, store::LogId log, KeptMemory& memory, TimePoint now, PoolEffects& out)
+    : HeadPool(state.born->id), log_(log), memory_(memory) {
   name_ = state.born->name;
   options = state.born->options;
   bring_into_range(options.weight, name_, out);
@@ -117,14 +122,14 @@ void KeptPool::journaled(Pending&& pending, const std::string& refused, PoolEffe
       break;
     case Pending::Kind::jobs:
       --unsettled_;
-      refused.empty() ? jobs_are_taken(std::move(pending.jobs), out) : jobs_are_refused(pending.jobs, refused, out);
+      refused.empty() ? jobs_are_taken(std::move(pending), out) : jobs_are_refused(pending.jobs, refused, out);
       break;
     case Pending::Kind::update:
       --unsettled_;
       update_is_kept(pending.number, std::move(pending.payload), out);
       break;
     case Pending::Kind::outcomes:
-      outcomes_are_kept(std::move(pending.sequences), out);
+      outcomes_are_kept(std::move(pending), out);
       break;
     case Pending::Kind::acks:
       for (const JobSequence sequence : pending.sequences) acknowledging_.erase(sequence);
@@ -152,6 +157,7 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
   running_keys_.clear();
   keys_of_running_.clear();
   followers_.clear();
+  for (const auto& [sequence, bytes] : std::exchange(in_memory_, {})) memory_.give_back(bytes);
   for (auto& [sequence, record] : records_) {
     if (record.outcome) continue;
     ++done_;
@@ -162,11 +168,11 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
 
 /// Its entry is the outcome of all jobs that had none.
 void KeptPool::failure_is_kept(PoolEffects& out) {
-  std::vector<JobSequence> sequences;
+  Pending ended{Pending::Kind::outcomes};
   for (const auto& [sequence, record] : records_) {
-    if (record.outcome && !record.durable) sequences.push_back(sequence);
+    if (record.outcome && !record.durable) ended.sequences.push_back(sequence);
   }
-  outcomes_are_kept(std::move(sequences), out);
+  outcomes_are_kept(std::move(ended), out);
 }
 
 void KeptPool::close(SessionId session, PoolId asked, PoolEffects& out) {

@@ -21,12 +21,29 @@
 
 namespace dc::head {
 
+/// How much of the arguments that are in the store stays in memory too, of all pools of a head.
+class KeptMemory {
+ public:
+  /// Whether there is room for so many bytes, which are taken then. There always is for one job.
+  bool take(std::size_t bytes) {
+    if (bytes_ > 0 && bytes_ + bytes > limits::arguments_in_memory_max) return false;
+    bytes_ += bytes;
+    return true;
+  }
+  void give_back(std::size_t bytes) { bytes_ -= bytes; }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
 class KeptPool final : public HeadPool {
  public:
-  /// A new one, as `message` asks for it. `log`: where its journal is to stand.
-  KeptPool(PoolId pool, store::LogId log, SessionId session, const PeerInfo& peer, wire::OpenPool&& message);
+  /// A new one, as `message` asks for it. `log`: where its journal is to stand. `memory` outlives the pool.
+  KeptPool(PoolId pool, store::LogId log, KeptMemory& memory, SessionId session, const PeerInfo& peer,
+           wire::OpenPool&& message);
   /// One that an earlier head kept. The scheduler is told all of it.
-  KeptPool(JournalState&& state, store::LogId log, TimePoint now, PoolEffects& out);
+  KeptPool(JournalState&& state, store::LogId log, KeptMemory& memory, TimePoint now, PoolEffects& out);
+  ~KeptPool() override;
 
   void open(const Payload& program, PoolEffects& out) override;
   void asked_for(SessionId session, const PeerInfo& peer, wire::OpenPool&& message, TimePoint now,
@@ -103,21 +120,26 @@ class KeptPool final : public HeadPool {
   // What goes through it.
   void take(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
   void keep_jobs(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
-  void jobs_are_taken(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
+  void jobs_are_taken(Pending&& pending, PoolEffects& out);
+  void stand_in(SubmittedJob& job, const Payload& stored);
+  void forget_arguments(JobSequence sequence);
   void jobs_are_refused(const std::vector<SubmittedJob>& jobs, const std::string& why, PoolEffects& out);
   void start(std::vector<SubmittedJob>&& jobs, PoolEffects& out);
   void settled(const std::vector<SubmittedJob>& jobs);
   void update_is_kept(UpdateNumber number, Payload&& update, PoolEffects& out);
   void remember_definition(const Payload& update);
   void keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects& out);
-  void outcomes_are_kept(std::vector<JobSequence>&& sequences, PoolEffects& out);
+  void outcomes_are_kept(Pending&& pending, PoolEffects& out);
+  void stand_in(JobSequence sequence, Record& record, const Payload& stored);
   void is_durable(Record& record);
   void deliver(JobSequence sequence, Record& record, PoolEffects& out);
   void deliver_earlier(PoolEffects& out);
   Records::iterator next_earlier();
 
-  store::LogId log_{};                ///< its journal
-  JobNumbers taken_;                  ///< in the journal or on their way to it
+  store::LogId log_{};  ///< its journal
+  KeptMemory& memory_;
+  std::unordered_map<JobSequence, std::size_t> in_memory_;  ///< arguments that are in the store too: their bytes
+  JobNumbers taken_;                                        ///< in the journal or on their way to it
   JobSequence restored_to_ = 0;       ///< jobs up to this one are from the journal, which may have lost what came after
   JobSequence highest_ = 0;           ///< number of a job so far, refused or not: none is used again
   Records records_;                   ///< in the journal
@@ -132,6 +154,7 @@ class KeptPool final : public HeadPool {
   std::unordered_map<std::string, Payload> values_of_keys_;
   std::unordered_map<std::string, JobSequence> running_keys_;
   std::unordered_map<JobSequence, std::string> keys_of_running_;
+  std::unordered_map<JobSequence, std::string> keys_of_large_;            ///< whose value is on its way to the journal
   std::unordered_map<JobSequence, std::vector<SubmittedJob>> followers_;  ///< that wait for the value of this one
 
   // The journal.

@@ -80,15 +80,34 @@ void KeptPool::settled(const std::vector<SubmittedJob>& jobs) {
   for (const SubmittedJob& job : jobs) unaccepted_.argument_bytes -= job.arguments.size();
 }
 
-void KeptPool::jobs_are_taken(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
+void KeptPool::jobs_are_taken(Pending&& pending, PoolEffects& out) {
+  std::vector<SubmittedJob>& jobs = pending.jobs;
   wire::JobsAccepted accepted{id, {}};
   settled(jobs);
+  if (!pending.stored.empty()) stand_in(jobs.front(), pending.stored.front());  // a large one is alone
   for (const SubmittedJob& job : jobs) {
     records_.try_emplace(records_.end(), job.sequence);
     accepted.sequences.push_back(job.sequence);
   }
   tell(std::move(accepted), out);
   start(std::move(jobs), out);
+}
+
+/// Its arguments are in the store: in memory only as long as there is room.
+void KeptPool::stand_in(SubmittedJob& job, const Payload& stored) {
+  if (!stored.is_elsewhere()) return;
+  const std::size_t bytes = job.arguments.size();
+  if (memory_.take(bytes))
+    in_memory_[job.sequence] = bytes;
+  else
+    job.arguments = stored;
+}
+
+void KeptPool::forget_arguments(JobSequence sequence) {
+  const auto found = in_memory_.find(sequence);
+  if (found == in_memory_.end()) return;
+  memory_.give_back(found->second);
+  in_memory_.erase(found);
 }
 
 void KeptPool::jobs_are_refused(const std::vector<SubmittedJob>& jobs, const std::string& why, PoolEffects& out) {
@@ -170,10 +189,14 @@ void KeptPool::remember_definition(const Payload& update) {
 void KeptPool::ended(scheduler::DeliverOutcome&& command, PoolEffects& out) {
   const JobSequence sequence = command.sequence;
   std::vector<SubmittedJob> freed;
+  if (!in_memory_.empty()) forget_arguments(sequence);
   if (const auto key = keys_of_running_.find(sequence); key != keys_of_running_.end()) {
     if (auto found = followers_.extract(sequence)) freed = std::move(found.mapped());
     running_keys_.erase(key->second);
-    if (!command.outcome.error) values_of_keys_.try_emplace(key->second, command.outcome.payload.compact());
+    if (!command.outcome.error) {
+      values_of_keys_.try_emplace(key->second, command.outcome.payload.compact());
+      if (command.outcome.payload.size() > limits::inline_payload_max) keys_of_large_[sequence] = key->second;
+    }
     keys_of_running_.erase(key);
   }
   keep_outcome(sequence, std::move(command.outcome), out);
@@ -219,9 +242,9 @@ void KeptPool::is_durable(Record& record) {
 }
 
 /// The scheduler and the nodes may forget these outcomes; the client may have them.
-void KeptPool::outcomes_are_kept(std::vector<JobSequence>&& sequences, PoolEffects& out) {
+void KeptPool::outcomes_are_kept(Pending&& pending, PoolEffects& out) {
   const bool has_client = holder_.session.value != 0;
-  for (const JobSequence sequence : sequences) {
+  for (const JobSequence sequence : pending.sequences) {
     const auto record = records_.find(sequence);
     if (record == records_.end()) continue;
     is_durable(record->second);
@@ -230,9 +253,19 @@ void KeptPool::outcomes_are_kept(std::vector<JobSequence>&& sequences, PoolEffec
     } else if (has_client) {
       deliver(sequence, record->second, out);
     }
+    if (!pending.stored.empty()) stand_in(sequence, record->second, pending.stored.front());  // a large one is alone
   }
   deliver_earlier(out);
-  if (!broken_) out.emplace_back(scheduler::OutcomesAcknowledged{id, std::move(sequences)});
+  if (!broken_) out.emplace_back(scheduler::OutcomesAcknowledged{id, std::move(pending.sequences)});
+}
+
+/// The payload of its outcome is in the store, and no longer in memory.
+void KeptPool::stand_in(JobSequence sequence, Record& record, const Payload& stored) {
+  record.outcome->payload = stored;
+  const auto key = keys_of_large_.find(sequence);
+  if (key == keys_of_large_.end()) return;
+  if (const auto value = values_of_keys_.find(key->second); value != values_of_keys_.end()) value->second = stored;
+  keys_of_large_.erase(key);
 }
 
 void KeptPool::deliver(JobSequence sequence, Record& record, PoolEffects& out) {

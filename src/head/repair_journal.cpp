@@ -83,12 +83,25 @@ struct Reading {
   Tail tail;
 };
 
+/// Whether they are all there and undamaged; one at a time, since together they may be larger than the memory.
+Result<void> look_at_payloads(store::Store& store, const store::Entry& entry) {
+  for (const Payload& payload : entry.attachments) {
+    BOOST_OUTCOME_TRYV(store.load(payload));
+  }
+  return boost::outcome_v2::success();
+}
+
 Result<Reading> read_all(store::Store& store, store::LogId log) {
   Reading reading;
   bool cut = false;
   store::Position position;
+  Result<void> damage = boost::outcome_v2::success();
   const auto each = [&](store::Entry&& entry) {
-    if (cut) return reading.tail.add(std::move(entry));
+    if (!cut && damage) damage = look_at_payloads(store, entry);
+    if (cut || !damage) {
+      cut = true;
+      return reading.tail.add(std::move(entry));
+    }
     reading.kept->add(store::Entry(entry));
     cut = !reading.kept->problem().empty();
     if (cut) return reading.tail.add(std::move(entry));
@@ -96,8 +109,8 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
   };
   std::optional<store::Position> failed_at;
   while (true) {
-    const Result<bool> more =
-        store.read(log, position, cut ? store::Attachments::refer : store::Attachments::load, each);
+    const Result<bool> more = store.read(log, position, store::Attachments::refer, each);
+    if (!damage && damage.error().code != ErrorCode::protocol) return damage.error();
     if (more && !more.value()) return reading;
     if (more) continue;
     if (more.error().code != ErrorCode::protocol) return more.error();
@@ -156,6 +169,7 @@ Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
   BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries, reading.kept->holder));
   BOOST_OUTCOME_TRYV(put_in_place(store, log, entries));
   reading.kept->forget_problem();
+  BOOST_OUTCOME_TRYV(load_what_is_used(store, *reading.kept));
   repaired.state = std::move(reading.kept);
   return repaired;
 }

@@ -146,7 +146,7 @@ TEST_F(Repair, HasAStoreWrittenAnewWhoseDamageIsInTheWay) {
 TEST_F(Repair, LeavesAnotherVersionAlone) {
   store::MemoryStore store;
   ASSERT_TRUE(store.acquire({"here", 1}));
-  const std::vector<store::Addressed> batch{{1, encode(PoolBorn{2, "sweep", {}, {}, {}, 0, PoolId{7}})}};
+  std::vector<store::Addressed> batch{{1, encode(PoolBorn{2, "sweep", {}, {}, {}, 0, PoolId{7}})}};
   ASSERT_TRUE(store.append(batch));
   EXPECT_THAT(repair(store), HasSubstr("version 2"));
   EXPECT_EQ(store.logs().value().size(), 1U);

@@ -6,8 +6,9 @@
 
 namespace dc::head {
 
-void ResultFlow::add(PoolId id, NodeId node, Says& out) {
+void ResultFlow::add(PoolId id, NodeId node, bool kept, Says& out) {
   Pool& pool = pools_[id];
+  pool.room = kept ? limits_.kept : limits_.direct;
   if (pool.nodes.try_emplace(node).second) pools_of_[node].push_back(id);
   const std::uint64_t before = pool.window;
   share(id, pool, out);
@@ -17,9 +18,9 @@ void ResultFlow::add(PoolId id, NodeId node, Says& out) {
 /// The window of each node; all are told when it has changed.
 void ResultFlow::share(PoolId id, Pool& pool, Says& out) const {
   const std::uint64_t nodes = std::bit_ceil(std::max<std::uint64_t>(pool.nodes.size(), 1));
-  const std::uint64_t step = std::max<std::uint64_t>(limits_.window / 8, 1);  // not told anew with every result
-  const std::uint64_t taken = std::min((pool.stranded + step - 1) / step * step, limits_.window);
-  const std::uint64_t window = std::max((limits_.window - taken) / nodes, limits_.window_min);
+  const std::uint64_t step = std::max<std::uint64_t>(pool.room.window / 8, 1);  // not told anew with every result
+  const std::uint64_t taken = std::min((pool.stranded + step - 1) / step * step, pool.room.window);
+  const std::uint64_t window = std::max((pool.room.window - taken) / nodes, limits_.window_min);
   if (std::exchange(pool.window, window) == window) return;
   for (const auto& [node, waiting] : pool.nodes) out.push_back({node, id, window, {}});
 }
@@ -96,7 +97,7 @@ void ResultFlow::give_turns(PoolId id, Pool& pool, Says& out) const {
     if (next == pool.nodes.end()) return;
     const Turn& turn = next->second.front();
     const bool may_be_larger = pool.out.size() < turns_min && pool.stranded == 0;
-    if (!may_be_larger && pool.out_bytes + turn.bytes + pool.stranded > limits_.turns) return;
+    if (!may_be_larger && pool.out_bytes + turn.bytes + pool.stranded > pool.room.turns) return;
     pool.last = turn.node;
     pool.out_bytes += turn.bytes;
     out.push_back({turn.node, id, pool.window, turn.attempt});

@@ -9,6 +9,8 @@
 // as long as their results stay within limits::result_turns_bytes, or fewer than two are out: one comes in while one
 // goes out. So of one pool the head holds at most both figures, or two results if these are larger. Results of nodes
 // that have gone since take the place of others until the client has them.
+//
+// What a named pool keeps is on its way to the store, not to a client, and needs less room.
 #pragma once
 
 #include <cstdint>
@@ -36,14 +38,18 @@ class ResultFlow {
   };
   using Says = std::vector<Say>;
 
+  struct Room {
+    std::uint64_t window{}, turns{};
+  };
   struct Limits {
-    std::uint64_t window = limits::result_window_bytes, window_min = limits::result_window_min;
-    std::uint64_t turns = limits::result_turns_bytes;
+    Room direct = {limits::result_window_bytes, limits::result_turns_bytes};
+    Room kept = {limits::kept_window_bytes, limits::kept_turns_bytes};
+    std::uint64_t window_min = limits::result_window_min;
   };
   explicit ResultFlow(Limits limits) : limits_(limits) {}
 
-  /// The node has the pool, in this session: it is told its window.
-  void add(PoolId pool, NodeId node, Says& out);
+  /// The node has the pool, in this session: it is told its window. `kept`: its results go into the store.
+  void add(PoolId pool, NodeId node, bool kept, Says& out);
   void remove(PoolId pool, NodeId node, Says& out);
   /// The node's session is over: it will ask again.
   void remove(NodeId node, Says& out);
@@ -65,6 +71,7 @@ class ResultFlow {
   };
   struct Pool {
     std::map<NodeId, std::deque<Turn>> nodes;  ///< that have it, with what waits for its turn
+    Room room;
     std::uint64_t window = 0;
     std::vector<Turn> out;  ///< given and not acknowledged
     std::uint64_t out_bytes = 0;

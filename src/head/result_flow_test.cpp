@@ -18,31 +18,31 @@ class ResultFlowTest : public testing::Test {
  protected:
   ResultFlow::Says said() { return std::exchange(says, {}); }
   static Attempt job(JobSequence sequence) { return {sequence, {77, 1}}; }
-  ResultFlow flow{{.window = 800, .window_min = 100, .turns = 5000}};
+  ResultFlow flow{{.direct = {800, 5000}, .kept = {200, 1000}, .window_min = 100}};
   ResultFlow::Says says;
 };
 
 TEST_F(ResultFlowTest, NodesShareThePoolsWindow) {
-  flow.add(pool, a, says);
+  flow.add(pool, a, false, says);
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 800, {}}));
-  flow.add(pool, b, says);
+  flow.add(pool, b, false, says);
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, {}}, ResultFlow::Say{b, pool, 400, {}}));
-  flow.add(pool, c, says);
+  flow.add(pool, c, false, says);
   EXPECT_THAT(said(), SizeIs(3));
-  flow.add(pool, NodeId{4}, says);
+  flow.add(pool, NodeId{4}, false, says);
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{NodeId{4}, pool, 200, {}})) << "the others need not be told";
-  flow.add(pool, a, says);
+  flow.add(pool, a, false, says);
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 200, {}})) << "it is back, and does not know";
   flow.remove(NodeId{4}, says);
   flow.remove(pool, c, says);
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 400, {}}, ResultFlow::Say{b, pool, 400, {}}));
-  for (std::uint64_t node = 5; node < 105; ++node) flow.add(pool, NodeId{node}, says);
+  for (std::uint64_t node = 5; node < 105; ++node) flow.add(pool, NodeId{node}, false, says);
   EXPECT_EQ(said().back().window, 100U) << "and no less";
 }
 
 TEST_F(ResultFlowTest, LargeResultsHaveTurnsThatGoRoundTheNodes) {
-  flow.add(pool, a, says);
-  flow.add(pool, b, says);
+  flow.add(pool, a, false, says);
+  flow.add(pool, b, false, says);
   said();
   for (JobSequence i = 1; i <= 4; ++i) flow.ask(pool, a, job(i), 2000, says);
   flow.ask(pool, b, job(9), 2000, says);
@@ -58,7 +58,7 @@ TEST_F(ResultFlowTest, LargeResultsHaveTurnsThatGoRoundTheNodes) {
 }
 
 TEST_F(ResultFlowTest, WhatNodesThatAreGoneHaveSentTakesTheRoomOfOthers) {
-  flow.add(pool, a, says);
+  flow.add(pool, a, false, says);
   said();
   flow.strand(pool, 750, says);
   EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 100, {}})) << "no less than that";
@@ -71,7 +71,7 @@ TEST_F(ResultFlowTest, WhatNodesThatAreGoneHaveSentTakesTheRoomOfOthers) {
 }
 
 TEST_F(ResultFlowTest, TwoTurnsAreOutHoweverLargeTheyAre) {
-  flow.add(pool, a, says);
+  flow.add(pool, a, false, says);
   said();
   for (JobSequence i = 1; i <= 3; ++i) flow.ask(pool, a, job(i), 1'000'000, says);
   EXPECT_THAT(said(), SizeIs(2));
@@ -80,8 +80,8 @@ TEST_F(ResultFlowTest, TwoTurnsAreOutHoweverLargeTheyAre) {
 }
 
 TEST_F(ResultFlowTest, ANodeThatIsGoneGivesItsTurnsBack) {
-  flow.add(pool, a, says);
-  flow.add(pool, b, says);
+  flow.add(pool, a, false, says);
+  flow.add(pool, b, false, says);
   for (JobSequence i = 1; i <= 4; ++i) flow.ask(pool, a, job(i), 3000, says);
   said();
   flow.ask(pool, b, job(9), 3000, says);
@@ -93,6 +93,13 @@ TEST_F(ResultFlowTest, ANodeThatIsGoneGivesItsTurnsBack) {
   flow.acknowledged(pool, b, job(9), says);
   flow.remove(b, says);
   EXPECT_THAT(said(), IsEmpty());
+}
+
+TEST_F(ResultFlowTest, WhatIsKeptHasLessRoom) {
+  flow.add(pool, a, true, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 200, {}}));
+  for (JobSequence i = 1; i <= 3; ++i) flow.ask(pool, a, job(i), 500, says);
+  EXPECT_THAT(said(), ElementsAre(ResultFlow::Say{a, pool, 200, job(1)}, ResultFlow::Say{a, pool, 200, job(2)}));
 }
 
 }  // namespace

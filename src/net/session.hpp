@@ -47,7 +47,7 @@ class Session {
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// Those of them that wire::FrameWriter::queued_talk() counts.
   [[nodiscard]] virtual std::size_t queued_talk() const = 0;
-  /// Called once, from the loop, when all that is queued has been handed to the socket. The latest call counts.
+  /// Called once, from the loop, when all that is queued has been handed to the socket.
   virtual void when_written(Callback done) = 0;
   /// Writes what is queued (for at most one second), then closes; on_close follows.
   virtual void close(std::string reason) = 0;

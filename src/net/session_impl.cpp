@@ -46,7 +46,8 @@ void SessionImpl::begin(bool writing, std::optional<wire::Frame> last) {
             self->writing_bytes_ = 0;
             if (self->state_ == State::closing) self->expect_progress();
             self->schedule_flush();
-            if (self->writer_.empty() && self->when_written_) std::exchange(self->when_written_, {})();
+            if (!self->writer_.empty()) return;
+            for (const Callback& done : std::exchange(self->when_written_, {})) done();
           },
       .on_closed =
           [weak](const Error& why) {

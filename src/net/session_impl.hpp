@@ -42,7 +42,7 @@ class SessionImpl final : public Session, public std::enable_shared_from_this<Se
   void send(wire::Message message, wire::Lane lane) override;
   [[nodiscard]] std::size_t queued_bytes() const override { return writer_.queued_bytes() + writing_bytes_; }
   [[nodiscard]] std::size_t queued_talk() const override { return writer_.queued_talk(); }
-  void when_written(Callback done) override { when_written_ = std::move(done); }
+  void when_written(Callback done) override { when_written_.push_back(std::move(done)); }
   void close(std::string reason) override;
 
  private:
@@ -67,7 +67,7 @@ class SessionImpl final : public Session, public std::enable_shared_from_this<Se
   bool writing_ = false;
   bool flush_scheduled_ = false;
   std::size_t writing_bytes_ = 0;
-  Callback when_written_;
+  std::vector<Callback> when_written_;
   std::string close_reason_;
   std::string goodbye_;  ///< what the peer said at the end
   TimePoint close_by_ = never;

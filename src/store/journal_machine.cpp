@@ -26,6 +26,21 @@ Result<bool> shorten(Store& store, Shorten& call) {
   return false;
 }
 
+/// Those that are not there any more stay what they are.
+Result<void> load(Store& store, Loaded& wanted) {
+  for (Payload& payload : wanted.payloads) {
+    Result<Payload> found = store.load(payload);
+    if (found) {
+      payload = std::move(found.value());
+    } else if (found.error().code == ErrorCode::protocol) {
+      wanted.problem = found.error().message;
+    } else {
+      return found.error();
+    }
+  }
+  return boost::outcome_v2::success();
+}
+
 struct CallMaker {
   Store& store;
   StoreAnswer operator()(CheckHold&) const { return {store.check_hold()}; }
@@ -37,6 +52,7 @@ struct CallMaker {
   StoreAnswer operator()(Sync&) const { return {store.sync()}; }
   StoreAnswer operator()(Append& call) const { return {store.append(call.entries)}; }
   StoreAnswer operator()(Remove& call) const { return {store.remove(call.log)}; }
+  StoreAnswer operator()(Load& call) const { return {load(store, call.wanted)}; }
   StoreAnswer operator()(Work& call) const { return {call.work(store)}; }
   StoreAnswer operator()(Rewrite&) const { return {store.rewrite()}; }
   StoreAnswer operator()(Shorten& call) const {
@@ -61,6 +77,10 @@ void JournalMachine::append(Ticket ticket, LogId log, Entry entry, bool refusabl
 
 void JournalMachine::remove(Ticket ticket, LogId log) { push({ticket, log, std::nullopt, false, {}}); }
 
+void JournalMachine::load(Ticket ticket, std::vector<Payload> payloads) {
+  loads_.push_back({ticket, std::move(payloads)});
+}
+
 void JournalMachine::run(Ticket ticket, std::function<Result<void>(Store&)> work) {
   push({ticket, 0, std::nullopt, false, std::move(work)});
 }
@@ -81,6 +101,7 @@ TimePoint JournalMachine::next_at() const {
   if (has_writes()) next = std::min(next, retry_at_);
   if (unsynced_) next = std::min(next, sync_at_);
   if (close_by_) return has_writes() ? std::min(next, *close_by_) : TimePoint{};
+  if (!loads_.empty()) next = std::min(next, load_retry_at_);
   if (shortening_) return TimePoint{};
   for (const Compaction& compaction : compactions_) next = std::min(next, compaction.not_before);
   return next;
@@ -93,6 +114,13 @@ std::optional<StoreCall> JournalMachine::next(TimePoint now) {
   if (term_to_pass_ != 0) return RaiseTerm{std::exchange(term_to_pass_, 0)};
   if (unsynced_ && now >= sync_at_) return Sync{};
   const bool writes = has_writes() && now >= retry_at_;
+  const bool loads = !close_by_ && !loads_.empty() && now >= load_retry_at_;
+  if (loads && (loads_next_ || !writes)) {
+    loads_next_ = false;
+    Load call{std::move(loads_.front())};
+    loads_.pop_front();
+    return call;
+  }
   const bool shortens = !close_by_ && (shortens_next_ || !writes);
   if (shortens) {
     if (auto step = step_of_compaction(now)) return step;
@@ -101,7 +129,7 @@ std::optional<StoreCall> JournalMachine::next(TimePoint now) {
 }
 
 StoreCall JournalMachine::write() {
-  shortens_next_ = true;
+  shortens_next_ = loads_next_ = true;
   if (batch_.empty()) fill_batch();
   const Waiting& first = batch_.front();
   if (first.work) return Work{first.work};
@@ -175,6 +203,18 @@ void JournalMachine::end(Append& call, const StoreAnswer& answer, TimePoint now)
 
 void JournalMachine::end(Remove&, const StoreAnswer& answer, TimePoint now) { write_ended(answer.result, now); }
 
+/// One that fails is tried again: whoever waits for it can do nothing without it.
+void JournalMachine::end(Load& call, const StoreAnswer& answer, TimePoint now) {
+  if (answer.result) {
+    loaded_.push_back(std::move(call.wanted));
+    news_ = true;
+    return;
+  }
+  note(answer.result.error(), now);
+  loads_.push_front(std::move(call.wanted));
+  load_retry_at_ = now + limits::store_retry_delay_max;
+}
+
 void JournalMachine::end(Work&, const StoreAnswer& answer, TimePoint now) {
   const Result<void>& result = answer.result;
   if (!result && result.error().code == ErrorCode::fenced) return note(result.error(), now);
@@ -204,7 +244,7 @@ void JournalMachine::written(TimePoint now) {
     std::erase_if(compactions_, [&](const Compaction& compaction) { return compaction.log == removed; });
     if (shortening_ && shortening_->log == removed) shortening_.reset();
   }
-  for (const Waiting& waiting : batch_) finish(waiting, "");
+  for (Waiting& waiting : batch_) finish(waiting, "");
   batch_.clear();
   if (!unsynced_) sync_at_ = std::min(sync_at_, now + limits::store_sync_interval);
   unsynced_ = true;
@@ -231,14 +271,14 @@ void JournalMachine::not_written(const Error& error, TimePoint now) {
 }
 
 void JournalMachine::refuse_batch(const std::string& reason) {
-  for (const Waiting& waiting : batch_) {
+  for (Waiting& waiting : batch_) {
     if (waiting.refusable) finish(waiting, reason);
   }
   std::erase_if(batch_, [](const Waiting& waiting) { return waiting.refusable && !mutation::write_refused; });
 }
 
 void JournalMachine::refuse_queue(const std::string& reason) {
-  for (const Waiting& waiting : queue_) {
+  for (Waiting& waiting : queue_) {
     if (waiting.refusable) finish(waiting, reason);
   }
   std::erase_if(queue_, [](const Waiting& waiting) { return waiting.refusable; });
@@ -282,8 +322,10 @@ void JournalMachine::went_well() {
   rewritten_ = false;
 }
 
-void JournalMachine::finish(const Waiting& waiting, std::string refused) {
-  done_.push_back({waiting.ticket, std::move(refused)});
+void JournalMachine::finish(Waiting& waiting, std::string refused) {
+  std::vector<Payload> stored;
+  if (waiting.entry && refused.empty()) stored = std::move(waiting.entry->attachments);
+  done_.push_back({waiting.ticket, std::move(refused), std::move(stored)});
   news_ = true;
 }
 

@@ -36,7 +36,14 @@ class Reducer {
 /// What came of a ticket.
 struct Journaled {
   Ticket ticket{};
-  std::string refused;  ///< why it was given up, as a sentence for the user; empty: it is durable
+  std::string refused;               ///< why it was given up, as a sentence for the user; empty: it is durable
+  std::vector<Payload> stored = {};  ///< the attachments of the entry, as Store::append() left them
+};
+/// What was loaded for a ticket.
+struct Loaded {
+  Ticket ticket{};
+  std::vector<Payload> payloads;  ///< those that cannot be read are elsewhere still
+  std::string problem = {};       ///< why, as a sentence; empty: all are here
 };
 
 // --- Calls of the store -----------------------------------------------------------------------------------------
@@ -51,6 +58,10 @@ struct Append {
 struct Remove {
   LogId log{};
 };
+/// Payloads are brought here.
+struct Load {
+  Loaded wanted;
+};
 struct Work {
   std::function<Result<void>(Store&)> work;
 };
@@ -62,7 +73,7 @@ struct Shorten {
   Position position = {};
   std::unique_ptr<Reducer> reducer;
 };
-using StoreCall = std::variant<CheckHold, RaiseTerm, Sync, Append, Remove, Work, Rewrite, Shorten>;
+using StoreCall = std::variant<CheckHold, RaiseTerm, Sync, Append, Remove, Load, Work, Rewrite, Shorten>;
 
 /// How a call ended.
 struct StoreAnswer {
@@ -82,6 +93,7 @@ class JournalMachine {
   /// See JournalThread for these.
   void append(Ticket ticket, LogId log, Entry entry, bool refusable);
   void remove(Ticket ticket, LogId log);
+  void load(Ticket ticket, std::vector<Payload> payloads);
   void run(Ticket ticket, std::function<Result<void>(Store&)> work);
   void compact(LogId log);
   void raise_term(std::uint64_t above) { term_to_pass_ = above; }
@@ -102,6 +114,7 @@ class JournalMachine {
   bool take_news() { return std::exchange(news_, false); }
   /// In the order of completion.
   std::vector<Journaled> take_done() { return std::exchange(done_, {}); }
+  std::vector<Loaded> take_loaded() { return std::exchange(loaded_, {}); }
   /// What the log of this head should say.
   std::vector<std::string> take_warnings() { return std::exchange(warnings_, {}); }
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
@@ -131,6 +144,7 @@ class JournalMachine {
   void end(Sync&, const StoreAnswer& answer, TimePoint now);
   void end(Append& call, const StoreAnswer& answer, TimePoint now);
   void end(Remove&, const StoreAnswer& answer, TimePoint now);
+  void end(Load& call, const StoreAnswer& answer, TimePoint now);
   void end(Work& call, const StoreAnswer& answer, TimePoint now);
   void end(Rewrite&, const StoreAnswer& answer, TimePoint now);
   void end(Shorten& call, const StoreAnswer& answer, TimePoint now);
@@ -141,11 +155,14 @@ class JournalMachine {
   void refuse_queue(const std::string& reason);
   void note(const Error& error, TimePoint now);
   void went_well();
-  void finish(const Waiting& waiting, std::string refused);
+  void finish(Waiting& waiting, std::string refused);
 
   const Duration patience_;
   std::deque<Waiting> queue_;
   std::vector<Waiting> batch_;  ///< taken from the queue and not yet written: appends, or one removal, or one work
+  std::deque<Loaded> loads_;    ///< to be done
+  bool loads_next_ = false;     ///< a write has had its turn
+  TimePoint load_retry_at_{};
   std::deque<Compaction> compactions_;
   std::optional<Shorten> shortening_;  ///< the one under way
   bool shortens_next_ = false;         ///< a write has had its turn
@@ -157,6 +174,7 @@ class JournalMachine {
   std::optional<Error> for_rewrite_;  ///< why the batch was not written: damage, which a rewrite may mend
   std::uint64_t term_to_pass_ = 0, raised_term_ = 0;
   std::vector<Journaled> done_;
+  std::vector<Loaded> loaded_;
   std::vector<std::string> warnings_;
   std::string trouble_;
   std::optional<TimePoint> close_by_;

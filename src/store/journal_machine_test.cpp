@@ -47,6 +47,7 @@ class JournalMachineTest : public testing::Test {
     return text;
   }
   static std::string text_of(const Remove& body) { return "remove " + std::to_string(body.log); }
+  static std::string text_of(const Load& body) { return "load " + std::to_string(body.wanted.ticket); }
   static std::string text_of(const Work&) { return "work"; }
   static std::string text_of(const Rewrite&) { return "rewrite"; }
   static std::string text_of(const Shorten& body) { return "shorten " + std::to_string(body.log); }
@@ -190,6 +191,43 @@ TEST_F(JournalMachineTest, RenewsTheTermAndBringsWritesToTheDiskInTime) {
     answer();
   }
   EXPECT_THAT(calls, testing::UnorderedElementsAre("check", "sync"));
+}
+
+TEST_F(JournalMachineTest, LoadsAndWritesTakeTurns) {
+  for (Ticket ticket = 1; ticket <= 3; ++ticket) machine.load(ticket, {});
+  append(1, "a");
+  EXPECT_EQ(next(), "append a");
+  append(2, "b");
+  answer();
+  EXPECT_EQ(next(), "load 1");
+  answer();
+  EXPECT_EQ(next(), "append b");
+  answer();
+  EXPECT_EQ(next(), "load 2");
+  answer();
+  EXPECT_EQ(next(), "load 3");
+  answer();
+  EXPECT_TRUE(machine.take_news());
+  std::vector<Ticket> tickets;
+  for (const Loaded& one : machine.take_loaded()) tickets.push_back(one.ticket);
+  EXPECT_THAT(tickets, ElementsAre(1, 2, 3));
+}
+
+TEST_F(JournalMachineTest, LoadsWhileWritesDoNotFitAndAgainWhenTheStoreDidNotAnswer) {
+  append(1, "a", false);
+  machine.load(1, {});
+  EXPECT_EQ(next(), "append a");
+  answer(fail(ErrorCode::full, "full"));
+  EXPECT_EQ(next(), "load 1");
+  answer(fail(ErrorCode::unreachable, "away"));
+  EXPECT_EQ(machine.trouble(), "away");
+  EXPECT_THAT(machine.take_loaded(), IsEmpty());
+  now += limits::store_retry_delay_max;
+  EXPECT_EQ(next(), "append a");
+  answer();
+  EXPECT_EQ(next(), "load 1");
+  answer();
+  EXPECT_EQ(machine.take_loaded().size(), 1U);
 }
 
 }  // namespace

@@ -90,6 +90,10 @@ void JournalThread::remove(Ticket ticket, LogId log) {
   impl_->tell([&](JournalMachine& machine) { machine.remove(ticket, log); });
 }
 
+void JournalThread::load(Ticket ticket, std::vector<Payload> payloads) {
+  impl_->tell([&](JournalMachine& machine) { machine.load(ticket, std::move(payloads)); });
+}
+
 void JournalThread::run(Ticket ticket, std::function<Result<void>(Store&)> work) {
   impl_->tell([&](JournalMachine& machine) { machine.run(ticket, std::move(work)); });
 }
@@ -101,6 +105,11 @@ void JournalThread::compact(LogId log) {
 std::vector<Journaled> JournalThread::take_done() {
   const std::lock_guard lock(impl_->mutex);
   return impl_->machine.take_done();
+}
+
+std::vector<Loaded> JournalThread::take_loaded() {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->machine.take_loaded();
 }
 
 std::string JournalThread::trouble() const {

@@ -33,6 +33,8 @@ class JournalThread {
   /// its ticket comes back with the reason. Any other entry waits as long as it takes. Order is kept within a log.
   void append(Ticket ticket, LogId log, Entry entry, bool refusable);
   void remove(Ticket ticket, LogId log);
+  /// Brings these payloads here (Store::load); they are not in the order of what is written. take_loaded() has them.
+  void load(Ticket ticket, std::vector<Payload> payloads);
   /// Something else that is to be done with the store, in its turn. It is tried once: why it failed comes back.
   void run(Ticket ticket, std::function<Result<void>(Store&)> work);
   /// Shortens the log; nothing comes back.
@@ -40,6 +42,7 @@ class JournalThread {
 
   /// In the order of completion.
   std::vector<Journaled> take_done();
+  std::vector<Loaded> take_loaded();
   /// Why entries wait now, as a sentence; empty when nothing is wrong.
   [[nodiscard]] std::string trouble() const;
   /// `lost`: another head has taken the store, and this one must stop at once. Nothing is written any more.

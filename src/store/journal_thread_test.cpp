@@ -62,7 +62,7 @@ class ScriptedStore : public MemoryStore {
     script_.set([](Script& script) { ++script.syncs; });
     return boost::outcome_v2::success();
   }
-  Result<void> append(std::span<const Addressed> batch) override {
+  Result<void> append(std::span<Addressed> batch) override {
     BOOST_OUTCOME_TRYV(pass());
     const std::lock_guard lock(script_.mutex);
     std::vector<std::string> names;

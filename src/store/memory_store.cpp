@@ -46,7 +46,7 @@ Result<std::vector<LogId>> MemoryStore::logs() {
   return ids;
 }
 
-Result<void> MemoryStore::append(std::span<const Addressed> batch) {
+Result<void> MemoryStore::append(std::span<Addressed> batch) {
   const std::lock_guard lock(disk_->mutex);
   BOOST_OUTCOME_TRYV(check_held());
   if (disk_->bytes_max != SIZE_MAX) {

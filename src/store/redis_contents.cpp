@@ -7,8 +7,19 @@
 
 #include "core/limits.hpp"
 #include "store/redis_store.hpp"
+#include "store/stored_content.hpp"
 
 namespace dc::store {
+namespace {
+
+/// Each once.
+std::vector<std::string> hashes_in(std::span<const HashedEntry> entries) {
+  std::set<std::string> wanted;
+  for (const HashedEntry& entry : entries) wanted.insert(entry.hashes.begin(), entry.hashes.end());
+  return {wanted.begin(), wanted.end()};
+}
+
+}  // namespace
 
 std::string RedisStore::new_upload() {
   std::string key = lease_.key(fmt::format("upload:{}:{}", lease_.term(), ++counter_));
@@ -97,11 +108,13 @@ Result<void> RedisStore::count_contents(const Counts& counts, const Contents& co
       const std::string uploaded = new_upload();
       uploads[uploaded] = content->second;
       use_upload(uploaded, key, commands);
+      commands.push_back({"HSET", lease_.key("sizes"), hash, std::to_string(content->second->size())});
     }
     if (had + count > 0) {
       commands.push_back({"HINCRBY", all, hash, std::to_string(count)});
     } else {
       commands.push_back({"HDEL", all, hash});
+      commands.push_back({"HDEL", lease_.key("sizes"), hash});
       commands.push_back({"UNLINK", key});
     }
   }
@@ -117,11 +130,43 @@ Error RedisStore::missing_content() const {
 
 // --- Reading ----------------------------------------------------------------------------------------------------
 
+Result<Payload> RedisStore::load(const Payload& payload) {
+  const std::string* hash = stored_hash(payload);
+  if (!hash) return payload;
+  BOOST_OUTCOME_TRYV(ready());
+  Loaded loaded;
+  BOOST_OUTCOME_TRYV(load_group(std::span(hash, 1), loaded));
+  if (loaded.empty()) {
+    return fail(ErrorCode::protocol,
+                fmt::format("a payload is missing or damaged in the store ({})", options_.address.name()));
+  }
+  return std::move(loaded.begin()->second);
+}
+
+/// What stands for the contents of these entries. Those that are missing are left out.
+Result<void> RedisStore::refer(std::span<const HashedEntry> entries, Loaded& into) {
+  const std::vector<std::string> hashes = hashes_in(entries);
+  if (hashes.empty()) return boost::outcome_v2::success();
+  std::vector<RedisCommand> questions{{"HMGET", lease_.key("sizes")}};
+  questions[0].insert(questions[0].end(), hashes.begin(), hashes.end());
+  for (const std::string& hash : hashes) questions.push_back({"LLEN", lease_.key("content:" + hash)});
+  BOOST_OUTCOME_TRY(answers, lease_.ask(questions));
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    const std::int64_t parts = answers[1 + i].integer();
+    if (parts == 0) continue;
+    auto size = static_cast<std::size_t>(answers[0][i].is_nil() ? 0 : answers[0][i].integer());
+    if (answers[0][i].is_nil()) {  // of an earlier version
+      BOOST_OUTCOME_TRY(last, lease_.ask(RedisCommand{"LINDEX", lease_.key("content:" + hashes[i]), "-1"}));
+      size = static_cast<std::size_t>(parts - 1) * limits::store_part_bytes + last.text().size();
+    }
+    into.emplace(hashes[i], stored_content(hashes[i], size));
+  }
+  return boost::outcome_v2::success();
+}
+
 /// Contents of these entries, each once. Those that are missing or damaged are left out.
 Result<void> RedisStore::load(std::span<const HashedEntry> entries, Loaded& into) {
-  std::set<std::string> wanted;
-  for (const HashedEntry& entry : entries) wanted.insert(entry.hashes.begin(), entry.hashes.end());
-  const std::vector<std::string> hashes(wanted.begin(), wanted.end());
+  const std::vector<std::string> hashes = hashes_in(entries);
   std::span<const std::string> left = hashes;
   // Sizes are not known before, so that groups grow as long as their contents turn out to be small.
   for (std::size_t group = 4; !left.empty();) {

@@ -211,7 +211,7 @@ void RedisStore::add_records(const std::string& key, const std::vector<HashedEnt
   }
 }
 
-Result<void> RedisStore::append(std::span<const Addressed> batch) {
+Result<void> RedisStore::append(std::span<Addressed> batch) {
   forget_pages();
   BOOST_OUTCOME_TRYV(ready());
   if (batch.empty()) return boost::outcome_v2::success();
@@ -237,6 +237,13 @@ Result<void> RedisStore::append(std::span<const Addressed> batch) {
   BOOST_OUTCOME_TRYV(lease_.transact(std::move(commands)));
   uploads_.clear();
   for (const auto& [id, log] : after) logs_[id] = log;
+  std::map<LogId, std::size_t> seen;
+  for (Addressed& addressed : batch) {
+    std::vector<std::string>& hashes = by_log[addressed.log].entries[seen[addressed.log]++].hashes;
+    auto hash = hashes.begin();
+    for (Payload& attachment : addressed.entry.attachments)
+      attachment = stored_content(std::move(*hash++), attachment.size());
+  }
   return boost::outcome_v2::success();
 }
 
@@ -310,18 +317,16 @@ Result<void> RedisStore::deliver(LogId id, const RedisRecord& record, Position& 
   while (!left.empty()) {
     // So many that their contents, if they are small, come in one group.
     const std::span<const HashedEntry> some = left.first(std::min(left.size(), limits::store_group_items_max));
-    if (attachments == Attachments::load) {
-      BOOST_OUTCOME_TRYV(load(some, loaded));
-    }
+    BOOST_OUTCOME_TRYV(attachments == Attachments::load ? load(some, loaded) : refer(some, loaded));
     for (const HashedEntry& hashed : some) {
       Entry entry{std::string(hashed.bytes), {}};
       for (const std::string& hash : hashed.hashes) {
         const auto found = loaded.find(hash);
-        if (attachments == Attachments::load && found == loaded.end()) {
+        if (found == loaded.end()) {
           position.entries = end;
           return broken(id, "a payload is missing or damaged");
         }
-        entry.attachments.push_back(attachments == Attachments::load ? found->second : stored_content(hash));
+        entry.attachments.push_back(found->second);
       }
       ++position.entries;
       each(std::move(entry));

@@ -1,8 +1,9 @@
 // The store on a Redis or Valkey server (6.2 or later), for heads that share it.
 //
 // Keys beside those of redis_lease.hpp: logs (set of ids), log:ID (stream of records), log:ID:contents (hash: content
-// -> how often its entries refer to it), contents (the same over all logs), content:HASH (list of parts), uploads (set
-// of keys upload:TERM:NUMBER that are not yet, or no more, in use).
+// -> how often its entries refer to it), contents (the same over all logs), content:HASH (list of parts), sizes (hash:
+// content -> its bytes; those that earlier versions stored are missing there), uploads (set of keys upload:TERM:NUMBER
+// that are not yet, or no more, in use).
 #pragma once
 
 #include <map>
@@ -38,7 +39,8 @@ class RedisStore : public Store {
   Result<std::uint64_t> raise_term(std::uint64_t above) override { return lease_.raise_term(above); }
   void release() override;
   Result<std::vector<LogId>> logs() override;
-  Result<void> append(std::span<const Addressed> batch) override;
+  Result<void> append(std::span<Addressed> batch) override;
+  Result<Payload> load(const Payload& payload) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
@@ -99,6 +101,7 @@ class RedisStore : public Store {
   Result<void> deliver(LogId id, const RedisRecord& record, Position& position, Attachments attachments,
                        const std::function<void(Entry&&)>& each);
   Result<void> load(std::span<const HashedEntry> entries, Loaded& into);
+  Result<void> refer(std::span<const HashedEntry> entries, Loaded& into);
   Result<std::size_t> load_group(std::span<const std::string> hashes, Loaded& into);
   Result<Payload> load_rest(const std::string& hash, std::string content, std::int64_t parts);
 

@@ -118,7 +118,7 @@ TEST_F(Redis, KeepsItsPromiseWhereverTheConnectionBreaks) {
     Logs wanted = model;
     Result<void> result = boost::outcome_v2::success();
     if (one_of(4) > 0) {
-      const std::vector<Addressed> batch{{log, made()}, {one_of(3), made()}};
+      std::vector<Addressed> batch{{log, made()}, {one_of(3), made()}};
       for (const Addressed& addressed : batch) wanted[addressed.log].push_back(addressed.entry);
       result = store->append(batch);
     } else {

@@ -52,12 +52,13 @@ struct SqliteStore::Statements {
             "LIMIT 1024"),
         attached(db, "SELECT hash FROM attachments WHERE log = ?1 AND number = ?2 ORDER BY position"),
         parts(db, "SELECT bytes FROM contents WHERE hash = ?1 ORDER BY part"),
+        size(db, "SELECT sum(length(bytes)) FROM contents WHERE hash = ?1"),
         hashes(db, "SELECT DISTINCT hash FROM attachments WHERE log = ?1"),
         detach(db, "DELETE FROM attachments WHERE log = ?1"),
         erase(db, "DELETE FROM entries WHERE log = ?1"),
         collect(db, "DELETE FROM contents WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM attachments WHERE hash = ?1)") {
   }
-  SqliteStatement logs, noted, note, forget, last, insert, attach, known, keep, entries, attached, parts, hashes,
+  SqliteStatement logs, noted, note, forget, last, insert, attach, known, keep, entries, attached, parts, size, hashes,
       detach, erase, collect;
 };
 

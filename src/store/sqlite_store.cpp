@@ -208,23 +208,8 @@ Result<std::int64_t> SqliteStore::next_number(LogId log) {
   return last_numbers_[log] = last + 1;
 }
 
-Result<void> SqliteStore::keep(const std::string& hash, const Payload& content) {
-  BOOST_OUTCOME_TRY(known, statements_->known.bind_all(std::string_view(hash)).step());
-  if (known) {
-    statements_->known.reset();
-    return boost::outcome_v2::success();
-  }
-  std::int64_t part = 0;
-  std::string_view left = content.view();
-  do {
-    const std::string_view piece = left.substr(0, limits::store_part_bytes);
-    BOOST_OUTCOME_TRYV(statements_->keep.bind_all(std::string_view(hash), part++, piece).run());
-    left.remove_prefix(piece.size());
-  } while (!left.empty());
-  return boost::outcome_v2::success();
-}
-
-Result<void> SqliteStore::insert(LogId log, const Entry& entry) {
+/// Appends the hashes of the attachments to `hashes`, where there are such.
+Result<void> SqliteStore::insert(LogId log, const Entry& entry, std::vector<std::string>* hashes) {
   BOOST_OUTCOME_TRY(number, next_number(log));
   if (number == 1) {
     const Result<void> noted = statements_->note.bind_all(log).run();
@@ -242,34 +227,26 @@ Result<void> SqliteStore::insert(LogId log, const Entry& entry) {
       BOOST_OUTCOME_TRYV(keep(hash, attachment));
     }
     BOOST_OUTCOME_TRYV(statements_->attach.bind_all(log, number, position++, std::string_view(hash)).run());
+    if (hashes) hashes->push_back(hash);
   }
   return boost::outcome_v2::success();
 }
 
-Result<void> SqliteStore::append(std::span<const Addressed> batch) {
-  return change([&]() -> Result<void> {
+Result<void> SqliteStore::append(std::span<Addressed> batch) {
+  std::vector<std::string> hashes;
+  BOOST_OUTCOME_TRYV(change([&]() -> Result<void> {
     for (const Addressed& addressed : batch) {
-      BOOST_OUTCOME_TRYV(insert(addressed.log, addressed.entry));
+      BOOST_OUTCOME_TRYV(insert(addressed.log, addressed.entry, &hashes));
     }
     return boost::outcome_v2::success();
-  });
-}
-
-Result<Payload> SqliteStore::load(const std::string& hash) {
-  std::string content;
-  bool found = false;
-  statements_->parts.bind_all(std::string_view(hash));
-  while (true) {
-    const Result<bool> row = statements_->parts.step();
-    if (!row && row.error().code != ErrorCode::protocol) return row.error();
-    if (!row) return fail(ErrorCode::protocol, "");
-    if (!row.value()) break;
-    found = true;
-    content += statements_->parts.bytes(0);
+  }));
+  auto hash = hashes.begin();
+  for (Addressed& addressed : batch) {
+    for (Payload& attachment : addressed.entry.attachments) {
+      attachment = stored_content(std::move(*hash++), attachment.size());
+    }
   }
-  Payload payload(std::move(content));
-  if (!found || options_.content_hash(payload.bytes()) != hash) return fail(ErrorCode::protocol, "");
-  return payload;
+  return boost::outcome_v2::success();
 }
 
 /// A page that is damaged is what its log suffers from, not the whole store.
@@ -291,7 +268,7 @@ Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number, Attachment
     BOOST_OUTCOME_TRY(more, next_row(statements_->attached, log));
     if (!more) break;
     std::string hash(statements_->attached.bytes(0));
-    Result<Payload> payload = how == Attachments::load ? load(hash) : stored_content(std::move(hash));
+    Result<Payload> payload = how == Attachments::load ? content(hash) : stand_in(std::move(hash));
     if (!payload) {
       statements_->attached.reset();
       return payload.error().message.empty() ? broken(log, "a payload is missing or damaged") : payload.error();

@@ -30,7 +30,8 @@ class SqliteStore : public Store {
   Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
-  Result<void> append(std::span<const Addressed> batch) override;
+  Result<void> append(std::span<Addressed> batch) override;
+  Result<Payload> load(const Payload& payload) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
@@ -51,13 +52,14 @@ class SqliteStore : public Store {
   Result<bool> next_row(SqliteStatement& rows, LogId log) const;
   Result<void> change(const std::function<Result<void>()>& body);
   Result<std::int64_t> next_number(LogId log);
-  Result<void> insert(LogId log, const Entry& entry);
+  Result<void> insert(LogId log, const Entry& entry, std::vector<std::string>* hashes = nullptr);
   Result<void> keep(const std::string& hash, const Payload& content);
   Result<std::vector<std::string>> hashes_of(LogId log);
   Result<void> exchange(LogId log, std::span<const Entry> entries);
   void shrink();
   Result<Entry> read_entry(LogId log, std::int64_t number, Attachments attachments);
-  Result<Payload> load(const std::string& hash);
+  Result<Payload> content(const std::string& hash);
+  Result<Payload> stand_in(std::string hash);
   [[nodiscard]] Error broken(LogId log, std::string_view what) const;
 
   SqliteOptions options_;

@@ -75,7 +75,7 @@ struct Position {
 /// What becomes of an entry's attachments when it is read.
 enum class Attachments : std::uint8_t {
   load,   ///< they are read and compared with their hashes
-  refer,  ///< they are stood for (stored_content.hpp), at no cost; the same store takes them again
+  refer,  ///< they are stood for (stored_content.hpp), at little cost; the same store takes and loads them
 };
 
 /// Errors (core/result.hpp): `full`: no room, `fenced`: another head has the store, `unreachable` and `io`: trying
@@ -119,8 +119,12 @@ class Store {
 
   /// The logs that exist, in rising order. (This call and all below need acquire() first.)
   virtual Result<std::vector<LogId>> logs() = 0;
-  /// Appends all or none, in order; logs come into being with their first entry.
-  virtual Result<void> append(std::span<const Addressed> batch) = 0;
+  /// Appends all or none, in order; logs come into being with their first entry. When it succeeds, a store that is not
+  /// in memory has put what stands for them (stored_content.hpp) in the place of the attachments.
+  virtual Result<void> append(std::span<Addressed> batch) = 0;
+  /// The bytes of a payload that this store has given a stand-in for; any other comes back as it is. `protocol`: they
+  /// are not there any more, or are damaged.
+  virtual Result<Payload> load(const Payload& payload) = 0;
   /// Some entries of a log from `position` on, which moves on, in the order in which they were appended; false: these
   /// were the last. A torn last append is dropped (it never returned). A broken entry, or an attachment that is missing
   /// or has another hash, is an error (`protocol`): what stands before it was given, and the next call reads on behind
@@ -128,10 +132,11 @@ class Store {
   virtual Result<bool> read(LogId log, Position& position, Attachments attachments,
                             const std::function<void(Entry&&)>& each) = 0;
   /// All of them; the first error ends it.
-  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each) {
+  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each,
+                      Attachments attachments = Attachments::load) {
     Position position;
     while (true) {
-      BOOST_OUTCOME_TRY(more, read(log, position, Attachments::load, each));
+      BOOST_OUTCOME_TRY(more, read(log, position, attachments, each));
       if (!more) return boost::outcome_v2::success();
     }
   }

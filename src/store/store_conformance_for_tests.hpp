@@ -201,6 +201,38 @@ TEST_P(StoreConformance, IsWrittenAnewWithoutItsContents) {
                                      {2, {entry("c", {large + "2"})}}}));
 }
 
+TEST_P(StoreConformance, StandsForPayloadsAndLoadsThem) {
+  const std::string large(2 * limits::store_part_bytes + 17, 'l');
+  std::vector<Addressed> batch{{1, entry("a", {large, "small"})}, {2, entry("b")}, {1, entry("c", {"other", large})}};
+  ASSERT_EQ(problem(store_->append(batch)), "");
+  const auto loads = [&](const std::vector<Payload>& stand_ins, const std::vector<std::string>& contents) {
+    ASSERT_EQ(stand_ins.size(), contents.size());
+    for (std::size_t i = 0; i < contents.size(); ++i) {
+      EXPECT_EQ(stand_ins[i].size(), contents[i].size());
+      const Result<Payload> loaded = store_->load(stand_ins[i]);
+      ASSERT_EQ(problem(loaded), "");
+      EXPECT_TRUE(loaded.value().view() == contents[i]);
+    }
+  };
+  loads(batch[0].entry.attachments, {large, "small"});
+  loads(batch[2].entry.attachments, {"other", large});
+  reopen();
+  std::vector<Entry> read;
+  ASSERT_EQ(problem(store_->replay(
+                1, [&](Entry&& entry) { read.push_back(std::move(entry)); }, Attachments::refer)),
+            "");
+  ASSERT_EQ(read.size(), 2U);
+  loads(read[0].attachments, {large, "small"});
+  loads(read[1].attachments, {"other", large});
+  EXPECT_TRUE(store_->load(text("its own")).value().view() == "its own");
+  // They are taken again, and last as long as an entry refers to them.
+  ASSERT_EQ(problem(append(*store_, {{3, Entry{"again", {read[0].attachments[0]}}}})), "");
+  ASSERT_EQ(problem(store_->remove(1)), "");
+  EXPECT_TRUE(read_log(*store_, 3)[0].attachments[0].view() == large);
+  if (!read[0].attachments[1].is_elsewhere()) return;
+  EXPECT_EQ(code_of(store_->load(read[0].attachments[1])), ErrorCode::protocol);
+}
+
 TEST_P(StoreConformance, NamesItself) { EXPECT_NE(store_->description(), ""); }
 
 }  // namespace dc::store

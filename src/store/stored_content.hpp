@@ -1,30 +1,23 @@
-// A payload that is in the store already, stood for by its hash: so a log can be read and written anew without the
-// contents beside it.
+// What stands for a payload that is in the store: its hash and its size. So a log is read and written anew without the
+// contents beside it, and whoever needs one of them has it loaded (Store::load).
 #pragma once
 
-#include <array>
 #include <memory>
 #include <string>
+#include <utility>
 
-#include "core/limits.hpp"
 #include "core/payload.hpp"
 
 namespace dc::store {
 
-struct StoredContentDeleter {
-  void operator()(const std::string* hash) const { delete hash; }
-};
-
-/// Has the size of a payload that stands beside its entry, whatever it stands for; nobody may look at its bytes.
-inline Payload stored_content(std::string hash) {
-  static constexpr std::array<std::byte, limits::inline_payload_max + 1> nothing{};
-  return Payload(std::shared_ptr<const std::string>(new std::string(std::move(hash)), StoredContentDeleter{}), nothing);
+/// Whose bytes stand in the store under this hash. `size`: theirs, in bytes.
+inline Payload stored_content(std::string hash, std::size_t size) {
+  return Payload::elsewhere(std::make_shared<const std::string>(std::move(hash)), size);
 }
 
 /// The hash, if it is one of these, else null.
 inline const std::string* stored_hash(const Payload& payload) {
-  if (!std::get_deleter<StoredContentDeleter>(payload.owner())) return nullptr;
-  return static_cast<const std::string*>(payload.owner().get());
+  return payload.is_elsewhere() ? static_cast<const std::string*>(payload.owner().get()) : nullptr;
 }
 
 }  // namespace dc::store

@@ -145,7 +145,7 @@ Result<std::vector<store::LogId>> SimStore::logs() {
   return ids;
 }
 
-Result<void> SimStore::append(std::span<const store::Addressed> batch) {
+Result<void> SimStore::append(std::span<store::Addressed> batch) {
   if (away()) {
     return unanswered([&] {
       if (has()) unanswered_.assign(batch.begin(), batch.end());
