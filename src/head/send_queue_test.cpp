@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "wire/framing.hpp"
+
 namespace dc::head {
 namespace {
 
