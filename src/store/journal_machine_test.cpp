@@ -225,6 +225,8 @@ TEST_F(JournalMachineTest, LoadsWhileWritesDoNotFitAndAgainWhenTheStoreDidNotAns
   now += limits::store_retry_delay_max;
   EXPECT_EQ(next(), "append a");
   answer();
+  EXPECT_EQ(next(), "sync");
+  answer();
   EXPECT_EQ(next(), "load 1");
   answer();
   EXPECT_EQ(machine.take_loaded().size(), 1U);
