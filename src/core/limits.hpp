@@ -159,6 +159,12 @@ inline constexpr std::size_t earlier_redis_bytes_max = std::size_t{64} << 20;
 /// Contents are written to and read from a store over the network in groups of about this size: one round trip each.
 inline constexpr std::size_t store_group_bytes = std::size_t{16} << 20;
 inline constexpr std::size_t store_group_items_max = 512;
+/// Named pools that a head keeps at once, unless it is told another number.
+inline constexpr std::size_t pools_max_default = 1000;
+/// Values of keys that are kept for a time are looked at so often.
+inline constexpr auto keys_look_interval = 1s;
+/// Lists of keys are cut into entries of about this size.
+inline constexpr std::size_t keys_entry_bytes = std::size_t{256} << 10;
 /// Attachments are stored in parts of this size (SQLite and Redis limit a value to 1 GB and 512 MB).
 inline constexpr std::size_t store_part_bytes = std::size_t{16} << 20;
 

@@ -156,6 +156,35 @@ void HeadMachine::on(SessionId session, wire::SeeOutcomes&& message, TimePoint, 
       Send{session, pool ? pool->see(message) : wire::OutcomesSeen{false, {}, message.after, false}, lane});
 }
 
+/// Somebody else may have the pool meanwhile: nothing is taken from that.
+void HeadMachine::on(SessionId session, wire::ForgetKeys&& message, TimePoint, Effects& out) {
+  const auto fail = [&](ErrorKind kind, std::string text) {
+    fail_pool(session, message.pool, kind, std::move(text), out);
+  };
+  if (const auto broken = find_refused(message.pool_name); broken != refused_.end())
+    return fail(ErrorKind::not_stored, refusal(broken->second));
+  KeptPool* pool = find_kept(message.pool_name);
+  if (!pool) {
+    return fail(ErrorKind::pool_not_found,
+                fmt::format("the head on {} has no pool named '{}': `distributed-computing pools list` shows those "
+                            "that it has",
+                            facts_.host, message.pool_name));
+  }
+  if (!store_trouble_.empty())
+    return fail(ErrorKind::not_stored, fmt::format("nothing was forgotten: {}", store_trouble_));
+  with(*pool, out, [&](HeadPool&, PoolEffects& effects) {
+    pool->forget_keys(session, message.pool, std::move(message.keys), message.all_keys, effects);
+  });
+}
+
+/// The clock on the wall may be set meanwhile, so it is looked at again and again.
+void HeadMachine::forget_old_keys(TimePoint now, Effects& out) {
+  keys_look_at_ = now + limits::keys_look_interval;
+  for (const auto& [name, pool] : names_) {
+    with(*pool, out, [&, kept = pool](HeadPool&, PoolEffects& effects) { kept->forget_old_keys(wall_, effects); });
+  }
+}
+
 void HeadMachine::on(SessionId session, wire::SeeDefinitions&& message, TimePoint, Effects& out) {
   const KeptPool* pool = find_kept(message.pool_name);
   const wire::Lane lane = pool ? pool->id.value : wire::control_lane;

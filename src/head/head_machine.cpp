@@ -19,7 +19,9 @@ constexpr std::size_t past_pools_max = 256;
 }  // namespace
 
 HeadMachine::HeadMachine(HeadFacts facts, TimePoint now)
-    : facts_(std::move(facts)), start_(now), scheduler_(facts_.epoch, now), flow_(facts_.results), last_flush_(now) {}
+    : facts_(std::move(facts)), start_(now), scheduler_(facts_.epoch, now), flow_(facts_.results), last_flush_(now) {
+  if (facts_.bounds.key_ttl.count() > 0) keys_look_at_ = now;
+}
 
 void HeadMachine::door_opened(TimePoint now) {
   last_flush_ = now;
@@ -36,8 +38,14 @@ void HeadMachine::flush(TimePoint now, Effects& out) {
     carry_out(commands_, out);
   } while (!events_.empty());
   for (const PoolId id : std::exchange(turn_ends_, {})) {
-    if (HeadPool* pool = find_pool(id)) with(*pool, out, [](auto& it, auto& effects) { it.end_turn(effects); });
+    if (HeadPool* pool = find_pool(id)) {
+      with(*pool, out, [this](auto& it, auto& effects) {
+        it.end_turn(effects);
+        it.stamp_keys(wall_, effects);
+      });
+    }
   }
+  if (keys_look_at_ <= now) forget_old_keys(now, out);
   flush_batches(out);
 }
 
@@ -51,7 +59,9 @@ void HeadMachine::tell_scheduler(TimePoint now, Effects& out) {
   events_.clear();
 }
 
-TimePoint HeadMachine::next_deadline() const { return std::min(scheduler_.next_deadline(), next_expiry_); }
+TimePoint HeadMachine::next_deadline() const {
+  return std::min({scheduler_.next_deadline(), next_expiry_, keys_look_at_});
+}
 
 // --- For tests and the simulator --------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ struct HeadFacts {
   std::string store = {};  ///< where, for people
   /// Where the journal of the pool of this name stands in the store. Not null with a store.
   store::LogId (*log_of_name)(std::string_view name) = nullptr;
+  PoolBounds bounds = {};           ///< of named pools
   ResultFlow::Limits results = {};  ///< smaller in tests
 };
 
@@ -71,6 +72,9 @@ class HeadMachine {
   void repaired(const JournalRepair& wanted, Result<RepairedJournal> journal, TimePoint now, Effects& out);
   /// Peers can come from now on: the time that they have to come back begins.
   void door_opened(TimePoint now);
+  /// What the clock on the wall says, before restore() and before each flush(). Needed only where values of keys are
+  /// kept for a time.
+  void wall_time(WallTime wall) { wall_ = wall; }
   void flush(TimePoint now, Effects& out);
   [[nodiscard]] TimePoint next_deadline() const;
 
@@ -131,6 +135,7 @@ class HeadMachine {
   void on(SessionId session, wire::WantOutcomes&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::HolderGone&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::RepairPool&& message, TimePoint now, Effects& out);
+  void on(SessionId session, wire::ForgetKeys&& message, TimePoint now, Effects& out);
   void on(SessionId session, wire::PoolWaits&& message, TimePoint now, Effects& out);
   // Messages of nodes.
   void on(SessionId session, wire::NodeState&& message, TimePoint now, Effects& out);
@@ -239,6 +244,9 @@ class HeadMachine {
   void fail_pool(SessionId session, PoolId pool, ErrorKind kind, std::string text, Effects& out);
   void not_known(SessionId session, PoolId pool, Effects& out);
   void forget_pool(PoolId id);
+  [[nodiscard]] std::string no_room_for_a_pool() const;
+  void pool_is_gone(const Pending& pending, Effects& out);
+  void forget_old_keys(TimePoint now, Effects& out);
 
   void cannot_run(SessionId session, wire::RunJobs& run, const std::string& why, TimePoint now, Effects& out);
   void send_outcome(PoolId pool, JobSequence sequence, Outcome&& outcome, Effects& out);
@@ -299,6 +307,8 @@ class HeadMachine {
   std::unordered_map<store::Ticket, Removal> removals_;
   std::vector<PoolId> turn_ends_;  ///< for these, when it does
   TimePoint next_expiry_ = never;  ///< the first deadline of a pool or node, or earlier
+  TimePoint keys_look_at_ = never;
+  WallTime wall_{};
   TimePoint last_flush_;
 
   // Consecutive commands of a kind become one message, of limits::batch_bytes_max at most.

@@ -277,7 +277,8 @@ TEST_F(Story, TheStatusIsJson) {
     "pools": [{"id": "000000000000000a", "label": "", "client": {"host": "here", "pid": 4711, "connected": true},
                "weight": 1.0, "gpus_per_worker": 1, "workers": 1, "starting": 0, "slots_eligible": 1,
                "slots_set_aside": 0, "waits_for": null, "jobs_queued": 2, "jobs_running": 1, "jobs_done": 0,
-               "jobs_rerun": 0, "updates": 0, "name": null, "to_deliver": 0, "to_take": 0, "error": null}]})"));
+               "jobs_rerun": 0, "updates": 0, "name": null, "to_deliver": 0, "to_take": 0,
+               "kept_bytes": 0, "keys": 0, "error": null}]})"));
 }
 
 TEST_F(Story, TheStatusSaysWhyTheStoreTakesNothing) {

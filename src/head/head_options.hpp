@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "head/pool_bounds.hpp"
 #include "net/session.hpp"
 #include "store/store.hpp"
 
@@ -18,7 +19,8 @@ struct HeadOptions {
   std::string shown_address;  ///< for `status`
   std::string store;          ///< where named pools are kept: see store::StoreOptions::url
   store::Durability durability = store::Durability::always;
-  bool standby = false;  ///< waits until the head that has the store is gone
+  PoolBounds bounds = {.pools_max = limits::pools_max_default};  ///< of named pools
+  bool standby = false;                                          ///< waits until the head that has the store is gone
   /// The port is bound, the key has this fingerprint, and named pools are kept there: print the banner, start the node.
   std::function<void(const std::string& fingerprint, const std::string& store)> on_listening;
   std::function<void()> on_stop;       ///< a signal asked the head to end

@@ -53,12 +53,13 @@ struct Refuse {
 };
 /// What an entry on its way to the journal was for; goes back to the pool with the answer.
 struct Pending {
-  enum class Kind : std::uint8_t { birth, client, jobs, outcomes, update, acks, failure } kind{};
+  enum class Kind : std::uint8_t { birth, client, jobs, outcomes, update, acks, failure, keys } kind{};
   std::vector<SubmittedJob> jobs = {};      ///< jobs
   std::vector<JobSequence> sequences = {};  ///< outcomes, acks
-  UpdateNumber number = {};                 ///< update
+  UpdateNumber number = {};                 ///< update; keys: so many are forgotten
   Payload payload = {};                     ///< update
-  SessionId leaver = {};                    ///< client: who hears then that it has left
+  SessionId leaver = {};                    ///< client: who hears then that it has left; keys: who has asked
+  PoolId asked = {};                        ///< keys: by what id
   std::vector<Payload> stored = {};         ///< what stands for its large payloads from then on, if it is in the store
 };
 /// Into the journal of the pool; HeadPool::journaled() says when it is there, or was refused.
@@ -91,6 +92,8 @@ struct KeptFigures {
   std::uint64_t to_deliver = 0;  ///< jobs whose outcome nobody has
   std::uint64_t to_take = 0;     ///< of these, those that have one
   UpdateNumber updates = 0;      ///< in the journal or on their way to it
+  std::uint64_t kept_bytes = 0;  ///< what counts against PoolBounds::bytes_max
+  std::uint64_t keys = 0;        ///< that have a value
 };
 
 /// The client that has a pool, or had it last.
@@ -167,6 +170,8 @@ class HeadPool {
   /// `refused`: why it is not there; empty: it is.
   virtual void journaled(Pending&& /*pending*/, const std::string& /*refused*/, PoolEffects& /*out*/) {}
   virtual void end_turn(PoolEffects& /*out*/) {}
+  /// After end_turn(): what came in this turn, and is kept for a time, came now.
+  virtual void stamp_keys(WallTime /*wall*/, PoolEffects& /*out*/) {}
 
   // --- What is known of it ---
 

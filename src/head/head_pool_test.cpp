@@ -79,7 +79,7 @@ class PoolAlone : public testing::Test {
     return {id, {}, false, bytes("spec"), name, false, steal, "process"};
   }
   std::unique_ptr<KeptPool> open_kept() {
-    auto pool = std::make_unique<KeptPool>(id, 7, memory, session, peer, opening("sweep"));
+    auto pool = std::make_unique<KeptPool>(id, 7, PoolBounds{}, memory, session, peer, opening("sweep"));
     pool->open({}, effects);
     answer(*pool);
     effects.clear();
@@ -113,7 +113,7 @@ TEST_F(PoolAlone, ADirectPoolIsOverWhenItsClientStaysAway) {
 }
 
 TEST_F(PoolAlone, AKeptPoolSaysNothingBeforeItIsKept) {
-  KeptPool pool(id, 7, memory, session, peer, opening("sweep"));
+  KeptPool pool(id, 7, {}, memory, session, peer, opening("sweep"));
   pool.open({}, effects);
   EXPECT_THAT(wanted<Keep>(), SizeIs(1));
   EXPECT_THAT(told<wire::PoolOpened>(session), IsEmpty());

@@ -115,12 +115,26 @@ HeadPool* HeadMachine::open_kept(SessionId session, wire::OpenPool&& message, Ti
   }
   if (std::string problem = problem_of(message.options); !problem.empty())
     return fail(ErrorKind::pool_closed, std::move(problem));
+  if (std::string problem = no_room_for_a_pool(); !problem.empty())
+    return fail(ErrorKind::not_stored,
+                fmt::format("pool '{}' was not opened: {}", message.pool_name, std::move(problem)));
   const PoolId id = new_id(message.pool);
   const store::LogId log = facts_.log_of_name(message.pool_name);
   sessions_.at(session).pools.insert(id);
-  auto pool = std::make_unique<KeptPool>(id, log, kept_memory_, session, peer, std::move(message));
+  auto pool = std::make_unique<KeptPool>(id, log, facts_.bounds, kept_memory_, session, peer, std::move(message));
   names_[pool->name()] = pool.get();
   return &add_pool(std::move(pool));
+}
+
+/// Why no other named pool can be kept beside those that are, as a sentence; empty: it can.
+std::string HeadMachine::no_room_for_a_pool() const {
+  const std::size_t kept = names_.size() + refused_.size();
+  if (facts_.bounds.pools_max == 0 || kept < facts_.bounds.pools_max) return {};
+  return fmt::format(
+      "the head keeps {} named pools, and --pools-max allows {}: end one that nobody needs (`distributed-computing "
+      "pools list` shows them, `distributed-computing pools remove NAME` ends one), or start the head with a larger "
+      "--pools-max",
+      kept, facts_.bounds.pools_max);
 }
 
 /// A node that was away when a pool was closed for good still has workers and results of it, perhaps of another class.
@@ -145,7 +159,8 @@ void HeadMachine::restore(JournalState&& state, TimePoint now, Effects& out) {
   if (!hash.empty()) programs_[hash] = state.born->program;
   const store::LogId log = facts_.log_of_name(state.born->name);
   PoolEffects effects;
-  auto kept = std::make_unique<KeptPool>(std::move(state), log, kept_memory_, now, effects);
+  auto kept =
+      std::make_unique<KeptPool>(std::move(state), log, facts_.bounds, kept_memory_, wall_, now, effects);
   names_[kept->name()] = kept.get();
   HeadPool& pool = add_pool(std::move(kept));
   with(pool, out, [&](auto&, auto& wanted) { wanted.swap(effects); });
@@ -211,12 +226,21 @@ void HeadMachine::journaled(std::vector<store::Journaled> done, TimePoint now, E
     }
     auto entry = pending_.extract(ticket);
     HeadPool* pool = entry ? find_pool(entry.mapped().pool) : nullptr;
-    if (!pool) continue;  // removed
+    if (!pool) {  // removed
+      if (entry && entry.mapped().entry.kind == Pending::Kind::keys) pool_is_gone(entry.mapped().entry, out);
+      continue;
+    }
     Pending& pending = entry.mapped().entry;
     pending.stored = std::move(stored);
     with(*pool, out, [&, &why = refused](auto& it, auto& effects) { it.journaled(std::move(pending), why, effects); });
   }
   tell_scheduler(now, out);
+}
+
+/// Who wanted keys of it forgotten hears so.
+void HeadMachine::pool_is_gone(const Pending& pending, Effects& out) {
+  if (!sessions_.contains(pending.leaver)) return;
+  fail_pool(pending.leaver, pending.asked, ErrorKind::pool_not_found, "the pool was closed for good meanwhile", out);
 }
 
 // --- Sessions and pools -----------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@
 #include "head/repair_journal.hpp"
 #include "head/restore_pools.hpp"
 #include "head/take_store.hpp"
+#include "head/wall_clock.hpp"
 #include "store/journal_thread.hpp"
 
 namespace dc::head {
@@ -40,11 +41,12 @@ class HeadService {
         headship_(taken.term),
         store_name_(taken.store ? taken.store->description() : "nowhere (--store none)"),
         machine_({epoch, static_cast<std::uint32_t>(::getpid()), options_.port, net::host_name(),
-                  options_.shown_address, taken.store != nullptr, store_name_, net::log_of_pool},
+                  options_.shown_address, taken.store != nullptr, store_name_, net::log_of_pool, options_.bounds},
                  net::EventLoop::now()),
         store_(std::move(taken.store)) {}
 
   int run() {
+    machine_.wall_time(wall_now());
     if (const auto restored = store_ ? restore_pools(*store_, machine_, effects_) : boost::outcome_v2::success();
         !restored) {
       output::to_stderr(fmt::format("start_node: {}\n", restored.error().message));
@@ -230,6 +232,7 @@ class HeadService {
   void flush() {
     flush_scheduled_ = false;
     if (!is_head()) return;
+    machine_.wall_time(wall_now());
     machine_.flush(net::EventLoop::now(), effects_);
     for (Effect& effect : effects_) std::visit([this](auto& body) { carry_out(body); }, effect);
     effects_.clear();

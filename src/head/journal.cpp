@@ -120,6 +120,10 @@ std::string JournalState::contradiction(const JournalEntry& entry) const {
       return fmt::format("update {} follows after {}", update->number, updates.size());
     }
   }
+  const auto* kept = std::get_if<KeyKept>(&entry);
+  const auto* timed = std::get_if<KeysTimed>(&entry);
+  if (const std::uint64_t time = kept ? kept->time : timed ? timed->time : 0; time > limits::number_max)
+    return fmt::format("it has values of keys that came at second {}", time);
   if (const auto* summary = std::get_if<Summary>(&entry)) {
     JobSequence last = 0;
     for (const auto& interval : summary->taken) {
@@ -181,7 +185,29 @@ void JournalState::apply(const Summary& entry) {
   done = entry.done;
 }
 
-void JournalState::apply(KeyKept&& entry) { keys.try_emplace(std::move(entry.key), std::move(entry.value)); }
+void JournalState::apply(KeyKept&& entry) {
+  const auto [kept, is_new] = keys.try_emplace(std::move(entry.key), std::move(entry.value));
+  if (is_new && entry.time != 0) key_times[kept->first] = entry.time;
+}
+
+void JournalState::apply(KeysTimed&& entry) {
+  for (std::string& key : entry.keys) {
+    if (keys.contains(key)) key_times[std::move(key)] = entry.time;
+  }
+}
+
+void JournalState::drop_keys(const KeysDropped& entry) {
+  if (entry.number <= keys_dropped) return;
+  keys_dropped = entry.number;
+  if (entry.all_keys) {
+    keys.clear();
+    key_times.clear();
+  }
+  for (const std::string& key : entry.keys) {
+    keys.erase(key);
+    key_times.erase(key);
+  }
+}
 
 Result<void> load_what_is_used(store::Store& store, JournalState& state) {
   std::vector<Payload*> used;
@@ -202,7 +228,11 @@ std::vector<store::Entry> JournalState::take() {
   out.push_back(encode(*born));
   for (UpdateNumber number = 1; number <= updates.size(); ++number)
     out.push_back(encode(UpdateCame{number, updates[number - 1]}));
-  for (auto& [key, value] : keys) out.push_back(encode(KeyKept{key, value}));
+  if (keys_dropped > 0) out.push_back(encode(KeysDropped{keys_dropped, {}}));
+  for (auto& [key, value] : keys) {
+    const auto time = key_times.find(key);
+    out.push_back(encode(KeyKept{key, value, time == key_times.end() ? 0 : time->second}));
+  }
   // Jobs stand before the summary, which makes their numbers old: those that are done are told as jobs without
   // arguments, so that their outcomes are taken.
   Packer<JobsTaken, SubmittedJob> jobs(out, &JobsTaken::jobs);

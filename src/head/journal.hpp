@@ -89,7 +89,8 @@ struct KeyKept {
   static constexpr std::uint8_t type = 9;
   std::string key;
   Payload value;
-  MSGPACK_DEFINE(key, value)
+  std::uint64_t time = 0;  ///< see KeysTimed; 0: unknown
+  MSGPACK_DEFINE(key, value, time)
 };
 
 /// Whose the pool is from here on, so that a new head does not listen to an earlier one, and gives this one time to
@@ -105,8 +106,27 @@ struct ClientCame {
   MSGPACK_DEFINE(client, host, pid, process, left)
 };
 
+/// When the values of these keys came, in seconds since 1970 by the wall clock; or, of those that came without this,
+/// when they were met first. Only where values are kept for a time.
+struct KeysTimed {
+  static constexpr std::uint8_t type = 11;
+  std::uint64_t time{};
+  std::vector<std::string> keys;
+  MSGPACK_DEFINE(time, keys)
+};
+/// The values of these keys, or of all there are, are forgotten. `number`: of this entry among those of its kind, so
+/// that one that stands twice does not forget what came between. In a shortened journal the highest stands without
+/// keys.
+struct KeysDropped {
+  static constexpr std::uint8_t type = 12;
+  std::uint64_t number{};
+  std::vector<std::string> keys;
+  bool all_keys = false;
+  MSGPACK_DEFINE(number, keys, all_keys)
+};
+
 using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary,
-                                  KeyKept, ClientCame>;
+                                  KeyKept, ClientCame, KeysTimed, KeysDropped>;
 
 template <class Body>
 store::Entry encode(const Body& body) {
@@ -140,6 +160,8 @@ class JournalState final : public store::Reducer {
   [[nodiscard]] std::string problem() const override { return problem_; }
   /// The log was cut before the entry that was wrong.
   void forget_problem() { problem_.clear(); }
+  /// Also of one that stood behind the cut: what was forgotten does not come back.
+  void drop_keys(const KeysDropped& entry);
   /// It is of another version of the program, which can read it: nothing is to be cut off it.
   [[nodiscard]] bool foreign() const { return foreign_; }
 
@@ -149,6 +171,8 @@ class JournalState final : public store::Reducer {
   std::map<JobSequence, StoredOutcome> undelivered;
   std::vector<Payload> updates;
   std::unordered_map<std::string, Payload> keys;
+  std::unordered_map<std::string, std::uint64_t> key_times;  ///< of those whose time is known
+  std::uint64_t keys_dropped = 0;                            ///< number of the latest KeysDropped
   SharedError broken;
   std::uint64_t done = 0;
   ClientCame holder;  ///< whose it is
@@ -164,6 +188,8 @@ class JournalState final : public store::Reducer {
   void apply(const Summary& entry);
   void apply(KeyKept&& entry);
   void apply(ClientCame&& entry) { holder = std::move(entry); }
+  void apply(KeysTimed&& entry);
+  void apply(const KeysDropped& entry) { drop_keys(entry); }
   void finish(JobSequence sequence, StoredOutcome outcome);
   /// Why it cannot follow what was read before, as a sentence; empty: it can.
   [[nodiscard]] std::string contradiction(const JournalEntry& entry) const;

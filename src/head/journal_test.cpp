@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <map>
 
 namespace dc::head {
 namespace {
@@ -143,6 +144,65 @@ TEST(JournalState, SaysWhatIsWrong) {
   EXPECT_TRUE(broken.take().empty());
 }
 
+// --- Keys that are forgotten --------------------------------------------------------------------------------------
+
+std::string keys_of(const JournalState& state) {
+  std::map<std::string, std::string> keys;
+  for (const auto& [key, value] : state.keys) {
+    const auto time = state.key_times.find(key);
+    keys[key] = std::string(value.view()) + (time == state.key_times.end() ? "" : "@" + std::to_string(time->second));
+  }
+  std::string text = std::to_string(state.keys_dropped);
+  for (const auto& [key, value] : keys) text += " " + key + "=" + value;
+  return text;
+}
+
+JournalState state_of(const std::vector<store::Entry>& entries) {
+  JournalState state;
+  for (const store::Entry& entry : entries) state.add(store::Entry(entry));
+  EXPECT_EQ(state.problem(), "");
+  return state;
+}
+
+/// A key with a value, forgotten, and with another one; and one that stays.
+std::vector<store::Entry> forgetful() {
+  return {encode(PoolBorn{1, "sweep", {}, {}, {}}),
+          encode(JobsTaken{{{1, 0, {}, "k"}, {2, 0, {}, "l"}}}),
+          encode(ValuesCame{{{1, bytes("old")}, {2, bytes("L")}}}),
+          encode(KeysTimed{100, {"k", "l", "nobody's"}}),
+          encode(KeysDropped{1, {"k"}}),
+          encode(JobsTaken{{{3, 0, {}, "k"}}}),
+          encode(ValuesCame{{{3, bytes("new")}}}),
+          encode(KeysTimed{200, {"k"}})};
+}
+
+TEST(JournalState, ForgetsKeysAndKnowsWhenValuesCame) {
+  EXPECT_EQ(keys_of(state_of(forgetful())), "1 k=new@200 l=L@100");
+  std::vector<store::Entry> twice = forgetful();  // as a group that was written again
+  for (const store::Entry& entry : forgetful()) twice.push_back(entry);
+  EXPECT_EQ(keys_of(state_of(twice)), "1 k=new@200 l=L@100");
+  JournalState state = state_of(twice);
+  std::vector<store::Entry> shortened = state.take();
+  EXPECT_EQ(keys_of(state_of(shortened)), "1 k=new@200 l=L@100");
+  shortened.push_back(encode(KeysDropped{1, {"k"}}));
+  EXPECT_EQ(keys_of(state_of(shortened)), "1 k=new@200 l=L@100") << "that was before";
+  shortened.push_back(encode(KeysDropped{2, {}, true}));
+  EXPECT_EQ(keys_of(state_of(shortened)), "2");
+}
+
+/// As an earlier version wrote it.
+struct EarlierKeyKept {
+  static constexpr std::uint8_t type = KeyKept::type;
+  std::string key;
+  Payload value;
+  MSGPACK_DEFINE(key, value)
+};
+
+TEST(JournalState, ReadsKeysOfEarlierVersions) {
+  EXPECT_EQ(keys_of(state_of({encode(PoolBorn{1, "sweep", {}, {}, {}}), encode(EarlierKeyKept{"k", bytes("K")})})),
+            "0 k=K");
+}
+
 // --- What makes no sense ----------------------------------------------------------------------------------------
 
 /// Of the story and then this entry.
@@ -163,6 +223,8 @@ TEST(JournalState, RefusesWhatContradictsIt) {
   EXPECT_THAT(problem_after(JobsTaken{{{0, 0, {}, {}}}}), testing::HasSubstr("number 0"));
   EXPECT_THAT(problem_after(JobsTaken{{{UINT64_MAX, 0, {}, {}}}}), testing::HasSubstr("18446744073709551615"));
   EXPECT_THAT(problem_after(UpdateCame{3, {}}), testing::HasSubstr("update 3 follows after 1"));
+  EXPECT_THAT(problem_after(KeyKept{"l", {}, UINT64_MAX}), testing::HasSubstr("second 18446744073709551615"));
+  EXPECT_THAT(problem_after(KeysTimed{UINT64_MAX, {"k"}}), testing::HasSubstr("second 18446744073709551615"));
   EXPECT_THAT(problem_after(Summary{{{1, UINT64_MAX}}, 0}), testing::HasSubstr("summary"));
   EXPECT_THAT(problem_after(Summary{{{1}}, 0}), testing::HasSubstr("summary"));
   EXPECT_THAT(problem_after(Summary{{{5, 9}, {7, 8}}, 0}), testing::HasSubstr("summary"));

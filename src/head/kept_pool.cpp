@@ -23,9 +23,9 @@ void bring_into_range(double& weight, const std::string& pool, PoolEffects& out)
 
 // --- Birth ------------------------------------------------------------------------------------------------------
 
-KeptPool::KeptPool(PoolId pool, store::LogId log, KeptMemory& memory, SessionId session, const PeerInfo& peer,
-                   wire::OpenPool&& message)
-    : HeadPool(pool), log_(log), memory_(memory) {
+KeptPool::KeptPool(PoolId pool, store::LogId log, const PoolBounds& bounds, KeptMemory& memory, SessionId session,
+                   const PeerInfo& peer, wire::OpenPool&& message)
+    : HeadPool(pool), log_(log), bounds_(bounds), memory_(memory) {
   holder_ = {session, peer, message.pool, std::move(message.process)};
   name_ = std::move(message.pool_name);
   options = std::move(message.options);
@@ -67,8 +67,9 @@ KeptPool::~KeptPool() {
   for (const auto& [sequence, bytes] : in_memory_) memory_.give_back(bytes);
 }
 
-KeptPool::KeptPool(JournalState&& state, store::LogId log, KeptMemory& memory, TimePoint now, PoolEffects& out)
-    : HeadPool(state.born->id), log_(log), memory_(memory) {
+KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bounds, KeptMemory& memory, WallTime wall,
+                   TimePoint now, PoolEffects& out)
+    : HeadPool(state.born->id), log_(log), bounds_(bounds), memory_(memory) {
   name_ = state.born->name;
   options = state.born->options;
   bring_into_range(options.weight, name_, out);
@@ -84,14 +85,15 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, KeptMemory& memory, T
   for (const Payload& update : state.updates) remember_definition(update);
   done_ = state.done;
   broken_ = state.broken;
-  values_of_keys_ = std::move(state.keys);
+  restore_keys(state, wall, out);
   for (auto& [sequence, outcome] : state.undelivered) {
     Record& record = records_[sequence];
     record.outcome = std::make_unique<StoredOutcome>(std::move(outcome));
+    count_outcome(record);
     is_durable(record);
   }
   state.undelivered.clear();
-  for (const auto& [sequence, job] : state.unfinished) records_.try_emplace(sequence);
+  for (const auto& [sequence, job] : state.unfinished) count_arguments(records_[sequence], job.arguments.size());
   attach(highest_ + 1);
   out.emplace_back(Log{fmt::format("pool {} is back from the store: {} jobs to run, {} outcomes to deliver", quoted(),
                                    state.unfinished.size(), records_.size() - state.unfinished.size())});
@@ -138,6 +140,9 @@ void KeptPool::journaled(Pending&& pending, const std::string& refused, PoolEffe
     case Pending::Kind::failure:
       failure_is_kept(out);
       break;
+    case Pending::Kind::keys:
+      keys_are_dropped(pending, out);
+      break;
     case Pending::Kind::client:
       unsettled_ -= pending.leaver.value != 0 ? 1 : 0;
       has_left(pending.leaver, out);
@@ -162,6 +167,7 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
     if (record.outcome) continue;
     ++done_;
     record.outcome = std::make_unique<StoredOutcome>(StoredOutcome{{}, broken_});
+    count_outcome(record);
   }
   tell(wire::PoolFailed{id, std::move(error)}, out);
 }
@@ -187,6 +193,8 @@ void KeptPool::check_invariants() const {
   DC_CHECK(!name_.empty() && (stage_ == Stage::failed) == broken_.has_value());
   DC_CHECK(holder_.session.value == 0 || next_.value == 0);
   DC_CHECK(unaccepted_.jobs >= early_.size());
+  DC_CHECK(bounds_.key_ttl.count() == 0 || values_of_keys_.size() == key_times_.size() + new_keys_.size());
+  check_bytes();
 }
 
 }  // namespace dc::head

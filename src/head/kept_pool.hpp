@@ -3,10 +3,12 @@
 // client: it hands jobs in when they are in the journal, and acknowledges outcomes when they are.
 //
 // kept_pool.cpp has its birth, its ends and the journal's answers, kept_pool_holder.cpp whose it is,
-// kept_pool_jobs.cpp what goes through it, kept_pool_seen.cpp what others may look at.
+// kept_pool_jobs.cpp what goes through it, kept_pool_keys.cpp the values of keys and how they are forgotten,
+// kept_pool_bounds.cpp how much it keeps, kept_pool_seen.cpp what others may look at.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +20,7 @@
 
 #include "head/head_pool.hpp"
 #include "head/journal.hpp"
+#include "head/pool_bounds.hpp"
 
 namespace dc::head {
 
@@ -39,10 +42,11 @@ class KeptMemory {
 class KeptPool final : public HeadPool {
  public:
   /// A new one, as `message` asks for it. `log`: where its journal is to stand. `memory` outlives the pool.
-  KeptPool(PoolId pool, store::LogId log, KeptMemory& memory, SessionId session, const PeerInfo& peer,
-           wire::OpenPool&& message);
+  KeptPool(PoolId pool, store::LogId log, const PoolBounds& bounds, KeptMemory& memory, SessionId session,
+           const PeerInfo& peer, wire::OpenPool&& message);
   /// One that an earlier head kept. The scheduler is told all of it.
-  KeptPool(JournalState&& state, store::LogId log, KeptMemory& memory, TimePoint now, PoolEffects& out);
+  KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bounds, KeptMemory& memory, WallTime wall,
+           TimePoint now, PoolEffects& out);
   ~KeptPool() override;
 
   void open(const Payload& program, PoolEffects& out) override;
@@ -69,11 +73,20 @@ class KeptPool final : public HeadPool {
   void client_stuck(ErrorInfo&& error, PoolEffects& out) override;
   void journaled(Pending&& pending, const std::string& refused, PoolEffects& out) override;
   void end_turn(PoolEffects& out) override;
+  void stamp_keys(WallTime wall, PoolEffects& out) override;
   [[nodiscard]] const std::string* key_of(JobSequence sequence) const override;
-  [[nodiscard]] KeptFigures figures() const override { return {done_, records_.size(), to_take_, updates_}; }
+  [[nodiscard]] KeptFigures figures() const override {
+    return {done_, records_.size(), to_take_, updates_, kept_bytes_, values_of_keys_.size()};
+  }
   [[nodiscard]] const ErrorInfo* broken() const override { return broken_ ? &*broken_ : nullptr; }
   [[nodiscard]] std::vector<SessionId> sessions() const override;
   void check_invariants() const override;
+
+  /// Whoever asked so in this session, calling the pool `asked`, hears KeysForgotten when the journal has it. Jobs that
+  /// run go on, and the value of one that has such a key is the key's again.
+  void forget_keys(SessionId session, PoolId asked, std::vector<std::string>&& keys, bool all_keys, PoolEffects& out);
+  /// The values that came PoolBounds::key_ttl ago and earlier.
+  void forget_old_keys(WallTime wall, PoolEffects& out);
 
   /// What of it can be had after job `message.after`; takes nothing from anybody.
   [[nodiscard]] wire::OutcomesSeen see(const wire::SeeOutcomes& message) const;
@@ -84,9 +97,11 @@ class KeptPool final : public HeadPool {
   /// A job that was accepted and whose outcome nobody has so far.
   struct Record {
     std::unique_ptr<StoredOutcome> outcome;  ///< null: none so far
+    std::uint64_t bytes : 48 = 0;            ///< that count for it, see PoolBounds::bytes_max
     bool durable = false;                    ///< the outcome is in the journal
     bool sent = false;                       ///< to the client that is there now
   };
+  static_assert(sizeof(Record) == 16, "there may be millions");
   using Records = std::map<JobSequence, Record>;
   template <class Body>
   void keep(Pending&& pending, const Body& entry, bool refusable, PoolEffects& out) {
@@ -135,6 +150,20 @@ class KeptPool final : public HeadPool {
   void deliver(JobSequence sequence, Record& record, PoolEffects& out);
   void deliver_earlier(PoolEffects& out);
   Records::iterator next_earlier();
+  void shorten_if_worth(std::size_t gone, PoolEffects& out);
+  // The values of keys.
+  void restore_keys(JournalState& state, WallTime wall, PoolEffects& out);
+  void key_has_value(const std::string& key, const Payload& value, PoolEffects& out);
+  bool drop_value(const std::string& key);
+  void keep_dropped(Pending&& pending, std::vector<std::string>&& keys, PoolEffects& out);
+  void set_times_back(WallTime wall);
+  void keys_are_dropped(const Pending& pending, PoolEffects& out);
+  // How much it keeps.
+  [[nodiscard]] bool is_beyond(const SubmittedJob& job) const;
+  void refuse_beyond(const std::vector<SubmittedJob>& jobs, PoolEffects& out) const;
+  void count_arguments(Record& record, std::size_t bytes);
+  void count_outcome(Record& record);
+  void check_bytes() const;
 
   store::LogId log_{};  ///< its journal
   KeptMemory& memory_;
@@ -156,6 +185,17 @@ class KeptPool final : public HeadPool {
   std::unordered_map<JobSequence, std::string> keys_of_running_;
   std::unordered_map<JobSequence, std::string> keys_of_large_;            ///< whose value is on its way to the journal
   std::unordered_map<JobSequence, std::vector<SubmittedJob>> followers_;  ///< that wait for the value of this one
+  std::uint64_t keys_dropped_ = 0;                                        ///< number of the latest KeysDropped
+  // Where values are kept for a time: each of them stands in one of these.
+  struct KeyTime {
+    WallTime came;
+    std::string key;
+  };
+  std::deque<KeyTime> key_times_;      ///< the earliest first
+  std::vector<std::string> new_keys_;  ///< came in this turn
+
+  PoolBounds bounds_;
+  std::uint64_t kept_bytes_ = 0;  ///< in the journal or on their way to it, see PoolBounds::bytes_max
 
   // The journal.
   std::vector<wire::ValueItem> values_;  ///< outcomes for the next entry

@@ -13,7 +13,8 @@ namespace {
 
 /// Outcomes that come in one turn share an entry of about this size.
 constexpr std::size_t values_entry_bytes = std::size_t{256} << 10;
-/// A journal is shortened when so many outcomes were delivered since, and more than are still to be delivered.
+/// A journal is shortened when so many outcomes were delivered (or values of keys forgotten) since, and more than are
+/// still kept.
 constexpr std::uint64_t compact_after = 20'000;
 
 }  // namespace
@@ -38,7 +39,7 @@ void KeptPool::take(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
     unaccepted_.argument_bytes += job.arguments.size();
   };
   wire::JobsAccepted again{id, {}};
-  std::vector<SubmittedJob> small;
+  std::vector<SubmittedJob> small, beyond;
   for (SubmittedJob& job : jobs) {
     if (job.after_update > updates_) {
       count(job);
@@ -46,11 +47,16 @@ void KeptPool::take(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
       continue;
     }
     highest_ = std::max(highest_, job.sequence);
+    if (is_beyond(job)) {
+      beyond.push_back(std::move(job));
+      continue;
+    }
     if (!taken_.add(job.sequence)) {
       if (records_.contains(job.sequence)) again.sequences.push_back(job.sequence);
       continue;
     }
     count(job);
+    kept_bytes_ += job.arguments.size();
     if (mutation::accept_unstored) again.sequences.push_back(job.sequence);
     if (job.arguments.size() <= limits::inline_payload_max) {
       small.push_back(std::move(job));
@@ -61,6 +67,7 @@ void KeptPool::take(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
     keep_jobs(std::move(alone), out);
   }
   if (!again.sequences.empty()) tell(std::move(again), out);
+  if (!beyond.empty()) refuse_beyond(beyond, out);
   if (!small.empty()) keep_jobs(std::move(small), out);
 }
 
@@ -86,7 +93,7 @@ void KeptPool::jobs_are_taken(Pending&& pending, PoolEffects& out) {
   settled(jobs);
   if (!pending.stored.empty()) stand_in(jobs.front(), pending.stored.front());  // a large one is alone
   for (const SubmittedJob& job : jobs) {
-    records_.try_emplace(records_.end(), job.sequence);
+    records_.try_emplace(records_.end(), job.sequence)->second.bytes = job.arguments.size();
     accepted.sequences.push_back(job.sequence);
   }
   tell(std::move(accepted), out);
@@ -116,6 +123,7 @@ void KeptPool::jobs_are_refused(const std::vector<SubmittedJob>& jobs, const std
   settled(jobs);
   for (const SubmittedJob& job : jobs) {
     if (!mutation::keep_refused_numbers) taken_.remove(job.sequence);
+    kept_bytes_ -= job.arguments.size();
     refused.sequences.push_back(job.sequence);
   }
   tell(std::move(refused), out);
@@ -194,7 +202,7 @@ void KeptPool::ended(scheduler::DeliverOutcome&& command, PoolEffects& out) {
     if (auto found = followers_.extract(sequence)) freed = std::move(found.mapped());
     running_keys_.erase(key->second);
     if (!command.outcome.error) {
-      values_of_keys_.try_emplace(key->second, command.outcome.payload.compact());
+      key_has_value(key->second, command.outcome.payload, out);
       if (command.outcome.payload.size() > limits::inline_payload_max) keys_of_large_[sequence] = key->second;
     }
     keys_of_running_.erase(key);
@@ -209,6 +217,7 @@ void KeptPool::keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects
   Record& record = found->second;
   ++done_;
   record.outcome = std::make_unique<StoredOutcome>(outcome);
+  count_outcome(record);
   if (mutation::deliver_unstored && sequence >= first_own_) deliver(sequence, record, out);
   if (mutation::release_unstored) out.emplace_back(scheduler::OutcomesAcknowledged{id, {sequence}});
   if (outcome.error) {
@@ -326,6 +335,7 @@ void KeptPool::acknowledge(SessionId session, std::vector<JobSequence>&& sequenc
       out.emplace_back(Refuse{session, fmt::format("AckOutcomes of job {}, whose outcome was never sent", sequence)});
       break;
     }
+    kept_bytes_ -= record->second.bytes;
     records_.erase(record);
     --to_take_;
     acknowledging_.insert(sequence);
@@ -334,11 +344,17 @@ void KeptPool::acknowledge(SessionId session, std::vector<JobSequence>&& sequenc
   if (!again.sequences.empty()) tell(std::move(again), out);
   if (entry.sequences.empty()) return;
   if (mutation::confirm_unstored) tell(wire::AcksKept{id, entry.sequences}, out);
-  delivered_since_compaction_ += entry.sequences.size();
   Pending pending{Pending::Kind::acks};
   pending.sequences = entry.sequences;
   keep(std::move(pending), entry, false, out);
-  if (delivered_since_compaction_ < std::max<std::uint64_t>(compact_after, records_.size())) return;
+  shorten_if_worth(entry.sequences.size(), out);
+}
+
+/// So many outcomes or values were told in the journal that nobody needs any more.
+void KeptPool::shorten_if_worth(std::size_t gone, PoolEffects& out) {
+  delivered_since_compaction_ += gone;
+  const std::uint64_t left = records_.size() + values_of_keys_.size();
+  if (delivered_since_compaction_ < std::max<std::uint64_t>(compact_after, left)) return;
   delivered_since_compaction_ = 0;
   out.emplace_back(JournalCompact{log_});
 }

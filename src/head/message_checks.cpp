@@ -61,6 +61,14 @@ std::string wrong_in(const wire::NeedProgram& message) {
   return is_hash(message.hash) ? "" : "NeedProgram without the hash of a program";
 }
 
+std::string wrong_in(const wire::ForgetKeys& message) {
+  for (const std::string& key : message.keys) {
+    if (key.empty() || key.size() > limits::job_key_bytes_max)
+      return fmt::format("ForgetKeys with a key of {} bytes", key.size());
+  }
+  return {};
+}
+
 bool is_hash(const std::string& text) {
   return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char letter) {
            return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f');

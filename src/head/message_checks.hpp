@@ -13,6 +13,7 @@ std::string wrong_in(const wire::ResumePool& message);
 std::string wrong_in(const wire::AckOutcomes& message);
 std::string wrong_in(const wire::AddUpdate& message);
 std::string wrong_in(const wire::NeedProgram& message);
+std::string wrong_in(const wire::ForgetKeys& message);
 template <class Other>
 std::string wrong_in(const Other&) {
   return {};

@@ -15,8 +15,9 @@ class NamedStory : public Story {
   /// A new head on what the journal has; sessions 1 and 2 are opened again by the test.
   void restart() {
     machine.~HeadMachine();
-    new (&machine)
-        HeadMachine(HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test", log_of}, now);
+    new (&machine) HeadMachine(
+        HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test", log_of, bounds}, now);
+    machine.wall_time(wall);
     effects.clear();
     waiting.clear();
     last_seen = 0;
@@ -25,6 +26,7 @@ class NamedStory : public Story {
     for (const store::Entry& entry : journal) state.add(store::Entry(entry));
     ASSERT_EQ(state.problem(), "");
     if (state.born) machine.restore(std::move(state), now, effects);
+    collect();
     join(client, wire::Role::client, client_id);
     join(node, wire::Role::node, node_id);
   }
@@ -110,6 +112,8 @@ class NamedStory : public Story {
 
   static store::LogId log_of(std::string_view name) { return name.size(); }
 
+  PoolBounds bounds;  ///< from the next restart() on
+  WallTime wall{1'000'000s};
   bool reported = false;
   store::Ticket last_seen = 0;
   std::vector<JournalAppend> waiting;

@@ -18,6 +18,7 @@ struct Tail {
   JobNumbers named;
   std::set<JobSequence> ended, delivered;
   std::optional<ClientCame> holder;  ///< whose the pool was at last
+  std::vector<KeysDropped> keys;     ///< that were forgotten
   bool unreadable = false;           ///< there was more
   bool open_ended = false;           ///< and no job that was accepted later tells how many it was
 
@@ -41,6 +42,8 @@ struct Tail {
       }
     } else if (const auto* came = std::get_if<ClientCame>(&decoded.value())) {
       holder = *came;
+    } else if (const auto* dropped = std::get_if<KeysDropped>(&decoded.value())) {
+      keys.push_back(*dropped);
     }
   }
 
@@ -121,9 +124,15 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
   }
 }
 
-/// The first entries, in fewer that mean the same; but the pool is this holder's.
+/// What holds also where it stood behind the cut: whose the pool is, and which values are forgotten.
+void take_from(const Tail& tail, JournalState& kept) {
+  if (tail.holder) kept.holder = *tail.holder;
+  for (const KeysDropped& dropped : tail.keys) kept.drop_keys(dropped);
+}
+
+/// The first entries, in fewer that mean the same, with that of the tail which holds.
 Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId log, std::uint64_t entries,
-                                            const ClientCame& holder) {
+                                            const Tail& tail) {
   JournalState state;
   store::Position position;
   std::uint64_t read = 0;
@@ -135,7 +144,7 @@ Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId lo
     if (!more) return more.error();
     if (!more.value()) return fail(ErrorCode::io, "the store gave fewer entries than before");
   }
-  state.holder = holder;
+  take_from(tail, state);
   return state.take();
 }
 
@@ -165,8 +174,8 @@ Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
     BOOST_OUTCOME_TRYV(put_in_place(store, log, {}));
     return repaired;
   }
-  if (reading.tail.holder) reading.kept->holder = *reading.tail.holder;
-  BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries, reading.kept->holder));
+  take_from(reading.tail, *reading.kept);
+  BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries, reading.tail));
   BOOST_OUTCOME_TRYV(put_in_place(store, log, entries));
   reading.kept->forget_problem();
   BOOST_OUTCOME_TRYV(load_what_is_used(store, *reading.kept));

@@ -77,6 +77,26 @@ class Repair : public testing::Test {
   }
 };
 
+TEST_F(Repair, WhatWasForgottenBehindTheCutDoesNotComeBack) {
+  std::vector<store::Entry> entries = log();
+  entries.insert(entries.begin() + 1, encode(KeyKept{"old", bytes("value"), 0}));
+  entries.insert(entries.begin() + 1, encode(KeyKept{"other", bytes("value"), 0}));
+  entries.push_back(encode(KeysDropped{1, {"old"}}));
+  DamagedStore store(5);
+  ASSERT_TRUE(store.acquire({"here", 1}));
+  for (const store::Entry& entry : entries) {
+    const store::Addressed one{1, entry};
+    ASSERT_TRUE(store.append({&one, 1}));
+  }
+  const Result<RepairedJournal> repaired = repair_journal(store, 1);
+  ASSERT_TRUE(repaired);
+  EXPECT_EQ(repaired.value().state->keys.size(), 1U);
+  JournalState again;
+  ASSERT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
+  EXPECT_TRUE(again.keys.contains("other"));
+  EXPECT_EQ(again.keys.size(), 1U);
+}
+
 TEST_F(Repair, CutsBeforeWhatIsDamagedAndCountsWhatThatLoses) {
   EXPECT_EQ(repair(3), "kept 3 3 lost 1 again") << "job 4 is guessed from 5 and 6; job 2 had ended";
   EXPECT_EQ(repair(5), "kept 4 0 or more lost 0 again") << "nothing tells of 5 and 6 any more";

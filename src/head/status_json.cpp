@@ -5,13 +5,13 @@
 //           state (free|starting|idle|busy|stopping|waiting_to_retry|blocked), pool, worker, worker_pid, jobs_done]]
 //   pools: [id, label, client: {host, pid, connected}, weight, gpus_per_worker, workers, starting, slots_eligible,
 //           slots_set_aside, waits_for, jobs_queued, jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver,
-//           to_take, error]
+//           to_take, kept_bytes, keys, error]
 // Ids are hexadecimal strings. `gpu` is the device's UUID, null for a CPU slot; the memory is of the whole device, and
 // free as of when no worker of the slot used it. `trouble` says why no worker can start there, or is null. `pool`,
 // `worker` and `worker_pid` are null where a slot has no worker; a worker of several GPUs stands in all its slots.
 // `name` is a named pool's name, else null; `to_deliver` counts its jobs whose outcome no client has,
-// `to_take` those of them that are done; `error` says why
-// it failed, or is null. A failed one is kept for its outcomes, and has no workers.
+// `to_take` those of them that are done, `kept_bytes` what counts against --pool-bytes-max, `keys` those that have a
+// value; `error` says why it failed, or is null. A failed one is kept for its outcomes, and has no workers.
 // One whose journal is broken is listed with that error, and with its id as its name where that cannot be read.
 // `store_trouble` says why named pools take no jobs now, or is null.
 // `waits_for` says why slots that the pool could use stand empty, or is null.
@@ -97,6 +97,8 @@ nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
           {"name", text_or_null(known ? known->name() : "")},
           {"to_deliver", figures.to_deliver},
           {"to_take", figures.to_take},
+          {"kept_bytes", figures.kept_bytes},
+          {"keys", figures.keys},
           {"error", text_or_null(broken ? broken->message : "")}};
 }
 

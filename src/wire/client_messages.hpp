@@ -123,6 +123,15 @@ struct PoolWaits {
   bool updates = false;
   DC_MESSAGE(25, PoolWaits, client_to_head, pool, worker, results, workers, updates)
 };
+/// Forget the values of these keys of the named pool, or of all that it has. Jobs that run go on. Answer:
+/// KeysForgotten, when the journal has it | PoolFailed.
+struct ForgetKeys {
+  PoolId pool;
+  std::string pool_name;
+  std::vector<std::string> keys;
+  bool all_keys = false;
+  DC_MESSAGE(26, ForgetKeys, client_to_head, pool, pool_name, keys, all_keys)
+};
 
 // --- Head -> client ---------------------------------------------------------------------------------------------
 
@@ -279,6 +288,12 @@ struct PoolRepaired {
   bool removed = false;
   bool or_more = false;
   DC_MESSAGE(62, PoolRepaired, head_to_client, pool, jobs_lost, jobs_again, removed, or_more)
+};
+/// So many keys had a value, and have none any more.
+struct KeysForgotten {
+  PoolId pool;
+  std::uint64_t forgotten{};
+  DC_MESSAGE(63, KeysForgotten, head_to_client, pool, forgotten)
 };
 
 }  // namespace dc::wire

@@ -19,11 +19,11 @@ using Message =
     std::variant<Hello, Proof, Welcome, Rejected, Goodbye,                                                 // handshake
                  OpenPool, Program, ResumePool, PoolResumed, SubmitJobs, AddUpdate, AckOutcomes,           // C -> H
                  WantWorkers, ClosePool, WantOutcomes,                                                     //
-                 HolderGone, RepairPool, PoolWaits,                                                        //
+                 HolderGone, RepairPool, PoolWaits, ForgetKeys,                                            //
                  PoolOpened, NeedProgram, PoolKnown, JobValues, JobError, UpdateAccepted,                  // H -> C
                  UpdateApplied, UpdateFailed, PoolFailed, PoolClosed, PoolState, Notice, OutputLines,      //
                  JobsAccepted, JobsRefused, AcksKept,                                                      //
-                 JobErrors, PoolHeld, PoolRepaired,                                                        //
+                 JobErrors, PoolHeld, PoolRepaired, KeysForgotten,                                         //
                  NodeState, WorkerReady, WorkerExited, JobsDone, JobFailed, JobsRecalled,                  // N -> H
                  UpdatesApplied, NodeLeaving, SlotsChanged, JobsParked, ResultsFull,                       //
                  OpenPoolHere, ClosePoolHere, ActivatePool, PoolUpdate, StartWorker, StopWorker,           // H -> N

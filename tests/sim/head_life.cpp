@@ -62,6 +62,7 @@ void HeadProcess::has_store(std::uint64_t term) {
     return log;
   };
   if (plan_.result_window > 0) facts.results = {plan_.result_window, plan_.result_window / 8, 2 * plan_.result_window};
+  facts.bounds.bytes_max = plan_.pool_bytes_max;
   headship_.emplace(term);
   machine_.emplace(std::move(facts), world_.now());
   away_.clear();

@@ -315,6 +315,7 @@ Plan make_plan(Chance& chance, Size size) {
   if (size == Size::drawn && !plan.quiet && draw < 2) size = draw == 0 ? Size::many_nodes : Size::many_jobs;
   if (size == Size::many_nodes) make_wide(chance, plan);
   if (size == Size::many_jobs) make_long(chance, plan);
+  if (chance.percent(15)) plan.pool_bytes_max = std::uint64_t{100} << chance.below(10);
   return plan;
 }
 
@@ -340,6 +341,7 @@ std::string Plan::text() const {
   if (carried) text += "plan: messages travel as bytes\n";
   if (quiet) text += "plan: no faults, and work for all: the shares are checked\n";
   if (result_window > 0) text += fmt::format("plan: {} bytes of a pool's results may be under way\n", result_window);
+  if (pool_bytes_max > 0) text += fmt::format("plan: a named pool may keep {} bytes\n", pool_bytes_max);
   text += fmt::format("plan: faults until {} ms; delay up to {} us\n", faults_end / 1ms, latency_max / 1us);
   return text;
 }
