@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,30 @@ def _seconds(name: str, value: Any, highest: int = 2**32 - 1) -> str:
     if not 0 <= value <= highest:
         raise ValueError(f"{name} must be between 0 and {highest}, not {value}")
     return str(math.ceil(value))
+
+
+def _size(name: str, value: Any) -> str | None:
+    """Bytes, or a text with a unit of 1024, as the command takes them."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if not re.fullmatch(r"\s*\d+\s*([KMGT](i?B)?)?\s*", value, re.IGNORECASE):
+            raise ValueError(f"{name} must be a number of bytes or a text such as '512M' or '20G', not {value!r}")
+        return value.strip()
+    if not isinstance(value, numbers.Integral):
+        raise TypeError(
+            f"{name} must be a whole number of bytes or a text such as '512M' or '20G', not {type(value).__name__}"
+        )
+    return str(count(name, value, 0, 2**63))
+
+
+def _age(name: str, value: Any) -> str | None:
+    """Seconds, or a text with a unit, as the command takes them."""
+    if not isinstance(value, str):
+        return None if value is None else _seconds(name, value, 10**10 - 1)
+    if not re.fullmatch(r"\s*\d+\s*[smhd]?\s*", value, re.IGNORECASE):
+        raise ValueError(f"{name} must be a number of seconds or a text such as '90s', '12h' or '7d', not {value!r}")
+    return value.strip()
 
 
 def _limited_seconds(highest: int) -> Words:
@@ -144,6 +169,9 @@ TABLE = (
     Option("--store", "store", HEAD, _in_environment, OF_A_HEAD),
     Option("--durability", "durability", HEAD, _choice("always", "interval"), OF_A_HEAD),
     Option("--standby", "standby", HEAD, _flag, OF_A_HEAD),
+    Option("--pool-bytes-max", "pool_bytes_max", HEAD, _size, OF_A_HEAD),
+    Option("--pools-max", "pools_max", HEAD, _number(0, 1_000_000), OF_A_HEAD),
+    Option("--key-ttl", "key_ttl", HEAD, _age, OF_A_HEAD),
     Option(
         "--fingerprint",
         "fingerprint",

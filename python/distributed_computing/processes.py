@@ -190,6 +190,9 @@ def start_server(
     store: str | None = None,
     durability: str | None = None,
     standby: bool = False,
+    pool_bytes_max: int | str | None = None,
+    pools_max: int | None = None,
+    key_ttl: float | str | None = None,
     verbose: bool = False,
     quiet: bool = True,
 ) -> Functions:
@@ -207,6 +210,12 @@ def start_server(
             the loss of power takes at most the last second. None: "always".
         standby: whether to wait until the head that has the store is gone, and to take over then. The function returns when
             this head has seen the other one, or has found the store free and serves.
+        pool_bytes_max: what one named pool may keep in the store, in bytes or as a text such as "512M" or "20G" (units of
+            1024): arguments of jobs without an outcome, outcomes that nobody has taken, values of keys. Jobs beyond that
+            end in NotStored. None or 0: no limit.
+        pools_max: how many named pools there may be at once; None: 1000; 0: no limit.
+        key_ttl: so long after it came the value of a key is forgotten, in seconds (rounded up to whole ones) or as a text
+            such as "90s", "15m", "12h" or "7d", by the clock on the wall. None or 0: never.
         verbose: whether the head says more, which is seen with ``quiet=False``.
         quiet: whether to keep its output from stderr.
 
@@ -238,6 +247,9 @@ def start_head_node(
     store: str | None = None,
     durability: str | None = None,
     standby: bool = False,
+    pool_bytes_max: int | str | None = None,
+    pools_max: int | None = None,
+    key_ttl: float | str | None = None,
     verbose: bool = False,
     quiet: bool = True,
 ) -> Functions:
@@ -252,6 +264,7 @@ def start_head_node(
         gpus, max_gpus, exclude_gpus, workers_per_gpu, affinity: of the node, as in :func:`start_node`.
         bind, store, durability: of the head, as in :func:`start_server`.
         standby: as in :func:`start_server`; the node starts when this head takes over.
+        pool_bytes_max, pools_max, key_ttl: of the head, as in :func:`start_server`.
         verbose: whether they say more, which is seen with ``quiet=False``.
         quiet: whether to keep their output from stderr.
 

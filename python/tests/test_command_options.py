@@ -78,6 +78,16 @@ def test_what_a_function_does_not_take_has_a_reason():
             ["--port=8899", "--bind=127.0.0.1", "--bind=::1", "--durability=interval", "--standby"],
         ),
         (
+            start_server,
+            {"pool_bytes_max": 2**40, "pools_max": 0, "key_ttl": 0.5},
+            ["--port=8899", "--pool-bytes-max=1099511627776", "--pools-max=0", "--key-ttl=1"],
+        ),
+        (
+            start_head_node,
+            {"pool_bytes_max": "20G", "key_ttl": "12h", "python": None},
+            ["--port=8899", "--pool-bytes-max=20G", "--key-ttl=12h"],
+        ),
+        (
             start_head_node,
             {"workers": 0, "bind": "127.0.0.1", "drain_timeout": 0, "head_timeout": 9, "name": "n", "python": None},
             ["--port=8899", "--workers=0", "--name=n", "--head-timeout=9", "--bind=127.0.0.1", "--drain-timeout=0"],
@@ -114,6 +124,28 @@ def test_a_call_becomes_the_words_of_the_command(function, given, words):
         ),
         (start_node, {"fingerprint": "sha256:x"}, ValueError, "fingerprint must be"),
         (start_node, {"port": 0}, ValueError, "name the port of the head"),
+        (
+            start_server,
+            {"pool_bytes_max": "20 gigs"},
+            ValueError,
+            "pool_bytes_max must be .* such as '512M' or '20G', not",
+        ),
+        (
+            start_server,
+            {"pool_bytes_max": 1e9},
+            TypeError,
+            "pool_bytes_max must be a whole number of bytes or .* not float",
+        ),
+        (start_server, {"pool_bytes_max": -1}, ValueError, "pool_bytes_max must be between 0 and "),
+        (start_server, {"pools_max": -1}, ValueError, "pools_max must be between 0 and 1000000, not -1"),
+        (
+            start_server,
+            {"key_ttl": "2 weeks"},
+            ValueError,
+            "key_ttl must be a number of seconds or .* '7d', not '2 weeks'",
+        ),
+        (start_head_node, {"key_ttl": -1}, ValueError, "key_ttl must be between 0 and "),
+        (start_node, {"key_ttl": 5}, TypeError, "about a head, write it in start_server or start_head_node"),
         (start_head_node, {"name": 5}, TypeError, "name must be a text, not int"),
         (
             start_head_node,

@@ -25,6 +25,8 @@ Examples:
   distributed-computing status -a 194.173.121.37 -p 8899 -r 123456 --json
   distributed-computing pools list -r 123456
   distributed-computing pools results sweep-1 -r 123456 --output results
+  distributed-computing pools forget sweep-1 KEY -r 123456
+                                 the next job with this key runs anew
   distributed-computing doctor -a 194.173.121.37
                                  what a node on this machine would find, what is wrong, and what to do
 
@@ -37,12 +39,13 @@ distributed-computing.password in $CREDENTIALS_DIRECTORY; on a terminal it is as
           slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble, state, pool, worker, worker_pid,
                   jobs_done]]
   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
-          jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver, to_take, error]
+          jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver, to_take, kept_bytes, keys, error]
 store_trouble says why named pools take no jobs now, or is null.
 The state of a slot is free, starting, idle, busy, stopping, waiting_to_retry or blocked (trouble says why). Ids are
 hexadecimal strings; pool and worker_pid are null where a slot has no worker, gpu where it has no GPU. name
 is null unless the pool outlives its program: to_deliver counts its jobs whose outcome no program has, to_take those of
-them that are done, and error says why it failed.
+them that are done, kept_bytes what counts against --pool-bytes-max, keys those that have a value, and error says why it
+failed.
 
 Exit codes: 0 fine, 1 the head cannot be reached or the doctor found something wrong, 2 wrong usage,
 3 refused by the head (wrong password or version; another program has the pool), 4 no such pool)";
@@ -55,8 +58,9 @@ int complain(int code, const std::string& text) {
 struct Arguments {
   dc::cli::PasswordSources password;
   dc::net::HeadAccess head;
-  bool json = false, steal = false;
+  bool json = false, steal = false, all_keys = false;
   std::string name, output;
+  std::vector<std::string> keys;
 };
 
 int complain(const dc::Error& error) {
@@ -120,6 +124,13 @@ int repair_pool(const Arguments& arguments) {
   return told ? show(told.value() + "\n") : complain(told.error());
 }
 
+int forget_keys(const Arguments& arguments) {
+  if (arguments.keys.empty() && !arguments.all_keys)
+    return complain(2, "name the keys whose values are to be forgotten, or say --all");
+  const auto told = dc::cli::forget_keys(arguments.head, arguments.name, arguments.keys);
+  return told ? show(told.value() + "\n") : complain(told.error());
+}
+
 void add_head_options(CLI::App& command, Arguments& arguments) {
   command.add_option("-a,--address", arguments.head.address, "The head's address, or several: HOST1,HOST2[:PORT]")
       ->capture_default_str()
@@ -137,6 +148,12 @@ void add_head_options(CLI::App& command, Arguments& arguments) {
       ->check(dc::cli::fingerprint_check);
 }
 
+void add_forget(CLI::App& command, Arguments& arguments) {
+  CLI::Option* keys = command.add_option("keys", arguments.keys, "The keys; a job that runs with one of them goes on");
+  keys->check(dc::cli::key_check);
+  command.add_flag("--all", arguments.all_keys, "All keys of the pool")->excludes(keys);
+}
+
 /// A command that talks to a head; `run` gives the exit code.
 struct Command {
   CLI::App* app;
@@ -149,7 +166,8 @@ std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
   status->footer(footer);
   status->add_flag("--json", arguments.json, "Print JSON");
   commands.push_back({status, show_status});
-  CLI::App* pools = app.add_subcommand("pools", "Show named pools and what is in them; remove or repair one");
+  CLI::App* pools =
+      app.add_subcommand("pools", "Show named pools and what is in them; remove or repair one, forget its keys");
   pools->footer(footer);
   pools->require_subcommand(1);
   const auto of_one_pool = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
@@ -170,6 +188,8 @@ std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
       ->add_flag("--steal", arguments.steal, "Even when a program has it");
   of_one_pool("repair", "Cut the journal of a pool that the head refuses because it is broken, and say what that loses",
               repair_pool);
+  add_forget(*of_one_pool("forget", "Forget the values of keys: the next job with one of them runs anew", forget_keys),
+             arguments);
   for (const Command& command : commands) add_head_options(*command.app, arguments);
   return commands;
 }

@@ -1,6 +1,7 @@
 // See options.hpp.
 #include "cli/options.hpp"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -23,6 +24,11 @@ std::string fingerprint_check(const std::string& text) {
 std::string address_check(const std::string& text) {
   const auto addresses = net::head_addresses(text, limits::default_port);
   return addresses ? std::string() : addresses.error().message;
+}
+
+std::string key_check(const std::string& key) {
+  if (!key.empty() && key.size() <= limits::job_key_bytes_max) return {};
+  return fmt::format("a key has 1 to {} bytes, and this one has {}", limits::job_key_bytes_max, key.size());
 }
 
 std::string find_python() {

@@ -13,6 +13,8 @@ namespace dc::cli {
 std::string fingerprint_check(const std::string& text);
 /// The same for --address.
 std::string address_check(const std::string& text);
+/// The same for a key of jobs.
+std::string key_check(const std::string& key);
 
 /// The interpreter for Python workers: beside this executable, else python3 on PATH, else empty.
 std::string find_python();

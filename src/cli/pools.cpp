@@ -127,6 +127,8 @@ Result<std::string> show_pool(const std::string& pools_json, const std::string& 
     line("jobs done", pool["jobs_done"].dump());
     line("to deliver", fmt::format("{}, {} of them done", pool["to_deliver"].dump(), pool["to_take"].dump()));
     line("updates", pool["updates"].dump());
+    line("keys", pool["keys"].dump());
+    line("kept", fmt::format("{} bytes", pool["kept_bytes"].dump()));
     return out;
   }
   return fail(ErrorCode::not_found, fmt::format("the head has no pool named '{}'", name));
@@ -181,6 +183,23 @@ Result<std::string> repair_pool(const net::HeadAccess& access, const std::string
   };
   BOOST_OUTCOME_TRYV(
       net::ask(access, wire::RepairPool{PoolId{net::random_id()}, name}, hear, asking(wire::Role::client)));
+  return told;
+}
+
+Result<std::string> forget_keys(const net::HeadAccess& access, const std::string& name,
+                                const std::vector<std::string>& keys) {
+  std::string told;
+  const auto hear = [&](net::Session&, wire::Message& message) -> Result<net::Heard> {
+    if (const auto* failed = std::get_if<wire::PoolFailed>(&message)) return failure_of(*failed);
+    const auto* forgotten = std::get_if<wire::KeysForgotten>(&message);
+    if (!forgotten) return net::Heard::not_all;
+    told = keys.empty() ? fmt::format("pool '{}': the values of {} keys are forgotten", name, forgotten->forgotten)
+                        : fmt::format("pool '{}': {} of {} keys had a value, which is forgotten", name,
+                                      forgotten->forgotten, keys.size());
+    return net::Heard::all;
+  };
+  const wire::ForgetKeys forget{PoolId{net::random_id()}, name, keys, keys.empty()};
+  BOOST_OUTCOME_TRYV(net::ask(access, forget, hear, asking(wire::Role::client)));
   return told;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "core/result.hpp"
 #include "net/ask.hpp"
@@ -26,5 +27,9 @@ Result<void> remove_pool(const net::HeadAccess& access, const std::string& name,
 
 /// Has the journal of a pool cut that the head refuses because it is broken. Returns what that cost, as a sentence.
 Result<std::string> repair_pool(const net::HeadAccess& access, const std::string& name);
+
+/// Forgets the values of these keys, or where there are none of all. Returns how many had one, as a sentence.
+Result<std::string> forget_keys(const net::HeadAccess& access, const std::string& name,
+                                const std::vector<std::string>& keys);
 
 }  // namespace dc::cli

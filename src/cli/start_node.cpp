@@ -22,6 +22,7 @@
 #include "cli/options.hpp"
 #include "cli/secrets.hpp"
 #include "cli/stdin_end.hpp"
+#include "cli/store_options.hpp"
 #include "core/held_signals.hpp"
 #include "core/log.hpp"
 #include "core/node_lock.hpp"
@@ -44,9 +45,7 @@ struct Arguments {
   PasswordSources password;
   std::string address = "localhost", fingerprint, python;
   std::vector<std::string> bind = {"0.0.0.0", "::"};
-  std::string store;
-  store::Durability durability = store::Durability::always;
-  bool standby = false;
+  StoreArguments kept;
   std::uint16_t port = limits::default_port;
   std::optional<std::uint32_t> workers, max_gpus;
   std::string gpus, exclude_gpus;
@@ -157,7 +156,7 @@ void declare_node(CLI::App& app, Arguments& arguments) {
 void declare(CLI::App& app, Arguments& arguments) {
   app.footer(footer);
   app.set_version_flag("--version", std::string("start_node ") + version);
-  app.add_flag("--head", arguments.head, "Start a head on this machine, and a node with it");
+  CLI::Option* head = app.add_flag("--head", arguments.head, "Start a head on this machine, and a node with it");
   app.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
   app.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
   app.add_flag("--password-stdin", arguments.password.standard_input,
@@ -180,17 +179,7 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--bind", arguments.bind,
                  "Addresses that the head listens on (default: all of this machine's; 127.0.0.1: this machine only)")
       ->envname("DISTRIBUTED_COMPUTING_BIND");
-  app.add_option("--store", arguments.store,
-                 "Where the head keeps named pools (default: the Redis that start_redis() runs for this user on this "
-                 "machine, else sqlite): sqlite (a file in the state directory), sqlite:///path/to/file.db, "
-                 "redis://[user:password@]host[:port][/db], rediss://… (TLS), redis+unix:///path/to/socket, none");
-  app.add_option("--durability", arguments.durability,
-                 "always: what was accepted survives the loss of power; interval: it survives the end of the head, and "
-                 "the loss of power takes at most the last second")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, store::Durability>{
-          {"always", store::Durability::always}, {"interval", store::Durability::interval}}));
-  app.add_flag("--standby", arguments.standby,
-               "With --head: wait until the head that has the store is gone, then take over");
+  declare_store(app, arguments.kept, head);
   app.add_option(
          "--fingerprint", arguments.fingerprint,
          "The head's key, as the head shows it, or the keys of several heads with commas (default: the one seen "
@@ -254,7 +243,7 @@ int run_node_here(const Arguments& arguments, const std::string& password) {
   options.port = arguments.port;
   options.fingerprint = arguments.fingerprint;
   options.secret.password = password;
-  options.kept_from_workers = secrets_for_workers(arguments.store, password);
+  options.kept_from_workers = secrets_for_workers(arguments.kept.store, password);
   options.python = python_of(arguments.python);
   options.name = arguments.name;
   options.drain_timeout = std::chrono::seconds(arguments.drain_timeout.value_or(drain_timeout_default));
@@ -290,8 +279,8 @@ Result<std::optional<net::FreePort>> choose_port(Arguments& arguments) {
   if (arguments.port != 0) return std::nullopt;
   BOOST_OUTCOME_TRY(port, net::FreePort::find(arguments.bind));
   arguments.port = port.port();
-  if (const auto batch = allocation(); batch && arguments.store.empty())
-    arguments.store = fmt::format("sqlite://{}/head-{}.db", paths::state_dir(), batch->job);
+  if (const auto batch = allocation(); batch && arguments.kept.store.empty())
+    arguments.kept.store = fmt::format("sqlite://{}/head-{}.db", paths::state_dir(), batch->job);
   return std::optional(std::move(port));
 }
 
@@ -322,9 +311,7 @@ int run_head_here(Arguments arguments, Password password) {
   options.port = arguments.port;
   options.secret.password = password.text;
   options.shown_address = shown_address(arguments.bind);
-  options.store = arguments.store;
-  options.durability = arguments.durability;
-  options.standby = arguments.standby;
+  take_over(arguments.kept, options);
   options.on_listening = [&](const std::string& fingerprint, const std::string& store) {
     print_banner({arguments.port, arguments.bind, fingerprint, store}, password);
     wipe(password.text);
@@ -360,7 +347,7 @@ int start_node(int argc, char** argv) {
   }
   hide_secrets(argc, argv);
   auto password = read_password(arguments.password);
-  auto store = read_store(std::move(arguments.store));
+  auto store = read_store(std::move(arguments.kept.store));
   if (const auto batch = allocation(); batch && arguments.name.empty())
     arguments.name = arguments.drain ? node_to_drain(*batch) : batch->node;
   if (arguments.verbose) ::setenv("DISTRIBUTED_COMPUTING_LOG", "debug", 1);
@@ -371,15 +358,16 @@ int start_node(int argc, char** argv) {
   }
   if (!password) return complain(head::exit_usage, password.error().message);
   if (!store) return complain(head::exit_usage, store.error().message);
-  arguments.store = std::move(store.value());
+  arguments.kept.store = std::move(store.value());
   const auto wipe_here = [&] {
     wipe(password.value().text);
-    wipe(arguments.store);
+    wipe(arguments.kept.store);
   };
   if (const auto code = stay_as_init(wipe_here)) return *code;
   if (!arguments.head && arguments.port == 0)
     return complain(head::exit_usage, "-p 0 makes sense only with --head: name the port of the head");
-  if (!arguments.head && arguments.standby) return complain(head::exit_usage, "--standby makes sense only with --head");
+  if (!arguments.head && arguments.kept.standby)
+    return complain(head::exit_usage, "--standby makes sense only with --head");
   if (arguments.head) return run_head_here(std::move(arguments), std::move(password.value()));
   if (arguments.workers == 0) return complain(head::exit_usage, "--workers 0 makes sense only with --head");
   if (password.value().from == Password::From::nowhere) {

@@ -159,8 +159,7 @@ void HeadMachine::restore(JournalState&& state, TimePoint now, Effects& out) {
   if (!hash.empty()) programs_[hash] = state.born->program;
   const store::LogId log = facts_.log_of_name(state.born->name);
   PoolEffects effects;
-  auto kept =
-      std::make_unique<KeptPool>(std::move(state), log, facts_.bounds, kept_memory_, wall_, now, effects);
+  auto kept = std::make_unique<KeptPool>(std::move(state), log, facts_.bounds, kept_memory_, wall_, now, effects);
   names_[kept->name()] = kept.get();
   HeadPool& pool = add_pool(std::move(kept));
   with(pool, out, [&](auto&, auto& wanted) { wanted.swap(effects); });

@@ -166,6 +166,7 @@ class KeptPool final : public HeadPool {
   void check_bytes() const;
 
   store::LogId log_{};  ///< its journal
+  PoolBounds bounds_;
   KeptMemory& memory_;
   std::unordered_map<JobSequence, std::size_t> in_memory_;  ///< arguments that are in the store too: their bytes
   JobNumbers taken_;                                        ///< in the journal or on their way to it
@@ -194,7 +195,6 @@ class KeptPool final : public HeadPool {
   std::deque<KeyTime> key_times_;      ///< the earliest first
   std::vector<std::string> new_keys_;  ///< came in this turn
 
-  PoolBounds bounds_;
   std::uint64_t kept_bytes_ = 0;  ///< in the journal or on their way to it, see PoolBounds::bytes_max
 
   // The journal.

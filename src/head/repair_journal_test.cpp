@@ -85,7 +85,7 @@ TEST_F(Repair, WhatWasForgottenBehindTheCutDoesNotComeBack) {
   DamagedStore store(5);
   ASSERT_TRUE(store.acquire({"here", 1}));
   for (const store::Entry& entry : entries) {
-    const store::Addressed one{1, entry};
+    store::Addressed one{1, entry};
     ASSERT_TRUE(store.append({&one, 1}));
   }
   const Result<RepairedJournal> repaired = repair_journal(store, 1);

@@ -124,7 +124,7 @@ class Liar {
   }
   wire::Message of_client() {
     const Payload small(std::string("x"));
-    switch (input_.byte() % 14) {
+    switch (input_.byte() % 15) {
       case 0:
         return wire::OpenPool{pool(), {}, input_.byte() % 2 == 0, small};
       case 1:
@@ -151,6 +151,8 @@ class Liar {
         return wire::PoolResumed{pool()};
       case 12:
         return wire::RepairPool{pool(), "sweep"};
+      case 13:
+        return wire::ForgetKeys{pool(), "sweep", {"key"}, input_.byte() % 2 == 0};
       default:
         return wire::ClosePool{pool(), false, input_.byte() % 4 == 0 ? "sweep" : ""};
     }

@@ -53,6 +53,8 @@ std::vector<wire::Message> messages_of_named_pools() {
       wire::JobsRefused{pool, {3}, error},
       wire::AcksKept{pool, {1}},
       wire::PoolRepaired{pool, 2, 1, false, true},
+      wire::ForgetKeys{pool, "sweep", {"key"}, false},
+      wire::KeysForgotten{pool, 1},
       wire::JobErrors{pool, {2, 3}, error},
       wire::HolderGone{pool, ClientId{100}},
       wire::PoolHeld{pool, ClientId{100}, "host", 1, "process", 28000},

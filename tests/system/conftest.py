@@ -221,6 +221,17 @@ def pool_arguments(cluster: Cluster) -> tuple[str, str, int]:
 
 
 @pytest.fixture
+def clock_shift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], int]:
+    """Return clock_shift(seconds): sets the wall clock of everything that the test starts after its first call."""
+    library, file = tmp_path / "clock_shift.so", tmp_path / "clock_shift"
+    source = HERE.parent / "standins" / "clock_shift.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("CLOCK_SHIFT_FILE", str(file))
+    return lambda seconds: file.write_text(str(seconds))
+
+
+@pytest.fixture
 def notes(tmp_path: Path) -> Path:
     """Return a directory where workers of the class Recorder write down what happens to them."""
     directory = tmp_path / "notes"

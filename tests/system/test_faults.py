@@ -4,7 +4,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -18,17 +17,6 @@ from workers import Hostile, Recorder
 
 def constructions(directory):
     return len(list(directory.glob("constructed-*")))
-
-
-@pytest.fixture
-def clock_shift(tmp_path, monkeypatch):
-    """Return clock_shift(seconds): sets the wall clock of everything that the test starts after its first call."""
-    library, file = tmp_path / "clock_shift.so", tmp_path / "clock_shift"
-    source = Path(__file__).parents[1] / "standins" / "clock_shift.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("CLOCK_SHIFT_FILE", str(file))
-    return lambda seconds: file.write_text(str(seconds))
 
 
 def test_a_killed_worker_is_noticed_at_once_and_its_job_runs_again(cluster, pool_arguments, notes, measured):
