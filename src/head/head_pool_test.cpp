@@ -224,6 +224,20 @@ TEST_F(PoolAlone, ArgumentsStayInMemoryAsLongAsThereIsRoom) {
   EXPECT_FALSE(memory.take(1)) << "what is left is one head's, not one pool's";
 }
 
+TEST_F(PoolAlone, ArgumentsOfAJobThatNeedNotRunLeaveTheMemory) {
+  const auto pool = open_kept();
+  const auto submit = [&](JobSequence sequence) {
+    effects.clear();
+    pool->submit(session, {{sequence, 0, bytes(std::string(limits::arguments_in_memory_max, 'a')), "key"}}, effects);
+    keep(*pool);
+  };
+  submit(1);
+  pool->ended({id, 1, {bytes("v"), {}}}, effects);
+  submit(2);
+  EXPECT_THAT(scheduled<scheduler::JobsSubmitted>(), IsEmpty()) << "its key has a value";
+  EXPECT_TRUE(memory.take(1));
+}
+
 TEST_F(PoolAlone, TheMemoryOfAPoolIsGivenBackWithIt) {
   constexpr std::size_t size = limits::arguments_in_memory_max;
   {

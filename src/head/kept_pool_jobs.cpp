@@ -197,7 +197,6 @@ void KeptPool::remember_definition(const Payload& update) {
 void KeptPool::ended(scheduler::DeliverOutcome&& command, PoolEffects& out) {
   const JobSequence sequence = command.sequence;
   std::vector<SubmittedJob> freed;
-  if (!in_memory_.empty()) forget_arguments(sequence);
   if (const auto key = keys_of_running_.find(sequence); key != keys_of_running_.end()) {
     if (auto found = followers_.extract(sequence)) freed = std::move(found.mapped());
     running_keys_.erase(key->second);
@@ -215,6 +214,7 @@ void KeptPool::keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects
   const auto found = records_.find(sequence);
   if (found == records_.end() || found->second.outcome) return;
   Record& record = found->second;
+  if (!in_memory_.empty()) forget_arguments(sequence);
   ++done_;
   record.outcome = std::make_unique<StoredOutcome>(outcome);
   count_outcome(record);
