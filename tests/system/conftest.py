@@ -186,6 +186,17 @@ class Cluster:
         return found
 
 
+def pools_command(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `distributed-computing pools` with these arguments against the cluster's head."""
+    return subprocess.run(
+        [str(BIN / "distributed-computing"), "pools", *arguments, "-p", str(cluster.port)],
+        env=cluster.environment("head"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 def bare_environment(cluster: Cluster, **changed: str) -> dict[str, str]:
     """Return that of the head's home, without a store and a password but those given."""
     own = cluster.environment("head")

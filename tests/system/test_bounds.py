@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import pytest
 
-from conftest import BIN, wait_until
+from conftest import pools_command, wait_until
 from distributed_computing.api import NotStored, Pool
+from workers import Lines
 
 
 class Echo:
@@ -16,30 +16,8 @@ class Echo:
         return x
 
 
-class Lines:
-    """Appends a line to a file for each job that runs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def run(self, x):
-        with open(self.path, "a") as file:
-            file.write(f"{x}\n")
-        return x * x
-
-
-def pools(cluster, *arguments):
-    return subprocess.run(
-        [str(BIN / "distributed-computing"), "pools", *arguments, "-p", str(cluster.port)],
-        env=cluster.environment("head"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 def listed(cluster, name):
-    return {pool["name"]: pool for pool in json.loads(pools(cluster, "list", "--json").stdout)}[name]
+    return {pool["name"]: pool for pool in json.loads(pools_command(cluster, "list", "--json").stdout)}[name]
 
 
 def kill_and_start(cluster, *arguments):
@@ -85,7 +63,7 @@ def test_there_are_no_more_pools_than_there_may_be(cluster, pool_arguments):
         Pool(Echo, None, *pool_arguments, name="another").map([1])
     with Pool.attach("one", *pool_arguments) as pool:
         assert pool.map([2]) == [2]
-    assert pools(cluster, "remove", "one").returncode == 0
+    assert pools_command(cluster, "remove", "one").returncode == 0
     with Pool(Echo, None, *pool_arguments, name="another") as pool:
         assert pool.map([1]) == [1]
 
@@ -98,24 +76,24 @@ def test_a_forgotten_key_runs_anew(cluster, pool_arguments, tmp_path):
         keyed = [{"args": [x], "key": f"x={x}"} for x in (2, 3, 4)]
         assert pool.map(keyed) == pool.map(keyed) == [4, 9, 16]
         assert lines.read_text().split() == ["2", "3", "4"]
-        told = pools(cluster, "forget", "keys", "x=3", "x=5")  # whoever has the pool
+        told = pools_command(cluster, "forget", "keys", "x=3", "x=5")  # whoever has the pool
         assert (told.returncode, told.stdout) == (0, "pool 'keys': 1 of 2 keys had a value, which is forgotten\n")
         kill_and_start(cluster)
         assert listed(cluster, "keys")["keys"] == 2
         assert pool.map(keyed) == [4, 9, 16]
         assert lines.read_text().split() == ["2", "3", "4", "3"]
-        told = pools(cluster, "forget", "keys", "--all")
+        told = pools_command(cluster, "forget", "keys", "--all")
         assert (told.returncode, told.stdout) == (0, "pool 'keys': the values of 3 keys are forgotten\n")
         assert pool.map(keyed) == [4, 9, 16]
         assert len(lines.read_text().split()) == 7
-    assert "keys             3\n" in pools(cluster, "show", "keys").stdout
+    assert "keys             3\n" in pools_command(cluster, "show", "keys").stdout
     for arguments, code, text in (
         (("nothing", "--all"), 4, "no pool named 'nothing'"),
         (("keys",), 2, "name the keys"),
         (("keys", "x=2", "--all"), 2, "--all"),
         (("keys", "k" * 2000), 2, "a key has 1 to 1024 bytes"),
     ):
-        answer = pools(cluster, "forget", *arguments)
+        answer = pools_command(cluster, "forget", *arguments)
         assert answer.returncode == code and text in answer.stderr, answer
 
 

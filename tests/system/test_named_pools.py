@@ -16,6 +16,7 @@ import pytest
 
 from conftest import run_script, wait_until
 from distributed_computing.api import JobError, NotStored, Pool, PoolBusy, PoolClosed, PoolNotFound
+from workers import Lines
 
 # What scripts of these tests begin with: worker class, and `where` for Pool.
 PRELUDE = """
@@ -39,18 +40,6 @@ class Echo:
         if x == "bad":
             raise ValueError(x)
         return x
-
-
-class Lines:
-    """Appends a line to a file for each job that runs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def run(self, x):
-        with open(self.path, "a") as file:
-            file.write(f"{x}\n")
-        return x * x
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, rss_mib, wait_until
+from conftest import pools_command, rss_mib, wait_until
 from distributed_computing.api import Pool, PoolClosed, PoolNotFound
 
 
@@ -19,18 +19,8 @@ class Echo:
         return x
 
 
-def pools(cluster, *arguments):
-    return subprocess.run(
-        [str(BIN / "distributed-computing"), "pools", *arguments, "-p", str(cluster.port)],
-        env=cluster.environment("head"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
 def listed(cluster):
-    return {pool["name"]: pool for pool in json.loads(pools(cluster, "list", "--json").stdout)}
+    return {pool["name"]: pool for pool in json.loads(pools_command(cluster, "list", "--json").stdout)}
 
 
 @pytest.fixture
@@ -43,25 +33,25 @@ def started(cluster):
 def test_a_pool_is_listed_shown_read_and_removed(cluster, pool_arguments, tmp_path):
     started = cluster
     started.head()
-    assert pools(started, "list").stdout == "no named pools\n"
+    assert pools_command(started, "list").stdout == "no named pools\n"
     with Pool(Echo, None, *pool_arguments, name="sweep 1") as pool:
         for item in (1, "bad", b"x" * 300_000):
             pool.submit(item)
     started.node(workers=2)  # only now, for what is done at once has been handed over by then
     wait_until(lambda: listed(started)["sweep 1"]["to_take"] == 3, "all jobs are done")
     with Pool.attach("sweep 1", *pool_arguments):
-        looked = pools(started, "results", "sweep 1")  # from beside, and it takes nothing
+        looked = pools_command(started, "results", "sweep 1")  # from beside, and it takes nothing
         assert looked.returncode == 0 and len(looked.stdout.splitlines()) == 3
-        table = pools(started, "list").stdout
+        table = pools_command(started, "list").stdout
         assert "sweep 1" in table and f"(pid {subprocess.os.getpid()})" in table
     wait_until(lambda: not listed(started)["sweep 1"]["client"]["connected"], "it is left")
-    shown = pools(started, "show", "sweep 1")
+    shown = pools_command(started, "show", "sweep 1")
     assert shown.returncode == 0
     lines = dict(line.split(maxsplit=1) if " " in line else (line, "") for line in shown.stdout.splitlines())
     assert lines["class"] == "Echo" and lines["state"] == "done"
 
     for _ in range(2):  # reading takes nothing out
-        answer = pools(started, "results", "sweep 1", "--output", str(tmp_path / "out"))
+        answer = pools_command(started, "results", "sweep 1", "--output", str(tmp_path / "out"))
         assert answer.returncode == 0, answer.stderr
         kinds = sorted(line.split()[:2] for line in answer.stdout.splitlines())
         assert kinds == [["1", "ok"], ["2", "error"], ["3", "ok"]]
@@ -72,7 +62,7 @@ def test_a_pool_is_listed_shown_read_and_removed(cluster, pool_arguments, tmp_pa
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "out", *(tmp_path / "out").iterdir()]}
     assert modes == {"out": 0o700, "1.value": 0o600, "2.error": 0o600, "3.value": 0o600}
 
-    assert pools(started, "remove", "sweep 1").stdout == "pool 'sweep 1' is gone\n"
+    assert pools_command(started, "remove", "sweep 1").stdout == "pool 'sweep 1' is gone\n"
     assert listed(started) == {}
     with pytest.raises(PoolNotFound):
         Pool.attach("sweep 1", *pool_arguments)
@@ -80,18 +70,18 @@ def test_a_pool_is_listed_shown_read_and_removed(cluster, pool_arguments, tmp_pa
 
 def test_names_that_nobody_has(started):
     for command in ("show", "results", "remove"):
-        answer = pools(started, command, "nothing")
+        answer = pools_command(started, command, "nothing")
         assert answer.returncode == 4, command
         assert "no pool named 'nothing'" in answer.stderr
-    assert pools(started, "remove").returncode == 2
+    assert pools_command(started, "remove").returncode == 2
 
 
 def test_a_pool_that_is_in_use_is_removed_only_by_force(started, pool_arguments):
     pool = Pool(Echo, None, *pool_arguments, name="held")
     assert pool.map(range(3)) == [0, 1, 2]
-    refused = pools(started, "remove", "held")
+    refused = pools_command(started, "remove", "held")
     assert refused.returncode == 3 and "steal" in refused.stderr
-    assert pools(started, "remove", "held", "--steal").returncode == 0
+    assert pools_command(started, "remove", "held", "--steal").returncode == 0
     with pytest.raises(PoolClosed):
         pool.map(range(3))
     assert listed(started) == {}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from conftest import BIN, Cluster, wait_until
+from conftest import Cluster, pools_command, wait_until
 from distributed_computing.api import NotStored, Pool
 from own_redis import PROGRAM, Redis
 
@@ -17,16 +16,6 @@ from own_redis import PROGRAM, Redis
 class Echo:
     def run(self, x):
         return x
-
-
-def pools(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(BIN / "distributed-computing"), "pools", *arguments, "-p", str(cluster.port)],
-        env=cluster.environment("head"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def break_sqlite(path: Path, log: int, entry: int) -> None:
@@ -83,22 +72,24 @@ def test_a_broken_pool_is_refused_and_repaired_while_the_other_is_served(cluster
             Pool.attach("bad", *pool_arguments)
         with pytest.raises(NotStored, match="cannot be opened: .*(damaged|missing)"):
             Pool(Echo, None, *pool_arguments, name="bad")
-        assert "bad" in pools(cluster, "list").stdout and "failed" in pools(cluster, "show", "bad").stdout
-        missing = pools(cluster, "repair", "good")
+        assert (
+            "bad" in pools_command(cluster, "list").stdout and "failed" in pools_command(cluster, "show", "bad").stdout
+        )
+        missing = pools_command(cluster, "repair", "good")
         assert missing.returncode == 4 and "no broken pool" in missing.stderr
 
-        repaired = pools(cluster, "repair", "bad")
+        repaired = pools_command(cluster, "repair", "bad")
         assert repaired.returncode == 0, repaired.stderr
         assert "pool 'bad' is repaired: 3 jobs that were accepted are lost" in repaired.stdout
         with Pool.attach("bad", *pool_arguments) as pool:
             assert sorted(pool.imap_unordered()) == [0, 1]
             assert pool.submit("new").result(20) == "new"
         number = f"{logs['hopeless'] % 2**64:016x}"  # all that is known of it
-        assert number in pools(cluster, "list").stdout
+        assert number in pools_command(cluster, "list").stdout
         for name in ("hopeless", number):
-            shown = pools(cluster, "show", name)
+            shown = pools_command(cluster, "show", name)
             assert number in shown.stdout and f"pools repair '{number}'" in shown.stdout.replace("\n", " ")
-        gone = pools(cluster, "repair", number)
+        gone = pools_command(cluster, "repair", number)
         assert f"nothing of pool '{number}' could be kept, and it is gone: 5 jobs" in gone.stdout
         wait_until(lambda: f"pool '{number}' was repaired" in cluster.log("head"), "it is in the log")
         with Pool(Echo, None, *pool_arguments, name="hopeless") as pool:
@@ -149,7 +140,7 @@ def test_a_damaged_page_of_the_file_refuses_the_pools_on_it_and_is_repaired(clus
         assert len(list(pool.imap_unordered())) == 3
     with pytest.raises(NotStored, match="damaged page"):
         Pool.attach("bad", *pool_arguments)
-    repaired = pools(cluster, "repair", "bad")
+    repaired = pools_command(cluster, "repair", "bad")
     assert repaired.returncode == 0, repaired.stderr
     # Unless later entries tell, nobody knows what stood on the page.
     assert "at least" in repaired.stdout or "30 jobs that were accepted are lost" in repaired.stdout

@@ -60,6 +60,18 @@ class Maker(WorkerInterface):
         return number.to_bytes(8, "little") + bytes(max(0, size - 8))
 
 
+class Lines(WorkerInterface):
+    """Appends a line to a file for each job that runs."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, x):
+        with open(self.path, "a") as file:
+            file.write(f"{x}\n")
+        return x * x
+
+
 class Hostile(WorkerInterface):
     """Does what jobs must not do."""
 
