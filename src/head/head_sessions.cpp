@@ -20,11 +20,11 @@ void HeadSessions::clear() {
 // --- What is sent -----------------------------------------------------------------------------------------------
 
 void HeadSessions::send(Send& send) {
-  const SessionId session = send.session;
-  if (!contains(session)) return;
-  if (queue_.passes(send, effects_)) return carry_out(send);
+  const auto found = sessions_.find(send.session);
+  if (found == sessions_.end()) return;
+  if (queue_.passes(send, effects_)) return send_now(*found->second, send);
   carry_out_effects();
-  look_whether_deaf(session);
+  look_whether_deaf(*found->second);
 }
 
 void HeadSessions::loaded(std::vector<store::Loaded>&& loaded) {
@@ -38,15 +38,16 @@ void HeadSessions::carry_out_effects() {
 }
 
 void HeadSessions::carry_out(Send& send) {
-  const auto found = sessions_.find(send.session);
-  if (found == sessions_.end()) return;
-  net::Session& session = *found->second;
+  if (const auto found = sessions_.find(send.session); found != sessions_.end()) send_now(*found->second, send);
+}
+
+void HeadSessions::send_now(net::Session& session, Send& send) {
   auto* output = std::get_if<wire::OutputLines>(&send.message);
   if (output && !output_limit_.admit(*output, session.queued_bytes())) return;
   const bool answer = std::holds_alternative<wire::StatusReply>(send.message);
   session.send(std::move(send.message), send.lane);
   if (answer) session.when_written([this, id = send.session] { handler_.answered(id); });
-  look_whether_deaf(send.session);
+  look_whether_deaf(session);
 }
 
 void HeadSessions::carry_out(TellWritten& tell) {
@@ -65,12 +66,11 @@ void HeadSessions::close(const CloseSession& close) {
 
 // --- Who does not read ------------------------------------------------------------------------------------------
 
-void HeadSessions::look_whether_deaf(SessionId id) {
-  const net::Session& session = *sessions_.at(id);
+void HeadSessions::look_whether_deaf(const net::Session& session) {
   const wire::Role role = session.peer().role;
   if (role == wire::Role::node) return;
-  const bool asks_on = role == wire::Role::viewer && queue_.waiting(id) > limits::unread_answers_max;
-  if (asks_on || session.queued_talk() > limits::unread_bytes_max) deaf_.insert(id);
+  const bool asks_on = role == wire::Role::viewer && queue_.waiting(session.id()) > limits::unread_answers_max;
+  if (asks_on || session.queued_talk() > limits::unread_bytes_max) deaf_.insert(session.id());
 }
 
 void HeadSessions::cut_off_deaf() {

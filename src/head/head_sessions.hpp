@@ -44,7 +44,8 @@ class HeadSessions {
   void carry_out(LoadPayloads& load) { handler_.load(std::move(load)); }
   void carry_out(TellWritten& tell);
   void carry_out(Unreadable& unreadable) { handler_.unreadable(std::move(unreadable)); }
-  void look_whether_deaf(SessionId id);
+  void send_now(net::Session& session, Send& send);
+  void look_whether_deaf(const net::Session& session);
 
   const Handler handler_;
   std::map<SessionId, net::Session*> sessions_;

@@ -21,6 +21,12 @@ void each_payload(wire::Message& message, Each each) {
   }
 }
 
+bool needs_the_store(wire::Message& message) {
+  bool needs = false;
+  each_payload(message, [&](const Payload& payload) { needs = needs || payload.is_elsewhere(); });
+  return needs;
+}
+
 std::vector<Payload> elsewhere_in(wire::Message& message) {
   std::vector<Payload> found;
   each_payload(message, [&](const Payload& payload) {
@@ -40,8 +46,7 @@ std::size_t bytes_of(const std::vector<Payload>& payloads) {
 bool SendQueue::passes(Send& send, SendEffects& out) {
   const auto found = sessions_.find(send.session);
   const bool behind = found != sessions_.end() && found->second.lanes.contains(send.lane);
-  const bool needs = !elsewhere_in(send.message).empty();
-  if (!behind && !needs) return true;
+  if (!behind && !needs_the_store(send.message)) return true;
   const SessionId id = send.session;
   const wire::Lane lane = send.lane;
   Session& session = sessions_[id];
@@ -97,7 +102,7 @@ void SendQueue::loaded(store::Loaded&& loaded, SendEffects& out) {
 /// What stands behind it in the lane, up to the next one that needs the store.
 void SendQueue::go_on(SessionId id, Session& session, wire::Lane lane, SendEffects& out) {
   std::deque<Send>& queue = session.lanes.at(lane);
-  while (!queue.empty() && elsewhere_in(queue.front().message).empty()) {
+  while (!queue.empty() && !needs_the_store(queue.front().message)) {
     out.emplace_back(std::move(queue.front()));
     queue.pop_front();
     --session.waiting;
