@@ -210,11 +210,20 @@ inline constexpr std::uint64_t kept_window_bytes = std::uint64_t{16} << 20;
 inline constexpr std::uint64_t kept_turns_bytes = std::uint64_t{16} << 20;
 /// Of payloads that are in the store a session is loaded so many bytes ahead of what it reads, but always one payload.
 inline constexpr std::uint64_t loaded_bytes_max = std::uint64_t{16} << 20;
+/// Payloads up to this size stay in the memory of a head that keeps them: what stands for them is no smaller.
+inline constexpr std::size_t payload_in_memory_max = 64;
+/// Larger ones that came together lie beside their entry, so that it is read without them, when they are so many bytes.
+inline constexpr std::size_t bundle_bytes_min = std::size_t{1} << 10;
 /// Arguments of jobs of named pools stay in the head's memory beside the store as long as they are no more than this in
 /// all: those that run at once need not be loaded.
 inline constexpr std::uint64_t arguments_in_memory_max = std::uint64_t{32} << 20;
+/// What was loaded last is kept for who asks for its neighbours next.
+inline constexpr std::size_t recent_contents_bytes_max = std::size_t{8} << 20;
 /// A head takes memory for larger pieces than this from the system, and gives it back at once.
 inline constexpr std::size_t heap_payload_max = std::size_t{512} << 10;
+/// A head with so much more than it uses (and an eighth of that) gives it back; looked at so often.
+inline constexpr std::size_t unused_memory_max = std::size_t{24} << 20;
+inline constexpr auto unused_memory_interval = 2s;
 /// What a result counts beside its bytes.
 inline constexpr std::uint64_t result_overhead_bytes = 256;
 static_assert(result_window_min >= inline_payload_max + result_overhead_bytes);

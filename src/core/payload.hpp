@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -49,40 +50,56 @@ class Payload {
     Payload payload;
     payload.owner_ = std::move(place);
     payload.bytes_ = {static_cast<const std::byte*>(nullptr), size};
-    payload.elsewhere_ = true;
+    payload.memory_file_ = elsewhere_mark;
+    return payload;
+  }
+
+  /// `size` bytes of these from `offset` on, which must be here or there. One that is elsewhere is so with its place,
+  /// and with an offset below 4 GiB.
+  [[nodiscard]] Payload slice(std::size_t offset, std::size_t size) const {
+    DC_CHECK(offset <= bytes_.size() && size <= bytes_.size() - offset);
+    if (!is_elsewhere()) return Payload(owner_, bytes_.subspan(offset, size));
+    Payload payload = elsewhere(owner_, size);
+    payload.offset_ = static_cast<std::uint32_t>(offset_ + offset);
+    DC_CHECK(payload.offset_ == offset_ + offset);
     return payload;
   }
 
   /// Not of one whose bytes are elsewhere.
   [[nodiscard]] std::span<const std::byte> bytes() const {
-    DC_CHECK(!elsewhere_);
+    DC_CHECK(!is_elsewhere());
     return bytes_;
   }
   [[nodiscard]] const char* data() const { return reinterpret_cast<const char*>(bytes().data()); }
   /// Its bytes have to be brought here before anybody looks at them; all else is known of it.
-  [[nodiscard]] bool is_elsewhere() const { return elsewhere_; }
+  [[nodiscard]] bool is_elsewhere() const { return memory_file_ == elsewhere_mark; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
   [[nodiscard]] bool empty() const { return bytes_.empty(); }
   [[nodiscard]] std::string_view view() const { return {data(), size()}; }
+  /// Of one that is elsewhere: it begins so many bytes behind its place.
+  [[nodiscard]] std::size_t offset() const { return offset_; }
   /// Keeps the bytes alive, or knows where they are.
   [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
   /// File descriptor of the memory file that these bytes are the whole of, or -1.
-  [[nodiscard]] int memory_file() const { return memory_file_; }
+  [[nodiscard]] int memory_file() const { return is_elsewhere() ? -1 : memory_file_; }
 
   /// The same bytes in a buffer that holds nothing else, for whoever keeps them for long. Only a small payload is
   /// copied: a large one never stood in a message, so that its buffer is its own already.
   [[nodiscard]] Payload compact() const {
-    return elsewhere_ || size() > limits::inline_payload_max ? *this : copy(bytes_);
+    return is_elsewhere() || size() > limits::inline_payload_max ? *this : copy(bytes_);
   }
 
   friend bool operator==(const Payload& a, const Payload& b) { return a.view() == b.view(); }
 
  private:
+  static constexpr int elsewhere_mark = -2;  ///< in the place of a descriptor
+
   std::shared_ptr<const void> owner_;
   std::span<const std::byte> bytes_;
   int memory_file_ = -1;
-  bool elsewhere_ = false;
+  std::uint32_t offset_ = 0;
 };
+static_assert(sizeof(Payload) == 40, "there may be millions");
 
 /// An update whose payload begins like this is none of the user's: it defines classes and functions of the client's
 /// script on the workers. Later clients of a named pool may ask for it (wire::SeeDefinitions).

@@ -60,7 +60,8 @@ struct Pending {
   Payload payload = {};                     ///< update
   SessionId leaver = {};                    ///< client: who hears then that it has left; keys: who has asked
   PoolId asked = {};                        ///< keys: by what id
-  std::vector<Payload> stored = {};         ///< what stands for its large payloads from then on, if it is in the store
+  std::vector<std::int64_t> offsets = {};   ///< jobs, outcomes: where each payload lies in the entry's bundle; or none
+  std::vector<Payload> stored = {};         ///< what stands for the attachments of its entry from then on
 };
 /// Into the journal of the pool; HeadPool::journaled() says when it is there, or was refused.
 struct Keep {

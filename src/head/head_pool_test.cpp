@@ -206,6 +206,35 @@ TEST_F(PoolAlone, LargeResultsThatNobodyTakesAreInTheStoreAlone) {
   }
 }
 
+TEST_F(PoolAlone, SmallResultsThatCameTogetherAreInTheStoreAloneToo) {
+  const auto pool = open_kept();
+  pool->submit(session, jobs(1, 3), effects);
+  answer(*pool);
+  pool->session_lost(session, true, now, effects);
+  answer(*pool);
+  pool->ended({id, 1, {bytes("tiny"), {}}}, effects);
+  pool->ended({id, 2, {bytes(std::string(600, 'v')), {}}}, effects);
+  pool->ended({id, 3, {bytes(std::string(700, 'w')), {}}}, effects);
+  pool->end_turn(effects);
+  const std::vector<Keep> entries = wanted<Keep>();
+  ASSERT_THAT(entries, SizeIs(1)) << "they share an entry, and lie beside it";
+  ASSERT_THAT(entries[0].entry.attachments, SizeIs(1));
+  EXPECT_EQ(entries[0].entry.attachments[0].view(), std::string(600, 'v') + std::string(700, 'w'));
+  EXPECT_LT(entries[0].entry.bytes.size(), 100U);
+  keep(*pool);
+  pool->asked_for(other_session, other_peer, opening("sweep"), now, effects);
+  effects.clear();
+  pool->want_outcomes({id, 3, false}, effects);
+  const std::vector<Deliver> delivered = wanted<Deliver>();
+  ASSERT_THAT(delivered, SizeIs(3));
+  EXPECT_EQ(delivered[0].outcome.payload.view(), "tiny");
+  EXPECT_TRUE(delivered[1].outcome.payload.is_elsewhere());
+  EXPECT_EQ(delivered[1].outcome.payload.offset(), 0U);
+  EXPECT_EQ(delivered[2].outcome.payload.offset(), 600U);
+  EXPECT_EQ(delivered[2].outcome.payload.size(), 700U);
+  EXPECT_EQ(delivered[1].outcome.payload.owner(), delivered[2].outcome.payload.owner()) << "one place for both";
+}
+
 TEST_F(PoolAlone, ArgumentsStayInMemoryAsLongAsThereIsRoom) {
   const auto pool = open_kept();
   constexpr std::size_t size = limits::arguments_in_memory_max / 2;

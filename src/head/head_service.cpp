@@ -26,6 +26,7 @@
 #include "head/repair_journal.hpp"
 #include "head/restore_pools.hpp"
 #include "head/take_store.hpp"
+#include "head/unused_memory.hpp"
 #include "head/wall_clock.hpp"
 #include "store/journal_thread.hpp"
 
@@ -187,6 +188,7 @@ class HeadService {
     if (headship_.term() == 0) return;
     journal_->loop_moved();
     (void)is_head();
+    unused_memory_.give_back(net::EventLoop::now());
     hold_timer_ = loop_.call_at(net::EventLoop::now() + limits::store_hold_look_interval, [this] { look_at_hold(); });
   }
 
@@ -335,6 +337,7 @@ class HeadService {
        .lost = [this](SessionId id) { session_closed(id); }}};
   Effects effects_;
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
+  UnusedMemory unused_memory_;
   std::map<store::Ticket, Repair> repairs_;
   std::uint64_t next_repair_ = 0;
   bool flush_scheduled_ = false;

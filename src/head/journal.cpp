@@ -52,12 +52,16 @@ class Packer {
   bool large_ = false;  ///< an item stands beside its entry
 };
 
+bool stands_beside(const Payload& payload) {
+  return payload.size() > limits::inline_payload_max || payload.is_elsewhere();
+}
+
 }  // namespace
 
 Result<JournalEntry> decode(store::Entry&& entry) {
   try {
     const auto owner = std::make_shared<const std::string>(std::move(entry.bytes));
-    const wire::Scoped<wire::DecodeScope> scope(wire::DecodeScope{owner, &entry.attachments});
+    const wire::Scoped<wire::DecodeScope> scope(wire::DecodeScope{owner, &entry.attachments, true});
     wire::ObjectReader reader(owner->data(), owner->size());
     JournalEntry decoded;
     wire::decode_message(reader.next(), decoded);
@@ -247,13 +251,13 @@ std::vector<store::Entry> JournalState::take() {
       continue;
     }
     const std::size_t size = outcome.payload.size();
-    if (size > limits::inline_payload_max) values.note_large();
+    if (stands_beside(outcome.payload)) values.note_large();
     values.add({sequence, std::move(outcome.payload)}, size + overhead);
   }
   values.close();
   for (auto& [sequence, job] : unfinished) {
     const std::size_t size = job.arguments.size();
-    if (size > limits::inline_payload_max) jobs.note_large();
+    if (stands_beside(job.arguments)) jobs.note_large();
     jobs.add(std::move(job), size + overhead);
   }
   jobs.close();

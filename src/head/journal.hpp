@@ -24,7 +24,8 @@
 namespace dc::head {
 
 // --- Entries ----------------------------------------------------------------------------------------------------
-// Encoded like the messages of the protocol; payloads over limits::inline_payload_max become attachments.
+// Encoded like the messages of the protocol; payloads over limits::inline_payload_max become attachments. Smaller ones
+// of jobs and outcomes that came together become one, where they are worth it: so entries are read without them.
 
 /// The first entry.
 struct PoolBorn {
@@ -128,15 +129,17 @@ struct KeysDropped {
 using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary,
                                   KeyKept, ClientCame, KeysTimed, KeysDropped>;
 
+/// `bundle`: takes the small payloads, and becomes the last attachment; null: they stand in the entry.
 template <class Body>
-store::Entry encode(const Body& body) {
+store::Entry encode(const Body& body, wire::Bundle* bundle = nullptr) {
   store::Entry entry;
-  const wire::Scoped<wire::EncodeScope> scope(wire::EncodeScope{&entry.attachments});
+  const wire::Scoped<wire::EncodeScope> scope(wire::EncodeScope{&entry.attachments, bundle});
   wire::StringSink sink{entry.bytes};
   msgpack::packer<wire::StringSink> packer(sink);
   packer.pack_array(2);
   packer.pack_uint8(Body::type);
   packer.pack(body);
+  if (bundle && !bundle->bytes.empty()) entry.attachments.emplace_back(std::move(bundle->bytes));
   return entry;
 }
 /// `protocol`: these bytes are no entry of this version.

@@ -52,6 +52,42 @@ std::vector<store::Entry> story() {
 
 constexpr const char* told = "sweep 1-3 5-6 unfinished 3=LLLLLLLL 6=f undelivered 2=no 5=LLLLLLLL updates 1 done 3 k=A";
 
+TEST(JournalEntries, HaveSmallPayloadsBesideThem) {
+  const std::string small(limits::payload_in_memory_max, 's'), longer(100, 'l'), other(200, 'o');
+  wire::Bundle bundle;
+  store::Entry entry = encode(JobsTaken{{{1, 0, bytes(small)}, {2, 0, bytes(longer)}, {3, 0, bytes(other)}}}, &bundle);
+  EXPECT_THAT(bundle.offsets, ElementsAre(-1, 0, 100));
+  ASSERT_EQ(entry.attachments.size(), 1U);
+  EXPECT_EQ(entry.attachments[0].size(), 300U);
+  // Read with what stands for it, and written again.
+  const auto place = std::make_shared<const int>(0);
+  entry.attachments[0] = Payload::elsewhere(place, 300);
+  const JournalEntry read = decode(std::move(entry)).value();
+  const std::vector<SubmittedJob>& jobs = std::get<JobsTaken>(read).jobs;
+  EXPECT_EQ(jobs[0].arguments.view(), small);
+  store::Entry again = encode(JobsTaken{{jobs[2], {9, 0, bytes("new")}, jobs[1]}});
+  ASSERT_EQ(again.attachments.size(), 1U) << "one for both";
+  again.attachments[0] = bytes(longer + other);
+  const JournalEntry last = decode(std::move(again)).value();
+  EXPECT_EQ(std::get<JobsTaken>(last).jobs[0].arguments.view(), other);
+  EXPECT_EQ(std::get<JobsTaken>(last).jobs[1].arguments.view(), "new");
+  EXPECT_EQ(std::get<JobsTaken>(last).jobs[2].arguments.view(), longer);
+}
+
+TEST(JournalEntries, AreRefusedWithPartsOfWhatIsNotThere) {
+  wire::Bundle bundle;
+  const store::Entry good = encode(JobsTaken{{{1, 0, bytes(std::string(100, 'a'))}}}, &bundle);
+  const auto read = [&](std::vector<Payload> attachments) {
+    return decode(store::Entry{good.bytes, std::move(attachments)}).has_value();
+  };
+  EXPECT_TRUE(read({bytes(std::string(100, 'a'))}));
+  EXPECT_FALSE(read({bytes(std::string(99, 'a'))}));
+  EXPECT_FALSE(read({}));
+  store::Entry cut = good;
+  cut.bytes.pop_back();
+  EXPECT_FALSE(decode(std::move(cut)).has_value());
+}
+
 TEST(JournalState, IsWhatTheEntriesTell) {
   JournalState state;
   for (store::Entry& entry : story()) state.add(std::move(entry));

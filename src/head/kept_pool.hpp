@@ -108,6 +108,17 @@ class KeptPool final : public HeadPool {
     out.emplace_back(Keep{log_, std::move(pending), encode(entry), refusable});
   }
 
+  /// Keeps the entry of jobs or outcomes, whose payloads of this many bytes need not stay in memory.
+  template <class Body>
+  void keep_beside(Pending&& pending, const Body& entry, std::size_t bytes, bool refusable, PoolEffects& out) {
+    wire::Bundle bundle;
+    const bool beside = bytes >= limits::bundle_bytes_min;
+    if (beside) bundle.bytes.reserve(bytes);
+    store::Entry encoded = encode(entry, beside ? &bundle : nullptr);
+    pending.offsets = std::move(bundle.offsets);
+    out.emplace_back(Keep{log_, std::move(pending), std::move(encoded), refusable});
+  }
+
   // Birth and ends.
   void is_born(PoolEffects& out);
   void is_not_stored(const std::string& why, PoolEffects& out);
@@ -184,7 +195,7 @@ class KeptPool final : public HeadPool {
   std::unordered_map<std::string, Payload> values_of_keys_;
   std::unordered_map<std::string, JobSequence> running_keys_;
   std::unordered_map<JobSequence, std::string> keys_of_running_;
-  std::unordered_map<JobSequence, std::string> keys_of_large_;            ///< whose value is on its way to the journal
+  std::unordered_map<JobSequence, std::string> keys_of_large_;            ///< whose value is on its way to the store
   std::unordered_map<JobSequence, std::vector<SubmittedJob>> followers_;  ///< that wait for the value of this one
   std::uint64_t keys_dropped_ = 0;                                        ///< number of the latest KeysDropped
   // Where values are kept for a time: each of them stands in one of these.
@@ -200,7 +211,9 @@ class KeptPool final : public HeadPool {
   // The journal.
   std::vector<wire::ValueItem> values_;  ///< outcomes for the next entry
   std::size_t values_bytes_ = 0;
-  std::size_t unsettled_ = 0;  ///< entries with jobs or updates, or of who leaves, on their way to the journal
+  std::size_t values_beside_ = 0;  ///< bytes of those that need not stay in memory
+  std::size_t values_stored_ = 0;  ///< of these are in the store already: each may be an attachment
+  std::size_t unsettled_ = 0;      ///< entries with jobs or updates, or of who leaves, on their way to the journal
   std::unordered_set<JobSequence> acknowledging_;  ///< Delivered of these is on its way to the journal
   std::uint64_t delivered_since_compaction_ = 0;
 

@@ -16,6 +16,24 @@ constexpr std::size_t values_entry_bytes = std::size_t{256} << 10;
 /// A journal is shortened when so many outcomes were delivered (or values of keys forgotten) since, and more than are
 /// still kept.
 constexpr std::uint64_t compact_after = 20'000;
+/// So many payloads that lie elsewhere may be in an entry, whose attachments are numbered by one byte.
+constexpr std::size_t stored_in_entry_max = 128;
+
+/// It need not stay in memory, and lies beside its entry with its neighbours.
+bool lies_beside(const Payload& payload) {
+  return payload.size() > limits::payload_in_memory_max && payload.size() <= limits::inline_payload_max &&
+         !payload.is_elsewhere();
+}
+
+/// What stands for a payload, which is one of an entry's, now that this is in the store.
+Payload stand_in_for(const Payload& payload, std::size_t index, const Pending& kept) {
+  if (!kept.offsets.empty()) {
+    const std::int64_t offset = kept.offsets[index];
+    return offset < 0 ? payload.compact() : kept.stored.back().slice(static_cast<std::size_t>(offset), payload.size());
+  }
+  const bool alone = payload.size() > limits::inline_payload_max && !kept.stored.empty();
+  return alone ? kept.stored.front() : payload;
+}
 
 }  // namespace
 
@@ -72,12 +90,13 @@ void KeptPool::take(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
 }
 
 void KeptPool::keep_jobs(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
-  JobsTaken entry{std::move(jobs)};
-  store::Entry encoded = encode(entry);
+  const JobsTaken entry{std::move(jobs)};
+  std::size_t beside = 0;
+  for (const SubmittedJob& job : entry.jobs) beside += lies_beside(job.arguments) ? job.arguments.size() : 0;
   Pending pending{Pending::Kind::jobs};
-  pending.jobs = std::move(entry.jobs);
+  pending.jobs = entry.jobs;
   ++unsettled_;
-  out.emplace_back(Keep{log_, std::move(pending), std::move(encoded), true});
+  keep_beside(std::move(pending), entry, beside, true, out);
 }
 
 /// These jobs count no longer against the client's window.
@@ -91,7 +110,8 @@ void KeptPool::jobs_are_taken(Pending&& pending, PoolEffects& out) {
   std::vector<SubmittedJob>& jobs = pending.jobs;
   wire::JobsAccepted accepted{id, {}};
   settled(jobs);
-  if (!pending.stored.empty()) stand_in(jobs.front(), pending.stored.front());  // a large one is alone
+  for (std::size_t i = 0; i < jobs.size() && !pending.stored.empty(); ++i)
+    stand_in(jobs[i], stand_in_for(jobs[i].arguments, i, pending));
   for (const SubmittedJob& job : jobs) {
     records_.try_emplace(records_.end(), job.sequence)->second.bytes = job.arguments.size();
     accepted.sequences.push_back(job.sequence);
@@ -200,9 +220,9 @@ void KeptPool::ended(scheduler::DeliverOutcome&& command, PoolEffects& out) {
   if (const auto key = keys_of_running_.find(sequence); key != keys_of_running_.end()) {
     if (auto found = followers_.extract(sequence)) freed = std::move(found.mapped());
     running_keys_.erase(key->second);
-    if (!command.outcome.error) {
-      key_has_value(key->second, command.outcome.payload, out);
-      if (command.outcome.payload.size() > limits::inline_payload_max) keys_of_large_[sequence] = key->second;
+    if (const Payload& value = command.outcome.payload; !command.outcome.error) {
+      key_has_value(key->second, value, out);
+      if (value.size() > limits::payload_in_memory_max) keys_of_large_[sequence] = key->second;
     }
     keys_of_running_.erase(key);
   }
@@ -220,29 +240,34 @@ void KeptPool::keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects
   count_outcome(record);
   if (mutation::deliver_unstored && sequence >= first_own_) deliver(sequence, record, out);
   if (mutation::release_unstored) out.emplace_back(scheduler::OutcomesAcknowledged{id, {sequence}});
+  const std::size_t size = outcome.payload.size();
+  const std::size_t beside = lies_beside(outcome.payload) ? size : 0;
   if (outcome.error) {
     end_turn(out);
     Pending pending{Pending::Kind::outcomes};
     pending.sequences = {sequence};
-    return keep(std::move(pending), ErrorCame{sequence, *outcome.error, std::move(outcome.payload)}, false, out);
+    const ErrorCame entry{sequence, *outcome.error, std::move(outcome.payload)};
+    return keep_beside(std::move(pending), entry, beside, false, out);
   }
-  const std::size_t size = outcome.payload.size();
   if (size > limits::inline_payload_max) end_turn(out);
   if (values_.empty()) out.emplace_back(EndTurn{});
+  values_stored_ += outcome.payload.is_elsewhere() ? 1 : 0;
   values_.push_back({sequence, std::move(outcome.payload)});
   values_bytes_ += size + 16;
-  if (values_bytes_ > values_entry_bytes || size > limits::inline_payload_max) end_turn(out);
+  values_beside_ += beside;
+  const bool full = values_bytes_ > values_entry_bytes || values_stored_ >= stored_in_entry_max;
+  if (full || size > limits::inline_payload_max) end_turn(out);
 }
 
 /// The outcomes so far become one entry.
 void KeptPool::end_turn(PoolEffects& out) {
   if (values_.empty()) return;
   const ValuesCame entry{std::exchange(values_, {})};
-  values_bytes_ = 0;
+  values_bytes_ = values_stored_ = 0;
   Pending pending{Pending::Kind::outcomes};
   pending.sequences.reserve(entry.items.size());
   for (const wire::ValueItem& item : entry.items) pending.sequences.push_back(item.sequence);
-  keep(std::move(pending), entry, false, out);
+  keep_beside(std::move(pending), entry, std::exchange(values_beside_, 0), false, out);
 }
 
 /// The journal has the record's outcome.
@@ -253,7 +278,8 @@ void KeptPool::is_durable(Record& record) {
 /// The scheduler and the nodes may forget these outcomes; the client may have them.
 void KeptPool::outcomes_are_kept(Pending&& pending, PoolEffects& out) {
   const bool has_client = holder_.session.value != 0;
-  for (const JobSequence sequence : pending.sequences) {
+  for (std::size_t i = 0; i < pending.sequences.size(); ++i) {
+    const JobSequence sequence = pending.sequences[i];
     const auto record = records_.find(sequence);
     if (record == records_.end()) continue;
     is_durable(record->second);
@@ -262,7 +288,8 @@ void KeptPool::outcomes_are_kept(Pending&& pending, PoolEffects& out) {
     } else if (has_client) {
       deliver(sequence, record->second, out);
     }
-    if (!pending.stored.empty()) stand_in(sequence, record->second, pending.stored.front());  // a large one is alone
+    if (!pending.stored.empty() || !keys_of_large_.empty())
+      stand_in(sequence, record->second, stand_in_for(record->second.outcome->payload, i, pending));
   }
   deliver_earlier(out);
   if (!broken_) out.emplace_back(scheduler::OutcomesAcknowledged{id, std::move(pending.sequences)});

@@ -31,7 +31,6 @@ class MemoryStore : public Store {
   void release() override;
   Result<std::vector<LogId>> logs() override;
   Result<void> append(std::span<Addressed> batch) override;
-  Result<Payload> load(const Payload& payload) override { return payload; }
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;

@@ -130,12 +130,10 @@ Error RedisStore::missing_content() const {
 
 // --- Reading ----------------------------------------------------------------------------------------------------
 
-Result<Payload> RedisStore::load(const Payload& payload) {
-  const std::string* hash = stored_hash(payload);
-  if (!hash) return payload;
+Result<Payload> RedisStore::fetch(const std::string& hash) {
   BOOST_OUTCOME_TRYV(ready());
   Loaded loaded;
-  BOOST_OUTCOME_TRYV(load_group(std::span(hash, 1), loaded));
+  BOOST_OUTCOME_TRYV(load_group(std::span(&hash, 1), loaded));
   if (loaded.empty()) {
     return fail(ErrorCode::protocol,
                 fmt::format("a payload is missing or damaged in the store ({})", options_.address.name()));

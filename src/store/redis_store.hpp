@@ -40,13 +40,13 @@ class RedisStore : public Store {
   void release() override;
   Result<std::vector<LogId>> logs() override;
   Result<void> append(std::span<Addressed> batch) override;
-  Result<Payload> load(const Payload& payload) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
 
  private:
+  Result<Payload> fetch(const std::string& hash) override;
   /// What is known of a log; learned at its first use.
   struct Log {
     std::string last_id = "0-0";  ///< of its last record that is certain

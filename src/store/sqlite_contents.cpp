@@ -23,11 +23,9 @@ Result<void> SqliteStore::keep(const std::string& hash, const Payload& content) 
   return boost::outcome_v2::success();
 }
 
-Result<Payload> SqliteStore::load(const Payload& payload) {
-  const std::string* hash = stored_hash(payload);
-  if (!hash) return payload;
+Result<Payload> SqliteStore::fetch(const std::string& hash) {
   BOOST_OUTCOME_TRYV(check_held());
-  Result<Payload> found = content(*hash);
+  Result<Payload> found = content(hash);
   if (found || !found.error().message.empty()) return found;
   return fail(ErrorCode::protocol, fmt::format("a payload is missing or damaged in the store {}", options_.path));
 }

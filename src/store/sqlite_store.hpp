@@ -31,7 +31,6 @@ class SqliteStore : public Store {
   void release() override;
   Result<std::vector<LogId>> logs() override;
   Result<void> append(std::span<Addressed> batch) override;
-  Result<Payload> load(const Payload& payload) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
@@ -40,6 +39,7 @@ class SqliteStore : public Store {
   Result<void> sync() override;
 
  private:
+  Result<Payload> fetch(const std::string& hash) override;
   struct Statements;
 
   Result<void> open();

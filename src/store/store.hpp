@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -122,9 +123,9 @@ class Store {
   /// Appends all or none, in order; logs come into being with their first entry. When it succeeds, a store that is not
   /// in memory has put what stands for them (stored_content.hpp) in the place of the attachments.
   virtual Result<void> append(std::span<Addressed> batch) = 0;
-  /// The bytes of a payload that this store has given a stand-in for; any other comes back as it is. `protocol`: they
-  /// are not there any more, or are damaged.
-  virtual Result<Payload> load(const Payload& payload) = 0;
+  /// The bytes of a payload that this store has given a stand-in for, or of a part of such a one; any other comes back
+  /// as it is. `protocol`: they are not there any more, or are damaged.
+  Result<Payload> load(const Payload& payload);
   /// Some entries of a log from `position` on, which moves on, in the order in which they were appended; false: these
   /// were the last. A torn last append is dropped (it never returned). A broken entry, or an attachment that is missing
   /// or has another hash, is an error (`protocol`): what stands before it was given, and the next call reads on behind
@@ -149,6 +150,18 @@ class Store {
 
   /// Brings to the disk what Durability::interval left in memory. To be called every limits::store_sync_interval.
   virtual Result<void> sync() { return boost::outcome_v2::success(); }
+
+ private:
+  /// The whole content with this hash; a store that gives no stand-ins is not asked.
+  virtual Result<Payload> fetch(const std::string& /*hash*/) { return fail(ErrorCode::protocol, "there is none"); }
+
+  /// What was fetched last: the next to be loaded is often a part of it.
+  struct Recent {
+    std::string hash;
+    Payload content;
+  };
+  std::deque<Recent> recent_;
+  std::size_t recent_bytes_ = 0;
 };
 
 /// SHA-256 in 64 hexadecimal digits (net::content_hash; this layer has no OpenSSL).

@@ -15,7 +15,7 @@ inline Payload stored_content(std::string hash, std::size_t size) {
   return Payload::elsewhere(std::make_shared<const std::string>(std::move(hash)), size);
 }
 
-/// The hash, if it is one of these, else null.
+/// The hash, if it is one of these or a part of one, else null.
 inline const std::string* stored_hash(const Payload& payload) {
   return payload.is_elsewhere() ? static_cast<const std::string*>(payload.owner().get()) : nullptr;
 }

@@ -9,7 +9,10 @@
 #include <cstdint>
 #include <memory>
 #include <msgpack.hpp>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -26,20 +29,44 @@ namespace dc::wire {
 
 /// MessagePack extension type that stands for a payload outside the message; its body is the index as one byte.
 inline constexpr std::int8_t external_payload_type = 1;
+/// The same for one that is a part of a payload outside, in journals only; its body: that one's index (one byte), where
+/// it begins, and its size (four bytes each, big-endian).
+inline constexpr std::int8_t slice_type = 2;
+/// In the place of the index: the last payload outside, which is the bundle.
+inline constexpr std::uint8_t bundle_index = 0xff;
 
 /// Where the payloads of the message that is being decoded on this thread live. Payload's adaptor needs it, and
 /// msgpack's convert() has no room for an argument.
 struct DecodeScope {
   std::shared_ptr<const void> frame;     ///< keeps the bytes of inline payloads
   const std::vector<Payload>* external;  ///< payloads that arrived beside the message
+  bool slices = false;                   ///< parts of them may stand in it
   static thread_local const DecodeScope* current;
 };
 
-/// Where the encoder puts payloads that are too large to stand in the message.
+/// Small payloads that are to lie together outside the message.
+struct Bundle {
+  std::string bytes;
+  std::vector<std::int64_t> offsets;  ///< of every payload of the message, in their order; -1: it does not lie here
+};
+
+/// Where the encoder puts payloads that are not to stand in the message: those over limits::inline_payload_max, and
+/// those that are elsewhere already.
 struct EncodeScope {
   std::vector<Payload>* external;
+  Bundle* bundle = nullptr;  ///< takes those over limits::payload_in_memory_max; null: they stand in the message
   static thread_local const EncodeScope* current;
 };
+
+/// How a payload is told that is not in the message.
+struct Outside {
+  std::int8_t type;
+  std::string body;
+};
+/// Puts it there. None: its bytes are to stand in the message.
+std::optional<Outside> put_outside(const EncodeScope& scope, const Payload& payload);
+/// The way back. None: there is no such payload.
+std::optional<Payload> from_outside(const DecodeScope& scope, std::int8_t type, std::string_view body);
 
 }  // namespace dc::wire
 
@@ -121,9 +148,11 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
       const auto* scope = dc::wire::DecodeScope::current;
       if (in.type == type::BIN) {
         payload = dc::Payload(scope->frame, std::as_bytes(std::span(in.via.bin.ptr, in.via.bin.size)));
-      } else if (in.type == type::EXT && in.via.ext.type() == dc::wire::external_payload_type && in.via.ext.size == 1 &&
-                 scope->external && static_cast<std::uint8_t>(*in.via.ext.data()) < scope->external->size()) {
-        payload = (*scope->external)[static_cast<std::uint8_t>(*in.via.ext.data())];
+      } else if (in.type == type::EXT) {
+        auto found =
+            dc::wire::from_outside(*scope, in.via.ext.type(), {in.via.ext.data(), std::size_t{in.via.ext.size}});
+        if (!found) throw msgpack::type_error();
+        payload = std::move(*found);
       } else {
         throw msgpack::type_error();
       }
@@ -135,11 +164,9 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
     template <class Stream>
     packer<Stream>& operator()(packer<Stream>& out, const dc::Payload& payload) const {
       const auto* scope = dc::wire::EncodeScope::current;
-      if (scope && payload.size() > dc::limits::inline_payload_max) {
-        const char index = static_cast<char>(scope->external->size());
-        scope->external->push_back(payload);
-        out.pack_ext(1, dc::wire::external_payload_type);
-        return out.pack_ext_body(&index, 1);
+      if (const auto outside = scope ? dc::wire::put_outside(*scope, payload) : std::nullopt) {
+        out.pack_ext(outside->body.size(), outside->type);
+        return out.pack_ext_body(outside->body.data(), static_cast<std::uint32_t>(outside->body.size()));
       }
       out.pack_bin(static_cast<std::uint32_t>(payload.size()));
       return out.pack_bin_body(payload.data(), static_cast<std::uint32_t>(payload.size()));

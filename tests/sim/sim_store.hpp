@@ -103,7 +103,6 @@ class SimStore final : public store::Store {
   void release() override;
   Result<std::vector<store::LogId>> logs() override;
   Result<void> append(std::span<store::Addressed> batch) override;
-  Result<Payload> load(const Payload& payload) override { return payload; }
   Result<bool> read(store::LogId log, store::Position& position, store::Attachments attachments,
                     const std::function<void(store::Entry&&)>& each) override;
   Result<void> replace(store::LogId log, std::span<const store::Entry> entries) override;

@@ -127,7 +127,7 @@ def test_a_damaged_page_of_the_file_refuses_the_pools_on_it_and_is_repaired(clus
     for name, count in (("good", 3), ("bad", 30)):
         with Pool(Echo, None, *pool_arguments, name=name) as pool:
             for number in range(count):  # an entry each, so that the pool has pages of its own
-                pool.submit(f"{name}-{number}-" + "x" * 1000)
+                pool.submit_keyed(f"{number}-" + "x" * 1000, f"{name}-{number}")
                 wait_until(lambda name=name, n=number: _queued(cluster, name) == n + 1, "it is accepted")
     logs = logs_of(cluster)
     head.terminate()
