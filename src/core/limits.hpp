@@ -140,7 +140,7 @@ inline constexpr auto store_close_patience = 5s;
 inline constexpr auto store_call_timeout = 2500ms;
 static_assert(store_renew_interval + 2 * store_call_timeout <= store_lease,
               "one call that hangs must not cost the lease");
-/// With `interval` the loss of power takes what was appended since the last of these.
+/// With `interval` the loss of power takes what was written since the last of these.
 inline constexpr auto store_sync_interval = 1s;
 inline constexpr auto store_retry_delay_min = 50ms;  ///< doubled up to the next
 inline constexpr auto store_retry_delay_max = 1s;
@@ -217,6 +217,9 @@ inline constexpr std::size_t bundle_bytes_min = std::size_t{1} << 10;
 /// Arguments of jobs of named pools stay in the head's memory beside the store as long as they are no more than this in
 /// all: those that run at once need not be loaded.
 inline constexpr std::uint64_t arguments_in_memory_max = std::uint64_t{32} << 20;
+/// Entries of the journal of a pool that tell nothing any more are erased when they are so many, or have so many bytes.
+inline constexpr std::size_t dead_entries_max = 64;
+inline constexpr std::size_t dead_entry_bytes_max = std::size_t{1} << 20;
 /// What was loaded last is kept for who asks for its neighbours next.
 inline constexpr std::size_t recent_contents_bytes_max = std::size_t{8} << 20;
 /// A head takes memory for larger pieces than this from the system, and gives it back at once.

@@ -31,8 +31,10 @@ inline constexpr bool forget_keys = DC_MUTATION == 17;           ///< a restarte
 inline constexpr bool let_go_early = DC_MUTATION == 26;          ///< who leaves hears so before its last word is stored
 
 // Of the journal:
-inline constexpr bool write_refused = DC_MUTATION == 20;    ///< what was refused is written when there is room again
-inline constexpr bool shorten_blindly = DC_MUTATION == 21;  ///< a log is replaced by what its first piece means
+inline constexpr bool write_refused = DC_MUTATION == 20;   ///< what was refused is written when there is room again
+inline constexpr bool leave_given_up = DC_MUTATION == 21;  ///< what was given up and may stand is not erased
+inline constexpr bool drop_notes = DC_MUTATION == 27;      ///< a note is erased although what it speaks of stands
+inline constexpr bool sum_nothing = DC_MUTATION == 28;     ///< what erased entries told is not summed up
 
 // Of the hold on a store that heads share:
 inline constexpr bool speak_unsure = DC_MUTATION == 22;  ///< a head goes on while it may have lost the store

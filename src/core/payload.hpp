@@ -45,9 +45,11 @@ class Payload {
     return payload;
   }
 
-  /// Stands for `size` bytes that are elsewhere; `place` says where, to whoever made it (store/stored_content.hpp).
-  static Payload elsewhere(std::shared_ptr<const void> place, std::size_t size) {
+  /// Stands for `size` bytes that are elsewhere; `place` says where, to whoever made it (store/stored_content.hpp), and
+  /// they begin so many bytes behind that.
+  static Payload elsewhere(std::shared_ptr<const void> place, std::size_t size, std::uint32_t offset = 0) {
     Payload payload;
+    payload.offset_ = offset;
     payload.owner_ = std::move(place);
     payload.bytes_ = {static_cast<const std::byte*>(nullptr), size};
     payload.memory_file_ = elsewhere_mark;
@@ -59,10 +61,8 @@ class Payload {
   [[nodiscard]] Payload slice(std::size_t offset, std::size_t size) const {
     DC_CHECK(offset <= bytes_.size() && size <= bytes_.size() - offset);
     if (!is_elsewhere()) return Payload(owner_, bytes_.subspan(offset, size));
-    Payload payload = elsewhere(owner_, size);
-    payload.offset_ = static_cast<std::uint32_t>(offset_ + offset);
-    DC_CHECK(payload.offset_ == offset_ + offset);
-    return payload;
+    DC_CHECK(offset_ + offset <= UINT32_MAX);
+    return elsewhere(owner_, size, static_cast<std::uint32_t>(offset_ + offset));
   }
 
   /// Not of one whose bytes are elsewhere.

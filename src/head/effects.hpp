@@ -35,17 +35,16 @@ struct Log {
   std::string text;
 };
 /// Write to the journal of a named pool; journaled() says when it is there, or was refused.
-struct JournalAppend {
+struct JournalWrite {
   store::Ticket ticket{};
   store::LogId log{};
+  store::EntryNumber number{};
   store::Entry entry;
+  std::vector<store::EntryNumber> erased;  ///< with it
   bool refusable = false;
 };
 struct JournalRemove {
   store::Ticket ticket{};
-  store::LogId log{};
-};
-struct JournalCompact {
   store::LogId log{};
 };
 /// Cut the broken journal of a pool; repaired() says what came of it.
@@ -60,8 +59,7 @@ struct HashProgram {
   std::string hash;
   Payload program;
 };
-using Effect =
-    std::variant<Send, CloseSession, Log, JournalAppend, JournalRemove, JournalCompact, JournalRepair, HashProgram>;
+using Effect = std::variant<Send, CloseSession, Log, JournalWrite, JournalRemove, JournalRepair, HashProgram>;
 using Effects = std::vector<Effect>;
 
 }  // namespace dc::head

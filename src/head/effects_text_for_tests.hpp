@@ -43,14 +43,12 @@ inline std::string text_of(const Effect& effect) {
   }
   if (const auto* close = std::get_if<CloseSession>(&effect))
     return fmt::format("{}: closed ({})", close->session.value, close->reason);
-  if (const auto* append = std::get_if<JournalAppend>(&effect)) {
+  if (const auto* append = std::get_if<JournalWrite>(&effect)) {
     return fmt::format("journal {:x} {}{}: {}", append->log, append->ticket, append->refusable ? " refusable" : "",
                        text_of(nlohmann::json::from_msgpack(append->entry.bytes)));
   }
   if (const auto* remove = std::get_if<JournalRemove>(&effect))
     return fmt::format("journal {:x} {}: removed", remove->log, remove->ticket);
-  if (const auto* compact = std::get_if<JournalCompact>(&effect))
-    return fmt::format("journal {:x}: shortened", compact->log);
   if (const auto* program = std::get_if<HashProgram>(&effect))
     return fmt::format("hash {} of {}", program->hash, program->session.value);
   if (const auto* repair = std::get_if<JournalRepair>(&effect))

@@ -22,7 +22,7 @@
 
 namespace dc::head {
 
-// --- Effects, beside Send, CloseSession, Log and JournalCompact ----------------------------------------------------
+// --- Effects, beside Send, CloseSession and Log --------------------------------------------------------------------
 
 /// How a job ended, to the client that has the pool. Those of one turn travel together.
 struct Deliver {
@@ -53,7 +53,8 @@ struct Refuse {
 };
 /// What an entry on its way to the journal was for; goes back to the pool with the answer.
 struct Pending {
-  enum class Kind : std::uint8_t { birth, client, jobs, outcomes, update, acks, failure, keys } kind{};
+  enum class Kind : std::uint8_t { birth, client, jobs, outcomes, update, acks, failure, keys, summary } kind{};
+  store::EntryNumber entry = 0;             ///< its number
   std::vector<SubmittedJob> jobs = {};      ///< jobs
   std::vector<JobSequence> sequences = {};  ///< outcomes, acks
   UpdateNumber number = {};                 ///< update; keys: so many are forgotten
@@ -68,6 +69,7 @@ struct Keep {
   store::LogId log{};
   Pending pending;
   store::Entry entry;
+  std::vector<store::EntryNumber> erased;  ///< with it
   bool refusable = false;
 };
 /// Nothing of the pool is kept any longer. The session hears PoolClosed for `asked` when that is done.
@@ -83,8 +85,8 @@ struct Over {
   std::string log = {};  ///< said in the log; empty: nothing
 };
 
-using PoolEffect = std::variant<Send, CloseSession, Log, JournalCompact, Deliver, TellState, Joins, Leaves, Fail,
-                                Refuse, Keep, RemoveJournal, EndTurn, Over, scheduler::Event>;
+using PoolEffect = std::variant<Send, CloseSession, Log, Deliver, TellState, Joins, Leaves, Fail, Refuse, Keep,
+                                RemoveJournal, EndTurn, Over, scheduler::Event>;
 using PoolEffects = std::vector<PoolEffect>;
 
 /// What `status` says of a pool beside the scheduler's counts.

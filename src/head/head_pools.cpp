@@ -194,7 +194,8 @@ void HeadMachine::carry_out(PoolId, Refuse& effect, Effects& out) { refuse(effec
 
 void HeadMachine::carry_out(PoolId id, Keep& effect, Effects& out) {
   const store::Ticket ticket = ++last_ticket_;
-  out.emplace_back(JournalAppend{ticket, effect.log, std::move(effect.entry), effect.refusable});
+  out.emplace_back(JournalWrite{ticket, effect.log, effect.pending.entry, std::move(effect.entry),
+                                std::move(effect.erased), effect.refusable});
   pending_.emplace(ticket, OnItsWay{id, std::move(effect.pending)});
 }
 

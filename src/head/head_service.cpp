@@ -92,7 +92,6 @@ class HeadService {
   void start_journal() {
     store::JournalThread::Handler handler;
     handler.wake = [this] { loop_.post([this] { journal_moved(); }); };
-    handler.make_reducer = [] { return std::make_unique<JournalState>(); };
     journal_ = std::make_unique<store::JournalThread>(std::move(store_), std::move(handler));
     look_at_hold();
   }
@@ -264,8 +263,9 @@ class HeadService {
   }
 
   void carry_out(CloseSession& close) { sessions_.close(close); }
-  void carry_out(JournalAppend& append) {
-    journal_->append(append.ticket, append.log, std::move(append.entry), append.refusable);
+  void carry_out(JournalWrite& write) {
+    journal_->write(write.ticket, write.log, write.number, std::move(write.entry), std::move(write.erased),
+                    write.refusable);
   }
   void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.log); }
   void carry_out(JournalRepair& repair) {
@@ -279,7 +279,6 @@ class HeadService {
       return boost::outcome_v2::success();
     });
   }
-  void carry_out(JournalCompact& compact) { journal_->compact(compact.log); }
   void carry_out(HashProgram& program) {
     side_.run([this, post = loop_.poster(), asked = std::make_shared<HashProgram>(std::move(program))] {
       std::string hash = net::content_hash(asked->program.bytes());

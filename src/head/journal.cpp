@@ -1,4 +1,4 @@
-// Reading and shortening the journal of a named pool.
+// Reading the journal of a named pool, and writing it anew.
 #include "head/journal.hpp"
 
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 namespace dc::head {
 namespace {
 
-/// A shortened journal is written in entries of about this size, with no more than so many payloads each: attachments
+/// A journal is written anew in entries of about this size, with no more than so many payloads each: attachments
 /// are numbered by one byte.
 constexpr std::size_t entry_bytes = std::size_t{256} << 10;
 constexpr std::size_t entry_items = 128;
@@ -87,8 +87,10 @@ std::string name_in(std::string_view first_entry) {
 
 // --- Reading ----------------------------------------------------------------------------------------------------
 
-void JournalState::add(store::Entry&& entry) {
+void JournalState::add(store::EntryNumber number, store::Entry&& entry) {
+  entries.seen(number);
   if (!problem_.empty()) return;
+  at_ = {number, store::size_of(entry)};
   auto decoded = decode(std::move(entry));
   if (!decoded) {
     problem_ = decoded.error().message;
@@ -97,17 +99,23 @@ void JournalState::add(store::Entry&& entry) {
   problem_ = contradiction(decoded.value());
   if (!problem_.empty()) {
     const auto* other = std::get_if<PoolBorn>(&decoded.value());
-    foreign_ = other && other->version != PoolBorn{}.version;
+    foreign_ = other && other->version > PoolBorn{}.version;
     return;
   }
   std::visit([this](auto&& body) { apply(std::forward<decltype(body)>(body)); }, std::move(decoded.value()));
 }
 
+void JournalState::end() {
+  if (!keys_told) return;
+  // What is told by a job and its outcome alone was forgotten.
+  std::erase_if(keys, [](const auto& key) { return key.second.entry == 0; });
+}
+
 std::string JournalState::contradiction(const JournalEntry& entry) const {
   const auto bad_number = [](JobSequence sequence) { return sequence == 0 || sequence > limits::number_max; };
   if (const auto* other = std::get_if<PoolBorn>(&entry)) {
-    if (other->version != PoolBorn{}.version) {
-      return fmt::format("its journal is of version {}, and this head reads version {}", other->version,
+    if (other->version == 0 || other->version > PoolBorn{}.version) {
+      return fmt::format("its journal is of version {}, and this head reads versions up to {}", other->version,
                          PoolBorn{}.version);
     }
     if (born && born->name != other->name) return "two pools are in one journal";
@@ -122,6 +130,12 @@ std::string JournalState::contradiction(const JournalEntry& entry) const {
   if (const auto* update = std::get_if<UpdateCame>(&entry)) {
     if (update->number == 0 || update->number > updates.size() + 1) {
       return fmt::format("update {} follows after {}", update->number, updates.size());
+    }
+  }
+  if (const auto* keyed = std::get_if<KeyedCame>(&entry)) {
+    for (const KeyedCame::Item& item : keyed->items) {
+      if (item.sequence > limits::number_max) return fmt::format("it has a job with number {}", item.sequence);
+      if (item.key.empty()) return "it has the value of a key without the key";
     }
   }
   const auto* kept = std::get_if<KeyKept>(&entry);
@@ -142,33 +156,70 @@ std::string JournalState::contradiction(const JournalEntry& entry) const {
 void JournalState::apply(PoolBorn&& entry) {
   if (born) return;
   holder = {entry.client, entry.host, entry.pid, entry.process};
+  keys_told = entry.version > 1;
   born = std::move(entry);
 }
 
 void JournalState::apply(JobsTaken&& entry) {
+  std::uint32_t open = 0;
   for (SubmittedJob& job : entry.jobs) {
-    if (!taken.add(job.sequence) && !unfinished.contains(job.sequence)) continue;
+    if (!taken.add(job.sequence)) continue;
     const JobSequence sequence = job.sequence;
-    unfinished.insert_or_assign(sequence, std::move(job));
+    unfinished.emplace(sequence, JournaledJob{std::move(job), at_.number});
+    ++open;
   }
+  entries.add(at_.number, at_.bytes, open);
 }
 
 void JournalState::apply(ValuesCame&& entry) {
-  for (wire::ValueItem& item : entry.items) finish(item.sequence, {std::move(item.value), {}});
+  std::uint32_t reasons = 0;
+  for (wire::ValueItem& item : entry.items) reasons += finish(item.sequence, {std::move(item.value), {}});
+  entries.add(at_.number, at_.bytes, reasons);
 }
 
 void JournalState::apply(ErrorCame&& entry) {
-  finish(entry.sequence, {std::move(entry.exception), std::move(entry.error)});
+  const bool counts = finish(entry.sequence, {std::move(entry.exception), std::move(entry.error)});
+  entries.add(at_.number, at_.bytes, counts);
 }
 
-void JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
+void JournalState::apply(KeyedCame&& entry) {
+  std::uint32_t reasons = 0;
+  for (KeyedCame::Item& item : entry.items) {
+    if (item.sequence != 0) reasons += finish(item.sequence, {item.value, {}});
+    reasons += has_value(std::move(item.key), std::move(item.value));
+  }
+  entries.add(at_.number, at_.bytes, reasons);
+}
+
+/// Whether the entry tells the value of the key from here on.
+bool JournalState::has_value(std::string&& key, Payload&& value) {
+  if (mutation::forget_keys) return false;
+  KeyValue& known = keys[std::move(key)];
+  if (known.entry != 0) return false;
+  known = {std::move(value), at_.number};
+  return true;
+}
+
+/// Whether this is the outcome of that job. The entry of the job may be gone, but not that of an outcome which somebody
+/// is still to have.
+bool JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
   const auto found = unfinished.find(sequence);
-  if (found == unfinished.end()) return;
-  if (!found->second.key.empty() && !outcome.error && !mutation::forget_keys)
-    keys.try_emplace(found->second.key, outcome.payload);
+  if (found == unfinished.end()) {
+    if (undelivered.contains(sequence)) return false;
+    taken.add(sequence);
+    undelivered.emplace(sequence, JournaledOutcome{std::move(outcome), at_.number});
+    ++done;
+    return true;
+  }
+  const JournaledJob& job = found->second;
+  if (!job.key.empty() && !outcome.error && !mutation::forget_keys)
+    keys.try_emplace(job.key, KeyValue{outcome.payload});
+  const store::EntryNumber told_by = job.entry;
   unfinished.erase(found);
-  undelivered.emplace(sequence, std::move(outcome));
+  entries.release(told_by);
+  undelivered.emplace(sequence, JournaledOutcome{std::move(outcome), at_.number, told_by});
   ++done;
+  return true;
 }
 
 void JournalState::apply(UpdateCame&& entry) {
@@ -176,41 +227,75 @@ void JournalState::apply(UpdateCame&& entry) {
 }
 
 void JournalState::apply(const Delivered& entry) {
-  for (const JobSequence sequence : entry.sequences) undelivered.erase(sequence);
+  std::vector<store::EntryNumber> about, released;
+  for (const JobSequence sequence : entry.sequences) {
+    if (const auto outcome = undelivered.extract(sequence)) {
+      const JournaledOutcome& is = outcome.mapped();
+      about.insert(about.end(), {is.entry, is.job_entry});
+      released.push_back(is.entry != 0 ? is.entry : is.job_entry);
+    } else if (const auto job = unfinished.extract(sequence)) {  // the entry of its outcome is gone
+      about.push_back(job.mapped().entry);
+      released.push_back(job.mapped().entry);
+    }
+  }
+  entries.add_note(at_.number, at_.bytes, std::move(about));
+  for (const store::EntryNumber one : released) entries.release(one);
 }
 
 void JournalState::apply(PoolBroke&& entry) {
   if (!broken) broken = std::move(entry.error);
-  while (!unfinished.empty()) finish(unfinished.begin()->first, {{}, broken});
+  for (auto& [sequence, job] : unfinished) {
+    undelivered.emplace(sequence, JournaledOutcome{{{}, broken}, 0, job.entry});
+    ++done;
+  }
+  unfinished.clear();
 }
 
 void JournalState::apply(const Summary& entry) {
   for (const auto& interval : entry.taken) taken.add(interval[0], interval[1]);
   done = entry.done;
+  keys_told = keys_told || entry.keys_told;
+  summaries.push_back(at_);
+}
+
+void JournalState::apply(ClientCame&& entry) {
+  entries.outdate(holder_entry.number, holder_entry.bytes);
+  holder = std::move(entry);
+  holder_entry = at_;
 }
 
 void JournalState::apply(KeyKept&& entry) {
-  const auto [kept, is_new] = keys.try_emplace(std::move(entry.key), std::move(entry.value));
-  if (is_new && entry.time != 0) key_times[kept->first] = entry.time;
+  const bool is_new = has_value(std::string(entry.key), std::move(entry.value));
+  if (is_new && entry.time != 0) key_times[entry.key] = entry.time;
+  entries.add(at_.number, at_.bytes, is_new);
 }
 
 void JournalState::apply(KeysTimed&& entry) {
+  std::vector<store::EntryNumber> about;
   for (std::string& key : entry.keys) {
-    if (keys.contains(key)) key_times[std::move(key)] = entry.time;
+    const auto found = keys.find(key);
+    if (found == keys.end()) continue;
+    about.push_back(found->second.entry);
+    key_times[std::move(key)] = entry.time;
   }
+  entries.add_note(at_.number, at_.bytes, std::move(about));
 }
 
 void JournalState::drop_keys(const KeysDropped& entry) {
-  if (entry.number <= keys_dropped) return;
+  if (entry.number <= keys_dropped) return entries.add(at_.number, at_.bytes, 0);
   keys_dropped = entry.number;
+  std::vector<store::EntryNumber> told_by;
   if (entry.all_keys) {
+    for (const auto& [key, value] : keys) told_by.push_back(value.entry);
     keys.clear();
     key_times.clear();
   }
   for (const std::string& key : entry.keys) {
-    keys.erase(key);
+    if (const auto found = keys.extract(key)) told_by.push_back(found.mapped().entry);
     key_times.erase(key);
   }
+  entries.add_note(at_.number, at_.bytes, std::vector(told_by));
+  for (const store::EntryNumber one : told_by) entries.release(one);
 }
 
 Result<void> load_what_is_used(store::Store& store, JournalState& state) {
@@ -224,7 +309,7 @@ Result<void> load_what_is_used(store::Store& store, JournalState& state) {
   return boost::outcome_v2::success();
 }
 
-// --- Writing a shorter one --------------------------------------------------------------------------------------
+// --- Writing it anew --------------------------------------------------------------------------------------------
 
 std::vector<store::Entry> JournalState::take() {
   std::vector<store::Entry> out;
@@ -235,7 +320,7 @@ std::vector<store::Entry> JournalState::take() {
   if (keys_dropped > 0) out.push_back(encode(KeysDropped{keys_dropped, {}}));
   for (auto& [key, value] : keys) {
     const auto time = key_times.find(key);
-    out.push_back(encode(KeyKept{key, value, time == key_times.end() ? 0 : time->second}));
+    out.push_back(encode(KeyKept{key, value.value, time == key_times.end() ? 0 : time->second}));
   }
   // Jobs stand before the summary, which makes their numbers old: those that are done are told as jobs without
   // arguments, so that their outcomes are taken.
@@ -262,7 +347,7 @@ std::vector<store::Entry> JournalState::take() {
   }
   jobs.close();
   if (broken) out.push_back(encode(PoolBroke{*broken}));
-  Summary summary{{}, done};  // after all that counts outcomes
+  Summary summary{{}, done, true};  // after all that counts outcomes
   for (const auto& [first, last] : taken.intervals()) {
     summary.taken.push_back({first, last});
     if (summary.taken.size() < limits::sequences_per_message) continue;

@@ -1,7 +1,7 @@
-// What the journal of a named pool says, entry by entry, and the state that comes of reading it: used when the head
-// starts, and to write a shorter journal that means the same.
+// What the journal of a named pool says, entry by entry, and the state that comes of reading it when the head starts.
 //
-// Every entry may stand twice (a write that was tried again) and must mean the same then.
+// Entries are read in the order of their numbers. Those that tell nothing that is needed any more are missing: see
+// live_entries.hpp for which these are.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 #include "core/job.hpp"
 #include "core/job_numbers.hpp"
 #include "core/result.hpp"
-#include "store/journal_machine.hpp"
+#include "head/live_entries.hpp"
 #include "store/store.hpp"
 #include "wire/codec.hpp"
 #include "wire/messages.hpp"
@@ -30,7 +30,7 @@ namespace dc::head {
 /// The first entry.
 struct PoolBorn {
   static constexpr std::uint8_t type = 1;
-  std::uint32_t version = 1;  ///< of these entries
+  std::uint32_t version = 2;  ///< of these entries; 1: the values of keys are told by jobs and their outcomes
   std::string name;
   PoolOptions options;
   Payload spec;
@@ -66,7 +66,7 @@ struct UpdateCame {
   Payload payload;
   MSGPACK_DEFINE(number, payload)
 };
-/// The client has these outcomes.
+/// The client has these outcomes: the jobs are over.
 struct Delivered {
   static constexpr std::uint8_t type = 6;
   std::vector<JobSequence> sequences;
@@ -78,14 +78,16 @@ struct PoolBroke {
   ErrorInfo error;
   MSGPACK_DEFINE(error)
 };
-/// Of a shortened journal: what no other entry tells any more. Several, where there are many gaps in the numbers.
+/// What no other entry tells any more. Several, where there are many gaps in the numbers; the latest count.
 struct Summary {
   static constexpr std::uint8_t type = 8;
   std::vector<std::vector<JobSequence>> taken;  ///< numbers of jobs that were taken, as pairs [first, last]
   std::uint64_t done{};                         ///< outcomes so far
-  MSGPACK_DEFINE(taken, done)
+  bool keys_told = false;                       ///< every key that has a value stands in a KeyedCame or KeyKept
+  MSGPACK_DEFINE(taken, done, keys_told)
 };
-/// Of a shortened journal: the value of a job with a key, for later jobs with the same one.
+/// Of earlier versions, and of a journal that was written anew: the value of a job with a key, for later jobs with the
+/// same one.
 struct KeyKept {
   static constexpr std::uint8_t type = 9;
   std::string key;
@@ -115,9 +117,8 @@ struct KeysTimed {
   std::vector<std::string> keys;
   MSGPACK_DEFINE(time, keys)
 };
-/// The values of these keys, or of all there are, are forgotten. `number`: of this entry among those of its kind, so
-/// that one that stands twice does not forget what came between. In a shortened journal the highest stands without
-/// keys.
+/// The values of these keys, or of all there are, are forgotten. `number`: of this entry among those of its kind. In a
+/// journal that was written anew the highest stands without keys.
 struct KeysDropped {
   static constexpr std::uint8_t type = 12;
   std::uint64_t number{};
@@ -126,8 +127,21 @@ struct KeysDropped {
   MSGPACK_DEFINE(number, keys, all_keys)
 };
 
+/// Outcomes that are the values of their keys from here on.
+struct KeyedCame {
+  static constexpr std::uint8_t type = 13;
+  struct Item {
+    JobSequence sequence{};  ///< 0: of a job that is over
+    std::string key;
+    Payload value;
+    MSGPACK_DEFINE(sequence, key, value)
+  };
+  std::vector<Item> items;
+  MSGPACK_DEFINE(items)
+};
+
 using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, UpdateCame, Delivered, PoolBroke, Summary,
-                                  KeyKept, ClientCame, KeysTimed, KeysDropped>;
+                                  KeyKept, ClientCame, KeysTimed, KeysDropped, KeyedCame>;
 
 /// `bundle`: takes the small payloads, and becomes the last attachment; null: they stand in the entry.
 template <class Body>
@@ -152,17 +166,35 @@ std::string name_in(std::string_view first_entry);
 /// How a job ended; there may be millions, with one error between them.
 using StoredOutcome = Outcome;
 
-/// All that a journal tells. Also shortens it: add() every entry, then take().
-class JournalState final : public store::Reducer {
+/// An entry of which there is one that counts.
+struct SoleEntry {
+  store::EntryNumber number = 0;  ///< 0: none
+  std::size_t bytes = 0;
+};
+struct JournaledJob : SubmittedJob {
+  store::EntryNumber entry = 0;  ///< that tells it
+};
+struct JournaledOutcome : StoredOutcome {
+  store::EntryNumber entry = 0;      ///< that tells it; 0: PoolBroke does
+  store::EntryNumber job_entry = 0;  ///< that tells its job; 0: none does any more
+};
+struct KeyValue {
+  Payload value;
+  store::EntryNumber entry = 0;  ///< that tells it; 0: it is on its way, or told by a job and its outcome alone
+};
+
+/// All that a journal tells: add() every entry.
+class JournalState {
  public:
-  void add(store::Entry&& entry) override;
-  std::vector<store::Entry> take() override;
+  void add(store::EntryNumber number, store::Entry&& entry);
+  /// Entries that tell the same, to be numbered from 1: for a journal that is written anew. The state is used up.
+  std::vector<store::Entry> take();
 
   /// What was wrong with an entry, as a sentence; empty when nothing was. That entry and what came after it is not in
   /// the state.
-  [[nodiscard]] std::string problem() const override { return problem_; }
-  /// The log was cut before the entry that was wrong.
-  void forget_problem() { problem_.clear(); }
+  [[nodiscard]] std::string problem() const { return problem_; }
+  /// All was added.
+  void end();
   /// Also of one that stood behind the cut: what was forgotten does not come back.
   void drop_keys(const KeysDropped& entry);
   /// It is of another version of the program, which can read it: nothing is to be cut off it.
@@ -170,15 +202,19 @@ class JournalState final : public store::Reducer {
 
   std::optional<PoolBorn> born;
   JobNumbers taken;
-  std::map<JobSequence, SubmittedJob> unfinished;
-  std::map<JobSequence, StoredOutcome> undelivered;
+  std::map<JobSequence, JournaledJob> unfinished;
+  std::map<JobSequence, JournaledOutcome> undelivered;
   std::vector<Payload> updates;
-  std::unordered_map<std::string, Payload> keys;
+  std::unordered_map<std::string, KeyValue> keys;
   std::unordered_map<std::string, std::uint64_t> key_times;  ///< of those whose time is known
   std::uint64_t keys_dropped = 0;                            ///< number of the latest KeysDropped
   SharedError broken;
   std::uint64_t done = 0;
   ClientCame holder;  ///< whose it is
+  LiveEntries entries;
+  std::vector<SoleEntry> summaries;  ///< the latest ones, and those that they outdate
+  SoleEntry holder_entry;
+  bool keys_told = false;  ///< see Summary
 
  private:
   void apply(PoolBorn&& entry);
@@ -190,12 +226,15 @@ class JournalState final : public store::Reducer {
   void apply(PoolBroke&& entry);
   void apply(const Summary& entry);
   void apply(KeyKept&& entry);
-  void apply(ClientCame&& entry) { holder = std::move(entry); }
+  void apply(ClientCame&& entry);
   void apply(KeysTimed&& entry);
   void apply(const KeysDropped& entry) { drop_keys(entry); }
-  void finish(JobSequence sequence, StoredOutcome outcome);
+  void apply(KeyedCame&& entry);
+  bool finish(JobSequence sequence, StoredOutcome outcome);
+  bool has_value(std::string&& key, Payload&& value);
   /// Why it cannot follow what was read before, as a sentence; empty: it can.
   [[nodiscard]] std::string contradiction(const JournalEntry& entry) const;
+  SoleEntry at_;  ///< that is being added
   std::string problem_;
   bool foreign_ = false;
 };

@@ -7,6 +7,8 @@
 #include <limits>
 #include <map>
 
+#include "head/journal_for_tests.hpp"
+
 namespace dc::head {
 namespace {
 
@@ -29,7 +31,7 @@ std::string text_of(const JournalState& state) {
     text += outcome.error ? outcome.error->message : std::string(outcome.payload.view().substr(0, 8));
   }
   text += " updates " + std::to_string(state.updates.size()) + " done " + std::to_string(state.done);
-  for (const auto& [key, value] : state.keys) text += " " + key + "=" + std::string(value.view());
+  for (const auto& [key, value] : state.keys) text += " " + key + "=" + std::string(value.value.view());
   if (state.broken) text += " broken: " + state.broken->message;
   return text;
 }
@@ -90,50 +92,95 @@ TEST(JournalEntries, AreRefusedWithPartsOfWhatIsNotThere) {
 
 TEST(JournalState, IsWhatTheEntriesTell) {
   JournalState state;
-  for (store::Entry& entry : story()) state.add(std::move(entry));
+  for (store::Entry& entry : story()) add(state, std::move(entry));
   EXPECT_EQ(state.problem(), "");
   EXPECT_EQ(text_of(state), told);
   EXPECT_EQ(state.born->program.size(), limits::inline_payload_max + 1);
 }
 
-TEST(JournalState, IsTheSameWhenEveryEntryStandsTwice) {
+/// The entries without those that can go, and with what tells what is left of these.
+std::map<store::EntryNumber, store::Entry> erased(std::map<store::EntryNumber, store::Entry> entries) {
   JournalState state;
-  for (store::Entry& entry : story()) {
-    store::Entry again = entry;
-    state.add(std::move(entry));
-    state.add(std::move(again));
-  }
-  EXPECT_EQ(text_of(state), told);
+  for (const auto& [number, entry] : entries) state.add(number, store::Entry(entry));
+  Summary summary{{}, state.done, true};
+  for (const auto& [first, last] : state.taken.intervals()) summary.taken.push_back({first, last});
+  for (const SoleEntry& old : state.summaries) entries.erase(old.number);
+  for (const store::EntryNumber number : state.entries.take_dead()) entries.erase(number);
+  entries[state.entries.next()] = encode(summary);
+  return entries;
 }
 
-TEST(JournalState, IsTheSameAfterShortening) {
+TEST(JournalState, IsTheSameWithoutWhatIsNotNeeded) {
+  // Each entry follows after what was left of those before.
+  std::map<store::EntryNumber, store::Entry> entries;
+  JournalState whole;
+  std::vector<store::Entry> all = story();
+  all[0] = encode(PoolBorn{2, "sweep", {}, bytes("spec"), bytes("program")});
+  all[5] = encode(KeyedCame{{{1, "k", bytes("A")}}});
+  all.push_back(encode(ValuesCame{{{5, bytes("E")}}}));
+  all.push_back(encode(JobsTaken{{{7, 1, bytes("g"), "k"}, {8, 1, bytes("h"), {}}}}));
+  all.push_back(encode(ValuesCame{{{7, bytes("A")}, {3, bytes("C")}}}));
+  all.push_back(encode(KeysTimed{100, {"k"}}));
+  all.push_back(encode(Delivered{{7, 2, 5}}));
+  all.push_back(encode(KeysDropped{1, {"k"}}));
+  all.push_back(encode(Delivered{{3}}));
+  all.push_back(encode(ValuesCame{{{6, bytes("F")}}}));
+  all.push_back(encode(Delivered{{6}}));
+  all.push_back(encode(ErrorCame{8, {}, {}}));
+  for (store::Entry& entry : all) {
+    add(whole, store::Entry(entry));
+    const store::EntryNumber next = entries.empty() ? 1 : entries.rbegin()->first + 1;
+    entries[next] = std::move(entry);
+    entries = erased(std::move(entries));
+    JournalState left;
+    for (const auto& [number, one] : entries) left.add(number, store::Entry(one));
+    whole.end();
+    left.end();
+    EXPECT_EQ(left.problem(), "");
+    EXPECT_EQ(text_of(left), text_of(whole)) << next;
+  }
+  EXPECT_EQ(text_of(whole), "sweep 1-3 5-8 unfinished undelivered 8= updates 1 done 7");
+  EXPECT_LE(entries.size(), 5U) << "birth, update, the jobs and the error of 8, and what is left of the others";
+}
+
+TEST(JournalState, KnowsThatAValueThatItsJobAloneTellsWasForgotten) {
   JournalState state;
-  for (store::Entry& entry : story()) state.add(std::move(entry));
+  add(state, encode(PoolBorn{2, "sweep", {}, {}, {}}));
+  add(state, encode(JobsTaken{{{1, 0, bytes("a"), "k"}, {2, 0, bytes("b"), "k"}, {3, 0, bytes("c"), {}}}}));
+  add(state, encode(ValuesCame{{{2, bytes("A")}}}));  // with the value of another, whose entry is gone
+  state.end();
+  EXPECT_TRUE(state.keys.empty());
+  EXPECT_EQ(text_of(state), "sweep 1-3 unfinished 1=ak 3=c undelivered 2=A updates 0 done 1");
+}
+
+TEST(JournalState, IsTheSameWhenItIsWrittenAnew) {
+  JournalState state;
+  for (store::Entry& entry : story()) add(state, std::move(entry));
   JournalState again;
-  for (store::Entry& entry : state.take()) again.add(std::move(entry));
+  for (store::Entry& entry : state.take()) add(again, std::move(entry));
   EXPECT_EQ(text_of(again), told);
   JournalState thrice;
-  for (store::Entry& entry : again.take()) thrice.add(std::move(entry));
+  for (store::Entry& entry : again.take()) add(thrice, std::move(entry));
   EXPECT_EQ(text_of(thrice), told);
 }
 
 TEST(JournalState, OfAPoolThatFailed) {
   JournalState state;
-  for (store::Entry& entry : story()) state.add(std::move(entry));
+  for (store::Entry& entry : story()) add(state, std::move(entry));
   ErrorInfo error;
   error.message = "gone";
-  state.add(encode(PoolBroke{error}));
+  add(state, encode(PoolBroke{error}));
   const std::string after =
       "sweep 1-3 5-6 unfinished undelivered 2=no 3=gone 5=LLLLLLLL 6=gone updates 1 done 5 k=A broken: gone";
   EXPECT_EQ(text_of(state), after);
   JournalState again;
-  for (store::Entry& entry : state.take()) again.add(std::move(entry));
+  for (store::Entry& entry : state.take()) add(again, std::move(entry));
   EXPECT_EQ(text_of(again), after);
 }
 
 TEST(JournalState, ShrinksWhatWasDelivered) {
   JournalState state;
-  state.add(encode(PoolBorn{1, "sweep", {}, {}, {}}));
+  add(state, encode(PoolBorn{1, "sweep", {}, {}, {}}));
   std::size_t before = 0;
   for (JobSequence first = 1; first < 10'000; first += 100) {
     JobsTaken jobs;
@@ -145,9 +192,9 @@ TEST(JournalState, ShrinksWhatWasDelivered) {
       delivered.sequences.push_back(i);
     }
     before += encode(jobs).bytes.size() + encode(values).bytes.size() + encode(delivered).bytes.size();
-    state.add(encode(jobs));
-    state.add(encode(values));
-    state.add(encode(delivered));
+    add(state, encode(jobs));
+    add(state, encode(values));
+    add(state, encode(delivered));
   }
   std::size_t after = 0;
   for (const store::Entry& entry : state.take()) after += entry.bytes.size();
@@ -157,12 +204,12 @@ TEST(JournalState, ShrinksWhatWasDelivered) {
 
 TEST(JournalState, CanHaveMoreGapsThanAnArrayHasElements) {
   JournalState state;
-  state.add(encode(PoolBorn{1, "sweep", {}, {}, {}}));
+  add(state, encode(PoolBorn{1, "sweep", {}, {}, {}}));
   constexpr JobSequence last = 2 * limits::array_size_max + 101;
   for (JobSequence sequence = 1; sequence <= last; sequence += 2) state.taken.add(sequence);
   state.done = 7;
   JournalState read;
-  for (store::Entry& entry : state.take()) read.add(std::move(entry));
+  for (store::Entry& entry : state.take()) add(read, std::move(entry));
   EXPECT_EQ(read.problem(), "");
   EXPECT_EQ(read.done, 7U);
   EXPECT_EQ(read.taken.intervals().size(), (last + 1) / 2);
@@ -172,10 +219,10 @@ TEST(JournalState, CanHaveMoreGapsThanAnArrayHasElements) {
 
 TEST(JournalState, SaysWhatIsWrong) {
   JournalState newer;
-  newer.add(encode(PoolBorn{2, "sweep", {}, {}, {}}));
-  EXPECT_EQ(newer.problem(), "its journal is of version 2, and this head reads version 1");
+  add(newer, encode(PoolBorn{3, "sweep", {}, {}, {}}));
+  EXPECT_EQ(newer.problem(), "its journal is of version 3, and this head reads versions up to 2");
   JournalState broken;
-  broken.add({"rubbish", {}});
+  add(broken, {"rubbish", {}});
   EXPECT_THAT(broken.problem(), testing::HasSubstr("cannot be read"));
   EXPECT_TRUE(broken.take().empty());
 }
@@ -186,7 +233,8 @@ std::string keys_of(const JournalState& state) {
   std::map<std::string, std::string> keys;
   for (const auto& [key, value] : state.keys) {
     const auto time = state.key_times.find(key);
-    keys[key] = std::string(value.view()) + (time == state.key_times.end() ? "" : "@" + std::to_string(time->second));
+    keys[key] =
+        std::string(value.value.view()) + (time == state.key_times.end() ? "" : "@" + std::to_string(time->second));
   }
   std::string text = std::to_string(state.keys_dropped);
   for (const auto& [key, value] : keys) text += " " + key + "=" + value;
@@ -195,7 +243,7 @@ std::string keys_of(const JournalState& state) {
 
 JournalState state_of(const std::vector<store::Entry>& entries) {
   JournalState state;
-  for (const store::Entry& entry : entries) state.add(store::Entry(entry));
+  for (const store::Entry& entry : entries) add(state, store::Entry(entry));
   EXPECT_EQ(state.problem(), "");
   return state;
 }
@@ -245,8 +293,8 @@ TEST(JournalState, ReadsKeysOfEarlierVersions) {
 template <class Body>
 std::string problem_after(const Body& last) {
   JournalState state;
-  for (store::Entry& entry : story()) state.add(std::move(entry));
-  state.add(encode(last));
+  for (store::Entry& entry : story()) add(state, std::move(entry));
+  add(state, encode(last));
   EXPECT_EQ(text_of(state), told) << "what makes no sense is not in it";
   EXPECT_EQ(state.take().empty(), !state.problem().empty()) << "and it must not be shortened";
   return state.problem();
@@ -255,7 +303,7 @@ std::string problem_after(const Body& last) {
 TEST(JournalState, RefusesWhatContradictsIt) {
   EXPECT_EQ(problem_after(PoolBorn{1, "sweep", {}, {}, {}}), "");
   EXPECT_THAT(problem_after(PoolBorn{1, "other", {}, {}, {}}), testing::HasSubstr("two pools"));
-  EXPECT_THAT(problem_after(PoolBorn{2, "sweep", {}, {}, {}}), testing::HasSubstr("version 2"));
+  EXPECT_THAT(problem_after(PoolBorn{3, "sweep", {}, {}, {}}), testing::HasSubstr("version 3"));
   EXPECT_THAT(problem_after(JobsTaken{{{0, 0, {}, {}}}}), testing::HasSubstr("number 0"));
   EXPECT_THAT(problem_after(JobsTaken{{{UINT64_MAX, 0, {}, {}}}}), testing::HasSubstr("18446744073709551615"));
   EXPECT_THAT(problem_after(UpdateCame{3, {}}), testing::HasSubstr("update 3 follows after 1"));
@@ -268,17 +316,17 @@ TEST(JournalState, RefusesWhatContradictsIt) {
 
 TEST(JournalState, BeginsWithTheBirthOfAPoolThatCanWork) {
   JournalState unborn;
-  unborn.add(encode(Delivered{{1}}));
+  add(unborn, encode(Delivered{{1}}));
   EXPECT_THAT(unborn.problem(), testing::HasSubstr("first entry is missing"));
   PoolOptions endless;
   endless.weight = std::numeric_limits<double>::infinity();
   JournalState senseless;
-  senseless.add(encode(PoolBorn{1, "sweep", endless, {}, {}}));
+  add(senseless, encode(PoolBorn{1, "sweep", endless, {}, {}}));
   EXPECT_THAT(senseless.problem(), testing::HasSubstr("weight"));
   PoolOptions heavy;
   heavy.weight = 1e9;  // was allowed once
   JournalState earlier;
-  earlier.add(encode(PoolBorn{1, "sweep", heavy, {}, {}}));
+  add(earlier, encode(PoolBorn{1, "sweep", heavy, {}, {}}));
   EXPECT_EQ(earlier.problem(), "");
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/mutation.hpp"
 #include "core/weight.hpp"
 
 namespace dc::head {
@@ -50,7 +51,7 @@ void KeptPool::open(const Payload& program, PoolEffects& out) {
 
 void KeptPool::is_born(PoolEffects& out) {
   stage_ = Stage::open;
-  if (left_) keep({Pending::Kind::client}, client_entry(), false, out);
+  if (left_) keep_holder({Pending::Kind::client}, out);
   out.emplace_back(Log{fmt::format("pool {} ({}) of {} (pid {}) is open and in the store", quoted(), options.label,
                                    holder_.peer.host, holder_.peer.pid)});
   tell(wire::PoolOpened{holder_.asked, id, options}, out);
@@ -79,6 +80,10 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
   holder_.process = state.holder.process;
   left_ = state.holder.left;
   return_by_ = now + limits::client_return_grace;
+  entries_ = std::move(state.entries);
+  summaries_ = std::move(state.summaries);
+  holder_entry_ = state.holder_entry;
+  kept_ = state.taken;
   taken_ = std::move(state.taken);
   highest_ = restored_to_ = taken_.highest();
   updates_ = updates_kept_ = state.updates.size();
@@ -88,12 +93,20 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
   restore_keys(state, wall, out);
   for (auto& [sequence, outcome] : state.undelivered) {
     Record& record = records_[sequence];
-    record.outcome = std::make_unique<StoredOutcome>(std::move(outcome));
-    count_outcome(record);
-    is_durable(record);
+    record.job_entry = outcome.job_entry;
+    record.outcome_entry = outcome.entry;
+    has_outcome(record, std::move(outcome));
+    leave_in_store(record);
+    record.durable = true;
+    ++to_take_;
   }
   state.undelivered.clear();
-  for (const auto& [sequence, job] : state.unfinished) count_arguments(records_[sequence], job.arguments.size());
+  for (const auto& [sequence, job] : state.unfinished) {
+    Record& record = records_[sequence];
+    record.job_entry = job.entry;
+    count_arguments(record, job.arguments.size());
+  }
+  if (!state.keys_told) erase_dead(out);  // and tells that they are
   attach(highest_ + 1);
   out.emplace_back(Log{fmt::format("pool {} is back from the store: {} jobs to run, {} outcomes to deliver", quoted(),
                                    state.unfinished.size(), records_.size() - state.unfinished.size())});
@@ -106,7 +119,7 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
   std::vector<SubmittedJob> jobs;
   while (!state.unfinished.empty()) {
     const auto next = state.unfinished.begin();
-    jobs.push_back(std::move(next->second));
+    jobs.push_back(std::move(static_cast<SubmittedJob&>(next->second)));
     state.unfinished.erase(next);
     if (jobs.size() < at_once && !state.unfinished.empty()) continue;
     start(std::exchange(jobs, {}), out);
@@ -116,14 +129,53 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
 
 // --- The journal ------------------------------------------------------------------------------------------------
 
+SoleEntry KeptPool::put(Pending&& pending, store::Entry&& entry, bool refusable, PoolEffects& out) {
+  const SoleEntry kept{entries_.next(), store::size_of(entry)};
+  pending.entry = kept.number;
+  out.emplace_back(Keep{log_, std::move(pending), std::move(entry), {}, refusable});
+  return kept;
+}
+
+/// Whose the pool is from here on.
+void KeptPool::keep_holder(Pending&& pending, PoolEffects& out) {
+  entries_.outdate(holder_entry_.number, holder_entry_.bytes);
+  holder_entry_ = keep(std::move(pending), client_entry(), false, out);
+}
+
+void KeptPool::erase_if_worth(PoolEffects& out) {
+  if (entries_.worth_erasing(bounds_.dead_entries_max)) erase_dead(out);
+}
+
+/// What nothing else tells of them is told in the same write as erases them.
+void KeptPool::erase_dead(PoolEffects& out) {
+  end_turn(out);  // its outcomes are counted
+  Summary summary{{}, done_, true};
+  std::vector<SoleEntry> fresh;
+  const auto tell = [&] {
+    fresh.push_back(keep({Pending::Kind::summary}, summary, false, out));
+    summary.taken.clear();
+  };
+  for (const auto& [first, last] : kept_.intervals()) {
+    if (mutation::sum_nothing) break;
+    summary.taken.push_back({first, last});
+    if (summary.taken.size() >= limits::sequences_per_message) tell();
+  }
+  if (!summary.taken.empty() || fresh.empty()) tell();
+  for (const SoleEntry& old : std::exchange(summaries_, std::move(fresh))) entries_.outdate(old.number, old.bytes);
+  std::get<Keep>(out.back()).erased = entries_.take_dead();
+}
+
 void KeptPool::journaled(Pending&& pending, const std::string& refused, PoolEffects& out) {
   switch (pending.kind) {
     case Pending::Kind::birth:
       if (!refused.empty()) return is_not_stored(refused, out);
       is_born(out);
       break;
+    case Pending::Kind::summary:
+      break;
     case Pending::Kind::jobs:
       --unsettled_;
+      if (!refused.empty()) entries_.drop(pending.entry);
       refused.empty() ? jobs_are_taken(std::move(pending), out) : jobs_are_refused(pending.jobs, refused, out);
       break;
     case Pending::Kind::update:
@@ -163,11 +215,10 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
   keys_of_running_.clear();
   followers_.clear();
   for (const auto& [sequence, bytes] : std::exchange(in_memory_, {})) memory_.give_back(bytes);
-  for (auto& [sequence, record] : records_) {
-    if (record.outcome) continue;
+  for (const auto [sequence, record] : records_) {
+    if (record.has_outcome) continue;
     ++done_;
-    record.outcome = std::make_unique<StoredOutcome>(StoredOutcome{{}, broken_});
-    count_outcome(record);
+    has_outcome(record, {{}, broken_});
   }
   tell(wire::PoolFailed{id, std::move(error)}, out);
 }
@@ -175,8 +226,8 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
 /// Its entry is the outcome of all jobs that had none.
 void KeptPool::failure_is_kept(PoolEffects& out) {
   Pending ended{Pending::Kind::outcomes};
-  for (const auto& [sequence, record] : records_) {
-    if (record.outcome && !record.durable) ended.sequences.push_back(sequence);
+  for (const auto [sequence, record] : records_) {
+    if (record.has_outcome && !record.durable) ended.sequences.push_back(sequence);
   }
   outcomes_are_kept(std::move(ended), out);
 }

@@ -3,8 +3,8 @@
 // client: it hands jobs in when they are in the journal, and acknowledges outcomes when they are.
 //
 // kept_pool.cpp has its birth, its ends and the journal's answers, kept_pool_holder.cpp whose it is,
-// kept_pool_jobs.cpp what goes through it, kept_pool_keys.cpp the values of keys and how they are forgotten,
-// kept_pool_bounds.cpp how much it keeps, kept_pool_seen.cpp what others may look at.
+// kept_pool_jobs.cpp what goes in and kept_pool_outcomes.cpp what comes back, kept_pool_keys.cpp the values of keys and
+// how they are forgotten, kept_pool_bounds.cpp how much it keeps, kept_pool_seen.cpp what others may look at.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "core/job_table.hpp"
 #include "head/head_pool.hpp"
 #include "head/journal.hpp"
 #include "head/pool_bounds.hpp"
@@ -96,28 +97,46 @@ class KeptPool final : public HeadPool {
  private:
   /// A job that was accepted and whose outcome nobody has so far.
   struct Record {
-    std::unique_ptr<StoredOutcome> outcome;  ///< null: none so far
+    static constexpr int offset_bits = 26;
+    static constexpr int number_bits = 38;   ///< of an entry: so many come in 8 years, at a thousand a second
+    std::unique_ptr<StoredOutcome> outcome;  ///< null: none so far, or it is told by the numbers below alone
     std::uint64_t bytes : 48 = 0;            ///< that count for it, see PoolBounds::bytes_max
-    bool durable = false;                    ///< the outcome is in the journal
-    bool sent = false;                       ///< to the client that is there now
+    std::uint64_t has_outcome : 1 = 0;
+    std::uint64_t durable : 1 = 0;  ///< the outcome is in the journal
+    std::uint64_t sent : 1 = 0;     ///< to the client that is there now
+    store::EntryNumber job_entry : number_bits = 0;
+    /// 0: none so far, or PoolBroke.
+    store::EntryNumber outcome_entry : number_bits = 0;
+    std::uint64_t offset : offset_bits = 0;  ///< of a value that is in the store: where it begins in that entry's place
   };
-  static_assert(sizeof(Record) == 16, "there may be millions");
-  using Records = std::map<JobSequence, Record>;
+  static_assert(sizeof(Record) == 32, "there may be millions");
+  using Records = JobTable<Record>;
+  /// Outcomes for the next entry.
+  template <class Entry>
+  struct Gathered {
+    Entry entry;
+    std::size_t bytes = 0;
+    std::size_t beside = 0;  ///< of these, those that need not stay in memory
+    std::size_t stored = 0;  ///< payloads that are in the store already: each may be an attachment
+    [[nodiscard]] bool is_full() const;
+  };
+  /// Puts an entry, and returns how many bytes it has.
   template <class Body>
-  void keep(Pending&& pending, const Body& entry, bool refusable, PoolEffects& out) {
-    out.emplace_back(Keep{log_, std::move(pending), encode(entry), refusable});
+  SoleEntry keep(Pending&& pending, const Body& entry, bool refusable, PoolEffects& out) {
+    return put(std::move(pending), encode(entry), refusable, out);
   }
-
-  /// Keeps the entry of jobs or outcomes, whose payloads of this many bytes need not stay in memory.
+  /// The same with one of jobs or outcomes, whose payloads of this many bytes need not stay in memory.
   template <class Body>
-  void keep_beside(Pending&& pending, const Body& entry, std::size_t bytes, bool refusable, PoolEffects& out) {
+  SoleEntry keep_beside(Pending&& pending, const Body& entry, std::size_t bytes, bool refusable, PoolEffects& out) {
     wire::Bundle bundle;
     const bool beside = bytes >= limits::bundle_bytes_min;
     if (beside) bundle.bytes.reserve(bytes);
     store::Entry encoded = encode(entry, beside ? &bundle : nullptr);
     pending.offsets = std::move(bundle.offsets);
-    out.emplace_back(Keep{log_, std::move(pending), std::move(encoded), refusable});
+    return put(std::move(pending), std::move(encoded), refusable, out);
   }
+  SoleEntry put(Pending&& pending, store::Entry&& entry, bool refusable, PoolEffects& out);
+  void keep_holder(Pending&& pending, PoolEffects& out);
 
   // Birth and ends.
   void is_born(PoolEffects& out);
@@ -154,19 +173,32 @@ class KeptPool final : public HeadPool {
   void settled(const std::vector<SubmittedJob>& jobs);
   void update_is_kept(UpdateNumber number, Payload&& update, PoolEffects& out);
   void remember_definition(const Payload& update);
-  void keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects& out);
+  void keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects& out, std::string&& key = {});
+  void keep_value(JobSequence sequence, std::string&& key, Payload&& value, PoolEffects& out);
+  template <class Entry, class Item>
+  void gather(Gathered<Entry>& gathered, Item&& item, PoolEffects& out);
+  template <class Entry>
+  store::EntryNumber keep_gathered(const Gathered<Entry>& gathered, PoolEffects& out);
   void outcomes_are_kept(Pending&& pending, PoolEffects& out);
   void stand_in(JobSequence sequence, Record& record, const Payload& stored);
   void is_durable(Record& record);
+  [[nodiscard]] StoredOutcome outcome_of(const Record& record) const;
+  void has_outcome(Record& record, StoredOutcome&& outcome);
+  void leave_in_store(Record& record);
   void deliver(JobSequence sequence, Record& record, PoolEffects& out);
   void deliver_earlier(PoolEffects& out);
   Records::iterator next_earlier();
-  void shorten_if_worth(std::size_t gone, PoolEffects& out);
+  void erase_if_worth(PoolEffects& out);
+  void erase_dead(PoolEffects& out);
   // The values of keys.
   void restore_keys(JournalState& state, WallTime wall, PoolEffects& out);
-  void key_has_value(const std::string& key, const Payload& value, PoolEffects& out);
-  bool drop_value(const std::string& key);
-  void keep_dropped(Pending&& pending, std::vector<std::string>&& keys, PoolEffects& out);
+  void tell_keys(PoolEffects& out);
+  [[nodiscard]] bool key_has_value(const std::string& key, const Payload& value, PoolEffects& out);
+  void keys_stand_in(store::EntryNumber entry, const KeyedCame& keyed);
+  std::optional<store::EntryNumber> drop_value(const std::string& key);
+  void keep_dropped(Pending&& pending, std::vector<std::string>&& keys, std::vector<store::EntryNumber>&& told_by,
+                    PoolEffects& out);
+  void note_dropped(const SoleEntry& note, std::vector<store::EntryNumber>&& told_by);
   void set_times_back(WallTime wall);
   void keys_are_dropped(const Pending& pending, PoolEffects& out);
   // How much it keeps.
@@ -192,7 +224,7 @@ class KeptPool final : public HeadPool {
   SharedError broken_;                ///< it failed: the scheduler does not know it any more
 
   // Jobs with a key: the value of one is the value of all.
-  std::unordered_map<std::string, Payload> values_of_keys_;
+  std::unordered_map<std::string, KeyValue> values_of_keys_;
   std::unordered_map<std::string, JobSequence> running_keys_;
   std::unordered_map<JobSequence, std::string> keys_of_running_;
   std::unordered_map<JobSequence, std::string> keys_of_large_;            ///< whose value is on its way to the store
@@ -209,13 +241,14 @@ class KeptPool final : public HeadPool {
   std::uint64_t kept_bytes_ = 0;  ///< in the journal or on their way to it, see PoolBounds::bytes_max
 
   // The journal.
-  std::vector<wire::ValueItem> values_;  ///< outcomes for the next entry
-  std::size_t values_bytes_ = 0;
-  std::size_t values_beside_ = 0;  ///< bytes of those that need not stay in memory
-  std::size_t values_stored_ = 0;  ///< of these are in the store already: each may be an attachment
-  std::size_t unsettled_ = 0;      ///< entries with jobs or updates, or of who leaves, on their way to the journal
+  LiveEntries entries_;
+  JobNumbers kept_;                   ///< numbers of jobs that were taken: those in the journal
+  std::vector<SoleEntry> summaries_;  ///< that are the latest ones
+  SoleEntry holder_entry_;
+  Gathered<ValuesCame> values_;
+  Gathered<KeyedCame> keyed_values_;
+  std::size_t unsettled_ = 0;  ///< entries with jobs or updates, or of who leaves, on their way to the journal
   std::unordered_set<JobSequence> acknowledging_;  ///< Delivered of these is on its way to the journal
-  std::uint64_t delivered_since_compaction_ = 0;
 
   // Whose it is.
   bool left_ = false;            ///< its client has left: nobody waits for it

@@ -68,11 +68,12 @@ void KeptPool::count_outcome(Record& record) {
 void KeptPool::check_bytes() const {
   std::uint64_t bytes = unaccepted_.argument_bytes;  // on their way to the journal
   for (const SubmittedJob& job : early_) bytes -= job.arguments.size();
-  for (const auto& [sequence, record] : records_) {
+  for (const auto [sequence, record] : records_) {
+    DC_CHECK(!record.outcome || record.has_outcome);
     DC_CHECK(!record.outcome || record.bytes == bytes_of(*record.outcome, broken_));
     bytes += record.bytes;
   }
-  for (const auto& [key, value] : values_of_keys_) bytes += value.size();
+  for (const auto& [key, value] : values_of_keys_) bytes += value.value.size();
   DC_CHECK(bytes == kept_bytes_);
 }
 

@@ -181,7 +181,7 @@ TEST_F(BoundedStory, ThoseOfAnEarlierHeadAreAllRestored) {
   start({.pools_max = 1});
   for (const auto& [name, id] : {std::pair{"one", 31U}, {"another", 32U}}) {
     JournalState state;
-    state.add(encode(PoolBorn{1, name, {}, bytes("spec"), {}, 0, PoolId{id}}));
+    state.add(1, encode(PoolBorn{1, name, {}, bytes("spec"), {}, 0, PoolId{id}}));
     machine.restore(std::move(state), now, effects);
   }
   machine.flush(now, effects);

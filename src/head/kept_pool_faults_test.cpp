@@ -29,7 +29,7 @@ class NamedFaults : public NamedStory {
     ASSERT_TRUE(has_failed());
   }
   bool has_failed() {
-    return std::any_of(waiting.begin(), waiting.end(), [](const JournalAppend& append) {
+    return std::any_of(waiting.begin(), waiting.end(), [](const JournalWrite& append) {
       return std::holds_alternative<PoolBroke>(decode(store::Entry(append.entry)).value());
     });
   }

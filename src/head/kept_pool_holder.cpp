@@ -125,7 +125,7 @@ void KeptPool::hand_over(PoolEffects& out) {
   holder_.session = std::exchange(next_, {});
   attach(highest_ + 1);
   // Before all that it will want in the journal.
-  keep({Pending::Kind::client}, client_entry(), false, out);
+  keep_holder({Pending::Kind::client}, out);
   out.emplace_back(Log{fmt::format("{} (pid {}) goes on with pool {}: {} outcomes are to be delivered",
                                    holder_.peer.host, holder_.peer.pid, quoted(), records_.size())});
   tell(wire::PoolOpened{holder_.asked, id, options, highest_, updates_, records_.size(), true}, out);
@@ -143,7 +143,7 @@ void KeptPool::attach(JobSequence first) {
   ready_.clear();
   settled(early_);
   early_.clear();
-  for (auto& [sequence, record] : records_) {
+  for (const auto [sequence, record] : records_) {
     record.sent = false;
     if (record.durable && sequence < first_own_) ready_.insert(ready_.end(), sequence);
   }
@@ -224,7 +224,7 @@ void KeptPool::tell_what_is_known(const std::vector<JobSequence>& unaccepted, Po
   tell(std::move(known), out);
   tell_confirmed(out);
   if (!accepted.sequences.empty()) tell(std::move(accepted), out);
-  for (auto& [sequence, record] : records_) {
+  for (const auto [sequence, record] : records_) {
     if (sequence >= first_own_ && record.durable && !record.sent) deliver(sequence, record, out);
   }
   tell_of_updates(out);
@@ -276,7 +276,7 @@ void KeptPool::is_nobodys(SessionId leaver, PoolEffects& out) {
     Pending pending{Pending::Kind::client};
     pending.leaver = leaver;
     unsettled_ += leaver.value != 0 ? 1 : 0;
-    keep(std::move(pending), client_entry(), false, out);
+    keep_holder(std::move(pending), out);
   }
   give_to_the_next(out);
 }

@@ -2,6 +2,7 @@
 // holds nobody up, and who only looks takes nothing.
 #include <algorithm>
 
+#include "head/journal_for_tests.hpp"
 #include "head/named_story_for_tests.hpp"
 
 namespace dc::head {
@@ -354,16 +355,16 @@ TEST_F(Holders, APoolThatBreaksEndsItsJobsWithOneError) {
   EXPECT_LE(errors.size(), 3U) << "texts";
   std::size_t bytes_before = 0, bytes_after = 0;
   JournalState state, again;
-  for (const store::Entry& entry : journal) {
+  for (const auto& [number, entry] : journal) {
     bytes_before += entry.bytes.size();
-    state.add(store::Entry(entry));
+    state.add(number, store::Entry(entry));
   }
   EXPECT_EQ(state.undelivered.size(), jobs);
   EXPECT_TRUE(state.undelivered.at(1).error.same_as(state.undelivered.at(jobs).error));
   const std::uint64_t done = state.done;
   for (store::Entry& entry : state.take()) {
     bytes_after += entry.bytes.size();
-    again.add(std::move(entry));
+    add(again, std::move(entry));
   }
   EXPECT_EQ(again.undelivered.size(), jobs);
   EXPECT_EQ(again.done, done);

@@ -68,7 +68,6 @@ TEST_F(ForgetfulStory, TheNextJobWithAForgottenKeyRunsAnew) {
   EXPECT_THAT(told<wire::KeysForgotten>(asker), IsEmpty()) << "the journal does not have it so far";
   keep();
   EXPECT_EQ(forgotten(), 1U);
-  EXPECT_THAT(text_of(effects), testing::Contains("journal 5: shortened"));
   EXPECT_EQ(keys_with_value(), 1U);
   EXPECT_TRUE(runs(worker, 4, "a", "new"));
   EXPECT_FALSE(runs(worker, 5, "b", ""));
@@ -185,7 +184,7 @@ TEST_F(ForgetfulStory, ItsAgeGoesOnWhileNoHeadRuns) {
   lose(node);
   hear(client, wire::SubmitJobs{pool, {{4, 0, bytes("x"), "a"}}});
   collect();
-  for (const JournalAppend& append : waiting) journal.push_back(append.entry);  // and the head crashes
+  for (const JournalWrite& write : waiting) journal[write.number] = write.entry;  // and the head crashes
   wall += 50s;
   EXPECT_EQ(keys_after_restart(), 1U);
   EXPECT_THAT(values(client), IsEmpty()) << "job 4 has not got what is too old";
@@ -240,16 +239,17 @@ TEST_F(ForgetfulStory, WhatSomebodyForgotIsNotForgottenAgainWhenItIsOld) {
 }
 
 TEST_F(ForgetfulStory, LongListsOfKeysAreCut) {
+  bounds.dead_entries_max = 100'000;
   start(100s);
   open_named();
-  constexpr JobSequence count = 400;
+  constexpr JobSequence count = 300;
   const auto key = [](JobSequence i) { return std::string(limits::job_key_bytes_max - 4, 'k') + std::to_string(i); };
-  for (JobSequence i = 1; i <= count; ++i) journal.push_back(encode(KeyKept{key(i), bytes("v"), 0}));
+  for (JobSequence i = 1; i <= count; ++i) journal[1000 + i] = encode(KeyKept{key(i), bytes("v"), 0});
   EXPECT_EQ(keys_after_restart(), count);
   later(100s);
   EXPECT_EQ(keys_with_value(), 0U);
   std::size_t dropped = 0, timed = 0, entries = 0;
-  for (const store::Entry& entry : journal) {
+  for (const auto& [number, entry] : journal) {
     EXPECT_LT(entry.bytes.size(), 2 * limits::keys_entry_bytes);
     const auto decoded = decode(store::Entry(entry));
     const auto* gone = std::get_if<KeysDropped>(&decoded.value());

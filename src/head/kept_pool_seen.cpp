@@ -21,14 +21,14 @@ std::size_t size_of(const ErrorInfo& error) {
 wire::OutcomesSeen KeptPool::see(const wire::SeeOutcomes& message) const {
   wire::OutcomesSeen seen{true, {}, message.after, false};
   std::size_t looked_at = 0, bytes = 0;
-  auto next = records_.upper_bound(message.after);
+  auto next = message.after == UINT64_MAX ? records_.end() : records_.lower_bound(message.after + 1);
   for (; next != records_.end() && looked_at < looked_at_max && seen.items.size() < seen_max; ++next, ++looked_at) {
-    const auto& [sequence, record] = *next;
+    const auto [sequence, record] = *next;
     if (!record.durable) {
       seen.last = sequence;
       continue;
     }
-    const StoredOutcome& outcome = *record.outcome;
+    const StoredOutcome outcome = outcome_of(record);
     const std::size_t size = seen_bytes + outcome.payload.size() + (outcome.error ? size_of(*outcome.error) : 0);
     if (!seen.items.empty() && bytes + size > limits::batch_bytes_max) break;
     bytes += size;

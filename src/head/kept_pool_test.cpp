@@ -311,7 +311,7 @@ TEST_F(NamedStory, AWeightThatWasAllowedOnceIsBroughtIntoRange) {
   for (const auto& [stored, now_it_is] : {std::pair{1e9, "100.0"}, std::pair{1e-9, "0.01"}, std::pair{7.0, "7.0"}}) {
     PoolOptions options;
     options.weight = stored;
-    journal = {encode(PoolBorn{1, "sweep", options, bytes("spec"), {}, 0, PoolId{7}})};
+    journal[1] = encode(PoolBorn{1, "sweep", options, bytes("spec"), {}, 0, PoolId{7}});
     restart();
     EXPECT_THAT(machine.status_json(now), testing::HasSubstr(fmt::format("\"weight\":{}", now_it_is)));
   }

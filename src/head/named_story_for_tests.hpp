@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 
 #include "head/story_for_tests.hpp"
 
@@ -23,7 +24,8 @@ class NamedStory : public Story {
     last_seen = 0;
     reported = false;
     JournalState state;
-    for (const store::Entry& entry : journal) state.add(store::Entry(entry));
+    for (const auto& [number, entry] : journal) state.add(number, store::Entry(entry));
+    state.end();
     ASSERT_EQ(state.problem(), "");
     if (state.born) machine.restore(std::move(state), now, effects);
     collect();
@@ -39,9 +41,10 @@ class NamedStory : public Story {
   Lines keep(const std::string& refused = {}) {
     collect();
     std::vector<store::Journaled> done;
-    for (JournalAppend& append : std::exchange(waiting, {})) {
+    for (JournalWrite& append : std::exchange(waiting, {})) {
       const bool lost = append.refusable && !refused.empty();
-      if (!lost) journal.push_back(append.entry);
+      if (!lost) journal[append.number] = append.entry;
+      for (const store::EntryNumber erased : append.erased) journal.erase(erased);
       done.push_back({append.ticket, lost ? refused : ""});
     }
     for (const JournalRemove& removal : std::exchange(removals, {})) {
@@ -67,7 +70,7 @@ class NamedStory : public Story {
   }
   void collect() {
     for (const Effect& effect : effects) {
-      const auto* append = std::get_if<JournalAppend>(&effect);
+      const auto* append = std::get_if<JournalWrite>(&effect);
       const bool seen = append && std::any_of(waiting.begin(), waiting.end(),
                                               [&](const auto& other) { return other.ticket == append->ticket; });
       if (append && !seen && append->ticket > last_seen) {
@@ -116,9 +119,9 @@ class NamedStory : public Story {
   WallTime wall{1'000'000s};
   bool reported = false;
   store::Ticket last_seen = 0;
-  std::vector<JournalAppend> waiting;
+  std::vector<JournalWrite> waiting;
   std::vector<JournalRemove> removals;
-  std::vector<store::Entry> journal;
+  std::map<store::EntryNumber, store::Entry> journal;
 };
 
 }  // namespace dc::head

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+
+#include "core/limits.hpp"
 
 namespace dc::head {
 
@@ -13,6 +16,8 @@ struct PoolBounds {
   std::uint64_t bytes_max = 0;
   std::uint64_t pools_max = 0;      ///< so many named pools at once
   std::chrono::seconds key_ttl{0};  ///< so long after it came the value of a key is forgotten
+  /// Entries of a journal that tell nothing any more are erased when they are so many. Not of those that 0 turns off.
+  std::size_t dead_entries_max = limits::dead_entries_max;
 };
 
 }  // namespace dc::head

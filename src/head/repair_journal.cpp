@@ -16,9 +16,11 @@ constexpr JobSequence gap_max = 100'000'000;
 /// What is told of jobs behind the cut.
 struct Tail {
   JobNumbers named;
+  JobNumbers taken;  ///< by the summaries
   std::set<JobSequence> ended, delivered;
   std::optional<ClientCame> holder;  ///< whose the pool was at last
   std::vector<KeysDropped> keys;     ///< that were forgotten
+  std::optional<Summary> summary;    ///< the numbers that were taken
   bool unreadable = false;           ///< there was more
   bool open_ended = false;           ///< and no job that was accepted later tells how many it was
 
@@ -33,6 +35,8 @@ struct Tail {
       open_ended = open_ended && jobs->jobs.empty();
     } else if (const auto* values = std::get_if<ValuesCame>(&decoded.value())) {
       for (const wire::ValueItem& item : values->items) end(item.sequence);
+    } else if (const auto* keyed = std::get_if<KeyedCame>(&decoded.value())) {
+      for (const KeyedCame::Item& item : keyed->items) end(item.sequence);
     } else if (const auto* error = std::get_if<ErrorCame>(&decoded.value())) {
       end(error->sequence);
     } else if (const auto* acknowledged = std::get_if<Delivered>(&decoded.value())) {
@@ -44,6 +48,8 @@ struct Tail {
       holder = *came;
     } else if (const auto* dropped = std::get_if<KeysDropped>(&decoded.value())) {
       keys.push_back(*dropped);
+    } else if (const auto* told = std::get_if<Summary>(&decoded.value())) {
+      add(*told);
     }
   }
 
@@ -51,10 +57,9 @@ struct Tail {
     JobNumbers all = named;
     const JobSequence first = kept.highest() + 1;
     if (unreadable && named.highest() >= first && !too_wide(kept)) {
-      all = {};
-      all.add(first, named.highest());
-      for (const auto& [from, to] : named.intervals()) {
-        for (JobSequence sequence = from; sequence <= to && sequence < first; ++sequence) all.add(sequence);
+      // Those that only a Summary tells are over, or stood in what cannot be read.
+      for (JobSequence sequence = first; sequence <= named.highest(); ++sequence) {
+        if (!taken.contains(sequence)) all.add(sequence);
       }
     }
     std::uint64_t count = 0;
@@ -65,11 +70,20 @@ struct Tail {
     return count;
   }
   /// Whether there may have been more than lost() says.
-  [[nodiscard]] bool or_more(const JobNumbers& kept) const { return unreadable && (open_ended || too_wide(kept)); }
+  [[nodiscard]] bool or_more(const JobNumbers& kept) const {
+    return unreadable && (open_ended || summary || too_wide(kept));
+  }
 
  private:
   [[nodiscard]] bool too_wide(const JobNumbers& kept) const {
     return named.highest() > kept.highest() && named.highest() - kept.highest() > gap_max;
+  }
+  void add(const Summary& told) {
+    for (const auto& interval : told.taken) {
+      const bool good = interval.size() == 2 && interval[0] > 0 && interval[0] <= interval[1];
+      if (good && interval[1] <= limits::number_max) taken.add(interval[0], interval[1]);
+    }
+    summary = told;
   }
   void name(JobSequence sequence) {
     if (sequence != 0 && sequence <= limits::number_max) named.add(sequence);
@@ -99,13 +113,13 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
   bool cut = false;
   store::Position position;
   Result<void> damage = boost::outcome_v2::success();
-  const auto each = [&](store::Entry&& entry) {
+  const auto each = [&](store::EntryNumber number, store::Entry&& entry) {
     if (!cut && damage) damage = look_at_payloads(store, entry);
     if (cut || !damage) {
       cut = true;
       return reading.tail.add(std::move(entry));
     }
-    reading.kept->add(store::Entry(entry));
+    reading.kept->add(number, store::Entry(entry));
     cut = !reading.kept->problem().empty();
     if (cut) return reading.tail.add(std::move(entry));
     ++reading.entries;
@@ -119,14 +133,19 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
     if (more.error().code != ErrorCode::protocol) return more.error();
     cut = true;
     reading.tail.note_unreadable();
-    if (failed_at && failed_at->entries == position.entries && failed_at->mark == position.mark) return reading;
+    if (failed_at && failed_at->behind == position.behind && failed_at->mark == position.mark) return reading;
     failed_at = position;  // a store that cannot read on stays there
   }
 }
 
-/// What holds also where it stood behind the cut: whose the pool is, and which values are forgotten.
+/// What holds also where it stood behind the cut: whose the pool is, which values are forgotten, and which numbers are
+/// taken.
 void take_from(const Tail& tail, JournalState& kept) {
   if (tail.holder) kept.holder = *tail.holder;
+  for (const auto& [first, last] : tail.taken.intervals()) kept.taken.add(first, last);
+  if (tail.summary) kept.done = std::max(kept.done, tail.summary->done);
+  kept.keys_told = kept.keys_told || (tail.summary && tail.summary->keys_told);
+  kept.end();
   for (const KeysDropped& dropped : tail.keys) kept.drop_keys(dropped);
 }
 
@@ -137,9 +156,10 @@ Result<std::vector<store::Entry>> shortened(store::Store& store, store::LogId lo
   store::Position position;
   std::uint64_t read = 0;
   while (read < entries) {
-    const Result<bool> more = store.read(log, position, store::Attachments::refer, [&](store::Entry&& entry) {
-      if (read++ < entries) state.add(std::move(entry));
-    });
+    const auto each = [&](store::EntryNumber number, store::Entry&& entry) {
+      if (read++ < entries) state.add(number, std::move(entry));
+    };
+    const Result<bool> more = store.read(log, position, store::Attachments::refer, each);
     if (read >= entries) break;  // what is broken often stands on the same page, behind them
     if (!more) return more.error();
     if (!more.value()) return fail(ErrorCode::io, "the store gave fewer entries than before");
@@ -174,12 +194,13 @@ Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
     BOOST_OUTCOME_TRYV(put_in_place(store, log, {}));
     return repaired;
   }
-  take_from(reading.tail, *reading.kept);
+  reading.kept.reset();
   BOOST_OUTCOME_TRY(entries, shortened(store, log, reading.entries, reading.tail));
   BOOST_OUTCOME_TRYV(put_in_place(store, log, entries));
-  reading.kept->forget_problem();
-  BOOST_OUTCOME_TRYV(load_what_is_used(store, *reading.kept));
-  repaired.state = std::move(reading.kept);
+  repaired.state = std::make_unique<JournalState>();
+  for (std::size_t i = 0; i < entries.size(); ++i) repaired.state->add(i + 1, std::move(entries[i]));
+  repaired.state->end();
+  BOOST_OUTCOME_TRYV(load_what_is_used(store, *repaired.state));
   return repaired;
 }
 

@@ -1,6 +1,7 @@
 // Journals that are broken: what a repair keeps, what it says is lost, and who is told meanwhile.
 #include "head/repair_journal.hpp"
 
+#include "head/journal_for_tests.hpp"
 #include "head/named_story_for_tests.hpp"
 #include "store/memory_store.hpp"
 
@@ -18,15 +19,15 @@ class DamagedStore : public store::MemoryStore {
  public:
   explicit DamagedStore(std::uint64_t damaged) : damaged_(damaged) {}
   Result<bool> read(store::LogId log, store::Position& position, store::Attachments attachments,
-                    const std::function<void(store::Entry&&)>& each) override {
+                    const std::function<void(store::EntryNumber, store::Entry&&)>& each) override {
     std::vector<store::Entry> all;
     store::Position start;
-    BOOST_OUTCOME_TRYV(
-        MemoryStore::read(log, start, attachments, [&](store::Entry&& entry) { all.push_back(std::move(entry)); }));
-    if (position.entries >= all.size()) return false;
-    while (position.entries < all.size()) {
-      if (position.entries++ == damaged_) return fail(ErrorCode::protocol, "an entry is damaged");
-      each(std::move(all[position.entries - 1]));
+    BOOST_OUTCOME_TRYV(MemoryStore::read(
+        log, start, attachments, [&](store::EntryNumber, store::Entry&& entry) { all.push_back(std::move(entry)); }));
+    if (position.behind >= all.size()) return false;
+    while (position.behind < all.size()) {
+      if (position.behind++ == damaged_) return fail(ErrorCode::protocol, "an entry is damaged");
+      each(position.behind, std::move(all[position.behind - 1]));
     }
     return true;
   }
@@ -65,12 +66,11 @@ class Repair : public testing::Test {
   static std::string repair(std::uint64_t damaged, const std::vector<store::Entry>& entries = log()) {
     DamagedStore store(damaged);
     EXPECT_TRUE(store.acquire({"here", 1}));
-    std::vector<store::Addressed> batch;
-    for (const store::Entry& entry : entries) batch.push_back({1, entry});
-    EXPECT_TRUE(store.append(batch));
+    EXPECT_TRUE(store.MemoryStore::replace(1, entries));
     const std::string told = repair(store);
     JournalState again;
-    EXPECT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
+    EXPECT_TRUE(
+        store.replay(1, [&](store::EntryNumber number, store::Entry&& entry) { again.add(number, std::move(entry)); }));
     EXPECT_TRUE(again.problem().empty()) << again.problem();
     EXPECT_EQ(told.starts_with("nothing"), !again.born);
     return told;
@@ -84,15 +84,13 @@ TEST_F(Repair, WhatWasForgottenBehindTheCutDoesNotComeBack) {
   entries.push_back(encode(KeysDropped{1, {"old"}}));
   DamagedStore store(5);
   ASSERT_TRUE(store.acquire({"here", 1}));
-  for (const store::Entry& entry : entries) {
-    store::Addressed one{1, entry};
-    ASSERT_TRUE(store.append({&one, 1}));
-  }
+  ASSERT_TRUE(store.MemoryStore::replace(1, entries));
   const Result<RepairedJournal> repaired = repair_journal(store, 1);
   ASSERT_TRUE(repaired);
   EXPECT_EQ(repaired.value().state->keys.size(), 1U);
   JournalState again;
-  ASSERT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
+  ASSERT_TRUE(
+      store.replay(1, [&](store::EntryNumber number, store::Entry&& entry) { again.add(number, std::move(entry)); }));
   EXPECT_TRUE(again.keys.contains("other"));
   EXPECT_EQ(again.keys.size(), 1U);
 }
@@ -111,6 +109,13 @@ TEST_F(Repair, CutsBeforeWhatMakesNoSense) {
   EXPECT_EQ(repair(UINT64_MAX, entries), "kept 3 2 lost 1 again");
 }
 
+TEST_F(Repair, KnowsWhatOnlyASummaryBehindTheCutTells) {
+  std::vector<store::Entry> entries = log();
+  entries.push_back(encode(Summary{{{1, 6}, {10, 40}}, 33, true}));
+  entries.push_back(encode(JobsTaken{{{41, 0, bytes("z"), {}}}}));
+  EXPECT_EQ(repair(3, entries), "kept 40 6 or more lost 1 again") << "4 and 10 to 40 are over, or damaged";
+}
+
 TEST_F(Repair, SaysThatItDoesNotKnowHowManyAreLost) {
   std::vector<store::Entry> entries = log();
   entries.push_back(encode(ValuesCame{{{5, bytes("E")}}}));
@@ -127,16 +132,16 @@ TEST_F(Repair, SaysThatItDoesNotKnowHowManyAreLost) {
 TEST_F(Repair, KnowsWhoHadThePoolAtLast) {
   DamagedStore store(3);
   ASSERT_TRUE(store.acquire({"here", 1}));
-  std::vector<store::Addressed> batch;
-  for (const store::Entry& entry : log()) batch.push_back({1, entry});
+  std::vector<store::Entry> entries = log();
   const ClientCame left{8, "there", 5, "p", true};
-  batch.push_back({1, encode(left)});
-  ASSERT_TRUE(store.append(batch));
+  entries.push_back(encode(left));
+  ASSERT_TRUE(store.MemoryStore::replace(1, entries));
   const Result<RepairedJournal> repaired = repair_journal(store, 1);
   ASSERT_TRUE(repaired);
   EXPECT_EQ(repaired.value().state->holder, left) << "nobody is waited for";
   JournalState again;
-  ASSERT_TRUE(store.replay(1, [&](store::Entry&& entry) { again.add(std::move(entry)); }));
+  ASSERT_TRUE(
+      store.replay(1, [&](store::EntryNumber number, store::Entry&& entry) { again.add(number, std::move(entry)); }));
   EXPECT_EQ(again.holder, left);
 }
 
@@ -156,9 +161,7 @@ TEST_F(Repair, HasAStoreWrittenAnewWhoseDamageIsInTheWay) {
   };
   Stuck store;
   ASSERT_TRUE(store.acquire({"here", 1}));
-  std::vector<store::Addressed> batch;
-  for (const store::Entry& entry : log()) batch.push_back({1, entry});
-  ASSERT_TRUE(store.append(batch));
+  ASSERT_TRUE(store.MemoryStore::replace(1, log()));
   EXPECT_EQ(repair(store), "kept 3 3 lost 1 again");
   EXPECT_TRUE(store.rewritten);
 }
@@ -166,17 +169,16 @@ TEST_F(Repair, HasAStoreWrittenAnewWhoseDamageIsInTheWay) {
 TEST_F(Repair, LeavesAnotherVersionAlone) {
   store::MemoryStore store;
   ASSERT_TRUE(store.acquire({"here", 1}));
-  std::vector<store::Addressed> batch{{1, encode(PoolBorn{2, "sweep", {}, {}, {}, 0, PoolId{7}})}};
-  ASSERT_TRUE(store.append(batch));
-  EXPECT_THAT(repair(store), HasSubstr("version 2"));
+  ASSERT_TRUE(store.replace(1, std::vector{encode(PoolBorn{3, "sweep", {}, {}, {}, 0, PoolId{7}})}));
+  EXPECT_THAT(repair(store), HasSubstr("version 3"));
   EXPECT_EQ(store.logs().value().size(), 1U);
 }
 
 class Refused : public NamedStory {
  protected:
   Refused() {
-    state_.add(encode(PoolBorn{1, "sweep", {}, bytes("spec"), {}, 0, PoolId{7}}));
-    state_.add(encode(JobsTaken{{{1, 0, bytes("a"), {}}}}));
+    add(state_, encode(PoolBorn{1, "sweep", {}, bytes("spec"), {}, 0, PoolId{7}}));
+    add(state_, encode(JobsTaken{{{1, 0, bytes("a"), {}}}}));
     machine.refuse_pool(log, state_, "an entry is damaged", effects);
   }
   std::string why_not_opened(bool attach_only) {

@@ -13,11 +13,12 @@ namespace {
 
 Result<void> restore(store::Store& store, store::LogId log, HeadMachine& machine, Effects& effects) {
   JournalState state;
-  const auto each = [&](store::Entry&& entry) {
-    state.add(std::move(entry));
+  const auto each = [&](store::EntryNumber number, store::Entry&& entry) {
+    state.add(number, std::move(entry));
     store.moved(store::Part::loop);
   };
   Result<void> read = store.replay(log, each, store::Attachments::refer);
+  state.end();
   if (read) read = load_what_is_used(store, state);
   if (!read && read.error().code != ErrorCode::protocol) return read.error();
   std::string problem = read ? state.problem() : read.error().message;

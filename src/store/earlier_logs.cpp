@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 /// How a snapshot of Redis begins.
 constexpr std::string_view snapshot = "REDIS";
 
-/// Follows the commands of one append-only file as far as they concern logs.
+/// Follows the commands of one append-only file as far as they concern logs: hashes, or streams as before format 3.
 class Follower {
  public:
   explicit Follower(std::string_view prefix) : keys_(fmt::format("{{{}}}:", prefix)) {}
@@ -35,45 +36,66 @@ class Follower {
     std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::toupper(c); });
     const std::string key(command[1].text());
     if (!key.starts_with(keys_)) return;
-    if (name == "XADD") add(key, command);
-    if (name == "SADD" && key == keys_ + "logs") each(command, [&](std::string&& id) { logs_.insert(std::move(id)); });
-    if (name == "SREM" && key == keys_ + "logs") each(command, [&](std::string&& id) { logs_.erase(id); });
-    if (name == "RENAME" && command.size() == 3 && firsts_.contains(key)) {
-      firsts_[std::string(command[2].text())] = std::move(firsts_[key]);
-      firsts_.erase(key);
+    if (name == "XADD") add_record(key, command);
+    if (name == "HSET" || name == "HMSET" || name == "HINCRBY") put(key, command);
+    if (name == "HDEL") each(command, 2, [&](const std::string& field) { erase(key, field); });
+    if (name == "SADD" && key == keys_ + "logs") each(command, 2, [&](const std::string& id) { streams_.insert(id); });
+    if (name == "SREM" && key == keys_ + "logs") each(command, 2, [&](const std::string& id) { streams_.erase(id); });
+    if (name == "RENAME" && command.size() == 3) {
+      if (auto moved = entries_.extract(key)) {
+        moved.key() = command[2].text();
+        entries_.erase(moved.key());
+        entries_.insert(std::move(moved));
+      }
     }
-    if (name == "UNLINK" || name == "DEL") {
-      firsts_.erase(key);
-      each(command, [&](std::string&& other) { firsts_.erase(other); });
-    }
+    if (name == "UNLINK" || name == "DEL") each(command, 1, [&](const std::string& other) { entries_.erase(other); });
   }
 
   [[nodiscard]] EarlierLogs logs() const {
     EarlierLogs found;
-    for (const std::string& id : logs_) {
-      const auto first = firsts_.find(keys_ + "log:" + id);
-      if (first != firsts_.end()) found.first_entries.push_back(first->second);
-      found.more = found.more || first == firsts_.end();
-    }
+    const auto look = [&](const std::string& key) {
+      const auto entries = entries_.find(key);
+      const bool known = entries != entries_.end() && !entries->second.empty();
+      if (known) found.first_entries.push_back(entries->second.begin()->second);
+      found.more = found.more || !known;
+    };
+    for (const std::string& id : streams_) look(keys_ + "log:" + id);
+    for (const std::string& id : hashes_) look(keys_ + "log:" + id + ":entries");
     return found;
   }
 
  private:
   template <class Body>
-  static void each(const RedisReply& command, Body body) {
-    for (std::size_t i = 2; i < command.size(); ++i) body(std::string(command[i].text()));
+  static void each(const RedisReply& command, std::size_t from, Body body) {
+    for (std::size_t i = from; i < command.size(); ++i) body(std::string(command[i].text()));
   }
-  void add(const std::string& key, const RedisReply& command) {
-    if (firsts_.contains(key)) return;
+  void add_record(const std::string& key, const RedisReply& command) {
+    if (entries_.contains(key)) return;
     // XADD key id n FIRST k COUNT c CHECKSUM d DATA
     constexpr std::size_t data = 10;
     if (command.size() != data + 1) return;
-    if (auto entry = first_entry_of(command[data].text())) firsts_[key] = std::move(*entry);
+    if (auto entry = first_entry_of(command[data].text())) entries_[key][0] = std::move(*entry);
+  }
+  /// What is no entry is none.
+  void put(const std::string& key, const RedisReply& command) {
+    for (std::size_t i = 2; i + 1 < command.size(); i += 2) {
+      if (key == keys_ + "entries") hashes_.insert(std::string(command[i].text()));
+      if (auto entry = bytes_of_entry(command[i + 1].text())) {
+        entries_[key][static_cast<EntryNumber>(command[i].integer())] = std::move(*entry);
+      }
+    }
+  }
+  void erase(const std::string& key, const std::string& field) {
+    if (key == keys_ + "entries") hashes_.erase(field);
+    if (const auto entries = entries_.find(key); entries != entries_.end()) {
+      entries->second.erase(std::strtoull(field.c_str(), nullptr, 10));
+    }
   }
 
   std::string keys_;
-  std::set<std::string> logs_;
-  std::map<std::string, std::string> firsts_;  ///< first entry by key of its stream
+  std::set<std::string> streams_, hashes_;  ///< ids of logs
+  /// Entries by the key of their log and by number; of a stream the first one only.
+  std::map<std::string, std::map<EntryNumber, std::string>> entries_;
 };
 
 struct FreeReader {
@@ -159,7 +181,9 @@ EarlierLogs earlier_sqlite_logs(const std::string& path) {
   EarlierLogs found;
   const auto db = SqliteDb::open_to_read(path);
   if (!db) return found;
-  SqliteStatement entries(*db.value(), "SELECT bytes FROM entries WHERE number = 1");
+  SqliteStatement entries(*db.value(),
+                          "SELECT bytes FROM (SELECT log AS id, min(number) AS first FROM entries GROUP BY log) "
+                          "JOIN entries ON log = id AND number = first");
   while (true) {
     const auto row = entries.step();
     if (!row || !row.value()) return found;

@@ -11,21 +11,6 @@
 namespace dc::store {
 namespace {
 
-/// Reads on. True: there is more, perhaps what was appended meanwhile.
-Result<bool> shorten(Store& store, Shorten& call) {
-  BOOST_OUTCOME_TRY(more, store.read(call.log, call.position, Attachments::refer,
-                                     [&](Entry&& entry) { call.reducer->add(std::move(entry)); }));
-  if (more && !mutation::shorten_blindly) return true;
-  // Nothing can be appended between this and the last look.
-  if (call.position.entries == 0) return false;  // it was removed meanwhile, and must stay so
-  if (std::string problem = call.reducer->problem(); !problem.empty()) {
-    return fail(ErrorCode::protocol, std::move(problem));
-  }
-  const std::vector<Entry> entries = call.reducer->take();
-  BOOST_OUTCOME_TRYV(store.replace(call.log, entries));
-  return false;
-}
-
 /// Those that are not there any more stay what they are.
 Result<void> load(Store& store, Loaded& wanted) {
   for (Payload& payload : wanted.payloads) {
@@ -50,13 +35,13 @@ struct CallMaker {
     return {boost::outcome_v2::success(), raised.value()};
   }
   StoreAnswer operator()(Sync&) const { return {store.sync()}; }
-  StoreAnswer operator()(Append& call) const { return {store.append(call.entries)}; }
+  StoreAnswer operator()(Write& call) const { return {store.write(call.changes)}; }
   StoreAnswer operator()(Remove& call) const { return {store.remove(call.log)}; }
   StoreAnswer operator()(Load& call) const { return {load(store, call.wanted)}; }
   StoreAnswer operator()(Work& call) const { return {call.work(store)}; }
   StoreAnswer operator()(Rewrite&) const { return {store.rewrite()}; }
-  StoreAnswer operator()(Shorten& call) const {
-    const Result<bool> more = shorten(store, call);
+  StoreAnswer operator()(Tidy&) const {
+    const Result<bool> more = store.tidy();
     if (!more) return {more.error()};
     return {boost::outcome_v2::success(), 0, more.value()};
   }
@@ -71,26 +56,19 @@ JournalMachine::JournalMachine(Duration patience, TimePoint now)
 
 // --- What is to be done -----------------------------------------------------------------------------------------
 
-void JournalMachine::append(Ticket ticket, LogId log, Entry entry, bool refusable) {
-  push({ticket, log, std::move(entry), refusable, {}});
+void JournalMachine::write(Ticket ticket, LogId log, EntryNumber number, Entry entry, std::vector<EntryNumber> erased,
+                           bool refusable) {
+  queue_.push_back({ticket, log, std::move(entry), refusable, number, std::move(erased)});
 }
 
-void JournalMachine::remove(Ticket ticket, LogId log) { push({ticket, log, std::nullopt, false, {}}); }
+void JournalMachine::remove(Ticket ticket, LogId log) { queue_.push_back({ticket, log, std::nullopt}); }
 
 void JournalMachine::load(Ticket ticket, std::vector<Payload> payloads) {
   loads_.push_back({ticket, std::move(payloads)});
 }
 
 void JournalMachine::run(Ticket ticket, std::function<Result<void>(Store&)> work) {
-  push({ticket, 0, std::nullopt, false, std::move(work)});
-}
-
-void JournalMachine::push(Waiting waiting) { queue_.push_back(std::move(waiting)); }
-
-void JournalMachine::compact(LogId log) {
-  const bool waits = std::any_of(compactions_.begin(), compactions_.end(),
-                                 [log](const Compaction& compaction) { return compaction.log == log; });
-  if (!waits) compactions_.push_back({log, TimePoint{}});
+  queue_.push_back({.ticket = ticket, .entry = std::nullopt, .work = std::move(work)});
 }
 
 // --- The next call ----------------------------------------------------------------------------------------------
@@ -102,8 +80,7 @@ TimePoint JournalMachine::next_at() const {
   if (unsynced_) next = std::min(next, sync_at_);
   if (close_by_) return has_writes() ? std::min(next, *close_by_) : TimePoint{};
   if (!loads_.empty()) next = std::min(next, load_retry_at_);
-  if (shortening_) return TimePoint{};
-  for (const Compaction& compaction : compactions_) next = std::min(next, compaction.not_before);
+  if (tidy_due_) next = std::min(next, tidy_at_);
   return next;
 }
 
@@ -121,27 +98,35 @@ std::optional<StoreCall> JournalMachine::next(TimePoint now) {
     loads_.pop_front();
     return call;
   }
-  const bool shortens = !close_by_ && (shortens_next_ || !writes);
-  if (shortens) {
-    if (auto step = step_of_compaction(now)) return step;
+  const bool tidies = !close_by_ && tidy_due_ && now >= tidy_at_;
+  if (tidies && (tidies_next_ || !writes)) {
+    tidies_next_ = false;
+    return Tidy{};
   }
-  return writes ? std::optional(write()) : std::nullopt;
+  return writes ? std::optional(next_write()) : std::nullopt;
 }
 
-StoreCall JournalMachine::write() {
-  shortens_next_ = loads_next_ = true;
-  if (batch_.empty()) fill_batch();
-  const Waiting& first = batch_.front();
-  if (first.work) return Work{first.work};
-  if (!first.entry) return Remove{first.log};
-  Append call;
-  call.entries.reserve(batch_.size());
-  for (Waiting& waiting : batch_) call.entries.push_back({waiting.log, std::move(*waiting.entry)});
+StoreCall JournalMachine::next_write() {
+  tidies_next_ = loads_next_ = true;
+  if (batch_.empty() && !queue_.empty()) fill_batch();
+  const bool entries = !batch_.empty() && batch_.front().entry;
+  if (!batch_.empty() && !entries && (!batch_.front().work || given_up_.empty())) {
+    if (batch_.front().work) return Work{batch_.front().work};
+    return Remove{batch_.front().log};
+  }
+  // Before other work, which may give these numbers to other entries.
+  Write call{given_up_, given_up_.size()};
+  if (!entries) return call;
+  for (Waiting& waiting : batch_) {
+    call.changes.push_back({waiting.log, waiting.number, std::move(waiting.entry)});
+    for (const EntryNumber number : waiting.erased) call.changes.push_back({waiting.log, number, std::nullopt});
+  }
   return call;
 }
 
-/// Takes the appends at the head of the queue, or what stands there alone: a removal, other work.
+/// Takes the entries at the head of the queue, or what stands there alone: a removal, other work.
 void JournalMachine::fill_batch() {
+  batch_may_stand_ = false;
   std::size_t bytes = 0;
   do {
     if (queue_.front().entry) bytes += size_of(*queue_.front().entry);
@@ -150,19 +135,6 @@ void JournalMachine::fill_batch() {
   } while (batch_.front().entry && !queue_.empty() && queue_.front().entry &&
            batch_.size() < limits::store_batch_entries_max &&
            bytes + size_of(*queue_.front().entry) <= limits::store_batch_bytes_max);
-}
-
-std::optional<StoreCall> JournalMachine::step_of_compaction(TimePoint now) {
-  if (!shortening_) {
-    const auto due = std::find_if(compactions_.begin(), compactions_.end(),
-                                  [&](const Compaction& compaction) { return compaction.not_before <= now; });
-    if (due == compactions_.end()) return std::nullopt;
-    shortening_ = Shorten{due->log, {}, {}};
-    compactions_.erase(due);
-  }
-  shortens_next_ = false;
-  // The call has the reducer and the position until it ends.
-  return Shorten{shortening_->log, std::move(shortening_->position), std::move(shortening_->reducer)};
 }
 
 // --- Its end ----------------------------------------------------------------------------------------------------
@@ -195,10 +167,29 @@ void JournalMachine::end(Sync&, const StoreAnswer& answer, TimePoint now) {
   unsynced_ = false;
 }
 
-void JournalMachine::end(Append& call, const StoreAnswer& answer, TimePoint now) {
+void JournalMachine::end(Write& call, const StoreAnswer& answer, TimePoint now) {
+  const bool of_batch = call.changes.size() > call.given_up;
+  if (answer.result) {
+    given_up_.clear();
+    for (const Change& change : call.changes) note_change(change);
+    if (!of_batch) return went_well();
+  }
   // A batch that failed is tried again.
-  for (std::size_t i = 0; i < batch_.size(); ++i) batch_[i].entry = std::move(call.entries[i].entry);
+  auto change = call.changes.begin() + static_cast<std::ptrdiff_t>(call.given_up);
+  for (Waiting& waiting : batch_) {
+    if (!of_batch) break;
+    waiting.entry = std::move(change->entry);
+    change += 1 + static_cast<std::ptrdiff_t>(waiting.erased.size());
+  }
+  if (of_batch && !answer.result && answer.result.error().code != ErrorCode::full) batch_may_stand_ = true;
   write_ended(answer.result, now);
+}
+
+/// What is erased or replaced may leave something to delete.
+void JournalMachine::note_change(const Change& change) {
+  EntryNumber& highest = highest_[change.log];
+  if (!change.entry || change.number <= highest) tidy_due_ = true;
+  highest = std::max(highest, change.number);
 }
 
 void JournalMachine::end(Remove&, const StoreAnswer& answer, TimePoint now) { write_ended(answer.result, now); }
@@ -220,13 +211,13 @@ void JournalMachine::end(Work&, const StoreAnswer& answer, TimePoint now) {
   if (!result && result.error().code == ErrorCode::fenced) return note(result.error(), now);
   finish(batch_.front(), result ? "" : result.error().message);
   batch_.clear();
-  unsynced_ = true;
+  unsynced_ = tidy_due_ = true;
 }
 
 void JournalMachine::end(Rewrite&, const StoreAnswer& answer, TimePoint now) {
   const Error first = *std::exchange(for_rewrite_, std::nullopt);
   if (!answer.result) return not_written(first, now);
-  shortens_next_ = false;  // what was not written is tried again at once
+  tidies_next_ = false;  // what was not written is tried again at once
 }
 
 void JournalMachine::write_ended(const Result<void>& result, TimePoint now) {
@@ -240,9 +231,9 @@ void JournalMachine::write_ended(const Result<void>& result, TimePoint now) {
 
 void JournalMachine::written(TimePoint now) {
   if (!batch_.front().entry) {
-    const LogId removed = batch_.front().log;
-    std::erase_if(compactions_, [&](const Compaction& compaction) { return compaction.log == removed; });
-    if (shortening_ && shortening_->log == removed) shortening_.reset();
+    std::erase_if(given_up_, [&](const Change& change) { return change.log == batch_.front().log; });
+    highest_.erase(batch_.front().log);
+    tidy_due_ = true;
   }
   for (Waiting& waiting : batch_) finish(waiting, "");
   batch_.clear();
@@ -258,21 +249,24 @@ void JournalMachine::not_written(const Error& error, TimePoint now) {
   retry_delay_ = std::min<Duration>(2 * retry_delay_, limits::store_retry_delay_max);
   const bool some_refusable =
       std::any_of(batch_.begin(), batch_.end(), [](const Waiting& waiting) { return waiting.refusable; });
-  if (error.code == ErrorCode::full && some_refusable) {
+  const bool full = error.code == ErrorCode::full;
+  if (full && some_refusable && !batch_may_stand_) {
     // What is left is smaller and may fit.
     refuse_batch(error.message);
     retry_at_ = TimePoint{};
-  } else if (error.code == ErrorCode::full) {
-    refuse_queue(error.message);
   } else if (now - *trouble_since_ >= patience_) {
     refuse_batch(error.message);
+    refuse_queue(error.message);
+  } else if (full) {
     refuse_queue(error.message);
   }
 }
 
 void JournalMachine::refuse_batch(const std::string& reason) {
   for (Waiting& waiting : batch_) {
-    if (waiting.refusable) finish(waiting, reason);
+    if (!waiting.refusable) continue;
+    if (batch_may_stand_ && !mutation::leave_given_up) given_up_.push_back({waiting.log, waiting.number, std::nullopt});
+    finish(waiting, reason);
   }
   std::erase_if(batch_, [](const Waiting& waiting) { return waiting.refusable && !mutation::write_refused; });
 }
@@ -284,21 +278,16 @@ void JournalMachine::refuse_queue(const std::string& reason) {
   std::erase_if(queue_, [](const Waiting& waiting) { return waiting.refusable; });
 }
 
-/// One that fails is tried again much later: the log is only longer than it need be.
-void JournalMachine::end(Shorten& call, const StoreAnswer& answer, TimePoint now) {
-  if (answer.result && answer.more) {
-    shortening_ = std::move(call);
-    return;
-  }
-  shortening_.reset();
+/// One that fails is tried again much later: the store is only larger than it need be.
+void JournalMachine::end(Tidy&, const StoreAnswer& answer, TimePoint now) {
   if (answer.result) {
-    unsynced_ = true;
+    tidy_due_ = answer.more;
     return;
   }
   if (answer.result.error().code == ErrorCode::fenced) return note(answer.result.error(), now);
   warnings_.push_back(
-      fmt::format("the journal of pool {:016x} could not be shortened: {}", call.log, answer.result.error().message));
-  compactions_.push_back({call.log, now + limits::store_patience});
+      fmt::format("what is over could not be deleted from the store: {}", answer.result.error().message));
+  tidy_at_ = now + limits::store_patience;
 }
 
 /// Does not put off the next write: renewals that fail, as often as writes are tried again, would do so for ever.

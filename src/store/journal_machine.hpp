@@ -2,12 +2,16 @@
 // clock and the store.
 //
 // Whoever runs it asks for a call (next), makes it, which may take long, and tells how it ended (ended); meanwhile
-// entries may come in. What arrives while one append is under way becomes the next: group commit.
+// entries may come in. What arrives while one write is under way becomes the next: group commit.
+//
+// An entry that is given up although a write of it may have happened is erased with the next write that is made: see
+// Store.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,24 +24,14 @@
 
 namespace dc::store {
 
-/// Number of an entry, rising, chosen by the caller.
+/// Number of what the caller wants done, rising, chosen by it.
 using Ticket = std::uint64_t;
-
-/// Reads a whole log and gives a shorter one that means the same. One object for one compaction.
-class Reducer {
- public:
-  virtual ~Reducer() = default;
-  virtual void add(Entry&& entry) = 0;
-  virtual std::vector<Entry> take() = 0;
-  /// Why what was added makes no sense, so that nothing may be written in its place; empty: it does.
-  [[nodiscard]] virtual std::string problem() const { return ""; }
-};
 
 /// What came of a ticket.
 struct Journaled {
   Ticket ticket{};
   std::string refused;               ///< why it was given up, as a sentence for the user; empty: it is durable
-  std::vector<Payload> stored = {};  ///< the attachments of the entry, as Store::append() left them
+  std::vector<Payload> stored = {};  ///< the attachments of the entry, as Store::write() left them
 };
 /// What was loaded for a ticket.
 struct Loaded {
@@ -52,8 +46,9 @@ struct RaiseTerm {
   std::uint64_t above{};
 };
 struct Sync {};
-struct Append {
-  std::vector<Addressed> entries;
+struct Write {
+  std::vector<Change> changes;
+  std::size_t given_up = 0;  ///< the first so many erase entries that were given up
 };
 struct Remove {
   LogId log{};
@@ -67,19 +62,14 @@ struct Work {
 };
 /// Damage beside what was to be written.
 struct Rewrite {};
-/// A piece of a log that is to be shortened is read, and after the last one the log replaced.
-struct Shorten {
-  LogId log{};
-  Position position = {};
-  std::unique_ptr<Reducer> reducer;
-};
-using StoreCall = std::variant<CheckHold, RaiseTerm, Sync, Append, Remove, Load, Work, Rewrite, Shorten>;
+struct Tidy {};
+using StoreCall = std::variant<CheckHold, RaiseTerm, Sync, Write, Remove, Load, Work, Rewrite, Tidy>;
 
 /// How a call ended.
 struct StoreAnswer {
   Result<void> result = boost::outcome_v2::success();
   std::uint64_t term = 0;  ///< of RaiseTerm
-  bool more = false;       ///< of Shorten: there is more to read
+  bool more = false;       ///< of Tidy: there is more to delete
 };
 
 /// Makes the call.
@@ -91,11 +81,11 @@ class JournalMachine {
   JournalMachine(Duration patience, TimePoint now);
 
   /// See JournalThread for these.
-  void append(Ticket ticket, LogId log, Entry entry, bool refusable);
+  void write(Ticket ticket, LogId log, EntryNumber number, Entry entry, std::vector<EntryNumber> erased,
+             bool refusable);
   void remove(Ticket ticket, LogId log);
   void load(Ticket ticket, std::vector<Payload> payloads);
   void run(Ticket ticket, std::function<Result<void>(Store&)> work);
-  void compact(LogId log);
   void raise_term(std::uint64_t above) { term_to_pass_ = above; }
   /// It is to end: what waits is written, until then at most.
   void close(TimePoint by) { close_by_ = by; }
@@ -106,7 +96,7 @@ class JournalMachine {
   [[nodiscard]] bool over(TimePoint now) const {
     return fenced_ || (close_by_ && (!has_writes() || now >= *close_by_));
   }
-  /// What is due. A log that is to be shortened has no reducer: the caller makes one.
+  /// What is due.
   std::optional<StoreCall> next(TimePoint now);
   void ended(StoreCall&& call, const StoreAnswer& answer, TimePoint now);
 
@@ -127,29 +117,26 @@ class JournalMachine {
     LogId log{};
     std::optional<Entry> entry;  ///< none: the log is to be removed, or `work` done
     bool refusable = false;
+    EntryNumber number{};
+    std::vector<EntryNumber> erased = {};
     std::function<Result<void>(Store&)> work = {};  ///< this instead
   };
-  struct Compaction {
-    LogId log{};
-    TimePoint not_before{};
-  };
 
-  void push(Waiting waiting);
-  [[nodiscard]] bool has_writes() const { return !batch_.empty() || !queue_.empty(); }
+  [[nodiscard]] bool has_writes() const { return !batch_.empty() || !queue_.empty() || !given_up_.empty(); }
   void fill_batch();
-  StoreCall write();
-  std::optional<StoreCall> step_of_compaction(TimePoint now);
+  StoreCall next_write();
   void end(CheckHold&, const StoreAnswer& answer, TimePoint now);
   void end(RaiseTerm& call, const StoreAnswer& answer, TimePoint now);
   void end(Sync&, const StoreAnswer& answer, TimePoint now);
-  void end(Append& call, const StoreAnswer& answer, TimePoint now);
+  void end(Write& call, const StoreAnswer& answer, TimePoint now);
   void end(Remove&, const StoreAnswer& answer, TimePoint now);
   void end(Load& call, const StoreAnswer& answer, TimePoint now);
   void end(Work& call, const StoreAnswer& answer, TimePoint now);
   void end(Rewrite&, const StoreAnswer& answer, TimePoint now);
-  void end(Shorten& call, const StoreAnswer& answer, TimePoint now);
+  void end(Tidy&, const StoreAnswer& answer, TimePoint now);
   void write_ended(const Result<void>& result, TimePoint now);
   void written(TimePoint now);
+  void note_change(const Change& change);
   void not_written(const Error& error, TimePoint now);
   void refuse_batch(const std::string& reason);
   void refuse_queue(const std::string& reason);
@@ -159,13 +146,16 @@ class JournalMachine {
 
   const Duration patience_;
   std::deque<Waiting> queue_;
-  std::vector<Waiting> batch_;  ///< taken from the queue and not yet written: appends, or one removal, or one work
-  std::deque<Loaded> loads_;    ///< to be done
-  bool loads_next_ = false;     ///< a write has had its turn
+  std::vector<Waiting> batch_;    ///< taken from the queue and not yet written: entries, or one removal, or one work
+  bool batch_may_stand_ = false;  ///< a write of it failed in a way that may have happened
+  std::vector<Change> given_up_;  ///< erases what was given up and may stand
+  std::deque<Loaded> loads_;      ///< to be done
+  bool loads_next_ = false;       ///< a write has had its turn
   TimePoint load_retry_at_{};
-  std::deque<Compaction> compactions_;
-  std::optional<Shorten> shortening_;  ///< the one under way
-  bool shortens_next_ = false;         ///< a write has had its turn
+  std::map<LogId, EntryNumber> highest_;  ///< number that was written to each log
+  bool tidy_due_ = true;                  ///< who was here before may have left something
+  bool tidies_next_ = false;              ///< a write has had its turn
+  TimePoint tidy_at_{};                   ///< not before
   TimePoint check_at_, sync_at_, retry_at_{};
   Duration retry_delay_ = limits::store_retry_delay_min;
   std::optional<TimePoint> trouble_since_;

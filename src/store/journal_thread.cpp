@@ -24,10 +24,10 @@ struct JournalThread::Impl {
   void run();
   /// The lock is not held during the call.
   void make(StoreCall call, std::unique_lock<std::mutex>& lock);
-  template <class Change>
-  void tell(Change change) {
+  template <class Order>
+  void tell(Order order) {
     const std::lock_guard lock(mutex);
-    change(machine);
+    order(machine);
     changed.notify_one();
   }
 
@@ -66,8 +66,6 @@ void JournalThread::Impl::run() {
 
 void JournalThread::Impl::make(StoreCall call, std::unique_lock<std::mutex>& lock) {
   lock.unlock();
-  if (auto* shorten = std::get_if<Shorten>(&call); shorten && !shorten->reducer)
-    shorten->reducer = handler.make_reducer();
   const StoreAnswer answer = make_call(*store, call);
   lock.lock();
   machine.ended(std::move(call), answer, now());
@@ -82,8 +80,11 @@ JournalThread::~JournalThread() {
   impl_->store->release();  // here, since others ask it until then
 }
 
-void JournalThread::append(Ticket ticket, LogId log, Entry entry, bool refusable) {
-  impl_->tell([&](JournalMachine& machine) { machine.append(ticket, log, std::move(entry), refusable); });
+void JournalThread::write(Ticket ticket, LogId log, EntryNumber number, Entry entry, std::vector<EntryNumber> erased,
+                          bool refusable) {
+  impl_->tell([&](JournalMachine& machine) {
+    machine.write(ticket, log, number, std::move(entry), std::move(erased), refusable);
+  });
 }
 
 void JournalThread::remove(Ticket ticket, LogId log) {
@@ -96,10 +97,6 @@ void JournalThread::load(Ticket ticket, std::vector<Payload> payloads) {
 
 void JournalThread::run(Ticket ticket, std::function<Result<void>(Store&)> work) {
   impl_->tell([&](JournalMachine& machine) { machine.run(ticket, std::move(work)); });
-}
-
-void JournalThread::compact(LogId log) {
-  impl_->tell([&](JournalMachine& machine) { machine.compact(log); });
 }
 
 std::vector<Journaled> JournalThread::take_done() {

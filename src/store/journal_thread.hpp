@@ -1,4 +1,4 @@
-// The thread that makes the store's blocking calls, with group commit: what arrives while one append is under way
+// The thread that makes the store's blocking calls, with group commit: what arrives while one write is under way
 // becomes the next. The head's loop hands entries in and is woken when some are done.
 #pragma once
 
@@ -20,7 +20,6 @@ class JournalThread {
   struct Handler {
     /// Something is there for take_done(), or the state changed. Called on the thread: it must only wake the loop.
     std::function<void()> wake;
-    std::function<std::unique_ptr<Reducer>()> make_reducer;
     Duration patience = limits::store_patience;  ///< shorter in tests
   };
   /// The store must be acquired.
@@ -29,16 +28,16 @@ class JournalThread {
   JournalThread(const JournalThread&) = delete;
   JournalThread& operator=(const JournalThread&) = delete;
 
-  /// `refusable`: when the store is full, or cannot be reached for limits::store_patience, the entry is given up and
-  /// its ticket comes back with the reason. Any other entry waits as long as it takes. Order is kept within a log.
-  void append(Ticket ticket, LogId log, Entry entry, bool refusable);
+  /// Puts the entry, and erases those numbers with it. `refusable`: when the store is full, or cannot be reached for
+  /// limits::store_patience, the entry is given up and its ticket comes back with the reason; it should erase nothing,
+  /// for that may have happened. Any other entry waits as long as it takes. Order is kept within a log.
+  void write(Ticket ticket, LogId log, EntryNumber number, Entry entry, std::vector<EntryNumber> erased,
+             bool refusable);
   void remove(Ticket ticket, LogId log);
   /// Brings these payloads here (Store::load); they are not in the order of what is written. take_loaded() has them.
   void load(Ticket ticket, std::vector<Payload> payloads);
   /// Something else that is to be done with the store, in its turn. It is tried once: why it failed comes back.
   void run(Ticket ticket, std::function<Result<void>(Store&)> work);
-  /// Shortens the log; nothing comes back.
-  void compact(LogId log);
 
   /// In the order of completion.
   std::vector<Journaled> take_done();

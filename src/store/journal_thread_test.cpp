@@ -1,4 +1,4 @@
-// Group commit, refusals, waiting, renewal and compaction, over a store that fails on demand.
+// Group commit, refusals, waiting, renewal and tidying, over a store that fails on demand.
 #include "store/journal_thread.hpp"
 
 #include <array>
@@ -13,6 +13,7 @@
 namespace dc::store {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -22,16 +23,16 @@ struct Script {
   std::condition_variable changed;
   bool blocked = false;                            ///< calls that write wait
   std::optional<Error> failure;                    ///< of every call that writes, and of renew
-  std::function<bool(const Entry&)> does_not_fit;  ///< an append with such an entry is refused as full
+  std::function<bool(const Entry&)> does_not_fit;  ///< a write with such an entry is refused as full
   int waiting = 0;
   int checks = 0;
   std::atomic<Hold> hold = Hold::ours;
   std::array<std::atomic<int>, 2> moves{};
-  int reads = 0;
-  bool reading_waits = false;
+  int tidyings = 0;
   int syncs = 0;
-  int rewrites = 0;                               ///< the second one helps
-  std::vector<std::vector<std::string>> appends;  ///< those that went well
+  int rewrites = 0;                              ///< the second one helps
+  std::vector<std::vector<std::string>> writes;  ///< those that went well
+  bool answers_get_lost = false;                 ///< calls that write fail after they happened
 
   void set(const std::function<void(Script&)>& change) {
     const std::lock_guard lock(mutex);
@@ -62,35 +63,26 @@ class ScriptedStore : public MemoryStore {
     script_.set([](Script& script) { ++script.syncs; });
     return boost::outcome_v2::success();
   }
-  Result<void> append(std::span<Addressed> batch) override {
+  Result<void> write(std::span<Change> changes) override {
     BOOST_OUTCOME_TRYV(pass());
     const std::lock_guard lock(script_.mutex);
     std::vector<std::string> names;
-    for (const Addressed& addressed : batch) {
-      names.push_back(addressed.entry.bytes);
-      if (script_.does_not_fit && script_.does_not_fit(addressed.entry)) return fail(ErrorCode::full, "no room");
+    for (const Change& change : changes) {
+      names.push_back(change.entry ? change.entry->bytes : fmt::format("-{}", change.number));
+      if (change.entry && script_.does_not_fit && script_.does_not_fit(*change.entry))
+        return fail(ErrorCode::full, "no room");
     }
-    BOOST_OUTCOME_TRYV(MemoryStore::append(batch));
-    script_.appends.push_back(std::move(names));
+    BOOST_OUTCOME_TRYV(MemoryStore::write(changes));
+    script_.writes.push_back(std::move(names));
     script_.changed.notify_all();
+    if (script_.answers_get_lost) return fail(ErrorCode::unreachable, "no answer");
     return boost::outcome_v2::success();
   }
-  Result<bool> read(LogId log, Position& position, Attachments attachments,
-                    const std::function<void(Entry&&)>& each) override {
-    {
-      std::unique_lock lock(script_.mutex);
-      ++script_.reads;
-      script_.changed.notify_all();
-      script_.changed.wait(lock, [&] { return !script_.reading_waits; });
-    }
-    return MemoryStore::read(log, position, attachments, each);
-  }
-  Result<void> replace(LogId log, std::span<const Entry> entries) override {
+  Result<bool> tidy() override {
     const std::lock_guard lock(script_.mutex);
-    if (script_.failure) return *script_.failure;
-    BOOST_OUTCOME_TRYV(MemoryStore::replace(log, entries));
+    ++script_.tidyings;
     script_.changed.notify_all();
-    return boost::outcome_v2::success();
+    return script_.tidyings % 3 != 0;
   }
   Result<void> remove(LogId log) override {
     BOOST_OUTCOME_TRYV(pass());
@@ -116,21 +108,6 @@ class ScriptedStore : public MemoryStore {
   Script& script_;
 };
 
-/// Keeps the last entry.
-class LastOnly : public Reducer {
- public:
-  void add(Entry&& entry) override {
-    nonsense_ = nonsense_ || entry.bytes == "nonsense";
-    last_ = {std::move(entry)};
-  }
-  std::vector<Entry> take() override { return std::move(last_); }
-  [[nodiscard]] std::string problem() const override { return nonsense_ ? "nonsense" : ""; }
-
- private:
-  bool nonsense_ = false;
-  std::vector<Entry> last_;
-};
-
 class Journal : public testing::Test {
  protected:
   void SetUp() override { start(limits::store_patience); }
@@ -138,15 +115,17 @@ class Journal : public testing::Test {
     thread_.reset();
     auto store = std::make_unique<ScriptedStore>(disk_, script_);
     ASSERT_EQ(problem(store->acquire(first_owner)), "");
-    thread_.emplace(std::move(store), JournalThread::Handler{[this] { script_.set([this](Script&) { ++wakes_; }); },
-                                                             [] { return std::make_unique<LastOnly>(); }, patience});
+    thread_.emplace(std::move(store),
+                    JournalThread::Handler{[this] { script_.set([this](Script&) { ++wakes_; }); }, patience});
   }
   void TearDown() override {
     script_.set([](Script& script) { script.blocked = false; });
   }
 
-  void append(Ticket ticket, const std::string& bytes, bool refusable = false, LogId log = 1) {
-    thread_->append(ticket, log, entry(bytes), refusable);
+  /// An entry whose number is one more than the ticket.
+  void write(Ticket ticket, const std::string& bytes, bool refusable = false, LogId log = 1,
+             std::vector<EntryNumber> erased = {}) {
+    thread_->write(ticket, log, ticket + 1, entry(bytes), std::move(erased), refusable);
   }
   /// "ticket" or "ticket: reason" of the next `count`.
   std::vector<std::string> done(std::size_t count) {
@@ -163,14 +142,14 @@ class Journal : public testing::Test {
     const std::lock_guard lock(disk_->mutex);
     std::vector<std::string> names;
     if (const auto found = disk_->logs.find(log); found != disk_->logs.end()) {
-      for (const Entry& entry : found->second) names.push_back(entry.bytes);
+      for (const auto& [number, entry] : found->second) names.push_back(entry.bytes);
     }
     return names;
   }
-  /// From now on the first append waits in the store.
+  /// From now on the first write waits in the store.
   void hold(Ticket ticket, const std::string& bytes) {
     script_.set([](Script& script) { script.blocked = true; });
-    append(ticket, bytes);
+    write(ticket, bytes);
     ASSERT_TRUE(script_.wait_for([](Script& script) { return script.waiting == 1; }));
   }
   void let_go() {
@@ -186,32 +165,32 @@ class Journal : public testing::Test {
   std::optional<JournalThread> thread_;
 };
 
-TEST_F(Journal, WhatArrivesDuringAnAppendBecomesTheNext) {
+TEST_F(Journal, WhatArrivesDuringAWriteBecomesTheNext) {
   hold(1, "a");
-  append(2, "b");
-  append(3, "c", false, 2);
-  append(4, "d");
+  write(2, "b");
+  write(3, "c", false, 2);
+  write(4, "d");
   EXPECT_THAT(thread_->take_done(), IsEmpty());
   let_go();
   EXPECT_THAT(done(4), ElementsAre("1", "2", "3", "4"));
-  EXPECT_THAT(script_.appends, ElementsAre(ElementsAre("a"), ElementsAre("b", "c", "d")));
+  EXPECT_THAT(script_.writes, ElementsAre(ElementsAre("a"), ElementsAre("b", "c", "d")));
   EXPECT_THAT(on_disk(), ElementsAre("a", "b", "d"));
   EXPECT_TRUE(script_.wait_for([this](Script&) { return wakes_ > 0; }));
 }
 
 TEST_F(Journal, ABatchIsBounded) {
   hold(0, "first");
-  for (Ticket ticket = 1; ticket <= limits::store_batch_entries_max + 1; ++ticket) append(ticket, "x");
+  for (Ticket ticket = 1; ticket <= limits::store_batch_entries_max + 1; ++ticket) write(ticket, "x");
   let_go();
   EXPECT_EQ(done(limits::store_batch_entries_max + 2).size(), limits::store_batch_entries_max + 2);
-  ASSERT_EQ(script_.appends.size(), 3U);
-  EXPECT_EQ(script_.appends[1].size(), limits::store_batch_entries_max);
+  ASSERT_EQ(script_.writes.size(), 3U);
+  EXPECT_EQ(script_.writes[1].size(), limits::store_batch_entries_max);
 }
 
 TEST_F(Journal, RemovalsKeepTheirPlace) {
   hold(1, "a");
   thread_->remove(2, 1);
-  append(3, "b");
+  write(3, "b");
   let_go();
   EXPECT_THAT(done(3), ElementsAre("1", "2", "3"));
   EXPECT_THAT(on_disk(), ElementsAre("b"));
@@ -219,8 +198,8 @@ TEST_F(Journal, RemovalsKeepTheirPlace) {
 
 TEST_F(Journal, AFullStoreRefusesWhatCanBeRefusedAndKeepsTheRest) {
   hold(1, "a");
-  append(2, "job", true);
-  append(3, "result");
+  write(2, "job", true);
+  write(3, "result");
   script_.set([](Script& script) {
     script.does_not_fit = [](const Entry& entry) { return entry.bytes == "job"; };
     script.blocked = false;
@@ -232,9 +211,9 @@ TEST_F(Journal, AFullStoreRefusesWhatCanBeRefusedAndKeepsTheRest) {
 
 TEST_F(Journal, WhatCannotBeRefusedWaitsForRoom) {
   script_.set([](Script& script) { script.does_not_fit = [](const Entry&) { return true; }; });
-  append(1, "result");
+  write(1, "result");
   ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->trouble() == "no room"; }));
-  append(2, "job", true);
+  write(2, "job", true);
   EXPECT_THAT(done(1), ElementsAre("2: no room"));
   script_.set([](Script& script) { script.does_not_fit = nullptr; });
   EXPECT_THAT(done(1), ElementsAre("1"));
@@ -244,9 +223,9 @@ TEST_F(Journal, WhatCannotBeRefusedWaitsForRoom) {
 
 TEST_F(Journal, RefusesAlsoWhileTheStoreCannotBeRenewed) {
   fail_with(fail(ErrorCode::full, "no room"));
-  append(1, "result");
+  write(1, "result");
   ASSERT_TRUE(script_.wait_for([](Script& script) { return script.checks >= 2; }));
-  append(2, "job", true);
+  write(2, "job", true);
   EXPECT_THAT(done(1), ElementsAre("2: no room")) << "writes are tried between renewals";
   fail_with({});
   EXPECT_THAT(done(1), ElementsAre("1"));
@@ -254,8 +233,8 @@ TEST_F(Journal, RefusesAlsoWhileTheStoreCannotBeRenewed) {
 
 TEST_F(Journal, WaitsForAStoreThatDoesNotAnswer) {
   fail_with(fail(ErrorCode::unreachable, "no answer"));
-  append(1, "a");
-  append(2, "b", true);
+  write(1, "a");
+  write(2, "b", true);
   ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->trouble() == "no answer"; }));
   EXPECT_THAT(thread_->take_done(), IsEmpty());
   fail_with({});
@@ -267,23 +246,23 @@ TEST_F(Journal, WaitsForAStoreThatDoesNotAnswer) {
 TEST_F(Journal, DamageInTheWayIsWrittenAnewOnceInATrouble) {
   const Error damaged = fail(ErrorCode::protocol, "a page is damaged");
   fail_with(damaged);
-  append(1, "a");
+  write(1, "a");
   ASSERT_TRUE(script_.wait_for([](Script& script) { return script.rewrites == 1 && script.checks >= 2; }));
   script_.set([](Script& script) { EXPECT_EQ(script.rewrites, 1) << "it did not help"; });
   fail_with({});
   EXPECT_THAT(done(1), ElementsAre("1"));
   fail_with(damaged);
-  append(2, "b");
+  write(2, "b");
   EXPECT_THAT(done(1), ElementsAre("2"));
 }
 
 TEST_F(Journal, GivesUpWhatCanBeRefusedWhenTheStoreStaysAway) {
   start(100ms);
   fail_with(fail(ErrorCode::unreachable, "no answer"));
-  append(1, "result");
-  append(2, "job", true);
+  write(1, "result");
+  write(2, "job", true);
   EXPECT_THAT(done(1), ElementsAre("2: no answer"));
-  append(3, "another job", true);
+  write(3, "another job", true);
   EXPECT_THAT(done(1), ElementsAre("3: no answer"));
   fail_with({});
   EXPECT_THAT(done(1), ElementsAre("1"));
@@ -293,11 +272,11 @@ TEST_F(Journal, GivesUpWhatCanBeRefusedWhenTheStoreStaysAway) {
 TEST_F(Journal, IsFencedWhenAnotherHeadHasTheStore) {
   EXPECT_EQ(thread_->hold(), Hold::ours);
   fail_with(fail(ErrorCode::fenced, "taken by south"));
-  append(1, "a");
+  write(1, "a");
   ASSERT_TRUE(script_.wait_for([&](Script&) { return thread_->hold() == Hold::lost; }));
   EXPECT_EQ(thread_->trouble(), "taken by south");
   fail_with({});
-  append(2, "b");
+  write(2, "b");
   thread_.reset();
   EXPECT_THAT(on_disk(), IsEmpty());
 }
@@ -325,54 +304,51 @@ TEST_F(Journal, RaisesTheTerm) {
 }
 
 TEST_F(Journal, BringsWhatWasWrittenToTheDiskWithinTheInterval) {
-  append(1, "a");
+  write(1, "a");
   EXPECT_EQ(done(1).size(), 1U);
   const TimePoint start = std::chrono::steady_clock::now();
   ASSERT_TRUE(script_.wait_for([](Script& script) { return script.syncs == 1; }));
   EXPECT_LE(std::chrono::steady_clock::now() - start, limits::store_sync_interval + 500ms);
 }
 
-TEST_F(Journal, ShortensALog) {
-  for (Ticket ticket = 1; ticket <= 3; ++ticket) append(ticket, std::to_string(ticket));
-  append(4, "other", false, 2);
-  EXPECT_EQ(done(4).size(), 4U);
-  thread_->compact(1);
-  EXPECT_TRUE(script_.wait_for([&](Script&) { return on_disk() == std::vector<std::string>{"3"}; }));
-  append(5, "4");
-  EXPECT_EQ(done(1).size(), 1U);
+TEST_F(Journal, ErasesWithTheEntryThatItWrites) {
+  write(1, "a");
+  write(2, "b");
+  EXPECT_THAT(done(2), ElementsAre("1", "2"));
+  write(3, "c", false, 1, {2, 3});
+  EXPECT_THAT(done(1), ElementsAre("3"));
+  EXPECT_THAT(on_disk(), ElementsAre("c"));
+}
+
+TEST_F(Journal, WhatWasGivenUpButWrittenIsErasedWhenTheStoreAnswers) {
+  start(100ms);
+  script_.set([](Script& script) { script.answers_get_lost = true; });
+  write(1, "job", true);
+  EXPECT_THAT(done(1), ElementsAre("1: no answer"));
+  EXPECT_THAT(on_disk(), Contains("job"));
+  script_.set([](Script& script) { script.answers_get_lost = false; });
+  EXPECT_TRUE(script_.wait_for([&](Script& script) { return script.writes.back() == std::vector<std::string>{"-2"}; }));
   thread_.reset();
-  EXPECT_THAT(on_disk(), ElementsAre("3", "4"));
-  EXPECT_THAT(on_disk(2), ElementsAre("other"));
+  EXPECT_THAT(on_disk(), IsEmpty());
 }
 
-TEST_F(Journal, WhatComesWhileALogIsShortenedIsWrittenBetweenItsPiecesAndIsKept) {
-  append(1, "a");
+TEST_F(Journal, TidiesAtItsStartAndWhenSomethingWasErased) {
+  const auto tidied = [&](int times) {
+    return script_.wait_for([&](Script& script) { return script.tidyings == times; });
+  };
+  ASSERT_TRUE(tidied(3)) << "until there is nothing more";
+  write(1, "a");
   EXPECT_EQ(done(1).size(), 1U);
-  script_.set([](Script& script) { script.reading_waits = true; });
-  thread_->compact(1);
-  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.reads == 1; }));
-  append(2, "b");
-  append(3, "other", false, 2);
-  script_.set([](Script& script) { script.reading_waits = false; });
-  EXPECT_THAT(done(2), ElementsAre("2", "3"));
-  EXPECT_TRUE(script_.wait_for([&](Script&) { return on_disk() == std::vector<std::string>{"b"}; }));
-  EXPECT_THAT(on_disk(2), ElementsAre("other"));
-}
-
-TEST_F(Journal, ALogThatMakesNoSenseIsNotShortened) {
-  append(1, "nonsense");
-  append(2, "b");
-  EXPECT_EQ(done(2).size(), 2U);
-  thread_->compact(1);
-  ASSERT_TRUE(script_.wait_for([](Script& script) { return script.reads >= 2; }));
-  append(3, "c");
-  EXPECT_EQ(done(1).size(), 1U);
-  EXPECT_THAT(on_disk(), ElementsAre("nonsense", "b", "c"));
+  script_.set([](Script& script) { EXPECT_EQ(script.tidyings, 3); });
+  write(2, "b", false, 1, {2});
+  ASSERT_TRUE(tidied(6));
+  thread_->remove(3, 1);
+  ASSERT_TRUE(tidied(9));
 }
 
 TEST_F(Journal, WritesWhatIsQueuedBeforeItEndsAndGivesTheStoreBack) {
   hold(1, "a");
-  append(2, "b");
+  write(2, "b");
   thread_->remove(3, 9);
   std::thread closing([this] { thread_.reset(); });
   let_go();
@@ -383,7 +359,7 @@ TEST_F(Journal, WritesWhatIsQueuedBeforeItEndsAndGivesTheStoreBack) {
 
 TEST_F(Journal, EndsInBoundedTimeWhenTheStoreDoesNotAnswer) {
   fail_with(fail(ErrorCode::unreachable, "no answer"));
-  append(1, "a");
+  write(1, "a");
   const TimePoint start = std::chrono::steady_clock::now();
   thread_.reset();
   const Duration taken = std::chrono::steady_clock::now() - start;

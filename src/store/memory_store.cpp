@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "store/held_by.hpp"
 
 namespace dc::store {
@@ -30,11 +33,21 @@ Result<void> MemoryStore::check_held() const {
   return boost::outcome_v2::success();
 }
 
-Result<void> MemoryStore::check_room(std::size_t more) const {
+/// There is always room for changes that leave no more than was there.
+Result<void> MemoryStore::check_room(std::span<const Change> changes) const {
+  if (disk_->bytes_max == SIZE_MAX) return boost::outcome_v2::success();
+  std::map<std::pair<LogId, EntryNumber>, std::size_t> changed;
+  for (const Change& change : changes) changed[{change.log, change.number}] = change.entry ? size_of(*change.entry) : 0;
+  std::size_t before = 0;
+  std::size_t after = 0;
+  for (const auto& [place, bytes] : changed) after += bytes;
   for (const auto& [id, entries] : disk_->logs) {
-    for (const Entry& entry : entries) more += size_of(entry);
+    for (const auto& [number, entry] : entries) {
+      before += size_of(entry);
+      if (!changed.contains({id, number})) after += size_of(entry);
+    }
   }
-  if (disk_->bytes_max == SIZE_MAX || more <= disk_->bytes_max) return boost::outcome_v2::success();
+  if (after <= std::max(before, disk_->bytes_max)) return boost::outcome_v2::success();
   return fail(ErrorCode::full, "the store in memory is full: finish some named pools");
 }
 
@@ -46,31 +59,40 @@ Result<std::vector<LogId>> MemoryStore::logs() {
   return ids;
 }
 
-Result<void> MemoryStore::append(std::span<Addressed> batch) {
+Result<void> MemoryStore::write(std::span<Change> changes) {
   const std::lock_guard lock(disk_->mutex);
   BOOST_OUTCOME_TRYV(check_held());
-  if (disk_->bytes_max != SIZE_MAX) {
-    std::size_t more = 0;
-    for (const Addressed& addressed : batch) more += size_of(addressed.entry);
-    BOOST_OUTCOME_TRYV(check_room(more));
+  BOOST_OUTCOME_TRYV(check_room(changes));
+  for (const Change& change : changes) {
+    auto& entries = disk_->logs[change.log];
+    if (change.entry) {
+      entries.insert_or_assign(change.number, *change.entry);
+    } else {
+      entries.erase(change.number);
+    }
+    if (entries.empty()) disk_->logs.erase(change.log);
   }
-  for (const Addressed& addressed : batch) disk_->logs[addressed.log].push_back(addressed.entry);
   return boost::outcome_v2::success();
 }
 
 Result<bool> MemoryStore::read(LogId log, Position& position, Attachments /*all are here*/,
-                               const std::function<void(Entry&&)>& each) {
+                               const std::function<void(EntryNumber, Entry&&)>& each) {
   constexpr std::size_t page = 1024;
-  std::vector<Entry> entries;
+  std::vector<std::pair<EntryNumber, Entry>> entries;
   {
     const std::lock_guard lock(disk_->mutex);
     BOOST_OUTCOME_TRYV(check_held());
     const auto found = disk_->logs.find(log);
     if (found == disk_->logs.end()) return false;
-    const std::vector<Entry>& all = found->second;
-    while (position.entries < all.size() && entries.size() < page) entries.push_back(all[position.entries++]);
+    for (auto next = found->second.upper_bound(position.behind); next != found->second.end(); ++next) {
+      if (entries.size() == page) break;
+      entries.emplace_back(*next);
+    }
   }
-  for (Entry& entry : entries) each(std::move(entry));
+  for (auto& [number, entry] : entries) {
+    position.behind = number;
+    each(number, std::move(entry));
+  }
   return !entries.empty();
 }
 
@@ -78,15 +100,11 @@ Result<void> MemoryStore::replace(LogId log, std::span<const Entry> entries) {
   const std::lock_guard lock(disk_->mutex);
   BOOST_OUTCOME_TRYV(check_held());
   disk_->logs.erase(log);
-  if (!entries.empty()) disk_->logs[log].assign(entries.begin(), entries.end());
+  EntryNumber number = 0;
+  for (const Entry& entry : entries) disk_->logs[log].emplace(++number, entry);
   return boost::outcome_v2::success();
 }
 
-Result<void> MemoryStore::remove(LogId log) {
-  const std::lock_guard lock(disk_->mutex);
-  BOOST_OUTCOME_TRYV(check_held());
-  disk_->logs.erase(log);
-  return boost::outcome_v2::success();
-}
+Result<void> MemoryStore::remove(LogId log) { return replace(log, {}); }
 
 }  // namespace dc::store

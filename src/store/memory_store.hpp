@@ -13,7 +13,7 @@ namespace dc::store {
 /// What MemoryStores share; it plays the disk.
 struct MemoryDisk {
   std::mutex mutex;
-  std::map<LogId, std::vector<Entry>> logs;
+  std::map<LogId, std::map<EntryNumber, Entry>> logs;
   std::uint64_t term = 0;
   std::uint64_t holder = 0;  ///< its term; 0: nobody
   Owner owner;
@@ -30,15 +30,15 @@ class MemoryStore : public Store {
   Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
-  Result<void> append(std::span<Addressed> batch) override;
+  Result<void> write(std::span<Change> changes) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
-                    const std::function<void(Entry&&)>& each) override;
+                    const std::function<void(EntryNumber, Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
 
  private:
   Result<void> check_held() const;
-  [[nodiscard]] Result<void> check_room(std::size_t more) const;
+  [[nodiscard]] Result<void> check_room(std::span<const Change> changes) const;
 
   std::shared_ptr<MemoryDisk> disk_;
   std::uint64_t term_ = 0;

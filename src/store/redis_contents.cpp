@@ -1,4 +1,4 @@
-// The contents of attachments on the server, and the exchange of a whole log; see redis_store.hpp.
+// The contents of attachments on the server; see redis_store.hpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -92,14 +92,17 @@ Result<void> RedisStore::collect_uploads() {
 
 Result<void> RedisStore::count_contents(const Counts& counts, const Contents& contents,
                                         std::vector<RedisCommand>& commands) {
-  if (counts.empty()) return boost::outcome_v2::success();
   const std::string all = lease_.key("contents");
   RedisCommand question{"HMGET", all};
-  for (const auto& [hash, count] : counts) question.push_back(hash);
+  for (const auto& [hash, count] : counts) {
+    if (count != 0) question.push_back(hash);
+  }
+  if (question.size() == 2) return boost::outcome_v2::success();
   BOOST_OUTCOME_TRY(before, lease_.ask(question));
   std::map<std::string, const Payload*> uploads;
   std::size_t index = 0;
   for (const auto& [hash, count] : counts) {
+    if (count == 0) continue;
     const std::int64_t had = before[index++].integer();
     const std::string key = lease_.key("content:" + hash);
     if (had <= 0 && count > 0) {
@@ -206,42 +209,5 @@ Result<Payload> RedisStore::load_rest(const std::string& hash, std::string conte
   lease_.moved(Part::journal, 1s * (content.size() / slow_hash_bytes_per_s));
   return Payload(std::move(content));
 }
-
-// --- Whole logs -------------------------------------------------------------------------------------------------
-
-Result<void> RedisStore::replace(LogId log, std::span<const Entry> entries) {
-  forget_pages();
-  BOOST_OUTCOME_TRYV(ready());
-  Hashed fresh;
-  for (const Entry& entry : entries) hash_entry(entry, fresh);
-  Counts counts = fresh.counts;
-  BOOST_OUTCOME_TRY(old, lease_.ask(RedisCommand{"HGETALL", log_key(log) + ":contents"}));
-  for (std::size_t i = 0; i + 1 < old.size(); i += 2) counts[std::string(old[i].text())] -= old[i + 1].integer();
-
-  Log after;
-  std::vector<RedisCommand> commands;
-  drop_log(log, commands);
-  if (!entries.empty()) {
-    // Beside the old log first: it may be long, and the server does nothing else during a transaction.
-    const std::string beside = new_upload();
-    BOOST_OUTCOME_TRYV(announce({beside}));
-    std::vector<RedisCommand> adding;
-    add_records(beside, fresh.entries, after, adding);
-    for (RedisCommand& command : adding) {
-      BOOST_OUTCOME_TRYV(lease_.ask(command));
-    }
-    use_upload(beside, log_key(log), commands);
-    count_in_log(log, fresh.counts, commands);
-    commands.push_back({"SADD", lease_.key("logs"), std::to_string(log)});
-  }
-  BOOST_OUTCOME_TRYV(count_contents(counts, fresh.contents, commands));
-  logs_.erase(log);
-  BOOST_OUTCOME_TRYV(lease_.transact(std::move(commands)));
-  uploads_.clear();
-  logs_[log] = after;
-  return boost::outcome_v2::success();
-}
-
-Result<void> RedisStore::remove(LogId log) { return replace(log, {}); }
 
 }  // namespace dc::store

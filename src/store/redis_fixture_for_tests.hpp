@@ -127,7 +127,7 @@ class RedisFixture : public testing::Test {
     return names;
   }
   std::string why_not_replayed(LogId log) {
-    const Result<void> replayed = open()->replay(log, [](Entry&&) {});
+    const Result<void> replayed = open()->replay(log, [](EntryNumber, Entry&&) {});
     EXPECT_EQ(code_of(replayed), ErrorCode::protocol);
     return problem(replayed);
   }

@@ -75,6 +75,11 @@ Result<RedisReply> RedisLease::ask(const RedisCommand& command) {
   return link_.ask(command);
 }
 
+Result<std::vector<RedisReply>> RedisLease::exchange(const std::vector<RedisCommand>& commands) {
+  BOOST_OUTCOME_TRYV(connect());
+  return link_.exchange(commands);
+}
+
 // --- Transactions -----------------------------------------------------------------------------------------------
 
 Result<void> RedisLease::arm() {

@@ -57,6 +57,8 @@ class RedisLease {
   /// Answers to reading commands (and to those on keys that only this term uses). An error of the server fails it.
   Result<std::vector<RedisReply>> ask(const std::vector<RedisCommand>& commands);
   Result<RedisReply> ask(const RedisCommand& command);
+  /// The same, where errors of the server are answers.
+  Result<std::vector<RedisReply>> exchange(const std::vector<RedisCommand>& commands);
   /// Carries out all or none, if this head still has the store: else `fenced`. After another failure it is unknown
   /// whether it was carried out, but it will not be later.
   Result<void> transact(std::vector<RedisCommand> commands);

@@ -1,13 +1,13 @@
-// See redis_store.hpp. Appends and what they leave when they fail; redis_contents.cpp has the rest.
+// See redis_store.hpp. Writing; redis_contents.cpp has the contents of attachments, redis_reading.cpp how logs are
+// read.
 #include "store/redis_store.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
+#include <utility>
 
-#include "core/check.hpp"
 #include "core/log.hpp"
 #include "core/printable.hpp"
 #include "store/stored_content.hpp"
@@ -15,17 +15,19 @@
 namespace dc::store {
 namespace {
 
-/// Appends of one log are cut into records of about this size.
-constexpr std::size_t record_bytes = std::size_t{1} << 20;
+/// So many of the last transactions are noted.
+constexpr std::size_t noted_transactions = 100;
+/// A long log that is written at once is cut into commands of about this size.
+constexpr std::size_t command_bytes = std::size_t{1} << 20;
 
-std::optional<LogId> log_id(std::string_view text) {
+}  // namespace
+
+std::optional<LogId> log_id_of(std::string_view text) {
   LogId id = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id);
   if (problem != std::errc() || end != text.data() + text.size() || text != std::to_string(id)) return std::nullopt;
   return id;
 }
-
-}  // namespace
 
 RedisStore::RedisStore(RedisOptions options) : options_(std::move(options)), lease_(options_) {
   lease_.on_reconnect([this] { return look_for_what_was_certain(); });
@@ -37,10 +39,8 @@ std::string RedisStore::description() const {
   return options_.address.name() + (survives.empty() ? "" : " (" + survives + ")");
 }
 
-std::string RedisStore::log_key(LogId id) const { return lease_.key(fmt::format("log:{}", id)); }
-
-/// Terms grow, and so does the counter: larger than every id before.
-std::string RedisStore::next_id() { return fmt::format("{}-{}", lease_.term(), ++counter_); }
+std::string RedisStore::entries_key(LogId id) const { return lease_.key(fmt::format("log:{}:entries", id)); }
+std::string RedisStore::attachments_key(LogId id) const { return lease_.key(fmt::format("log:{}:attachments", id)); }
 
 Error RedisStore::broken(LogId id, std::string_view what) const {
   return fail(ErrorCode::protocol,
@@ -48,34 +48,42 @@ Error RedisStore::broken(LogId id, std::string_view what) const {
 }
 
 Result<std::uint64_t> RedisStore::acquire(const Owner& owner) {
+  last_.reset();
   BOOST_OUTCOME_TRY(term, lease_.acquire(owner));
-  logs_.clear();
+  highest_.clear();
+  may_have_been_.clear();
   uploads_.clear();
-  forget_pages();
+  forget_readings();
+  unread_.clear();
   counter_ = 0;
-  const Result<void> collected = collect_uploads();
-  if (collected) return term;
+  const auto begin = [this]() -> Result<void> {
+    BOOST_OUTCOME_TRY(last, lease_.ask(RedisCommand{"LINDEX", lease_.key("last"), "0"}));
+    last_ = std::string(last.text());
+    BOOST_OUTCOME_TRYV(collect_uploads());
+    return convert_earlier();
+  };
+  const Result<void> begun = begin();
+  if (begun) return term;
   lease_.release();
-  return collected.error();
+  return begun.error();
 }
 
 void RedisStore::release() {
   lease_.release();
-  logs_.clear();
+  highest_.clear();
+  forget_readings();
 }
 
 /// A server that was put in the place of another, or lost power, may have less than it said to have: then what this
 /// head knows is not what stands there, and must not be written on. Whoever starts again reads what there is.
 Result<void> RedisStore::look_for_what_was_certain() {
-  forget_pages();
-  std::vector<RedisCommand> questions;
-  for (const auto& [id, log] : logs_) {
-    if (log.entries > 0) questions.push_back({"XRANGE", log_key(id), log.last_id, log.last_id, "COUNT", "1"});
-  }
-  if (questions.empty()) return boost::outcome_v2::success();
-  BOOST_OUTCOME_TRY(found, lease_.ask(questions));
-  for (const RedisReply& one : found) {
-    if (one.size() > 0) continue;
+  if (!last_) return boost::outcome_v2::success();
+  BOOST_OUTCOME_TRY(noted, lease_.ask(RedisCommand{"LRANGE", lease_.key("last"), "0", "-1"}));
+  std::size_t later = 0;  // those of which it was not known whether they would be
+  while (later < noted.size() && may_have_been_.contains(std::string(noted[later].text()))) ++later;
+  const bool found =
+      later < noted.size() ? noted[later].text() == *last_ : last_->empty() || later == noted_transactions;
+  if (!found) {
     return fail(ErrorCode::fenced,
                 fmt::format("the store ({}) fell back to an earlier state, without entries that it had taken: start "
                             "this head again, so that it reads what is left",
@@ -84,257 +92,259 @@ Result<void> RedisStore::look_for_what_was_certain() {
   return boost::outcome_v2::success();
 }
 
+/// Carries out all or none: see RedisLease::transact(). Notes that it was.
+Result<void> RedisStore::commit(std::vector<RedisCommand> commands) {
+  const std::string name = fmt::format("{}:{}", lease_.term(), ++counter_);
+  may_have_been_.insert(name);
+  commands.push_back({"LPUSH", lease_.key("last"), name});
+  commands.push_back({"LTRIM", lease_.key("last"), "0", std::to_string(noted_transactions - 1)});
+  BOOST_OUTCOME_TRYV(lease_.transact(std::move(commands)));
+  last_ = name;
+  may_have_been_.clear();
+  uploads_.clear();
+  return boost::outcome_v2::success();
+}
+
 /// What every call that reads or writes begins with.
 Result<void> RedisStore::ready() {
   if (lease_.term() == 0) {
     return fail(ErrorCode::fenced, fmt::format("the store ({}) was given up by this head", options_.address.name()));
-  }
-  for (auto& [id, log] : logs_) {
-    if (!log.unsure) continue;
-    const Result<void> taken_out = take_out(id, log);
-    if (taken_out) continue;
-    // `full` would mean that nothing of what the caller tries again stands there.
-    const bool full = taken_out.error().code == ErrorCode::full;
-    return fail(full ? ErrorCode::unreachable : taken_out.error().code, taken_out.error().message);
   }
   return drop_uploads();
 }
 
 Result<std::vector<LogId>> RedisStore::logs() {
   BOOST_OUTCOME_TRYV(ready());
-  BOOST_OUTCOME_TRY(reply, lease_.ask(RedisCommand{"SMEMBERS", lease_.key("logs")}));
+  BOOST_OUTCOME_TRY(reply, lease_.ask(RedisCommand{"HGETALL", lease_.key("entries")}));
+  forget_readings();
+  unread_.clear();
   std::vector<LogId> ids;
-  for (std::size_t i = 0; i < reply.size(); ++i) {
-    if (const auto id = log_id(reply[i].text())) {
+  for (std::size_t i = 0; i + 1 < reply.size(); i += 2) {
+    if (const auto id = log_id_of(reply[i].text())) {
       ids.push_back(*id);
+      unread_[*id] = reply[i + 1].integer();
     } else {
       log::warning("the store ({}) lists \"{}\" among its pools, which is no pool's id: it is left alone",
                    options_.address.name(), printable(reply[i].text()));
     }
   }
   std::sort(ids.begin(), ids.end());
-  forget_pages();
-  unread_ = ids;
-  ahead_ = 1;
   return ids;
 }
 
-RedisStore::Page RedisStore::page_of(const RedisReply& reply, std::size_t asked, std::size_t& bytes) {
-  Page found;
-  for (std::size_t i = 0; i < reply.size(); ++i) {
-    found.records.push_back(decode_record(reply[i]));
-    for (const HashedEntry& entry : found.records.back().entries) bytes += entry.bytes.size();
-  }
-  found.last = reply.size() < asked;
-  return found;
-}
+// --- Some entries -----------------------------------------------------------------------------------------------
 
-Result<RedisStore::Page> RedisStore::page(LogId id, const std::string& after) {
-  const std::size_t asked = page_;
-  BOOST_OUTCOME_TRY(reply,
-                    lease_.ask(RedisCommand{"XRANGE", log_key(id), "(" + after, "+", "COUNT", std::to_string(asked)}));
-  std::size_t bytes = 0;
-  Page found = page_of(reply, asked, bytes);
-  // Small ones do not wait for a round trip each.
-  if (bytes < record_bytes) page_ = std::min(2 * page_, 8 * records_page);
-  if (bytes > records_page * record_bytes) page_ = records_page;
-  return found;
-}
-
-Result<RedisStore::Page> RedisStore::first_page(LogId id) {
-  auto asked_for = pages_.extract(id);
-  if (!asked_for.empty()) return std::move(asked_for.mapped());
-  Result<Page> first = ask_for_first_pages(id);
-  if (first || first.error().code != ErrorCode::protocol) return first;
-  return page(id, "0-0");  // perhaps it is another one that is broken
-}
-
-Result<RedisStore::Page> RedisStore::ask_for_first_pages(LogId id) {
-  pages_.clear();
-  const auto from = std::find(unread_.begin(), unread_.end(), id);
-  if (from == unread_.end()) return page(id, "0-0");
-  const auto to = from + std::min(static_cast<std::ptrdiff_t>(ahead_), unread_.end() - from);
-  const std::vector<LogId> wanted(from, to);
-  unread_.erase(unread_.begin(), to);
-  std::vector<RedisCommand> commands;
-  for (const LogId log : wanted) {
-    commands.push_back({"XRANGE", log_key(log), "-", "+", "COUNT", std::to_string(records_page)});
-  }
-  BOOST_OUTCOME_TRY(replies, lease_.ask(commands));
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < wanted.size(); ++i) pages_[wanted[i]] = page_of(replies[i], records_page, bytes);
-  ahead_ = bytes < limits::store_group_bytes ? std::min(2 * ahead_, first_pages_max) : 1;
-  return std::move(pages_.extract(id).mapped());
-}
-
-Result<RedisStore::Log*> RedisStore::known(LogId id) {
-  if (const auto found = logs_.find(id); found != logs_.end()) return &found->second;
-  BOOST_OUTCOME_TRY(reply, lease_.ask(RedisCommand{"XREVRANGE", log_key(id), "+", "-", "COUNT", "1"}));
-  Log log;
-  if (reply.size() > 0) {
-    const RedisRecord last = decode_record(reply[0]);
-    if (last.damaged) return broken(id, "the last entry is damaged");
-    log.last_id = last.id;
-    log.entries = last.first + last.entries.size();
-  }
-  return &(logs_[id] = log);
-}
-
-void RedisStore::hash_entry(const Entry& entry, Hashed& into) {
+HashedEntry RedisStore::hash_entry(const Entry& entry, Contents& contents) {
   HashedEntry hashed{entry.bytes, {}};
   for (const Payload& attachment : entry.attachments) {
     const std::string* stored = stored_hash(attachment);
     if (!stored) lease_.moved(Part::journal, 1s * (attachment.size() / slow_hash_bytes_per_s));
     std::string hash = stored ? *stored : options_.content_hash(attachment.bytes());
-    ++into.counts[hash];
-    if (!stored) into.contents[hash] = &attachment;
+    if (!stored) contents[hash] = &attachment;
     hashed.hashes.push_back(std::move(hash));
   }
-  into.entries.push_back(std::move(hashed));
+  return hashed;
 }
 
-void RedisStore::add_records(const std::string& key, const std::vector<HashedEntry>& entries, Log& log,
-                             std::vector<RedisCommand>& commands) {
-  std::vector<HashedEntry> part;
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    part.push_back(entries[i]);
-    bytes += entries[i].bytes.size();
-    if (bytes < record_bytes && i + 1 < entries.size()) continue;
-    log.last_id = next_id();
-    RedisCommand command{"XADD", key, log.last_id};
-    for (std::string& field : encode_record(log.entries, part)) command.push_back(std::move(field));
-    commands.push_back(std::move(command));
-    log.entries += part.size();
-    part.clear();
-    bytes = 0;
+/// Of logs that this head has neither read nor written to.
+Result<void> RedisStore::find_highest(const std::map<LogId, Wanted>& changes) {
+  std::vector<LogId> unknown;
+  std::vector<RedisCommand> questions;
+  for (const auto& [id, wanted] : changes) {
+    if (highest_.contains(id)) continue;
+    unknown.push_back(id);
+    questions.push_back({"HKEYS", entries_key(id)});
+  }
+  if (questions.empty()) return boost::outcome_v2::success();
+  BOOST_OUTCOME_TRY(answers, lease_.ask(questions));
+  for (std::size_t i = 0; i < unknown.size(); ++i) {
+    EntryNumber highest = 0;
+    for (std::size_t j = 0; j < answers[i].size(); ++j) {
+      highest = std::max(highest, static_cast<EntryNumber>(answers[i][j].integer()));
+    }
+    highest_[unknown[i]] = highest;
+  }
+  return boost::outcome_v2::success();
+}
+
+/// Nothing is asked of numbers that are new.
+Result<std::map<LogId, RedisStore::Standing>> RedisStore::find_standing(const std::map<LogId, Wanted>& changes) {
+  BOOST_OUTCOME_TRYV(find_highest(changes));
+  std::vector<RedisCommand> questions;
+  for (const auto& [id, wanted] : changes) {
+    const auto end = wanted.upper_bound(highest_[id]);
+    if (end == wanted.begin()) continue;
+    questions.push_back({"HGET", lease_.key("entries"), std::to_string(id)});
+    RedisCommand hashes{"HMGET", attachments_key(id), "0"};
+    for (auto one = wanted.begin(); one != end; ++one) {
+      hashes.push_back(std::to_string(one->first));
+      questions.push_back({"HEXISTS", entries_key(id), hashes.back()});
+    }
+    questions.push_back(std::move(hashes));
+  }
+  std::map<LogId, Standing> standing;
+  if (questions.empty()) return standing;
+  BOOST_OUTCOME_TRY(answers, lease_.ask(questions));
+  auto answer = answers.begin();
+  for (const auto& [id, wanted] : changes) {
+    const auto end = wanted.upper_bound(highest_[id]);
+    if (end == wanted.begin()) continue;
+    Standing& found = standing[id];
+    found.entries = (answer++)->integer();
+    const auto exists = answer;
+    const RedisReply hashes = *(answer += std::distance(wanted.begin(), end));
+    ++answer;
+    found.of_lost_entries = split_hashes(hashes[0].text());
+    std::size_t index = 0;
+    for (auto one = wanted.begin(); one != end; ++one, ++index) {
+      if (exists[static_cast<std::ptrdiff_t>(index)].integer() == 0) continue;
+      found.hashes[one->first] = split_hashes(hashes[index + 1].text());
+    }
+  }
+  return standing;
+}
+
+void RedisStore::change_log(LogId id, const Wanted& wanted, const Standing& standing, Counts& counts,
+                            std::vector<RedisCommand>& commands) const {
+  RedisCommand put{"HSET", entries_key(id)};
+  RedisCommand erase{"HDEL", entries_key(id)};
+  RedisCommand attach{"HSET", attachments_key(id)};
+  RedisCommand detach{"HDEL", attachments_key(id)};
+  std::int64_t more = 0;
+  for (const auto& [number, entry] : wanted) {
+    const std::string field = std::to_string(number);
+    const auto stood = standing.hashes.find(number);
+    if (stood != standing.hashes.end()) {
+      --more;
+      for (const std::string& hash : stood->second) --counts[hash];
+      if (!entry) erase.push_back(field);
+      if (!stood->second.empty()) detach.push_back(field);
+    }
+    if (!entry) continue;
+    ++more;
+    for (const std::string& hash : entry->hashes) ++counts[hash];
+    put.insert(put.end(), {field, encode_entry(number, *entry)});
+    if (!entry->hashes.empty()) attach.insert(attach.end(), {field, join_hashes(entry->hashes)});
+  }
+  // Removed before anything is put under the same number.
+  for (RedisCommand* command : {&erase, &detach, &put, &attach}) {
+    if (command->size() > 2) commands.push_back(std::move(*command));
+  }
+  if (more < 0 && standing.entries + more <= 0) {
+    for (const std::string& hash : standing.of_lost_entries) --counts[hash];
+    drop_log(id, commands);
+  } else if (more != 0) {
+    commands.push_back({"HINCRBY", lease_.key("entries"), std::to_string(id), std::to_string(more)});
   }
 }
 
-Result<void> RedisStore::append(std::span<Addressed> batch) {
-  forget_pages();
+Result<void> RedisStore::write(std::span<Change> changes) {
+  forget_readings();
   BOOST_OUTCOME_TRYV(ready());
-  if (batch.empty()) return boost::outcome_v2::success();
+  if (changes.empty()) return boost::outcome_v2::success();
   if (std::string why = lease_.trouble(); !why.empty()) return fail(ErrorCode::full, std::move(why));
-  std::map<LogId, Hashed> by_log;
-  for (const Addressed& addressed : batch) hash_entry(addressed.entry, by_log[addressed.log]);
-
-  std::map<LogId, Log> after;
+  std::map<LogId, Wanted> by_log;
+  Contents contents;
+  std::vector<std::string> hashes;
+  for (const Change& change : changes) {
+    std::optional<HashedEntry>& wanted = by_log[change.log][change.number];
+    wanted = change.entry ? std::optional(hash_entry(*change.entry, contents)) : std::nullopt;
+    if (wanted) hashes.insert(hashes.end(), wanted->hashes.begin(), wanted->hashes.end());
+  }
+  BOOST_OUTCOME_TRY(standing, find_standing(by_log));
   std::vector<RedisCommand> commands;
   Counts counts;
-  Contents contents;
-  for (const auto& [id, hashed] : by_log) {
-    BOOST_OUTCOME_TRY(log, known(id));
-    after[id] = *log;
-    add_records(log_key(id), hashed.entries, after[id], commands);
-    commands.push_back({"SADD", lease_.key("logs"), std::to_string(id)});
-    count_in_log(id, hashed.counts, commands);
-    for (const auto& [hash, count] : hashed.counts) counts[hash] += count;
-    contents.insert(hashed.contents.begin(), hashed.contents.end());
-  }
+  for (const auto& [id, wanted] : by_log) change_log(id, wanted, standing[id], counts, commands);
   BOOST_OUTCOME_TRYV(count_contents(counts, contents, commands));
-  for (const auto& [id, log] : after) logs_[id].unsure = true;
-  BOOST_OUTCOME_TRYV(lease_.transact(std::move(commands)));
-  uploads_.clear();
-  for (const auto& [id, log] : after) logs_[id] = log;
-  std::map<LogId, std::size_t> seen;
-  for (Addressed& addressed : batch) {
-    std::vector<std::string>& hashes = by_log[addressed.log].entries[seen[addressed.log]++].hashes;
-    auto hash = hashes.begin();
-    for (Payload& attachment : addressed.entry.attachments)
+  for (const auto& [id, wanted] : by_log) highest_[id] = std::max(highest_[id], wanted.rbegin()->first);
+  BOOST_OUTCOME_TRYV(commit(std::move(commands)));
+  auto hash = hashes.begin();
+  for (Change& change : changes) {
+    if (!change.entry) continue;
+    for (Payload& attachment : change.entry->attachments)
       attachment = stored_content(std::move(*hash++), attachment.size());
   }
   return boost::outcome_v2::success();
 }
 
-/// Takes the records of failed appends out again, if there are any.
-Result<void> RedisStore::take_out(LogId id, Log& log) {
-  RedisCommand erase{"XDEL", log_key(id)};
-  Counts counts;
-  for (std::string after = log.last_id;;) {
-    BOOST_OUTCOME_TRY(found, page(id, after));
-    if (found.records.empty()) break;
-    after = found.records.back().id;
-    for (const RedisRecord& record : found.records) {
-      if (record.damaged) return broken(id, "an entry is damaged");
-      erase.push_back(record.id);
-      for (const HashedEntry& entry : record.entries) {
-        for (const std::string& hash : entry.hashes) --counts[hash];
-      }
-    }
-  }
-  if (erase.size() > 2) {
-    std::vector<RedisCommand> commands{std::move(erase)};
-    count_in_log(id, counts, commands);
-    if (log.entries == 0) drop_log(id, commands);
-    BOOST_OUTCOME_TRYV(count_contents(counts, {}, commands));
-    BOOST_OUTCOME_TRYV(lease_.transact(std::move(commands)));
-  }
-  log.unsure = false;
-  return boost::outcome_v2::success();
-}
-
-void RedisStore::count_in_log(LogId id, const Counts& counts, std::vector<RedisCommand>& commands) const {
-  for (const auto& [hash, count] : counts) {
-    commands.push_back({"HINCRBY", log_key(id) + ":contents", hash, std::to_string(count)});
-  }
-}
+// --- Whole logs -------------------------------------------------------------------------------------------------
 
 void RedisStore::drop_log(LogId id, std::vector<RedisCommand>& commands) const {
-  commands.push_back({"UNLINK", log_key(id), log_key(id) + ":contents"});
-  commands.push_back({"SREM", lease_.key("logs"), std::to_string(id)});
+  commands.push_back({"UNLINK", entries_key(id), attachments_key(id)});
+  commands.push_back({"HDEL", lease_.key("entries"), std::to_string(id)});
 }
 
-// --- Reading ----------------------------------------------------------------------------------------------------
-
-Result<bool> RedisStore::read(LogId log, Position& position, Attachments attachments,
-                              const std::function<void(Entry&&)>& each) {
+Result<void> RedisStore::replace(LogId log, std::span<const Entry> entries) {
+  forget_readings();
   BOOST_OUTCOME_TRYV(ready());
-  const bool first = position.mark.empty();
-  if (first) position.mark = "0-0";
-  BOOST_OUTCOME_TRY(found, first ? first_page(log) : page(log, position.mark));
-  for (const RedisRecord& record : found.records) {
-    if (record.damaged) {
-      position.mark = record.id;
-      return broken(log, "an entry is damaged");
-    }
-    if (record.first != position.entries) {
-      position.entries = record.first;
-      return broken(log, "an entry is missing");
-    }
-    position.mark = record.id;
-    BOOST_OUTCOME_TRYV(deliver(log, record, position, attachments, each));
+  Counts counts;
+  BOOST_OUTCOME_TRY(old, lease_.ask(RedisCommand{"HVALS", attachments_key(log)}));
+  for (std::size_t i = 0; i < old.size(); ++i) {
+    for (const std::string& hash : split_hashes(old[i].text())) --counts[hash];
   }
-  if (found.last && position.entries > 0) logs_.try_emplace(log, Log{position.mark, position.entries, false});
-  return !found.last;
+  std::vector<RedisCommand> commands;
+  drop_log(log, commands);
+  Contents contents;
+  // Beside the old log first: it may be long, and the server does nothing else during a transaction.
+  Beside beside;
+  EntryNumber number = 0;
+  for (const Entry& entry : entries) {
+    const HashedEntry hashed = hash_entry(entry, contents);
+    for (const std::string& hash : hashed.hashes) ++counts[hash];
+    ++number;
+    BOOST_OUTCOME_TRYV(put_beside(beside, number, encode_entry(number, hashed), hashed.hashes));
+  }
+  BOOST_OUTCOME_TRYV(send(beside));
+  use_beside(log, beside, commands);
+  BOOST_OUTCOME_TRYV(count_contents(counts, contents, commands));
+  highest_.erase(log);
+  BOOST_OUTCOME_TRYV(commit(std::move(commands)));
+  highest_[log] = number;
+  return boost::outcome_v2::success();
 }
 
-Result<void> RedisStore::deliver(LogId id, const RedisRecord& record, Position& position, Attachments attachments,
-                                 const std::function<void(Entry&&)>& each) {
-  Loaded loaded;
-  const std::uint64_t end = record.first + record.entries.size();
-  std::span<const HashedEntry> left = record.entries;
-  while (!left.empty()) {
-    // So many that their contents, if they are small, come in one group.
-    const std::span<const HashedEntry> some = left.first(std::min(left.size(), limits::store_group_items_max));
-    BOOST_OUTCOME_TRYV(attachments == Attachments::load ? load(some, loaded) : refer(some, loaded));
-    for (const HashedEntry& hashed : some) {
-      Entry entry{std::string(hashed.bytes), {}};
-      for (const std::string& hash : hashed.hashes) {
-        const auto found = loaded.find(hash);
-        if (found == loaded.end()) {
-          position.entries = end;
-          return broken(id, "a payload is missing or damaged");
-        }
-        entry.attachments.push_back(found->second);
-      }
-      ++position.entries;
-      each(std::move(entry));
-    }
-    loaded.clear();
-    left = left.subspan(some.size());
+Result<void> RedisStore::remove(LogId log) { return replace(log, {}); }
+
+// --- A log beside the one that it is to replace -----------------------------------------------------------------
+
+Result<void> RedisStore::put_beside(Beside& beside, EntryNumber number, std::string value,
+                                    const std::vector<std::string>& hashes) {
+  if (beside.entries_key.empty()) {
+    beside.entries_key = new_upload();
+    beside.attachments_key = new_upload();
+    BOOST_OUTCOME_TRYV(announce({beside.entries_key, beside.attachments_key}));
   }
+  beside.bytes += value.size();
+  if (number > 0) {
+    ++beside.entries;
+    beside.commands.push_back({"HSET", beside.entries_key, std::to_string(number), std::move(value)});
+  }
+  if (!hashes.empty()) {
+    beside.with_attachments = true;
+    beside.commands.push_back({"HSET", beside.attachments_key, std::to_string(number), join_hashes(hashes)});
+  }
+  if (beside.bytes < command_bytes && beside.commands.size() < limits::store_group_items_max) {
+    return boost::outcome_v2::success();
+  }
+  return send(beside);
+}
+
+Result<void> RedisStore::send(Beside& beside) {
+  if (beside.commands.empty()) return boost::outcome_v2::success();
+  beside.bytes = 0;
+  BOOST_OUTCOME_TRYV(lease_.ask(std::exchange(beside.commands, {})));
   return boost::outcome_v2::success();
+}
+
+void RedisStore::use_beside(LogId id, const Beside& beside, std::vector<RedisCommand>& commands) const {
+  if (beside.entries == 0) return;
+  use_upload(beside.entries_key, entries_key(id), commands);
+  if (beside.with_attachments) {
+    use_upload(beside.attachments_key, attachments_key(id), commands);
+  } else {
+    commands.push_back({"SREM", lease_.key("uploads"), beside.attachments_key});
+  }
+  commands.push_back({"HSET", lease_.key("entries"), std::to_string(id), std::to_string(beside.entries)});
 }
 
 }  // namespace dc::store

@@ -2,7 +2,6 @@
 #include "store/redis_store.hpp"
 
 #include <filesystem>
-#include <random>
 
 #include "store/faulty_stream_for_tests.hpp"
 #include "store/redis_fixture_for_tests.hpp"
@@ -17,13 +16,6 @@ using testing::Not;
 using testing::UnorderedElementsAre;
 
 using Redis = RedisFixture;
-
-/// To log 1, which the store has written to before.
-void append_and_lose_the_answer(RedisStore& store, Faults& faults, const Entry& appended) {
-  faults.breaks = [](std::string_view step) { return step == "read"; };
-  EXPECT_EQ(code_of(append(store, {{1, appended}})), ErrorCode::unreachable);
-  faults.breaks = [](std::string_view) { return false; };
-}
 
 // --- Connections that break -------------------------------------------------------------------------------------
 
@@ -52,41 +44,16 @@ TEST_F(Redis, AFrozenServerFailsACallInBoundedTimeAndWhatWasGivenUpNeverStands) 
   server_->thaw();  // now the bytes that were sent are read
   ASSERT_EQ(problem(append(*store, {{1, entry("b")}})), "");
   EXPECT_EQ(read_all(*store), (Logs{{1, {entry("a"), entry("b")}}}));
-  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("logs"), key("log:1")));
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("last"), key("entries"),
+                                           key("log:1:entries")));
 }
 
-TEST_F(Redis, AnAppendWhoseAnswerWasLostStandsOnceWhenItIsTriedAgain) {
-  Faults faults;
-  RedisStore store(faulty_options(server_->address().unix_path, faults));
-  ASSERT_EQ(problem(store.acquire(first_owner)), "");
-  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
-  append_and_lose_the_answer(store, faults, entry("b"));
-  ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
-  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
-}
-
-TEST_F(Redis, AnAppendWhoseAnswerWasLostIsNotRefusedForLackOfRoom) {
-  Faults faults;
-  RedisStore store(faulty_options(server_->address().unix_path, faults));
-  ASSERT_EQ(problem(store.acquire(first_owner)), "");
-  ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
-  append_and_lose_the_answer(store, faults, entry("stands"));
-  server_->ask({"CONFIG", "SET", "maxmemory", "1"});
-  const Result<void> unsure = append(store, {{1, entry("stands")}});
-  EXPECT_EQ(code_of(unsure), ErrorCode::unreachable) << problem(unsure);
-  EXPECT_THAT(problem(unsure), HasSubstr("maxmemory"));
-  server_->ask({"CONFIG", "SET", "maxmemory", "0"});
-  ASSERT_EQ(problem(append(store, {{1, entry("other")}})), "");
-  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("other")}}}));
-}
-
-TEST_F(Redis, AnAppendThatArrivesLateDoesNothing) {
+TEST_F(Redis, AWriteThatArrivesLateDoesNothing) {
   Faults faults;
   RedisStore store(faulty_options(server_->address().unix_path, faults));
   ASSERT_EQ(problem(store.acquire(first_owner)), "");
   ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
   faults.delays = [](std::string_view bytes) { return bytes.find("EXEC") != bytes.npos; };
-  // To a log that nothing else is written to: there no later id would stand in its way.
   EXPECT_EQ(code_of(append(store, {{2, entry("late")}})), ErrorCode::unreachable);
   faults.delays = [](std::string_view) { return false; };
   ASSERT_EQ(problem(append(store, {{1, entry("b")}})), "");
@@ -95,53 +62,6 @@ TEST_F(Redis, AnAppendThatArrivesLateDoesNothing) {
   EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("b")}}}));
   store.release();
   EXPECT_EQ(read_all(*open()), (Logs{{1, {entry("a"), entry("b")}}}));
-}
-
-/// Breaks the connection at random steps, and compares with what a store that keeps its promise would hold.
-TEST_F(Redis, KeepsItsPromiseWhereverTheConnectionBreaks) {
-  constexpr int steps = 1500;
-  std::mt19937 random(20261125);
-  const auto one_of = [&](unsigned n) { return random() % n; };
-  Faults faults;
-  auto store = std::make_unique<RedisStore>(faulty_options(server_->address().unix_path, faults));
-  ASSERT_EQ(problem(store->acquire(first_owner)), "");
-  Logs model;
-  int failures = 0;
-  for (int step = 0; step < steps; ++step) {
-    faults.breaks = [&](std::string_view) { return one_of(12) == 0; };
-    const LogId log = one_of(3);
-    const auto made = [&] {
-      std::vector<std::string> payloads;
-      for (unsigned i = one_of(3); i > 0; --i) payloads.push_back(std::string(1, static_cast<char>('a' + one_of(4))));
-      return entry(std::to_string(step), payloads);
-    };
-    Logs wanted = model;
-    Result<void> result = boost::outcome_v2::success();
-    if (one_of(4) > 0) {
-      std::vector<Addressed> batch{{log, made()}, {one_of(3), made()}};
-      for (const Addressed& addressed : batch) wanted[addressed.log].push_back(addressed.entry);
-      result = store->append(batch);
-    } else {
-      const std::vector<Entry> entries(one_of(3), made());
-      wanted.erase(log);
-      if (!entries.empty()) wanted[log] = entries;
-      result = store->replace(log, entries);
-      if (!result) {  // it may have been carried out
-        faults.breaks = [](std::string_view) { return false; };
-        const std::vector<Entry> found = read_log(*store, log);
-        if (found == entries) model = wanted;
-      }
-    }
-    if (result) model = wanted;
-    failures += result ? 0 : 1;
-    if (step % 10 != 0) continue;
-    faults.breaks = [](std::string_view) { return false; };
-    ASSERT_EQ(read_all(*store), model) << "step " << step;
-  }
-  EXPECT_GT(failures, steps / 10);
-  faults.breaks = [](std::string_view) { return false; };
-  for (LogId log = 0; log < 3; ++log) ASSERT_EQ(problem(store->remove(log)), "");
-  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease")));
 }
 
 TEST_F(Redis, WaitsForTheDiskOfALaterServer) {
@@ -166,58 +86,11 @@ TEST_F(Redis, WaitsForTheDiskOfALaterServer) {
   ASSERT_EQ(problem(append(store, {{1, entry("a")}})), "");
   EXPECT_GT(waited, 0);
   server_->ask({"HSET", "waitaof", "a", "0"});
-  EXPECT_THAT(problem(append(store, {{1, entry("b")}})), HasSubstr("to its disk in time"));
+  for (int i = 0; i < 3; ++i)
+    EXPECT_THAT(problem(write(store, {put(2, 1, entry("b"))})), HasSubstr("to its disk in time"));
   server_->ask({"HSET", "waitaof", "a", "1"});
-  ASSERT_EQ(problem(append(store, {{1, entry("c")}})), "");
-  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a"), entry("c")}}}));
-}
-
-TEST_F(Redis, ManySmallLogsTakeFewRoundTrips) {
-  constexpr LogId logs = 100;
-  int trips = 0;
-  Faults faults;
-  RedisStore store(faulty_options(server_->address().unix_path, faults));
-  ASSERT_EQ(problem(store.acquire(first_owner)), "");
-  Logs expected;
-  std::vector<Addressed> batch;
-  for (LogId log = 0; log < logs; ++log) {
-    batch.push_back({log, entry(std::to_string(log))});
-    expected[log].push_back(batch.back().entry);
-  }
-  ASSERT_EQ(problem(append(store, std::move(batch))), "");
-  for (std::size_t i = 1; i < 2 * records_page; ++i) {  // more than a page
-    expected[5].push_back(entry(std::to_string(i)));
-    ASSERT_EQ(problem(append(store, {{5, expected[5].back()}})), "");
-  }
-  server_->ask({"SADD", key("logs"), "50000"});
-  server_->ask({"SET", key("log:50000"), "a song"});
-  EXPECT_EQ(code_of(store.replay(50000, [](Entry&&) {})), ErrorCode::protocol);
-  faults.breaks = [&](std::string_view step) {
-    trips += step == "write" ? 1 : 0;
-    return false;
-  };
-  ASSERT_EQ(store.logs().value().size(), logs + 1);
-  for (LogId log = 0; log < logs; ++log) EXPECT_EQ(read_log(store, log), expected[log]) << log;
-  EXPECT_LT(trips, 60) << "also where another log cannot be read";
-  trips = 0;
-  server_->ask({"SREM", key("logs"), "50000"});
-  EXPECT_EQ(read_all(store), expected);
-  EXPECT_LT(trips, 15);
-}
-
-TEST_F(Redis, WhatWasReadAheadIsForgottenWhenItChanges) {
-  const auto store = open();
-  ASSERT_EQ(problem(append(*store, {{1, entry("a")}, {2, entry("b")}, {3, entry("c")}, {4, entry("d")}})), "");
-  ASSERT_EQ(store->logs().value().size(), 4U);
-  EXPECT_EQ(read_log(*store, 1), (std::vector<Entry>{entry("a")}));
-  EXPECT_EQ(read_log(*store, 2), (std::vector<Entry>{entry("b")}));  // and 3 with it
-  ASSERT_EQ(problem(append(*store, {{3, entry("more")}})), "");
-  EXPECT_EQ(read_log(*store, 3), (std::vector<Entry>{entry("c"), entry("more")}));
-  ASSERT_EQ(store->logs().value().size(), 4U);
-  EXPECT_EQ(read_log(*store, 1).size(), 1U);
-  EXPECT_EQ(read_log(*store, 2).size(), 1U);
-  ASSERT_EQ(problem(replace(*store, 3, {entry("new")})), "");
-  EXPECT_EQ(read_log(*store, 3), (std::vector<Entry>{entry("new")}));
+  ASSERT_EQ(problem(write(store, {erase(2, 1), put(2, 2, entry("c"))})), "");
+  EXPECT_EQ(read_all(store), (Logs{{1, {entry("a")}}, {2, {entry("c")}}}));
 }
 
 // --- Room, damage, other users ----------------------------------------------------------------------------------
@@ -243,7 +116,8 @@ TEST_F(Redis, APayloadThatDoesNotFitLeavesNothing) {
   EXPECT_EQ(code_of(append(*store, {{1, entry("b", {std::string(4 * limits::store_part_bytes, 'x')})}})),
             ErrorCode::full);
   ASSERT_EQ(problem(append(*store, {{1, entry("c")}})), "");
-  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("logs"), key("log:1")));
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("last"), key("entries"),
+                                           key("log:1:entries")));
 }
 
 TEST_F(Redis, ContentsGoWithTheirLastEntry) {
@@ -253,7 +127,8 @@ TEST_F(Redis, ContentsGoWithTheirLastEntry) {
   ASSERT_EQ(problem(replace(*store, 1, {entry("a")})), "");
   EXPECT_EQ(server_->ask({"HLEN", key("contents")}).integer(), 1);
   ASSERT_EQ(problem(store->remove(2)), "");
-  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("logs"), key("log:1")));
+  EXPECT_THAT(keys(), UnorderedElementsAre(key("format"), key("term"), key("lease"), key("last"), key("entries"),
+                                           key("log:1:entries")));
 }
 
 TEST_F(Redis, WhatADeadHeadWasUploadingIsCollected) {
@@ -275,31 +150,43 @@ TEST_F(Redis, AServerThatLostItsDataIsSaid) {
 TEST_F(Redis, DamageIsAnErrorThatNamesTheStore) {
   ASSERT_EQ(problem(append(*open(), {{1, entry("a")}, {2, entry("b", {"one"})}, {3, entry("c", {"two"})}})), "");
   ASSERT_EQ(problem(append(*open(), {{1, entry("d")}})), "");
-  server_->ask({"XTRIM", key("log:1"), "MAXLEN", "1"});
+  const RedisReply numbers = server_->ask({"HKEYS", key("log:1:entries")});
+  ASSERT_EQ(numbers.size(), 2U);
+  server_->ask({"HDEL", key("log:1:entries"), std::string(numbers[0].text())});
   EXPECT_THAT(why_not_replayed(1), AllOf(HasSubstr("redis.sock"), HasSubstr("an entry is missing")));
   server_->ask({"DEL", key("content:" + test_hash(text("one").bytes()))});
   EXPECT_THAT(why_not_replayed(2), HasSubstr("a payload is missing"));
   server_->ask({"RPUSH", key("content:" + test_hash(text("two").bytes())), "more"});
   EXPECT_THAT(why_not_replayed(3), HasSubstr("a payload is missing or damaged"));
-  server_->ask({"XADD", key("log:4"), "1-1", "n", "0", "k", "1", "c", "0123456789abcdef", "d", "x"});
+  server_->ask({"HSET", key("log:4:entries"), "1", "0123456789abcdef and more"});
   EXPECT_THAT(why_not_replayed(4), HasSubstr("an entry is damaged"));
+  ASSERT_EQ(problem(write(*open(), {put(5, 1, entry("e")), put(5, 2, entry("f")), put(6, 1, entry("g"))})), "");
+  const std::string value(server_->ask({"HGET", key("log:5:entries"), "1"}).text());
+  server_->ask({"HSET", key("log:5:entries"), "2", value});
+  EXPECT_THAT(why_not_replayed(5), HasSubstr("an entry is damaged")) << "it belongs under another number";
+  server_->ask({"DEL", key("log:6:entries")});
+  EXPECT_THAT(open()->logs().value(), testing::Contains(6));
+  EXPECT_THAT(why_not_replayed(6), HasSubstr("an entry is missing"));
 }
 
 TEST_F(Redis, AnotherVersionIsLeftAlone) {
   server_->ask({"SET", key("format"), "99"});
   EXPECT_EQ(code_of(acquired()), ErrorCode::protocol);
-  EXPECT_THAT(problem(acquired()), AllOf(HasSubstr("version 99"), HasSubstr("knows version 2")));
+  EXPECT_THAT(problem(acquired()), AllOf(HasSubstr("version 99"), HasSubstr("knows version 3")));
   EXPECT_THAT(keys(), UnorderedElementsAre(key("format")));
 }
 
 TEST_F(Redis, KeysOfAnotherProgramAreSaid) {
-  server_->ask({"SET", key("log:1"), "a song"});
+  server_->ask({"SET", key("log:1:entries"), "a song"});
   EXPECT_THAT(problem(append(*open(), {{1, entry("a")}})), HasSubstr("another program"));
 }
 
 TEST_F(Redis, WhatIsNoIdAmongTheLogsIsLeftAlone) {
   ASSERT_EQ(problem(append(*open(), {{7, entry("a")}})), "");
-  server_->ask({"SADD", key("logs"), "song", "", "-1", "007", "18446744073709551616", "7 "});
+  for (const char* name : {"song", "", "-1", "007", "18446744073709551616", "7 "}) {
+    server_->ask({"HSET", key("entries"), name, "1"});
+    server_->ask({"SADD", key("logs"), name});
+  }
   EXPECT_EQ(read_all(*open()), (Logs{{7, {entry("a")}}}));
 }
 

@@ -55,7 +55,8 @@ Result<void> RedisLease::look_at_server() {
 }
 
 Result<void> RedisLease::check_format(const RedisReply& format) const {
-  if (format.is_nil() || format.text() == format_version || format.text() == format_without_chance) {
+  if (format.is_nil() || format.text() == format_version || format.text() == format_with_streams ||
+      format.text() == format_without_chance) {
     return boost::outcome_v2::success();
   }
   return fail(

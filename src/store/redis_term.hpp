@@ -22,7 +22,9 @@ inline constexpr std::uint64_t term_counter_max = (std::uint64_t{1} << (63 - ter
 static_assert(limits::claimed_term_max >> term_chance_bits <= term_counter_max / 2 + 1, "takeovers must remain");
 /// Format 1 had terms without chance, and leases that ran out by the server's clock.
 inline constexpr std::string_view format_without_chance = "1";
-inline constexpr std::string_view format_version = "2";
+/// So did format 2 have logs in streams: see redis_store.hpp.
+inline constexpr std::string_view format_with_streams = "2";
+inline constexpr std::string_view format_version = "3";
 
 /// `counter` is at most term_counter_max.
 constexpr std::uint64_t make_term(std::uint64_t counter, std::uint64_t chance) {

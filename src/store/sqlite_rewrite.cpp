@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -29,7 +30,7 @@ constexpr std::string_view damaged_entry = "damaged";
 /// Copies the rows of a log, from its beginning up to the first that cannot be read, and from its end back to that.
 /// False: some could not be read.
 Result<bool> copy_rows(SqliteDb& from, const std::string& select, LogId log, const std::array<std::string, 2>& orders,
-                       const std::function<Result<void>(SqliteStatement&)>& copy) {
+                       const std::function<Result<void>(SqliteStatement&, bool from_end)>& copy) {
   for (const std::string& order : orders) {
     SqliteStatement rows(from, select + " WHERE log = ?1 ORDER BY " + order);
     rows.bind_all(log);
@@ -38,7 +39,7 @@ Result<bool> copy_rows(SqliteDb& from, const std::string& select, LogId log, con
       if (!row && row.error().code != ErrorCode::protocol) return row.error();
       if (!row) break;
       if (!row.value()) return true;
-      BOOST_OUTCOME_TRYV(copy(rows));
+      BOOST_OUTCOME_TRYV(copy(rows, &order == &orders.back()));
     }
   }
   return false;
@@ -61,28 +62,40 @@ Result<void> copy_content(SqliteDb& from, std::string_view hash, SqliteStatement
   return boost::outcome_v2::success();
 }
 
+/// So many entries a log should have; 0: nobody knows.
+Result<std::int64_t> entries_noted(SqliteDb& from, LogId log) {
+  SqliteStatement noted(from, "SELECT entries FROM logs WHERE log = ?1");
+  const Result<bool> row = noted.bind_all(log).step();
+  if (!row && row.error().code != ErrorCode::protocol) return row.error();
+  return row && row.value() ? noted.integer(0) : 0;
+}
+
 Result<void> copy_logs(SqliteDb& from, SqliteDb& to, const std::vector<LogId>& logs) {
-  SqliteStatement note(to, "INSERT INTO logs VALUES(?1)");
+  SqliteStatement note(to, "INSERT INTO logs VALUES(?1, ?2)");
   SqliteStatement entry(to, "INSERT OR IGNORE INTO entries VALUES(?1, ?2, ?3, ?4, ?5)");
   SqliteStatement attachment(to, "INSERT OR IGNORE INTO attachments VALUES(?1, ?2, ?3, ?4)");
   SqliteStatement content(to, "INSERT OR IGNORE INTO contents VALUES(?1, ?2, ?3)");
   std::set<std::string> hashes;
   for (const LogId log : logs) {
-    BOOST_OUTCOME_TRYV(note.bind_all(log).run());
-    std::int64_t next = 1;  // behind those from the beginning
+    std::set<std::int64_t> numbers;
+    std::int64_t free = 1;  // behind those from the beginning
     BOOST_OUTCOME_TRY(
-        whole,
-        copy_rows(from, "SELECT number, checksum, attachments, bytes FROM entries", log, {"number", "number DESC"},
-                  [&](SqliteStatement& row) {
-                    if (row.integer(0) == next) ++next;
-                    return entry.bind_all(log, row.integer(0), row.integer(1), row.integer(2), row.bytes(3)).run();
-                  }));
+        whole, copy_rows(from, "SELECT number, checksum, attachments, bytes FROM entries", log,
+                         {"number", "number DESC"}, [&](SqliteStatement& row, bool from_end) {
+                           const std::int64_t number = row.integer(0);
+                           if (!from_end) free = number + 1;
+                           numbers.insert(number);
+                           return entry.bind_all(log, number, row.integer(1), row.integer(2), row.bytes(3)).run();
+                         }));
     // What was at its end must not seem never to have been.
     if (!whole) {
-      BOOST_OUTCOME_TRYV(entry.bind_all(log, next, checksum(damaged_entry) + 1, std::int64_t{0}, damaged_entry).run());
+      while (!numbers.insert(free).second) ++free;
+      BOOST_OUTCOME_TRYV(entry.bind_all(log, free, checksum(damaged_entry) + 1, std::int64_t{0}, damaged_entry).run());
     }
+    BOOST_OUTCOME_TRY(noted, whole ? entries_noted(from, log) : 0);
+    BOOST_OUTCOME_TRYV(note.bind_all(log, std::max(noted, static_cast<std::int64_t>(numbers.size()))).run());
     BOOST_OUTCOME_TRYV(copy_rows(from, "SELECT number, position, hash FROM attachments", log,
-                                 {"number, position", "number DESC, position DESC"}, [&](SqliteStatement& row) {
+                                 {"number, position", "number DESC, position DESC"}, [&](SqliteStatement& row, bool) {
                                    hashes.emplace(row.bytes(2));
                                    return attachment.bind_all(log, row.integer(0), row.integer(1), row.bytes(2)).run();
                                  }));
@@ -148,7 +161,6 @@ Result<void> SqliteStore::rewrite() {
   }
   statements_.reset();
   db_.reset();
-  last_numbers_.clear();
   const Result<void> exchanged = exchange_files(fresh, options_.path, aside);
   if (!exchanged) delete_database(fresh);
   BOOST_OUTCOME_TRYV(open());

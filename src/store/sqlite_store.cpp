@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <map>
 
-#include "core/limits.hpp"
 #include "core/log.hpp"
 #include "store/checksum.hpp"
 #include "store/held_by.hpp"
@@ -19,9 +19,6 @@ namespace {
 
 /// The write-ahead log is cut back to this size when it has been merged into the file.
 constexpr std::int64_t wal_bytes_kept = std::int64_t{64} << 20;
-/// The file is cut when this many pages of it are free, and they are more than half of it.
-constexpr std::int64_t free_pages_kept = 4096;
-
 }  // namespace
 
 SqliteStore::SqliteStore(SqliteOptions options) : options_(std::move(options)) {}
@@ -68,6 +65,7 @@ Result<void> SqliteStore::check_version() {
     return fail(ErrorCode::protocol,
                 fmt::format("{} is the database of another program: name another file with --store", options_.path));
   }
+  if (version == sqlite_schema_without_orphans) return upgrade();
   if (version != sqlite_schema_version) {
     return fail(
         ErrorCode::protocol,
@@ -75,7 +73,7 @@ Result<void> SqliteStore::check_version() {
                     "that wrote it, or name another file with --store",
                     options_.path, version, sqlite_schema_version));
   }
-  return db_->execute(sqlite_logs_table);  // which earlier heads did not make
+  return boost::outcome_v2::success();
 }
 
 Result<void> SqliteStore::open() {
@@ -124,7 +122,7 @@ void SqliteStore::release() {
   if (db_) (void)sync();
   statements_.reset();
   db_.reset();
-  last_numbers_.clear();
+  shrunk_ = false;
   lock_ = LockFile();
 }
 
@@ -162,31 +160,21 @@ Result<void> SqliteStore::logs_noted(std::set<LogId>& ids) {
   }
 }
 
-/// The entries themselves tell, where they can be read; else what was noted of them.
+/// Those that have entries, and those of which all are lost.
 Result<std::vector<LogId>> SqliteStore::logs() {
   BOOST_OUTCOME_TRYV(check_held());
   std::set<LogId> ids;
-  std::set<LogId> noted;
   const Result<void> told = logs_of_entries(ids);
   if (!told && told.error().code != ErrorCode::protocol) return told.error();
-  const Result<void> read = logs_noted(noted);
-  if (!told) {
-    if (!read) return told.error();
-    log::error("a page of the store {} is damaged: named pools that stand on it are refused", options_.path);
-    ids.insert(noted.begin(), noted.end());
-  } else if (read && ids != noted) {  // an earlier head was here
-    BOOST_OUTCOME_TRYV(change([&]() -> Result<void> {
-      BOOST_OUTCOME_TRYV(db_->execute("DELETE FROM logs"));
-      for (const LogId id : ids) {
-        BOOST_OUTCOME_TRYV(statements_->note.bind_all(id).run());
-      }
-      return boost::outcome_v2::success();
-    }));
-  }
+  const Result<void> noted = logs_noted(ids);
+  if (!noted && noted.error().code != ErrorCode::protocol) return noted.error();
+  if (!told && !noted) return told.error();
+  if (!told) log::error("a page of the store {} is damaged: named pools that stand on it are refused", options_.path);
   return std::vector<LogId>(ids.begin(), ids.end());
 }
 
-// What fails is rolled back, so that nothing is left to take out by the next call.
+// --- Writing ----------------------------------------------------------------------------------------------------
+
 Result<void> SqliteStore::change(const std::function<Result<void>()>& body) {
   BOOST_OUTCOME_TRYV(check_held());
   const auto attempt = [&]() -> Result<void> {
@@ -195,26 +183,12 @@ Result<void> SqliteStore::change(const std::function<Result<void>()>& body) {
     return transaction.commit();
   };
   const Result<void> done = attempt();
-  if (!done) last_numbers_.clear();
   unsynced_ = unsynced_ || options_.durability == Durability::interval;
   return done;
 }
 
-Result<std::int64_t> SqliteStore::next_number(LogId log) {
-  if (const auto known = last_numbers_.find(log); known != last_numbers_.end()) return ++known->second;
-  BOOST_OUTCOME_TRYV(statements_->last.bind_all(log).step());
-  const std::int64_t last = statements_->last.integer(0);  // 0 for a log that does not exist
-  statements_->last.reset();
-  return last_numbers_[log] = last + 1;
-}
-
-/// Appends the hashes of the attachments to `hashes`, where there are such.
-Result<void> SqliteStore::insert(LogId log, const Entry& entry, std::vector<std::string>* hashes) {
-  BOOST_OUTCOME_TRY(number, next_number(log));
-  if (number == 1) {
-    const Result<void> noted = statements_->note.bind_all(log).run();
-    if (!noted && noted.error().code != ErrorCode::protocol) return noted;  // a damaged page there costs nothing yet
-  }
+/// Under a number that does not stand. Appends the hashes of the attachments to `hashes`, where there are such.
+Result<void> SqliteStore::put(LogId log, EntryNumber number, const Entry& entry, std::vector<std::string>* hashes) {
   BOOST_OUTCOME_TRYV(
       statements_->insert
           .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(), std::string_view(entry.bytes))
@@ -232,22 +206,70 @@ Result<void> SqliteStore::insert(LogId log, const Entry& entry, std::vector<std:
   return boost::outcome_v2::success();
 }
 
-Result<void> SqliteStore::append(std::span<Addressed> batch) {
+/// Whether it stood.
+Result<bool> SqliteStore::erase(LogId log, EntryNumber number) {
+  BOOST_OUTCOME_TRYV(statements_->orphan.bind_all(log, number).run());
+  BOOST_OUTCOME_TRYV(statements_->detach.bind_all(log, number).run());
+  BOOST_OUTCOME_TRYV(statements_->erase.bind_all(log, number).run());
+  return sqlite3_changes(db_->handle()) > 0;
+}
+
+/// The log has so many more entries, or fewer.
+Result<void> SqliteStore::count(LogId log, std::int64_t more) {
+  if (more != 0) {
+    BOOST_OUTCOME_TRYV(statements_->count.bind_all(log, more).run());
+  }
+  if (more < 0) {
+    BOOST_OUTCOME_TRYV(statements_->forget_empty.bind_all(log).run());
+  }
+  return boost::outcome_v2::success();
+}
+
+Result<void> SqliteStore::write(std::span<Change> changes) {
   std::vector<std::string> hashes;
   BOOST_OUTCOME_TRYV(change([&]() -> Result<void> {
-    for (const Addressed& addressed : batch) {
-      BOOST_OUTCOME_TRYV(insert(addressed.log, addressed.entry, &hashes));
+    std::map<LogId, std::int64_t> more;
+    for (const Change& change : changes) {
+      BOOST_OUTCOME_TRY(stood, erase(change.log, change.number));
+      more[change.log] += (change.entry ? 1 : 0) - (stood ? 1 : 0);
+      if (!change.entry) continue;
+      BOOST_OUTCOME_TRYV(put(change.log, change.number, *change.entry, &hashes));
+    }
+    for (const auto& [log, entries] : more) {
+      BOOST_OUTCOME_TRYV(count(log, entries));
     }
     return boost::outcome_v2::success();
   }));
   auto hash = hashes.begin();
-  for (Addressed& addressed : batch) {
-    for (Payload& attachment : addressed.entry.attachments) {
+  for (Change& change : changes) {
+    if (!change.entry) continue;
+    for (Payload& attachment : change.entry->attachments) {
       attachment = stored_content(std::move(*hash++), attachment.size());
     }
   }
   return boost::outcome_v2::success();
 }
+
+/// Within a transaction.
+Result<void> SqliteStore::exchange(LogId log, std::span<const Entry> entries) {
+  BOOST_OUTCOME_TRYV(statements_->orphan_all.bind_all(log).run());
+  BOOST_OUTCOME_TRYV(statements_->detach_all.bind_all(log).run());
+  BOOST_OUTCOME_TRYV(statements_->erase_all.bind_all(log).run());
+  BOOST_OUTCOME_TRYV(statements_->forget.bind_all(log).run());
+  EntryNumber number = 0;
+  for (const Entry& entry : entries) {
+    BOOST_OUTCOME_TRYV(put(log, ++number, entry));
+  }
+  return count(log, static_cast<std::int64_t>(number));
+}
+
+Result<void> SqliteStore::replace(LogId log, std::span<const Entry> entries) {
+  return change([&] { return exchange(log, entries); });
+}
+
+Result<void> SqliteStore::remove(LogId log) { return replace(log, {}); }
+
+// --- Reading ----------------------------------------------------------------------------------------------------
 
 /// A page that is damaged is what its log suffers from, not the whole store.
 Result<bool> SqliteStore::next_row(SqliteStatement& rows, LogId log) const {
@@ -257,7 +279,7 @@ Result<bool> SqliteStore::next_row(SqliteStatement& rows, LogId log) const {
 }
 
 /// Of the row that `entries` stands on.
-Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number, Attachments how) {
+Result<Entry> SqliteStore::read_entry(LogId log, EntryNumber number, Attachments how) {
   SqliteStatement& row = statements_->entries;
   Entry entry{std::string(row.bytes(3)), {}};
   if (checksum(entry.bytes) != static_cast<std::uint64_t>(row.integer(1))) return broken(log, "an entry is damaged");
@@ -280,74 +302,41 @@ Result<Entry> SqliteStore::read_entry(LogId log, std::int64_t number, Attachment
 }
 
 Result<bool> SqliteStore::read(LogId log, Position& position, Attachments attachments,
-                               const std::function<void(Entry&&)>& each) {
+                               const std::function<void(EntryNumber, Entry&&)>& each) {
   constexpr std::size_t page_bytes = std::size_t{4} << 20;
   BOOST_OUTCOME_TRYV(check_held());
   const auto attempt = [&]() -> Result<bool> {
-    statements_->entries.bind_all(log, position.entries);
+    statements_->entries.bind_all(log, position.behind);
     for (std::size_t bytes = 0; bytes < page_bytes;) {
       BOOST_OUTCOME_TRY(row, next_row(statements_->entries, log));
       if (!row) return bytes > 0;
-      const auto number = static_cast<std::int64_t>(position.entries) + 1;
-      if (const std::int64_t stands = statements_->entries.integer(0); stands != number) {
-        position.entries = static_cast<std::uint64_t>(stands) - 1;
-        return broken(log, "an entry is missing");
-      }
-      ++position.entries;
-      BOOST_OUTCOME_TRY(entry, read_entry(log, number, attachments));
+      position.behind = static_cast<EntryNumber>(statements_->entries.integer(0));
+      BOOST_OUTCOME_TRY(entry, read_entry(log, position.behind, attachments));
       bytes += size_of(entry) + 1;
-      each(std::move(entry));
+      each(position.behind, std::move(entry));
     }
     return true;
   };
   Result<bool> more = attempt();
   statements_->entries.reset();
+  if (more && !more.value()) {
+    BOOST_OUTCOME_TRYV(find_lost(log, position));
+  }
   return more;
 }
 
-Result<std::vector<std::string>> SqliteStore::hashes_of(LogId log) {
-  std::vector<std::string> hashes;
-  statements_->hashes.bind_all(log);
-  while (true) {
-    BOOST_OUTCOME_TRY(row, statements_->hashes.step());
-    if (!row) return hashes;
-    hashes.emplace_back(statements_->hashes.bytes(0));
-  }
+/// At the end of a log: told once.
+Result<void> SqliteStore::find_lost(LogId log, Position& position) {
+  constexpr auto told = "told";
+  if (position.mark == told) return boost::outcome_v2::success();
+  const Result<bool> noted = statements_->lost.bind_all(log).step();
+  if (!noted && noted.error().code != ErrorCode::protocol) return noted.error();
+  // That how many there should be is on a damaged page costs nothing yet.
+  const std::int64_t lost = noted && noted.value() ? statements_->lost.integer(0) : 0;
+  statements_->lost.reset();
+  if (lost <= 0) return boost::outcome_v2::success();
+  position.mark = told;
+  return broken(log, "an entry is missing");
 }
-
-/// Within a transaction.
-Result<void> SqliteStore::exchange(LogId log, std::span<const Entry> entries) {
-  BOOST_OUTCOME_TRY(hashes, hashes_of(log));
-  BOOST_OUTCOME_TRYV(statements_->detach.bind_all(log).run());
-  BOOST_OUTCOME_TRYV(statements_->erase.bind_all(log).run());
-  last_numbers_.erase(log);
-  if (const Result<void> forgotten = statements_->forget.bind_all(log).run();
-      !forgotten && forgotten.error().code != ErrorCode::protocol) {
-    return forgotten;
-  }
-  for (const Entry& entry : entries) {
-    BOOST_OUTCOME_TRYV(insert(log, entry));
-  }
-  for (const std::string& hash : hashes) {
-    BOOST_OUTCOME_TRYV(statements_->collect.bind_all(std::string_view(hash)).run());
-  }
-  return boost::outcome_v2::success();
-}
-
-Result<void> SqliteStore::replace(LogId log, std::span<const Entry> entries) {
-  BOOST_OUTCOME_TRYV(change([&] { return exchange(log, entries); }));
-  shrink();
-  return boost::outcome_v2::success();
-}
-
-/// Gives free pages back to the disk. That it cannot is no harm: the next entries use them.
-void SqliteStore::shrink() {
-  const Result<std::int64_t> free = db_->number("PRAGMA freelist_count");
-  const Result<std::int64_t> all = db_->number("PRAGMA page_count");
-  if (!free || !all || free.value() < free_pages_kept || 2 * free.value() < all.value()) return;
-  if (db_->execute("PRAGMA incremental_vacuum")) (void)db_->execute("PRAGMA wal_checkpoint(TRUNCATE)");
-}
-
-Result<void> SqliteStore::remove(LogId log) { return replace(log, {}); }
 
 }  // namespace dc::store

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -30,11 +29,12 @@ class SqliteStore : public Store {
   Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
-  Result<void> append(std::span<Addressed> batch) override;
+  Result<void> write(std::span<Change> changes) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
-                    const std::function<void(Entry&&)>& each) override;
+                    const std::function<void(EntryNumber, Entry&&)>& each) override;
   Result<void> replace(LogId log, std::span<const Entry> entries) override;
   Result<void> remove(LogId log) override;
+  Result<bool> tidy() override;
   Result<void> rewrite() override;  ///< sqlite_rewrite.cpp
   Result<void> sync() override;
 
@@ -51,13 +51,19 @@ class SqliteStore : public Store {
   Result<void> logs_noted(std::set<LogId>& ids);
   Result<bool> next_row(SqliteStatement& rows, LogId log) const;
   Result<void> change(const std::function<Result<void>()>& body);
-  Result<std::int64_t> next_number(LogId log);
-  Result<void> insert(LogId log, const Entry& entry, std::vector<std::string>* hashes = nullptr);
+  /// These are within a transaction.
+  Result<void> put(LogId log, EntryNumber number, const Entry& entry, std::vector<std::string>* hashes = nullptr);
+  Result<bool> erase(LogId log, EntryNumber number);
+  Result<void> count(LogId log, std::int64_t more);
   Result<void> keep(const std::string& hash, const Payload& content);
-  Result<std::vector<std::string>> hashes_of(LogId log);
   Result<void> exchange(LogId log, std::span<const Entry> entries);
-  void shrink();
-  Result<Entry> read_entry(LogId log, std::int64_t number, Attachments attachments);
+  Result<void> upgrade();  ///< sqlite_upgrade.cpp
+  Result<bool> look_at_orphan(std::size_t& left);
+
+  [[nodiscard]] bool can_shrink();
+  bool shrink();
+  Result<void> find_lost(LogId log, Position& position);
+  Result<Entry> read_entry(LogId log, EntryNumber number, Attachments attachments);
   Result<Payload> content(const std::string& hash);
   Result<Payload> stand_in(std::string hash);
   [[nodiscard]] Error broken(LogId log, std::string_view what) const;
@@ -66,8 +72,8 @@ class SqliteStore : public Store {
   LockFile lock_;
   std::unique_ptr<SqliteDb> db_;
   std::unique_ptr<Statements> statements_;
-  std::map<LogId, std::int64_t> last_numbers_;  ///< of logs that were written since the last failure
   bool unsynced_ = false;
+  bool shrunk_ = false;  ///< not all of it has come to the file
 };
 
 }  // namespace dc::store

@@ -1,5 +1,5 @@
-// Where named pools are journaled: one append-only log for each pool, written by one head at a time. The store knows
-// nothing of what the entries mean; head/journal.hpp writes and reads them.
+// Where named pools are journaled: one log for each pool, written by one head at a time. Its entries are put, put anew
+// and erased by their numbers. The store knows nothing of what they mean; head/journal.hpp writes and reads them.
 //
 // Three implementations keep the same contract (store_conformance_test.cpp runs on all): memory (tests), SQLite, Redis.
 // All calls block; one thread (journal_thread.hpp) makes them.
@@ -10,6 +10,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@ namespace dc::store {
 
 /// Name of a log: the id of its pool.
 using LogId = std::uint64_t;
+
+/// Number of an entry in its log, chosen by the caller: from 1, below 2^63, not given twice to different entries in one
+/// life of a log. Entries are read in the order of their numbers; there may be gaps.
+using EntryNumber = std::uint64_t;
 
 /// One entry of a log, opaque to the store.
 struct Entry {
@@ -40,12 +45,14 @@ inline std::size_t size_of(const Entry& entry) {
   return bytes;
 }
 
-struct Addressed {
+/// One entry that is put, or erased.
+struct Change {
   LogId log{};
-  Entry entry;
+  EntryNumber number{};
+  std::optional<Entry> entry;  ///< none: it is erased
 };
 
-/// What an append has survived when it returns.
+/// What a write has survived when it returns.
 enum class Durability : std::uint8_t {
   always,    ///< the loss of power: the bytes are on the disk
   interval,  ///< the end of the head; the loss of power takes at most the last second
@@ -69,8 +76,8 @@ enum class Part : std::uint8_t { loop, journal };
 
 /// Where reading of a log has come to.
 struct Position {
-  std::uint64_t entries = 0;  ///< so many were read
-  std::string mark = {};      ///< the store's own
+  EntryNumber behind = 0;  ///< entries of higher numbers are still to be read
+  std::string mark = {};   ///< the store's own
 };
 
 /// What becomes of an entry's attachments when it is read.
@@ -84,9 +91,8 @@ enum class Attachments : std::uint8_t {
 /// what to do.
 ///
 /// A call that failed has happened as a whole or not at all, and which may be unknown (the connection broke before the
-/// answer came). The caller may try again with the same entries, with others, or not: entries are numbered, and an
-/// append that failed is taken out of the log by the next call that changes anything, in the same step. So an entry
-/// never stands twice, and one that was given up stands only if the head ends before its next successful call.
+/// answer came); only after `full` it is certain that it has not. The caller may try again with the same changes or
+/// with others. Who gives up an entry whose write may have happened erases its number with a later write.
 class Store {
  public:
   virtual ~Store() = default;
@@ -120,20 +126,22 @@ class Store {
 
   /// The logs that exist, in rising order. (This call and all below need acquire() first.)
   virtual Result<std::vector<LogId>> logs() = 0;
-  /// Appends all or none, in order; logs come into being with their first entry. When it succeeds, a store that is not
-  /// in memory has put what stands for them (stored_content.hpp) in the place of the attachments.
-  virtual Result<void> append(std::span<Addressed> batch) = 0;
+  /// All of these changes or none. A log comes into being with its first entry and is no more without its last one.
+  /// Putting an entry under a number that stands replaces it, erasing one that does not stand changes nothing: so a
+  /// call of which nobody knows whether it happened is repeated harmlessly. When it succeeds, a store that is not in
+  /// memory has put what stands for them (stored_content.hpp) in the place of the attachments.
+  virtual Result<void> write(std::span<Change> changes) = 0;
   /// The bytes of a payload that this store has given a stand-in for, or of a part of such a one; any other comes back
   /// as it is. `protocol`: they are not there any more, or are damaged.
   Result<Payload> load(const Payload& payload);
-  /// Some entries of a log from `position` on, which moves on, in the order in which they were appended; false: these
-  /// were the last. A torn last append is dropped (it never returned). A broken entry, or an attachment that is missing
-  /// or has another hash, is an error (`protocol`): what stands before it was given, and the next call reads on behind
-  /// it.
+  /// Some entries of a log from `position` on, which moves on, in the order of their numbers; false: these were the
+  /// last. A torn last write is dropped (it never returned). A broken entry, or an attachment that is missing or has
+  /// another hash, is an error (`protocol`): what stands before it was given, and the next call reads on behind it. So
+  /// is an entry that is missing, which may be noticed at the end only.
   virtual Result<bool> read(LogId log, Position& position, Attachments attachments,
-                            const std::function<void(Entry&&)>& each) = 0;
+                            const std::function<void(EntryNumber, Entry&&)>& each) = 0;
   /// All of them; the first error ends it.
-  Result<void> replay(LogId log, const std::function<void(Entry&&)>& each,
+  Result<void> replay(LogId log, const std::function<void(EntryNumber, Entry&&)>& each,
                       Attachments attachments = Attachments::load) {
     Position position;
     while (true) {
@@ -141,9 +149,13 @@ class Store {
       if (!more) return boost::outcome_v2::success();
     }
   }
-  /// Puts these entries in the place of the whole log, atomically. No entries: the log is removed.
+  /// Puts these entries, numbered from 1, in the place of the whole log, atomically. No entries: the log is removed.
+  /// For repairs and imports.
   virtual Result<void> replace(LogId log, std::span<const Entry> entries) = 0;
   virtual Result<void> remove(LogId log) = 0;
+  /// Deletes some of the contents that nothing refers to any more, so much that nobody waits long for it (about 32
+  /// MiB). True: there are more. To be called when there is nothing else to do, and between writes.
+  virtual Result<bool> tidy() { return false; }
   /// When damage keeps a log from being replaced or removed (`protocol`): writes all that can be read anew. What cannot
   /// is missing from then on, and is an error of its log as before.
   virtual Result<void> rewrite() { return boost::outcome_v2::success(); }

@@ -70,7 +70,20 @@ ErrorCode code_of(const Result<T>& result) {
 
 inline std::vector<Entry> read_log(Store& store, LogId log) {
   std::vector<Entry> entries;
-  const Result<void> read = store.replay(log, [&](Entry&& entry) { entries.push_back(std::move(entry)); });
+  const Result<void> read = store.replay(log, [&](EntryNumber, Entry&& entry) { entries.push_back(std::move(entry)); });
+  EXPECT_EQ(problem(read), "");
+  return entries;
+}
+
+/// With their numbers.
+inline std::map<EntryNumber, Entry> read_numbered(Store& store, LogId log) {
+  std::map<EntryNumber, Entry> entries;
+  EntryNumber last = 0;
+  const Result<void> read = store.replay(log, [&](EntryNumber number, Entry&& entry) {
+    EXPECT_GT(number, last);
+    last = number;
+    entries.emplace(number, std::move(entry));
+  });
   EXPECT_EQ(problem(read), "");
   return entries;
 }
@@ -87,7 +100,31 @@ inline Logs read_all(Store& store) {
   return all;
 }
 
-inline Result<void> append(Store& store, std::vector<Addressed> batch) { return store.append(batch); }
+inline Result<void> write(Store& store, std::vector<Change> changes) { return store.write(changes); }
+
+inline Change put(LogId log, EntryNumber number, Entry entry) { return {log, number, std::move(entry)}; }
+inline Change erase(LogId log, EntryNumber number) { return {log, number, std::nullopt}; }
+
+struct Addressed {
+  LogId log{};
+  Entry entry;
+};
+
+/// Puts them behind all that was put like this before: with gaps, where there are several logs.
+inline Result<void> append(Store& store, const std::vector<Addressed>& batch) {
+  static EntryNumber last = 0;
+  std::vector<Change> changes;
+  for (const Addressed& one : batch) changes.push_back(put(one.log, ++last, one.entry));
+  return store.write(changes);
+}
+
+/// Until nothing is left to be deleted.
+inline void tidy(Store& store) {
+  for (Result<bool> more = true; more && more.value();) {
+    more = store.tidy();
+    ASSERT_EQ(problem(more), "");
+  }
+}
 
 inline Result<void> replace(Store& store, LogId log, std::vector<Entry> entries) { return store.replace(log, entries); }
 

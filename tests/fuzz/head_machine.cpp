@@ -60,7 +60,7 @@ class Scene {
     }
     if (const auto* text = std::get_if<head::Log>(&effect); text && text->text.empty())
       fuzz::broken("an empty line in the log");
-    if (const auto* append = std::get_if<head::JournalAppend>(&effect)) journaled_.push_back({append->ticket, ""});
+    if (const auto* append = std::get_if<head::JournalWrite>(&effect)) journaled_.push_back({append->ticket, ""});
     if (const auto* removal = std::get_if<head::JournalRemove>(&effect)) journaled_.push_back({removal->ticket, ""});
     if (const auto* send = std::get_if<head::Send>(&effect)) {
       if (const auto* opened = std::get_if<wire::PoolOpened>(&send->message)) pools_.push_back(opened->id);

@@ -63,6 +63,7 @@ void HeadProcess::has_store(std::uint64_t term) {
   };
   if (plan_.result_window > 0) facts.results = {plan_.result_window, plan_.result_window / 8, 2 * plan_.result_window};
   facts.bounds.bytes_max = plan_.pool_bytes_max;
+  facts.bounds.dead_entries_max = plan_.dead_entries_max;
   headship_.emplace(term);
   machine_.emplace(std::move(facts), world_.now());
   away_.clear();
@@ -86,7 +87,7 @@ void HeadProcess::has_store(std::uint64_t term) {
 void HeadProcess::restore() {
   holders_.clear();
   left_.clear();
-  journal_.write();
+  journal_.start();
   ledger_.head_restarted();
   for (const auto& [log, entries] : cluster_.journal.logs()) {
     machine_->restore(cluster_.journal.read(log), world_.now(), effects_);

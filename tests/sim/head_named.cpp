@@ -5,14 +5,14 @@
 
 namespace dc::sim {
 
-void HeadProcess::carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
+void HeadProcess::carry_out(head::JournalWrite& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
   const auto decoded = head::decode(store::Entry(effect.entry));
   if (!decoded) world_.violation("the head writes an entry that cannot be read: {}", decoded.error().message);
   if (const auto* broke = std::get_if<head::PoolBroke>(&decoded.value())) {
     ledger_.pool(PoolId{effect.log}).failed = true;
     if (broke->error.kind == ErrorKind::no_device) check_no_device(PoolId{effect.log});
   }
-  journal_.append(std::move(effect));
+  journal_.write(std::move(effect));
 }
 
 /// One client at a time has a named pool, and only that one hears of its jobs.

@@ -82,14 +82,11 @@ class HeadProcess : public Endpoint {
   void arm(TimePoint when);
   void carry_out(head::Send& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::CloseSession& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
-  void carry_out(head::JournalAppend& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
+  void carry_out(head::JournalWrite& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::JournalRemove& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
     journal_.remove(effect);
   }
   void carry_out(head::JournalRepair&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
-  void carry_out(head::JournalCompact& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
-    journal_.shorten(effect.log);
-  }
   void carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&);
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void hear(const ConnectionPtr& connection, wire::Message&& message);

@@ -23,11 +23,8 @@ void Journal::keep() {
   if (store_->leased()) renew_when_due();
 }
 
-void Journal::write() {
+void Journal::start() {
   machine_.emplace(limits::store_patience, world_.now());
-  for (const auto& [log, entries] : record_.logs()) {
-    if (world_.chance.percent(plan_.shortened)) machine_->compact(log);
-  }
   go_on();
 }
 
@@ -96,23 +93,19 @@ void Journal::mend() {
 
 // --- The machine, in the place of store/journal_thread.cpp ------------------------------------------------------
 
-void Journal::append(head::JournalAppend&& append) {
-  const auto decoded = head::decode(store::Entry(append.entry));
+void Journal::write(head::JournalWrite&& write) {
+  const auto decoded = head::decode(store::Entry(write.entry));
   if (const auto* taken = std::get_if<head::JobsTaken>(&decoded.value())) {
-    for (const SubmittedJob& job : taken->jobs) under_way_[append.ticket].push_back(job_in(job.arguments.view()));
+    for (const SubmittedJob& job : taken->jobs) under_way_[write.ticket].push_back(job_in(job.arguments.view()));
   }
-  if (const auto* born = std::get_if<head::PoolBorn>(&decoded.value())) record_.named(born->id, append.log);
-  machine_->append(append.ticket, append.log, std::move(append.entry), append.refusable);
+  if (const auto* born = std::get_if<head::PoolBorn>(&decoded.value())) record_.named(born->id, write.log);
+  machine_->write(write.ticket, write.log, write.number, std::move(write.entry), std::move(write.erased),
+                  write.refusable);
   go_on();
 }
 
 void Journal::remove(const head::JournalRemove& remove) {
   machine_->remove(remove.ticket, remove.log);
-  go_on();
-}
-
-void Journal::shorten(store::LogId log) {
-  machine_->compact(log);
   go_on();
 }
 
@@ -123,11 +116,10 @@ void Journal::raise_term(std::uint64_t above) {
 
 void Journal::go_on() {
   if (call_) return;
-  for (const store::LogId log : record_.take_long()) machine_->compact(log);
   store_->moved(store::Part::journal);
   call_ = machine_->next(world_.now());
   if (call_) {
-    const bool writes = std::holds_alternative<store::Append>(*call_) || std::holds_alternative<store::Remove>(*call_);
+    const bool writes = std::holds_alternative<store::Write>(*call_) || std::holds_alternative<store::Remove>(*call_);
     head_.happens(world_.chance.skewed(10us, writes ? plan_.write_max : plan_.write_max / 10),
                   [this] { call_arrives(); });
     return;
@@ -142,11 +134,7 @@ void Journal::go_on() {
   });
 }
 
-store::StoreAnswer Journal::make_call() {
-  if (auto* shorten = std::get_if<store::Shorten>(&*call_); shorten && !shorten->reducer)
-    shorten->reducer = std::make_unique<head::JournalState>();
-  return store::make_call(*store_, *call_);
-}
+store::StoreAnswer Journal::make_call() { return store::make_call(*store_, *call_); }
 
 /// What the call does, it does now. A head that is frozen hears of it later.
 void Journal::call_arrives() {

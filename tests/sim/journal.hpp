@@ -33,13 +33,12 @@ class Journal {
   [[nodiscard]] SimStore& store() { return *store_; }
   void keep();
   /// It has read what is there, and writes from now on.
-  void write();
+  void start();
   /// It ends: in order, and all is written if the store can; or not, and what is under way is written, or not.
   void end(bool in_order);
 
-  void append(head::JournalAppend&& append);
+  void write(head::JournalWrite&& write);
   void remove(const head::JournalRemove& remove);
-  void shorten(store::LogId log);
   void raise_term(std::uint64_t above);
 
   [[nodiscard]] store::Hold hold() const;

@@ -19,15 +19,13 @@ class JournalRecord final : private SimServer::Reader {
       : world_(world), ledger_(ledger), plan_(plan), server_(world, plan, *this) {}
 
   [[nodiscard]] SimServer& server() { return server_; }
-  [[nodiscard]] const std::map<store::LogId, std::vector<store::Entry>>& logs() const { return server_.all(); }
+  [[nodiscard]] const std::map<store::LogId, SimServer::Entries>& logs() const { return server_.all(); }
   /// What a head that starts reads.
   [[nodiscard]] head::JournalState read(store::LogId log) const;
   /// By what id the ledger knows the pool that heads know by this one.
   [[nodiscard]] PoolId pool_of(PoolId id) const;
   /// A head has made this id for the pool of this log.
   void named(PoolId id, store::LogId log) { ids_[id] = PoolId{log}; }
-  /// Logs that are to be shortened.
-  std::set<store::LogId> take_long() { return std::exchange(long_, {}); }
 
   // What goes wrong.
   void fill(Duration time);
@@ -46,7 +44,7 @@ class JournalRecord final : private SimServer::Reader {
   };
   void written(store::LogId log, const store::Entry& entry) override;
   void removed(store::LogId log) override;
-  void replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) override;
+  void erased(const SimServer::Entries& before, const SimServer::Entries& now) override;
   void note_written(PoolId pool, const head::JournalEntry& entry);
 
   World& world_;
@@ -55,7 +53,6 @@ class JournalRecord final : private SimServer::Reader {
   SimServer server_;
   std::map<PoolId, Written> written_;
   std::map<PoolId, PoolId> ids_;  ///< of named pools, see pool_of
-  std::set<store::LogId> long_;
 };
 
 }  // namespace dc::sim

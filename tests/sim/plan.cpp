@@ -257,7 +257,7 @@ void make_wide(Chance& chance, Plan& plan) {
 void make_long(Chance& chance, Plan& plan) {
   plan.size = Size::many_jobs;
   plan.turns_between_looks = 2000;
-  plan.shortened = std::min<Percent>(plan.shortened, 1);
+  plan.dead_entries_max = 64;
   plan.pools.resize(std::min<std::size_t>(plan.pools.size(), 2));
   PoolPlan& pool = plan.pools.front();
   pool.jobs = 20'000;
@@ -290,7 +290,7 @@ Plan make_plan(Chance& chance, Size size) {
   plan.turn_max = chance.skewed(2us, 5ms);
   plan.write_max = chance.percent(50) ? chance.skewed(100us, 30ms) : chance.skewed(1ms, 2s);
   if (chance.percent(20)) plan.written_twice = chance.between(1, 50);
-  if (chance.percent(40)) plan.shortened = chance.between(1, 30);
+  if (chance.percent(80)) plan.dead_entries_max = chance.between(1, 20);
   if (chance.percent(50)) plan.result_window = std::uint64_t{300} << chance.below(9);
   const std::uint64_t pools = chance.percent(40) ? 1 : chance.between(2, 5);
   for (std::uint64_t i = 0; i < pools; ++i) {

@@ -77,13 +77,13 @@ struct Plan {
   FaultPlan faults;
   Duration faults_end{};  ///< from then on all is well
   Duration latency_max{}, transfer_max{};
-  Duration turn_max{};               ///< of an event loop: what arrives within one is decided together
-  Duration write_max{};              ///< that the store takes for a group of entries
-  Percent written_twice = 0;         ///< groups of entries that stand twice in the journal
-  Percent shortened = 0;             ///< groups of entries after which the journal is shortened
-  std::uint64_t result_window = 0;   ///< bytes of results of a pool that may be under way; 0: the product's limits
-  std::uint64_t pool_bytes_max = 0;  ///< that a named pool may keep; 0: no bound
-  bool standby = false;              ///< two heads share the store, and one stands by
+  Duration turn_max{};                ///< of an event loop: what arrives within one is decided together
+  Duration write_max{};               ///< that the store takes for a group of entries
+  Percent written_twice = 0;          ///< groups of changes of the journal that are made twice
+  std::size_t dead_entries_max = 64;  ///< see head::PoolBounds
+  std::uint64_t result_window = 0;    ///< bytes of results of a pool that may be under way; 0: the product's limits
+  std::uint64_t pool_bytes_max = 0;   ///< that a named pool may keep; 0: no bound
+  bool standby = false;               ///< two heads share the store, and one stands by
   Percent answers_lost = 0, answers_slow = 0;  ///< to renewals of their lease
   bool carried = false;                        ///< every message becomes bytes and a message again
   bool quiet = false;                          ///< no faults and plenty of work: the shares of the pools are checked

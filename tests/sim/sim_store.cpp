@@ -1,7 +1,10 @@
 // See sim_store.hpp.
 #include "sim_store.hpp"
 
+#include <utility>
+
 #include "store/held_by.hpp"
+#include "text.hpp"
 
 namespace dc::sim {
 namespace {
@@ -12,11 +15,39 @@ Error not_ours() { return {ErrorCode::fenced, "another head has taken the store"
 
 }  // namespace
 
-void SimServer::write(std::span<const store::Addressed> batch) {
-  for (const store::Addressed& one : batch) {
-    reader_.written(one.log, one.entry);
-    logs_[one.log].push_back(one.entry);
+void SimServer::write(std::span<const store::Change> changes, bool unanswered) {
+  std::map<store::LogId, Entries> whole;  // what logs would be of which nothing was erased
+  for (const store::Change& one : changes) {
+    if (!one.entry) {
+      erase(one, whole);
+      continue;
+    }
+    put(one, unanswered);
+    if (const auto log = whole.find(one.log); log != whole.end()) log->second[one.number] = *one.entry;
   }
+  for (const auto& [id, entries] : whole) reader_.erased(entries, logs_.at(id));
+  std::erase_if(logs_, [](const auto& log) { return log.second.empty(); });
+}
+
+void SimServer::put(const store::Change& one, bool unanswered) {
+  const auto [stands, is_new] = logs_[one.log].try_emplace(one.number, *one.entry);
+  if (!is_new && stands->second.bytes != one.entry->bytes)
+    world_.violation("entry {} of pool {} is put anew, and says something else", one.number, short_name(one.log));
+  if (!is_new && !doubtful_.contains({one.log, one.number})) return;
+  if (unanswered) {
+    doubtful_.insert({one.log, one.number});
+    return;
+  }
+  doubtful_.erase({one.log, one.number});
+  reader_.written(one.log, *one.entry);
+}
+
+void SimServer::erase(const store::Change& one, std::map<store::LogId, Entries>& whole) {
+  const auto log = logs_.find(one.log);
+  if (log == logs_.end() || !log->second.contains(one.number)) return;
+  const bool given_up = doubtful_.erase({one.log, one.number}) > 0;
+  if (!given_up) whole.try_emplace(one.log, log->second);
+  log->second.erase(one.number);
 }
 
 SimStore::SimStore(World& world, const Plan& plan, SimServer& server, std::size_t machine, Haunts haunts)
@@ -35,11 +66,11 @@ Result<void> SimStore::unanswered(Effect effect) {
 }
 
 void SimStore::settle() {
-  if (world_.chance.percent(50)) {
-    for (const store::Addressed& one : unanswered_) haunts_(one.log, one.entry);
-    server_.write(unanswered_);
+  for (const auto& [log, number] : std::exchange(server_.doubtful_, {})) {
+    const store::Entry& entry = server_.logs_.at(log).at(number);
+    haunts_(log, entry);
+    server_.reader_.written(log, entry);
   }
-  unanswered_.clear();
 }
 
 // --- Whose it is ------------------------------------------------------------------------------------------------
@@ -145,54 +176,43 @@ Result<std::vector<store::LogId>> SimStore::logs() {
   return ids;
 }
 
-Result<void> SimStore::append(std::span<store::Addressed> batch) {
+Result<void> SimStore::write(std::span<store::Change> changes) {
   if (away()) {
     return unanswered([&] {
-      if (has()) unanswered_.assign(batch.begin(), batch.end());
+      if (has()) server_.write(changes, true);
     });
   }
   if (!has()) return not_ours();
   if (server_.refuses()) return no_room();
-  unanswered_.clear();
-  server_.write(batch);
-  if (world_.chance.percent(plan_.written_twice)) server_.write(batch);
+  server_.write(changes);
+  if (world_.chance.percent(plan_.written_twice)) server_.write(changes);
   return boost::outcome_v2::success();
 }
 
 Result<bool> SimStore::read(store::LogId log, store::Position& position, store::Attachments /*all are here*/,
-                            const std::function<void(store::Entry&&)>& each) {
+                            const std::function<void(store::EntryNumber, store::Entry&&)>& each) {
   if (away()) return no_answer();
   if (!has()) return not_ours();
   const auto found = server_.logs_.find(log);
   if (found == server_.logs_.end()) return false;
-  const std::vector<store::Entry>& all = found->second;
-  const std::uint64_t before = position.entries;
-  for (auto left = world_.chance.between(1, 8); left > 0 && position.entries < all.size(); --left)
-    each(store::Entry(all[position.entries++]));
-  return position.entries > before;
+  const std::uint64_t before = position.behind;
+  auto next = found->second.upper_bound(position.behind);
+  for (auto left = world_.chance.between(1, 8); left > 0 && next != found->second.end(); --left, ++next) {
+    position.behind = next->first;
+    each(next->first, store::Entry(next->second));
+  }
+  return position.behind > before;
 }
 
-Result<void> SimStore::replace(store::LogId log, std::span<const store::Entry> entries) {
-  const auto effect = [&] {
-    if (!has()) return;
-    std::vector<store::Entry> now(entries.begin(), entries.end());
-    std::vector<store::Entry>& before = server_.logs_[log];
-    server_.reader_.replaced(before, now);
-    world_.note("journal", "shortens pool {} from {} to {} entries", short_name(log), before.size(), now.size());
-    before = std::move(now);
-    unanswered_.clear();
-  };
-  if (away()) return unanswered(effect);
-  if (!has()) return not_ours();
-  effect();
-  return boost::outcome_v2::success();
+Result<void> SimStore::replace(store::LogId /*log*/, std::span<const store::Entry> /*entries*/) {
+  world_.violation("a log is written anew, and nothing is damaged");
 }
 
 Result<void> SimStore::remove(store::LogId log) {
   const auto effect = [&] {
     if (!has()) return;
+    std::erase_if(server_.doubtful_, [log](const auto& entry) { return entry.first == log; });
     if (server_.logs_.erase(log) > 0) server_.reader_.removed(log);
-    unanswered_.clear();
   };
   if (away()) return unanswered(effect);
   if (!has()) return not_ours();

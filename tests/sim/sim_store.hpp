@@ -8,8 +8,10 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "plan.hpp"
@@ -24,18 +26,19 @@ class SimStore;
 
 class SimServer {
  public:
+  using Entries = std::map<store::EntryNumber, store::Entry>;
   /// Is told what stands in the logs.
   class Reader {
    public:
     virtual ~Reader() = default;
     virtual void written(store::LogId log, const store::Entry& entry) = 0;
     virtual void removed(store::LogId log) = 0;
-    /// Whoever shortens a log must not change what it means.
-    virtual void replaced(const std::vector<store::Entry>& before, const std::vector<store::Entry>& now) = 0;
+    /// Whoever erases entries must not change what the log means.
+    virtual void erased(const Entries& before, const Entries& now) = 0;
   };
   SimServer(World& world, const Plan& plan, Reader& reader) : world_(world), plan_(plan), reader_(reader) {}
 
-  [[nodiscard]] const std::map<store::LogId, std::vector<store::Entry>>& all() const { return logs_; }
+  [[nodiscard]] const std::map<store::LogId, Entries>& all() const { return logs_; }
 
   // What goes wrong.
   void fill(Duration time) { full_until_ = world_.now() + time; }
@@ -57,12 +60,18 @@ class SimServer {
   };
   [[nodiscard]] bool silent() const { return world_.now() < silent_until_; }
   [[nodiscard]] bool refuses() { return world_.now() < full_until_ && world_.chance.percent(80); }
-  void write(std::span<const store::Addressed> batch);
+  /// `unanswered`: nobody hears that it has happened.
+  void write(std::span<const store::Change> changes, bool unanswered = false);
+  void put(const store::Change& one, bool unanswered);
+  void erase(const store::Change& one, std::map<store::LogId, Entries>& whole);
 
   World& world_;
   const Plan& plan_;
   Reader& reader_;
-  std::map<store::LogId, std::vector<store::Entry>> logs_;
+  std::map<store::LogId, Entries> logs_;
+  /// Entries that stand although their writer does not know it: it puts them again, or gives them up and erases them,
+  /// or they stand for good.
+  std::set<std::pair<store::LogId, store::EntryNumber>> doubtful_;
   TimePoint full_until_{}, silent_until_{};
   bool loses_answers_ = true;
   Lease lease_;
@@ -102,9 +111,9 @@ class SimStore final : public store::Store {
   Result<std::uint64_t> raise_term(std::uint64_t above) override;
   void release() override;
   Result<std::vector<store::LogId>> logs() override;
-  Result<void> append(std::span<store::Addressed> batch) override;
+  Result<void> write(std::span<store::Change> changes) override;
   Result<bool> read(store::LogId log, store::Position& position, store::Attachments attachments,
-                    const std::function<void(store::Entry&&)>& each) override;
+                    const std::function<void(store::EntryNumber, store::Entry&&)>& each) override;
   Result<void> replace(store::LogId log, std::span<const store::Entry> entries) override;
   Result<void> remove(store::LogId log) override;
 
@@ -117,7 +126,7 @@ class SimStore final : public store::Store {
   void take(Claim claim);
   /// Whether this head has the store: whoever has not changes nothing.
   [[nodiscard]] bool has() const { return term_ != 0 && server_.lease_.term == term_; }
-  /// What an append that failed may have written stands, or not: nobody takes it out any more.
+  /// What stands in doubt stands for good: its writer is gone.
   void settle();
 
   World& world_;
@@ -125,7 +134,6 @@ class SimStore final : public store::Store {
   SimServer& server_;
   const std::size_t place_;
   const Haunts haunts_;
-  std::vector<store::Addressed> unanswered_;  ///< perhaps it stands; the next call that succeeds takes it out
   std::uint64_t term_ = 0, tried_ = 0;
   std::uint64_t beat_ = 0;
   TimePoint asked_{}, cut_until_{}, speaks_from_{};

@@ -78,6 +78,48 @@ def test_results_that_nobody_takes_are_not_in_the_heads_memory(cluster, pool_arg
     assert largest.look() < 64, f"the head grew by {largest.look():.0f} MiB"
 
 
+class Blocks(WorkerInterface):
+    """Returns a block of 10 KiB that tells its number, at little cost."""
+
+    def run(self, number):
+        return number.to_bytes(4, "little") * 2560
+
+
+@pytest.mark.timeout(300)
+def test_many_small_results_that_nobody_takes_are_not_in_the_heads_memory_either(cluster, pool_arguments):
+    count = 200_000
+    head = cluster.head()
+    cluster.node(workers=2)
+    largest = Largest(head)
+    with Pool(Blocks, None, *pool_arguments, name="sweep") as pool:
+        futures = [pool.submit(number) for number in range(count)]
+        pool.detach()
+    taken = bytearray(not future.cancelled() and future.exception() is None for future in futures)
+
+    def all_there():
+        largest.look()
+        return pools(cluster)["sweep"]["to_take"] == count - sum(taken)
+
+    assert sum(taken) < count // 2
+    wait_until(all_there, "all results are in the store", 200)
+    # 2 GiB of results, and for a moment 200,000 jobs in the queue.
+    assert largest.look() < 100, f"the head grew by {largest.look():.0f} MiB"
+    head.send_signal(signal.SIGKILL)
+    head.wait()
+    head = cluster.head()
+    assert rss_mib(head.pid) < 100
+    largest = Largest(head)
+    with Pool.attach("sweep", *pool_arguments) as pool:
+        for result in pool.imap_unordered():
+            number = int.from_bytes(result[:4], "little")
+            assert not taken[number] and result == result[:4] * 2560, number
+            taken[number] = 1
+            if number % 1000 == 0:
+                largest.look()
+    assert sum(taken) == count
+    assert largest.look() < 64, f"the head grew by {largest.look():.0f} MiB"
+
+
 def test_arguments_of_jobs_that_wait_are_not_in_the_heads_memory(cluster, pool_arguments):
     count, size = 100, 4 * MIB
     head = cluster.head()
