@@ -53,6 +53,7 @@ def take_all(cluster, pool_arguments, largest, count, size):
     assert seen == set(range(count))
 
 
+@pytest.mark.timeout(250)  # 2 GiB, written and read
 def test_results_that_nobody_takes_are_not_in_the_heads_memory(cluster, pool_arguments):
     count, size = 256, 8 * MIB
     head = cluster.head()
