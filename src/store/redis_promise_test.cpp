@@ -2,9 +2,7 @@
 #include <array>
 #include <random>
 
-#include "store/faulty_stream_for_tests.hpp"
-#include "store/redis_fixture_for_tests.hpp"
-#include "store/redis_store.hpp"
+#include "store/faulty_redis_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {
@@ -25,20 +23,16 @@ void write_and_lose_the_answer(RedisStore& store, Faults& faults, const std::vec
 }
 
 /// A store whose first entry is in log 1, over connections that fail.
-class RedisOverFaults : public RedisFixture {
+class RedisOverFaults : public FaultyRedisFixture {
  protected:
   void SetUp() override {
-    RedisFixture::SetUp();
-    if (!server_) return;
-    store_ = std::make_unique<RedisStore>(faulty_options(server_->address().unix_path, faults_));
-    ASSERT_EQ(problem(store_->acquire(first_owner)), "");
+    FaultyRedisFixture::SetUp();
+    if (!store_) return;
     ASSERT_EQ(problem(write(*store_, {put(1, 1, entry("a", {"shared"}))})), "");
   }
   std::int64_t references(const std::string& content) {
     return server_->ask({"HGET", key("contents"), test_hash(text(content).bytes())}).integer();
   }
-  Faults faults_;
-  std::unique_ptr<RedisStore> store_;
 };
 
 TEST_F(RedisOverFaults, AWriteWhoseAnswerWasLostCountsOnceWhenItIsRepeated) {

@@ -1,8 +1,6 @@
 // How logs are read from a Redis: in how many round trips, and past damage.
 #include "core/limits.hpp"
-#include "store/faulty_stream_for_tests.hpp"
-#include "store/redis_fixture_for_tests.hpp"
-#include "store/redis_store.hpp"
+#include "store/faulty_redis_fixture_for_tests.hpp"
 
 namespace dc::store {
 namespace {
@@ -13,13 +11,11 @@ using testing::HasSubstr;
 using Redis = RedisFixture;
 
 /// A store whose round trips are counted.
-class RedisTrips : public RedisFixture {
+class RedisTrips : public FaultyRedisFixture {
  protected:
   void SetUp() override {
-    RedisFixture::SetUp();
-    if (!server_) return;
-    store_ = std::make_unique<RedisStore>(faulty_options(server_->address().unix_path, faults_));
-    ASSERT_EQ(problem(store_->acquire(first_owner)), "");
+    FaultyRedisFixture::SetUp();
+    if (!store_) return;
     // A large command is written in several pieces, one after the other.
     faults_.breaks = [this](std::string_view step) {
       trips_ += step == "read" && last_step_ == "write" ? 1 : 0;
@@ -28,11 +24,9 @@ class RedisTrips : public RedisFixture {
     };
     faults_.change_read = [this](std::string& text) { received_ += text.size(); };
   }
-  Faults faults_;
   std::string last_step_;
   int trips_ = 0;
   std::size_t received_ = 0;
-  std::unique_ptr<RedisStore> store_;
 };
 
 TEST_F(RedisTrips, ManySmallLogsTakeFewRoundTrips) {

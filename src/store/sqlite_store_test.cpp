@@ -247,20 +247,7 @@ TEST_F(Sqlite, ADamagedPageCostsOnlyTheLogsOnItAndGoesWhenTheFileIsWrittenAnew) 
     }
   }
   ASSERT_EQ(problem(append(*open(), std::move(batch))), "");
-  std::ifstream file(path_, std::ios::binary);
-  const std::string whole(std::istreambuf_iterator<char>(file), {});
-  constexpr std::size_t page_bytes = 4096;
-  std::size_t opened = 0;
-  for (std::size_t at = page_bytes; at < whole.size(); at += page_bytes) {  // the first page tells what there is
-    SCOPED_TRACE(at / page_bytes);
-    std::string damaged = whole;
-    damaged.replace(at, page_bytes, std::string(page_bytes, 'z'));
-    for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + ending);
-    std::ofstream(path_, std::ios::binary) << damaged;
-    SqliteStore store(SqliteOptions{.path = path_, .content_hash = test_hash});
-    const Result<std::uint64_t> term = store.acquire(first_owner);
-    if (!term) continue;
-    ++opened;
+  const Pages pages = with_each_page_damaged([&](SqliteStore& store, std::uint64_t term) {
     ASSERT_THAT(store.logs().value(), testing::ElementsAre(1, 2, 3));
     const std::set<LogId> before = readable(store, all);
     ASSERT_EQ(problem(store.rewrite()), "");
@@ -278,9 +265,9 @@ TEST_F(Sqlite, ADamagedPageCostsOnlyTheLogsOnItAndGoesWhenTheFileIsWrittenAnew) 
     EXPECT_EQ(read_all(store), expected);
     store.release();
     EXPECT_EQ(read_all(*open()), expected);
-    EXPECT_GT(acquired().value(), term.value() + 1) << "terms go on";
-  }
-  EXPECT_GE(opened + 2, whole.size() / page_bytes - 1) << "all but what holds the term";
+    EXPECT_GT(acquired().value(), term + 1) << "terms go on";
+  });
+  EXPECT_GE(pages.opened + 2, pages.all) << "all but what holds the term";
   EXPECT_TRUE(std::filesystem::exists(path_ + ".damaged"));
   EXPECT_FALSE(std::filesystem::exists(path_ + ".new"));
 }

@@ -1,7 +1,4 @@
 // Files of schema version 1, as earlier heads left them.
-#include <filesystem>
-#include <fstream>
-
 #include "store/checksum.hpp"
 #include "store/sqlite_fixture_for_tests.hpp"
 
@@ -92,20 +89,8 @@ TEST_F(SqliteUpgrade, ADamagedPageCostsOnlyTheLogsOnIt) {
     for (int i = 0; i < 25; ++i) all[log].push_back(entry(std::to_string(i) + std::string(300, 'x')));
   }
   edit(std::string(tables) + logs_table + all_of(all));
-  std::ifstream file(path_, std::ios::binary);
-  const std::string whole(std::istreambuf_iterator<char>(file), {});
-  constexpr std::size_t page_bytes = 4096;
-  std::size_t opened = 0;
   std::size_t all_sound = 0;
-  for (std::size_t at = page_bytes; at < whole.size(); at += page_bytes) {
-    SCOPED_TRACE(at / page_bytes);
-    std::string damaged = whole;
-    damaged.replace(at, page_bytes, std::string(page_bytes, 'z'));
-    for (const char* ending : {"", "-wal", "-shm"}) std::filesystem::remove(path_ + ending);
-    std::ofstream(path_, std::ios::binary) << damaged;
-    SqliteStore store(SqliteOptions{.path = path_, .content_hash = test_hash});
-    if (!store.acquire(first_owner)) continue;
-    ++opened;
+  const Pages pages = with_each_page_damaged([&](SqliteStore& store, std::uint64_t) {
     ASSERT_THAT(store.logs().value(), testing::ElementsAre(1, 2, 3));
     std::size_t sound = 0;
     for (const auto& [log, entries] : all) {
@@ -117,10 +102,10 @@ TEST_F(SqliteUpgrade, ADamagedPageCostsOnlyTheLogsOnIt) {
     }
     EXPECT_GE(sound, 1U) << "a page holds entries of two logs at most";
     all_sound += sound == 3 ? 1 : 0;
-  }
+  });
   // Not those that tell where others are, nor what holds the term, nor two in whose place the new table is made.
-  EXPECT_GE(opened + 5, whole.size() / page_bytes - 1);
-  EXPECT_LT(all_sound, opened) << "some pages were of entries";
+  EXPECT_GE(pages.opened + 5, pages.all);
+  EXPECT_LT(all_sound, pages.opened) << "some pages were of entries";
 }
 
 }  // namespace
