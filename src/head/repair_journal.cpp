@@ -133,7 +133,7 @@ Result<Reading> read_all(store::Store& store, store::LogId log) {
     if (more.error().code != ErrorCode::protocol) return more.error();
     cut = true;
     reading.tail.note_unreadable();
-    if (failed_at && failed_at->behind == position.behind && failed_at->mark == position.mark) return reading;
+    if (failed_at && failed_at->behind == position.behind && failed_at->loss_told == position.loss_told) return reading;
     failed_at = position;  // a store that cannot read on stays there
   }
 }

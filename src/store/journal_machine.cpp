@@ -109,14 +109,12 @@ std::optional<StoreCall> JournalMachine::next(TimePoint now) {
 StoreCall JournalMachine::next_write() {
   tidies_next_ = loads_next_ = true;
   if (batch_.empty() && !queue_.empty()) fill_batch();
-  const bool entries = !batch_.empty() && batch_.front().entry;
-  if (!batch_.empty() && !entries && (!batch_.front().work || given_up_.empty())) {
-    if (batch_.front().work) return Work{batch_.front().work};
-    return Remove{batch_.front().log};
-  }
-  // Before other work, which may give these numbers to other entries.
+  const Waiting* first = batch_.empty() ? nullptr : &batch_.front();
+  if (first && !first->entry && !first->work) return Remove{first->log};
+  if (first && first->work && given_up_.empty()) return Work{first->work};
   Write call{given_up_, given_up_.size()};
-  if (!entries) return call;
+  // Other work may give the numbers of what was given up to other entries: it is done behind this.
+  if (!first || first->work) return call;
   for (Waiting& waiting : batch_) {
     call.changes.push_back({waiting.log, waiting.number, std::move(waiting.entry)});
     for (const EntryNumber number : waiting.erased) call.changes.push_back({waiting.log, number, std::nullopt});

@@ -133,7 +133,7 @@ Error RedisStore::missing_content() const {
 
 // --- Reading ----------------------------------------------------------------------------------------------------
 
-Result<Payload> RedisStore::fetch(const std::string& hash) {
+Result<Payload> RedisStore::fetch_content(const std::string& hash) {
   BOOST_OUTCOME_TRYV(ready());
   Loaded loaded;
   BOOST_OUTCOME_TRYV(load_group(std::span(&hash, 1), loaded));

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "core/log.hpp"
-#include "core/printable.hpp"
 #include "store/redis_store.hpp"
 
 namespace dc::store {
@@ -21,12 +19,9 @@ constexpr std::string_view lost_entry = "lost";
 Result<void> RedisStore::convert_earlier() {
   BOOST_OUTCOME_TRY(ids, lease_.ask(RedisCommand{"SMEMBERS", lease_.key("logs")}));
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (const auto id = log_id_of(ids[i].text())) {
-      BOOST_OUTCOME_TRYV(convert(*id));
-    } else {
-      log::warning("the store ({}) lists \"{}\" among its pools, which is no pool's id: it is left alone",
-                   options_.address.name(), printable(ids[i].text()));
-    }
+    const auto id = listed_id(ids[i].text());
+    if (!id) continue;
+    BOOST_OUTCOME_TRYV(convert(*id));
   }
   return boost::outcome_v2::success();
 }

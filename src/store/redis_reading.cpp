@@ -23,7 +23,6 @@ void RedisStore::forget_readings() {
 
 Result<bool> RedisStore::read(LogId log, Position& position, Attachments attachments,
                               const std::function<void(EntryNumber, Entry&&)>& each) {
-  constexpr auto told = "told";
   BOOST_OUTCOME_TRYV(ready());
   const auto known = readings_.find(log);
   const bool here = known != readings_.end() && known->second.behind == position.behind && brought_for_ == attachments;
@@ -34,14 +33,14 @@ Result<bool> RedisStore::read(LogId log, Position& position, Attachments attachm
   const Result<void> delivered =
       reading.problem ? Result<void>(*reading.problem) : deliver(log, reading, position, attachments, each);
   if (delivered && !reading.numbers.empty()) return true;
-  const bool lost = reading.lost && position.mark != told;
+  const bool lost = reading.lost && !position.loss_told;
   if (!delivered) {
     if (reading.problem) readings_.erase(log);
     return delivered.error();
   }
   readings_.erase(log);
   if (!lost) return false;
-  position.mark = told;
+  position.loss_told = true;
   return broken(log, "an entry is missing");
 }
 

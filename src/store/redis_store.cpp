@@ -22,11 +22,14 @@ constexpr std::size_t command_bytes = std::size_t{1} << 20;
 
 }  // namespace
 
-std::optional<LogId> log_id_of(std::string_view text) {
+/// Of what the server lists among the logs; none: something else, which is said.
+std::optional<LogId> RedisStore::listed_id(std::string_view text) const {
   LogId id = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (problem != std::errc() || end != text.data() + text.size() || text != std::to_string(id)) return std::nullopt;
-  return id;
+  if (problem == std::errc() && end == text.data() + text.size() && text == std::to_string(id)) return id;
+  log::warning("the store ({}) lists \"{}\" among its pools, which is no pool's id: it is left alone",
+               options_.address.name(), printable(text));
+  return std::nullopt;
 }
 
 RedisStore::RedisStore(RedisOptions options) : options_(std::move(options)), lease_(options_) {
@@ -120,12 +123,9 @@ Result<std::vector<LogId>> RedisStore::logs() {
   unread_.clear();
   std::vector<LogId> ids;
   for (std::size_t i = 0; i + 1 < reply.size(); i += 2) {
-    if (const auto id = log_id_of(reply[i].text())) {
+    if (const auto id = listed_id(reply[i].text())) {
       ids.push_back(*id);
       unread_[*id] = reply[i + 1].integer();
-    } else {
-      log::warning("the store ({}) lists \"{}\" among its pools, which is no pool's id: it is left alone",
-                   options_.address.name(), printable(reply[i].text()));
     }
   }
   std::sort(ids.begin(), ids.end());
@@ -258,12 +258,7 @@ Result<void> RedisStore::write(std::span<Change> changes) {
   BOOST_OUTCOME_TRYV(count_contents(counts, contents, commands));
   for (const auto& [id, wanted] : by_log) highest_[id] = std::max(highest_[id], wanted.rbegin()->first);
   BOOST_OUTCOME_TRYV(commit(std::move(commands)));
-  auto hash = hashes.begin();
-  for (Change& change : changes) {
-    if (!change.entry) continue;
-    for (Payload& attachment : change.entry->attachments)
-      attachment = stored_content(std::move(*hash++), attachment.size());
-  }
+  stand_in_for_attachments(changes, std::move(hashes));
   return boost::outcome_v2::success();
 }
 

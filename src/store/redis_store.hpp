@@ -51,7 +51,7 @@ class RedisStore : public Store {
   Result<void> remove(LogId log) override;
 
  private:
-  Result<Payload> fetch(const std::string& hash) override;
+  Result<Payload> fetch_content(const std::string& hash) override;
   using Counts = std::map<std::string, std::int64_t>;      ///< how many references to a content come or go
   using Contents = std::map<std::string, const Payload*>;  ///< by hash
   /// What is to stand in a log under these numbers; none: nothing.
@@ -66,6 +66,7 @@ class RedisStore : public Store {
   using Loaded = std::map<std::string, Payload>;
 
   Result<void> ready();
+  [[nodiscard]] std::optional<LogId> listed_id(std::string_view text) const;
   Result<void> look_for_what_was_certain();
   Result<void> commit(std::vector<RedisCommand> commands);
   Result<void> collect_uploads();
@@ -144,7 +145,5 @@ class RedisStore : public Store {
   std::map<LogId, std::int64_t> unread_;  ///< those that logs() told last and that were not listed yet, with counts
   std::uint64_t counter_ = 0;             ///< of transactions and uploads of this term; never used again
 };
-
-std::optional<LogId> log_id_of(std::string_view text);
 
 }  // namespace dc::store

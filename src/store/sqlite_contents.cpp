@@ -40,7 +40,7 @@ Result<void> SqliteStore::keep(const std::string& hash, const Payload& content) 
   return boost::outcome_v2::success();
 }
 
-Result<Payload> SqliteStore::fetch(const std::string& hash) {
+Result<Payload> SqliteStore::fetch_content(const std::string& hash) {
   BOOST_OUTCOME_TRYV(check_held());
   Result<Payload> found = content(hash);
   if (found || !found.error().message.empty()) return found;

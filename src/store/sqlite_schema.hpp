@@ -51,7 +51,7 @@ struct SqliteStore::Statements {
                      "DELETE FROM logs WHERE log = ?1 AND coalesce(entries, (SELECT count(*) FROM entries WHERE log = "
                      "?1)) <= 0"),
         lost(db, "SELECT entries - (SELECT count(*) FROM entries WHERE log = ?1) FROM logs WHERE log = ?1"),
-        insert(db, "INSERT INTO entries VALUES(?1, ?2, ?3, ?4, ?5)"),
+        insert(db, "INSERT OR IGNORE INTO entries VALUES(?1, ?2, ?3, ?4, ?5)"),
         erase(db, "DELETE FROM entries WHERE log = ?1 AND number = ?2"),
         erase_all(db, "DELETE FROM entries WHERE log = ?1"),
         attach(db, "INSERT INTO attachments VALUES(?1, ?2, ?3, ?4)"),

@@ -187,12 +187,19 @@ Result<void> SqliteStore::change(const std::function<Result<void>()>& body) {
   return done;
 }
 
-/// Under a number that does not stand. Appends the hashes of the attachments to `hashes`, where there are such.
-Result<void> SqliteStore::put(LogId log, EntryNumber number, const Entry& entry, std::vector<std::string>* hashes) {
-  BOOST_OUTCOME_TRYV(
-      statements_->insert
-          .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(), std::string_view(entry.bytes))
-          .run());
+/// Whether it stands in the place of another. Appends the hashes of the attachments to `hashes`, where there are such.
+Result<bool> SqliteStore::put(LogId log, EntryNumber number, const Entry& entry, std::vector<std::string>* hashes) {
+  const auto insert = [&] {
+    return statements_->insert
+        .bind_all(log, number, checksum(entry.bytes), entry.attachments.size(), std::string_view(entry.bytes))
+        .run();
+  };
+  BOOST_OUTCOME_TRYV(insert());
+  const bool stood = sqlite3_changes(db_->handle()) == 0;  // seldom: nothing is looked for before
+  if (stood) {
+    BOOST_OUTCOME_TRYV(erase(log, number));
+    BOOST_OUTCOME_TRYV(insert());
+  }
   std::int64_t position = 0;
   for (const Payload& attachment : entry.attachments) {
     const std::string* stored = stored_hash(attachment);
@@ -203,7 +210,7 @@ Result<void> SqliteStore::put(LogId log, EntryNumber number, const Entry& entry,
     BOOST_OUTCOME_TRYV(statements_->attach.bind_all(log, number, position++, std::string_view(hash)).run());
     if (hashes) hashes->push_back(hash);
   }
-  return boost::outcome_v2::success();
+  return stood;
 }
 
 /// Whether it stood.
@@ -230,23 +237,16 @@ Result<void> SqliteStore::write(std::span<Change> changes) {
   BOOST_OUTCOME_TRYV(change([&]() -> Result<void> {
     std::map<LogId, std::int64_t> more;
     for (const Change& change : changes) {
-      BOOST_OUTCOME_TRY(stood, erase(change.log, change.number));
+      BOOST_OUTCOME_TRY(stood, change.entry ? put(change.log, change.number, *change.entry, &hashes)
+                                            : erase(change.log, change.number));
       more[change.log] += (change.entry ? 1 : 0) - (stood ? 1 : 0);
-      if (!change.entry) continue;
-      BOOST_OUTCOME_TRYV(put(change.log, change.number, *change.entry, &hashes));
     }
     for (const auto& [log, entries] : more) {
       BOOST_OUTCOME_TRYV(count(log, entries));
     }
     return boost::outcome_v2::success();
   }));
-  auto hash = hashes.begin();
-  for (Change& change : changes) {
-    if (!change.entry) continue;
-    for (Payload& attachment : change.entry->attachments) {
-      attachment = stored_content(std::move(*hash++), attachment.size());
-    }
-  }
+  stand_in_for_attachments(changes, std::move(hashes));
   return boost::outcome_v2::success();
 }
 
@@ -327,15 +327,14 @@ Result<bool> SqliteStore::read(LogId log, Position& position, Attachments attach
 
 /// At the end of a log: told once.
 Result<void> SqliteStore::find_lost(LogId log, Position& position) {
-  constexpr auto told = "told";
-  if (position.mark == told) return boost::outcome_v2::success();
+  if (position.loss_told) return boost::outcome_v2::success();
   const Result<bool> noted = statements_->lost.bind_all(log).step();
   if (!noted && noted.error().code != ErrorCode::protocol) return noted.error();
   // That how many there should be is on a damaged page costs nothing yet.
   const std::int64_t lost = noted && noted.value() ? statements_->lost.integer(0) : 0;
   statements_->lost.reset();
   if (lost <= 0) return boost::outcome_v2::success();
-  position.mark = told;
+  position.loss_told = true;
   return broken(log, "an entry is missing");
 }
 

@@ -39,7 +39,7 @@ class SqliteStore : public Store {
   Result<void> sync() override;
 
  private:
-  Result<Payload> fetch(const std::string& hash) override;
+  Result<Payload> fetch_content(const std::string& hash) override;
   struct Statements;
 
   Result<void> open();
@@ -52,7 +52,7 @@ class SqliteStore : public Store {
   Result<bool> next_row(SqliteStatement& rows, LogId log) const;
   Result<void> change(const std::function<Result<void>()>& body);
   /// These are within a transaction.
-  Result<void> put(LogId log, EntryNumber number, const Entry& entry, std::vector<std::string>* hashes = nullptr);
+  Result<bool> put(LogId log, EntryNumber number, const Entry& entry, std::vector<std::string>* hashes = nullptr);
   Result<bool> erase(LogId log, EntryNumber number);
   Result<void> count(LogId log, std::int64_t more);
   Result<void> keep(const std::string& hash, const Payload& content);

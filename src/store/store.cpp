@@ -20,7 +20,7 @@ Result<Payload> Store::load(const Payload& payload) {
   const auto recent =
       std::find_if(recent_.begin(), recent_.end(), [&](const Recent& known) { return known.hash == *hash; });
   if (recent != recent_.end()) return part(recent->content);
-  BOOST_OUTCOME_TRY(content, fetch(*hash));
+  BOOST_OUTCOME_TRY(content, fetch_content(*hash));
   // A large one is asked for alone.
   if (payload.size() <= limits::inline_payload_max && content.size() <= limits::recent_contents_bytes_max) {
     recent_bytes_ += content.size();

@@ -77,7 +77,7 @@ enum class Part : std::uint8_t { loop, journal };
 /// Where reading of a log has come to.
 struct Position {
   EntryNumber behind = 0;  ///< entries of higher numbers are still to be read
-  std::string mark = {};   ///< the store's own
+  bool loss_told = false;  ///< that entries are missing, which is known at the end only
 };
 
 /// What becomes of an entry's attachments when it is read.
@@ -165,7 +165,9 @@ class Store {
 
  private:
   /// The whole content with this hash; a store that gives no stand-ins is not asked.
-  virtual Result<Payload> fetch(const std::string& /*hash*/) { return fail(ErrorCode::protocol, "there is none"); }
+  virtual Result<Payload> fetch_content(const std::string& /*hash*/) {
+    return fail(ErrorCode::protocol, "there is none");
+  }
 
   /// What was fetched last: the next to be loaded is often a part of it.
   struct Recent {
