@@ -105,9 +105,8 @@ void JournalState::add(store::EntryNumber number, store::Entry&& entry) {
   std::visit([this](auto&& body) { apply(std::forward<decltype(body)>(body)); }, std::move(decoded.value()));
 }
 
-void JournalState::end() {
-  if (!keys_told) return;
-  // What is told by a job and its outcome alone was forgotten.
+void JournalState::tell_keys() {
+  keys_told = true;
   std::erase_if(keys, [](const auto& key) { return key.second.entry == 0; });
 }
 
@@ -168,18 +167,18 @@ void JournalState::apply(JobsTaken&& entry) {
     unfinished.emplace(sequence, JournaledJob{std::move(job), at_.number});
     ++open;
   }
-  entries.add(at_.number, at_.bytes, open);
+  entries.add(at_, open);
 }
 
 void JournalState::apply(ValuesCame&& entry) {
   std::uint32_t reasons = 0;
   for (wire::ValueItem& item : entry.items) reasons += finish(item.sequence, {std::move(item.value), {}});
-  entries.add(at_.number, at_.bytes, reasons);
+  entries.add(at_, reasons);
 }
 
 void JournalState::apply(ErrorCame&& entry) {
   const bool counts = finish(entry.sequence, {std::move(entry.exception), std::move(entry.error)});
-  entries.add(at_.number, at_.bytes, counts);
+  entries.add(at_, counts);
 }
 
 void JournalState::apply(KeyedCame&& entry) {
@@ -188,7 +187,7 @@ void JournalState::apply(KeyedCame&& entry) {
     if (item.sequence != 0) reasons += finish(item.sequence, {item.value, {}});
     reasons += has_value(std::move(item.key), std::move(item.value));
   }
-  entries.add(at_.number, at_.bytes, reasons);
+  entries.add(at_, reasons);
 }
 
 /// Whether the entry tells the value of the key from here on.
@@ -212,7 +211,7 @@ bool JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
     return true;
   }
   const JournaledJob& job = found->second;
-  if (!job.key.empty() && !outcome.error && !mutation::forget_keys)
+  if (!keys_told && !job.key.empty() && !outcome.error && !mutation::forget_keys)
     keys.try_emplace(job.key, KeyValue{outcome.payload});
   const store::EntryNumber told_by = job.entry;
   unfinished.erase(found);
@@ -238,8 +237,7 @@ void JournalState::apply(const Delivered& entry) {
       released.push_back(job.mapped().entry);
     }
   }
-  entries.add_note(at_.number, at_.bytes, std::move(about));
-  for (const store::EntryNumber one : released) entries.release(one);
+  entries.add_note(at_, std::move(about), released);
 }
 
 void JournalState::apply(PoolBroke&& entry) {
@@ -254,12 +252,12 @@ void JournalState::apply(PoolBroke&& entry) {
 void JournalState::apply(const Summary& entry) {
   for (const auto& interval : entry.taken) taken.add(interval[0], interval[1]);
   done = entry.done;
-  keys_told = keys_told || entry.keys_told;
+  if (entry.keys_told && !keys_told) tell_keys();
   summaries.push_back(at_);
 }
 
 void JournalState::apply(ClientCame&& entry) {
-  entries.outdate(holder_entry.number, holder_entry.bytes);
+  entries.outdate(holder_entry);
   holder = std::move(entry);
   holder_entry = at_;
 }
@@ -267,7 +265,7 @@ void JournalState::apply(ClientCame&& entry) {
 void JournalState::apply(KeyKept&& entry) {
   const bool is_new = has_value(std::string(entry.key), std::move(entry.value));
   if (is_new && entry.time != 0) key_times[entry.key] = entry.time;
-  entries.add(at_.number, at_.bytes, is_new);
+  entries.add(at_, is_new);
 }
 
 void JournalState::apply(KeysTimed&& entry) {
@@ -278,11 +276,11 @@ void JournalState::apply(KeysTimed&& entry) {
     about.push_back(found->second.entry);
     key_times[std::move(key)] = entry.time;
   }
-  entries.add_note(at_.number, at_.bytes, std::move(about));
+  entries.add_note(at_, std::move(about));
 }
 
 void JournalState::drop_keys(const KeysDropped& entry) {
-  if (entry.number <= keys_dropped) return entries.add(at_.number, at_.bytes, 0);
+  if (entry.number <= keys_dropped) return entries.add(at_, 0);
   keys_dropped = entry.number;
   std::vector<store::EntryNumber> told_by;
   if (entry.all_keys) {
@@ -294,8 +292,7 @@ void JournalState::drop_keys(const KeysDropped& entry) {
     if (const auto found = keys.extract(key)) told_by.push_back(found.mapped().entry);
     key_times.erase(key);
   }
-  entries.add_note(at_.number, at_.bytes, std::vector(told_by));
-  for (const store::EntryNumber one : told_by) entries.release(one);
+  entries.add_note(at_, std::vector(told_by), told_by);
 }
 
 Result<void> load_what_is_used(store::Store& store, JournalState& state) {

@@ -147,7 +147,7 @@ using JournalEntry = std::variant<PoolBorn, JobsTaken, ValuesCame, ErrorCame, Up
 template <class Body>
 store::Entry encode(const Body& body, wire::Bundle* bundle = nullptr) {
   store::Entry entry;
-  const wire::Scoped<wire::EncodeScope> scope(wire::EncodeScope{&entry.attachments, bundle});
+  const wire::Scoped<wire::EncodeScope> scope(wire::EncodeScope{&entry.attachments, true, bundle});
   wire::StringSink sink{entry.bytes};
   msgpack::packer<wire::StringSink> packer(sink);
   packer.pack_array(2);
@@ -166,11 +166,6 @@ std::string name_in(std::string_view first_entry);
 /// How a job ended; there may be millions, with one error between them.
 using StoredOutcome = Outcome;
 
-/// An entry of which there is one that counts.
-struct SoleEntry {
-  store::EntryNumber number = 0;  ///< 0: none
-  std::size_t bytes = 0;
-};
 struct JournaledJob : SubmittedJob {
   store::EntryNumber entry = 0;  ///< that tells it
 };
@@ -193,8 +188,8 @@ class JournalState {
   /// What was wrong with an entry, as a sentence; empty when nothing was. That entry and what came after it is not in
   /// the state.
   [[nodiscard]] std::string problem() const { return problem_; }
-  /// All was added.
-  void end();
+  /// What is told by a job and its outcome alone counts no longer for its key: see Summary.
+  void tell_keys();
   /// Also of one that stood behind the cut: what was forgotten does not come back.
   void drop_keys(const KeysDropped& entry);
   /// It is of another version of the program, which can read it: nothing is to be cut off it.
@@ -212,8 +207,8 @@ class JournalState {
   std::uint64_t done = 0;
   ClientCame holder;  ///< whose it is
   LiveEntries entries;
-  std::vector<SoleEntry> summaries;  ///< the latest ones, and those that they outdate
-  SoleEntry holder_entry;
+  std::vector<KeptEntry> summaries;  ///< the latest ones, and those that they outdate
+  KeptEntry holder_entry;
   bool keys_told = false;  ///< see Summary
 
  private:
@@ -234,7 +229,7 @@ class JournalState {
   bool has_value(std::string&& key, Payload&& value);
   /// Why it cannot follow what was read before, as a sentence; empty: it can.
   [[nodiscard]] std::string contradiction(const JournalEntry& entry) const;
-  SoleEntry at_;  ///< that is being added
+  KeptEntry at_;  ///< that is being added
   std::string problem_;
   bool foreign_ = false;
 };

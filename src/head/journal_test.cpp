@@ -104,7 +104,7 @@ std::map<store::EntryNumber, store::Entry> erased(std::map<store::EntryNumber, s
   for (const auto& [number, entry] : entries) state.add(number, store::Entry(entry));
   Summary summary{{}, state.done, true};
   for (const auto& [first, last] : state.taken.intervals()) summary.taken.push_back({first, last});
-  for (const SoleEntry& old : state.summaries) entries.erase(old.number);
+  for (const KeptEntry& old : state.summaries) entries.erase(old.number);
   for (const store::EntryNumber number : state.entries.take_dead()) entries.erase(number);
   entries[state.entries.next()] = encode(summary);
   return entries;
@@ -134,8 +134,6 @@ TEST(JournalState, IsTheSameWithoutWhatIsNotNeeded) {
     entries = erased(std::move(entries));
     JournalState left;
     for (const auto& [number, one] : entries) left.add(number, store::Entry(one));
-    whole.end();
-    left.end();
     EXPECT_EQ(left.problem(), "");
     EXPECT_EQ(text_of(left), text_of(whole)) << next;
   }
@@ -148,7 +146,6 @@ TEST(JournalState, KnowsThatAValueThatItsJobAloneTellsWasForgotten) {
   add(state, encode(PoolBorn{2, "sweep", {}, {}, {}}));
   add(state, encode(JobsTaken{{{1, 0, bytes("a"), "k"}, {2, 0, bytes("b"), "k"}, {3, 0, bytes("c"), {}}}}));
   add(state, encode(ValuesCame{{{2, bytes("A")}}}));  // with the value of another, whose entry is gone
-  state.end();
   EXPECT_TRUE(state.keys.empty());
   EXPECT_EQ(text_of(state), "sweep 1-3 unfinished 1=ak 3=c undelivered 2=A updates 0 done 1");
 }

@@ -95,7 +95,7 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
     Record& record = records_[sequence];
     record.job_entry = outcome.job_entry;
     record.outcome_entry = outcome.entry;
-    has_outcome(record, std::move(outcome));
+    set_outcome(record, std::move(outcome));
     leave_in_store(record);
     record.durable = true;
     ++to_take_;
@@ -129,8 +129,8 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
 
 // --- The journal ------------------------------------------------------------------------------------------------
 
-SoleEntry KeptPool::put(Pending&& pending, store::Entry&& entry, bool refusable, PoolEffects& out) {
-  const SoleEntry kept{entries_.next(), store::size_of(entry)};
+KeptEntry KeptPool::put(Pending&& pending, store::Entry&& entry, bool refusable, PoolEffects& out) {
+  const KeptEntry kept{entries_.next(), store::size_of(entry)};
   pending.entry = kept.number;
   out.emplace_back(Keep{log_, std::move(pending), std::move(entry), {}, refusable});
   return kept;
@@ -138,19 +138,22 @@ SoleEntry KeptPool::put(Pending&& pending, store::Entry&& entry, bool refusable,
 
 /// Whose the pool is from here on.
 void KeptPool::keep_holder(Pending&& pending, PoolEffects& out) {
-  entries_.outdate(holder_entry_.number, holder_entry_.bytes);
+  entries_.outdate(holder_entry_);
   holder_entry_ = keep(std::move(pending), client_entry(), false, out);
 }
 
 void KeptPool::erase_if_worth(PoolEffects& out) {
-  if (entries_.worth_erasing(bounds_.dead_entries_max)) erase_dead(out);
+  // The more gaps there are in the numbers, the longer the Summary.
+  constexpr std::size_t gaps_for_each = 16;
+  const std::size_t at = std::max(bounds_.dead_entries_max, kept_.intervals().size() / gaps_for_each);
+  if (entries_.worth_erasing(at)) erase_dead(out);
 }
 
 /// What nothing else tells of them is told in the same write as erases them.
 void KeptPool::erase_dead(PoolEffects& out) {
   end_turn(out);  // its outcomes are counted
   Summary summary{{}, done_, true};
-  std::vector<SoleEntry> fresh;
+  std::vector<KeptEntry> fresh;
   const auto tell = [&] {
     fresh.push_back(keep({Pending::Kind::summary}, summary, false, out));
     summary.taken.clear();
@@ -161,7 +164,7 @@ void KeptPool::erase_dead(PoolEffects& out) {
     if (summary.taken.size() >= limits::sequences_per_message) tell();
   }
   if (!summary.taken.empty() || fresh.empty()) tell();
-  for (const SoleEntry& old : std::exchange(summaries_, std::move(fresh))) entries_.outdate(old.number, old.bytes);
+  for (const KeptEntry& old : std::exchange(summaries_, std::move(fresh))) entries_.outdate(old);
   std::get<Keep>(out.back()).erased = entries_.take_dead();
 }
 
@@ -216,9 +219,9 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
   followers_.clear();
   for (const auto& [sequence, bytes] : std::exchange(in_memory_, {})) memory_.give_back(bytes);
   for (const auto [sequence, record] : records_) {
-    if (record.has_outcome) continue;
+    if (record.has_outcome()) continue;
     ++done_;
-    has_outcome(record, {{}, broken_});
+    set_outcome(record, {{}, broken_});
   }
   tell(wire::PoolFailed{id, std::move(error)}, out);
 }
@@ -227,7 +230,7 @@ void KeptPool::failed(ErrorInfo&& error, PoolEffects& out) {
 void KeptPool::failure_is_kept(PoolEffects& out) {
   Pending ended{Pending::Kind::outcomes};
   for (const auto [sequence, record] : records_) {
-    if (record.has_outcome && !record.durable) ended.sequences.push_back(sequence);
+    if (record.has_outcome() && !record.durable) ended.sequences.push_back(sequence);
   }
   outcomes_are_kept(std::move(ended), out);
 }

@@ -101,13 +101,13 @@ class KeptPool final : public HeadPool {
     static constexpr int number_bits = 38;   ///< of an entry: so many come in 8 years, at a thousand a second
     std::unique_ptr<StoredOutcome> outcome;  ///< null: none so far, or it is told by the numbers below alone
     std::uint64_t bytes : 48 = 0;            ///< that count for it, see PoolBounds::bytes_max
-    std::uint64_t has_outcome : 1 = 0;
-    std::uint64_t durable : 1 = 0;  ///< the outcome is in the journal
-    std::uint64_t sent : 1 = 0;     ///< to the client that is there now
+    std::uint64_t durable : 1 = 0;           ///< the outcome is in the journal
+    std::uint64_t sent : 1 = 0;              ///< to the client that is there now
     store::EntryNumber job_entry : number_bits = 0;
     /// 0: none so far, or PoolBroke.
     store::EntryNumber outcome_entry : number_bits = 0;
     std::uint64_t offset : offset_bits = 0;  ///< of a value that is in the store: where it begins in that entry's place
+    [[nodiscard]] bool has_outcome() const { return outcome || outcome_entry != 0; }
   };
   static_assert(sizeof(Record) == 32, "there may be millions");
   using Records = JobTable<Record>;
@@ -120,22 +120,21 @@ class KeptPool final : public HeadPool {
     std::size_t stored = 0;  ///< payloads that are in the store already: each may be an attachment
     [[nodiscard]] bool is_full() const;
   };
-  /// Puts an entry, and returns how many bytes it has.
   template <class Body>
-  SoleEntry keep(Pending&& pending, const Body& entry, bool refusable, PoolEffects& out) {
+  KeptEntry keep(Pending&& pending, const Body& entry, bool refusable, PoolEffects& out) {
     return put(std::move(pending), encode(entry), refusable, out);
   }
-  /// The same with one of jobs or outcomes, whose payloads of this many bytes need not stay in memory.
+  /// An entry of jobs or outcomes, whose payloads of this many bytes need not stay in memory. `pending` goes with it.
   template <class Body>
-  SoleEntry keep_beside(Pending&& pending, const Body& entry, std::size_t bytes, bool refusable, PoolEffects& out) {
+  static store::Entry encode_beside(const Body& entry, std::size_t bytes, Pending& pending) {
     wire::Bundle bundle;
     const bool beside = bytes >= limits::bundle_bytes_min;
     if (beside) bundle.bytes.reserve(bytes);
     store::Entry encoded = encode(entry, beside ? &bundle : nullptr);
     pending.offsets = std::move(bundle.offsets);
-    return put(std::move(pending), std::move(encoded), refusable, out);
+    return encoded;
   }
-  SoleEntry put(Pending&& pending, store::Entry&& entry, bool refusable, PoolEffects& out);
+  KeptEntry put(Pending&& pending, store::Entry&& entry, bool refusable, PoolEffects& out);
   void keep_holder(Pending&& pending, PoolEffects& out);
 
   // Birth and ends.
@@ -183,7 +182,7 @@ class KeptPool final : public HeadPool {
   void stand_in(JobSequence sequence, Record& record, const Payload& stored);
   void is_durable(Record& record);
   [[nodiscard]] StoredOutcome outcome_of(const Record& record) const;
-  void has_outcome(Record& record, StoredOutcome&& outcome);
+  void set_outcome(Record& record, StoredOutcome&& outcome);
   void leave_in_store(Record& record);
   void deliver(JobSequence sequence, Record& record, PoolEffects& out);
   void deliver_earlier(PoolEffects& out);
@@ -198,7 +197,6 @@ class KeptPool final : public HeadPool {
   std::optional<store::EntryNumber> drop_value(const std::string& key);
   void keep_dropped(Pending&& pending, std::vector<std::string>&& keys, std::vector<store::EntryNumber>&& told_by,
                     PoolEffects& out);
-  void note_dropped(const SoleEntry& note, std::vector<store::EntryNumber>&& told_by);
   void set_times_back(WallTime wall);
   void keys_are_dropped(const Pending& pending, PoolEffects& out);
   // How much it keeps.
@@ -243,8 +241,8 @@ class KeptPool final : public HeadPool {
   // The journal.
   LiveEntries entries_;
   JobNumbers kept_;                   ///< numbers of jobs that were taken: those in the journal
-  std::vector<SoleEntry> summaries_;  ///< that are the latest ones
-  SoleEntry holder_entry_;
+  std::vector<KeptEntry> summaries_;  ///< that are the latest ones
+  KeptEntry holder_entry_;
   Gathered<ValuesCame> values_;
   Gathered<KeyedCame> keyed_values_;
   std::size_t unsettled_ = 0;  ///< entries with jobs or updates, or of who leaves, on their way to the journal

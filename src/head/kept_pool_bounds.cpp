@@ -69,7 +69,6 @@ void KeptPool::check_bytes() const {
   std::uint64_t bytes = unaccepted_.argument_bytes;  // on their way to the journal
   for (const SubmittedJob& job : early_) bytes -= job.arguments.size();
   for (const auto [sequence, record] : records_) {
-    DC_CHECK(!record.outcome || record.has_outcome);
     DC_CHECK(!record.outcome || record.bytes == bytes_of(*record.outcome, broken_));
     bytes += record.bytes;
   }

@@ -64,14 +64,15 @@ void KeptPool::take(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
 }
 
 void KeptPool::keep_jobs(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
-  const JobsTaken entry{std::move(jobs)};
+  JobsTaken entry{std::move(jobs)};
   std::size_t beside = 0;
   for (const SubmittedJob& job : entry.jobs) beside += lies_beside(job.arguments) ? job.arguments.size() : 0;
   Pending pending{Pending::Kind::jobs};
-  pending.jobs = entry.jobs;
+  store::Entry encoded = encode_beside(entry, beside, pending);
+  const auto count = static_cast<std::uint32_t>(entry.jobs.size());
+  pending.jobs = std::move(entry.jobs);
   ++unsettled_;
-  const SoleEntry kept = keep_beside(std::move(pending), entry, beside, true, out);
-  entries_.add(kept.number, kept.bytes, static_cast<std::uint32_t>(entry.jobs.size()));
+  entries_.add(put(std::move(pending), std::move(encoded), true, out), count);
 }
 
 /// These jobs count no longer against the client's window.

@@ -71,8 +71,8 @@ void KeptPool::stamp_keys(WallTime wall, PoolEffects& out) {
   in_pieces(std::exchange(new_keys_, {}), [&](std::vector<std::string>&& piece, bool) {
     std::vector<store::EntryNumber> about;
     for (const std::string& key : piece) about.push_back(values_of_keys_.at(key).entry);
-    const SoleEntry note = keep({Pending::Kind::keys}, KeysTimed{seconds_of(wall), std::move(piece)}, false, out);
-    entries_.add_note(note.number, note.bytes, std::move(about));
+    entries_.add_note(keep({Pending::Kind::keys}, KeysTimed{seconds_of(wall), std::move(piece)}, false, out),
+                      std::move(about));
   });
 }
 
@@ -141,7 +141,8 @@ void KeptPool::forget_keys(SessionId session, PoolId asked, std::vector<std::str
   if (answer.number == 0) return out.push_back(Send{session, wire::KeysForgotten{asked, 0}});
   out.emplace_back(Log{fmt::format("pool {}: the values of {} keys are forgotten", quoted(), answer.number)});
   if (!all_keys) return keep_dropped(std::move(answer), std::move(keys), std::move(told_by), out);
-  note_dropped(keep(std::move(answer), KeysDropped{++keys_dropped_, {}, true}, false, out), std::move(told_by));
+  const KeptEntry note = keep(std::move(answer), KeysDropped{++keys_dropped_, {}, true}, false, out);
+  entries_.add_note(note, std::vector(told_by), told_by);
 }
 
 void KeptPool::forget_old_keys(WallTime wall, PoolEffects& out) {
@@ -167,16 +168,10 @@ void KeptPool::keep_dropped(Pending&& pending, std::vector<std::string>&& keys,
   in_pieces(std::move(keys), [&](std::vector<std::string>&& piece, bool last) {
     std::vector<store::EntryNumber> about(next, next + static_cast<std::ptrdiff_t>(piece.size()));
     next += static_cast<std::ptrdiff_t>(piece.size());
-    note_dropped(keep(last ? std::move(pending) : Pending{Pending::Kind::keys},
-                      KeysDropped{++keys_dropped_, std::move(piece)}, false, out),
-                 std::move(about));
+    const KeptEntry note = keep(last ? std::move(pending) : Pending{Pending::Kind::keys},
+                                KeysDropped{++keys_dropped_, std::move(piece)}, false, out);
+    entries_.add_note(note, std::vector(about), about);
   });
-}
-
-/// That note stands as long as an entry from which a value was forgotten.
-void KeptPool::note_dropped(const SoleEntry& note, std::vector<store::EntryNumber>&& told_by) {
-  entries_.add_note(note.number, note.bytes, std::vector(told_by));
-  for (const store::EntryNumber entry : told_by) entries_.release(entry);
 }
 
 /// The journal has forgotten them: who asked is told.

@@ -41,11 +41,11 @@ void KeptPool::ended(scheduler::DeliverOutcome&& command, PoolEffects& out) {
 /// `key`: whose value it is from here on; or empty.
 void KeptPool::keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects& out, std::string&& key) {
   const auto found = records_.find(sequence);
-  if (found == records_.end() || found->second.has_outcome) return;
+  if (found == records_.end() || found->second.has_outcome()) return;
   Record& record = found->second;
   if (!in_memory_.empty()) forget_arguments(sequence);
   ++done_;
-  has_outcome(record, StoredOutcome(outcome));
+  set_outcome(record, StoredOutcome(outcome));
   if (mutation::deliver_unstored && sequence >= first_own_) deliver(sequence, record, out);
   if (mutation::release_unstored) out.emplace_back(scheduler::OutcomesAcknowledged{id, {sequence}});
   if (outcome.error) {
@@ -54,8 +54,9 @@ void KeptPool::keep_outcome(JobSequence sequence, Outcome&& outcome, PoolEffects
     pending.sequences = {sequence};
     const std::size_t beside = lies_beside(outcome.payload) ? outcome.payload.size() : 0;
     const ErrorCame entry{sequence, *outcome.error, std::move(outcome.payload)};
-    const SoleEntry kept = keep_beside(std::move(pending), entry, beside, false, out);
-    entries_.add(kept.number, kept.bytes, 1);
+    store::Entry encoded = encode_beside(entry, beside, pending);
+    const KeptEntry kept = put(std::move(pending), std::move(encoded), false, out);
+    entries_.add(kept, 1);
     record.outcome_entry = kept.number;
   } else {
     keep_value(sequence, std::move(key), std::move(outcome.payload), out);
@@ -113,8 +114,9 @@ store::EntryNumber KeptPool::keep_gathered(const Gathered<Entry>& gathered, Pool
     pending.sequences.push_back(item.sequence);
     if (const auto record = records_.find(item.sequence); record != records_.end()) records.push_back(&record->second);
   }
-  const SoleEntry kept = keep_beside(std::move(pending), gathered.entry, gathered.beside, false, out);
-  entries_.add(kept.number, kept.bytes, static_cast<std::uint32_t>(records.size() + 1));
+  store::Entry encoded = encode_beside(gathered.entry, gathered.beside, pending);
+  const KeptEntry kept = put(std::move(pending), std::move(encoded), false, out);
+  entries_.add(kept, static_cast<std::uint32_t>(records.size() + 1));
   for (Record* record : records) record->outcome_entry = kept.number;
   return kept.number;
 }
@@ -155,9 +157,8 @@ StoredOutcome KeptPool::outcome_of(const Record& record) const {
   return {Payload::elsewhere(entries_.place(record.outcome_entry), record.bytes, offset), {}};
 }
 
-void KeptPool::has_outcome(Record& record, StoredOutcome&& outcome) {
+void KeptPool::set_outcome(Record& record, StoredOutcome&& outcome) {
   record.outcome = std::make_unique<StoredOutcome>(std::move(outcome));
-  record.has_outcome = true;
   count_outcome(record);
 }
 
@@ -254,11 +255,10 @@ void KeptPool::acknowledge(SessionId session, std::vector<JobSequence>&& sequenc
   if (!again.sequences.empty()) tell(std::move(again), out);
   if (entry.sequences.empty()) return;
   if (mutation::confirm_unstored) tell(wire::AcksKept{id, entry.sequences}, out);
+  store::Entry encoded = encode(entry);
   Pending pending{Pending::Kind::acks};
-  pending.sequences = entry.sequences;
-  const SoleEntry note = keep(std::move(pending), entry, false, out);
-  entries_.add_note(note.number, note.bytes, std::move(about));
-  for (const store::EntryNumber one : released) entries_.release(one);
+  pending.sequences = std::move(entry.sequences);
+  entries_.add_note(put(std::move(pending), std::move(encoded), false, out), std::move(about), released);
   erase_if_worth(out);
 }
 

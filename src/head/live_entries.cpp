@@ -10,23 +10,25 @@
 
 namespace dc::head {
 
-void LiveEntries::add(store::EntryNumber entry, std::size_t bytes, std::uint32_t reasons) {
-  seen(entry);
-  if (reasons == 0) return dies(entry, bytes);
-  entries_[entry] = {bytes, reasons};
+void LiveEntries::add(const KeptEntry& entry, std::uint32_t reasons) {
+  seen(entry.number);
+  if (reasons == 0) return dies(entry);
+  entries_[entry.number] = {entry.bytes, reasons};
 }
 
-void LiveEntries::add_note(store::EntryNumber note, std::size_t bytes, std::vector<store::EntryNumber>&& about) {
+void LiveEntries::add_note(const KeptEntry& note, std::vector<store::EntryNumber>&& about,
+                           const std::vector<store::EntryNumber>& over) {
   std::sort(about.begin(), about.end());
   about.erase(std::unique(about.begin(), about.end()), about.end());
   std::uint32_t reasons = 0;
   for (const store::EntryNumber entry : about) {
     const auto found = entries_.find(entry);
     if (found == entries_.end() || mutation::drop_notes) continue;
-    found->second.notes.push_back(note);
+    found->second.notes.push_back(note.number);
     ++reasons;
   }
-  add(note, bytes, reasons);
+  add(note, reasons);
+  for (const store::EntryNumber entry : over) release(entry);
 }
 
 void LiveEntries::release(store::EntryNumber entry) {
@@ -36,17 +38,17 @@ void LiveEntries::release(store::EntryNumber entry) {
   if (--found->second.reasons > 0) return;
   const LiveEntry gone = std::move(found->second);
   entries_.erase(found);
-  dies(entry, gone.bytes);
+  dies({entry, gone.bytes});
   for (const store::EntryNumber note : gone.notes) release(note);
 }
 
-void LiveEntries::outdate(store::EntryNumber entry, std::size_t bytes) {
-  if (entry != 0) dies(entry, bytes);
+void LiveEntries::outdate(const KeptEntry& entry) {
+  if (entry.number != 0) dies(entry);
 }
 
-void LiveEntries::dies(store::EntryNumber entry, std::uint64_t bytes) {
-  dead_.push_back(entry);
-  dead_bytes_ += bytes;
+void LiveEntries::dies(const KeptEntry& entry) {
+  dead_.push_back(entry.number);
+  dead_bytes_ += entry.bytes;
 }
 
 bool LiveEntries::worth_erasing(std::size_t at) const {

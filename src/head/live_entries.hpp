@@ -16,22 +16,28 @@
 
 namespace dc::head {
 
+struct KeptEntry {
+  store::EntryNumber number = 0;  ///< 0: none
+  std::size_t bytes = 0;          ///< in the store
+};
+
 class LiveEntries {
  public:
   /// The number for a new entry.
   store::EntryNumber next() { return ++last_; }
 
-  /// An entry stands, or is on its way, with so many bytes in the store, and is needed for so many reasons. No reason:
-  /// it can go.
-  void add(store::EntryNumber entry, std::size_t bytes, std::uint32_t reasons);
-  /// A note stands that speaks of these entries; those that are gone do not count, nor those that are there twice.
-  void add_note(store::EntryNumber note, std::size_t bytes, std::vector<store::EntryNumber>&& about);
+  /// An entry stands, or is on its way, and is needed for so many reasons. No reason: it can go.
+  void add(const KeptEntry& entry, std::uint32_t reasons);
+  /// A note stands that speaks of these entries; those that are gone do not count, nor those that are there twice. It
+  /// says that something is over in each of those `over`, one reason less each time.
+  void add_note(const KeptEntry& note, std::vector<store::EntryNumber>&& about,
+                const std::vector<store::EntryNumber>& over = {});
   /// There is one reason more for this one, which is known.
   void need(store::EntryNumber entry) { ++entries_.at(entry).reasons; }
   /// There is one reason less for this one. 0, and one that is gone: nothing happens.
   void release(store::EntryNumber entry);
-  /// Another has taken its place.
-  void outdate(store::EntryNumber entry, std::size_t bytes);
+  /// Another has taken its place, if there is one.
+  void outdate(const KeptEntry& entry);
   /// It does not stand after all: it was refused.
   void drop(store::EntryNumber entry) { entries_.erase(entry); }
 
@@ -56,16 +62,16 @@ class LiveEntries {
 
  private:
   struct LiveEntry {
-    std::uint64_t bytes = 0;
+    std::size_t bytes = 0;
     std::uint32_t reasons = 0;
     std::vector<store::EntryNumber> notes = {};  ///< that speak of it
     std::shared_ptr<const void> place = {};
   };
-  void dies(store::EntryNumber entry, std::uint64_t bytes);
+  void dies(const KeptEntry& entry);
 
   std::unordered_map<store::EntryNumber, LiveEntry> entries_;  ///< those that are needed
   std::vector<store::EntryNumber> dead_;
-  std::uint64_t dead_bytes_ = 0;
+  std::size_t dead_bytes_ = 0;
   store::EntryNumber last_ = 0;
 };
 

@@ -16,8 +16,8 @@ using testing::UnorderedElementsAre;
 
 TEST(LiveEntries, GoWithTheLastReason) {
   LiveEntries entries;
-  entries.add(1, 10, 2);
-  entries.add(2, 10, 0);
+  entries.add({1, 10}, 2);
+  entries.add({2, 10}, 0);
   entries.release(1);
   EXPECT_THAT(entries.take_dead(), ElementsAre(2)) << "nothing was ever needed of it";
   entries.need(1);
@@ -32,11 +32,11 @@ TEST(LiveEntries, GoWithTheLastReason) {
 
 TEST(LiveEntries, NotesGoWithTheLastThatTheySpeakOf) {
   LiveEntries entries;
-  entries.add(1, 10, 1);
-  entries.add(2, 10, 1);
-  entries.add_note(3, 10, {2, 1, 2, 0, 77});
-  entries.add_note(4, 10, {2});
-  entries.add_note(5, 10, {77});
+  entries.add({1, 10}, 1);
+  entries.add({2, 10}, 1);
+  entries.add_note({3, 10}, {2, 1, 2, 0, 77});
+  entries.add_note({4, 10}, {2});
+  entries.add_note({5, 10}, {77});
   EXPECT_THAT(entries.take_dead(), ElementsAre(5)) << "what it speaks of is gone";
   entries.release(2);
   EXPECT_THAT(entries.take_dead(), UnorderedElementsAre(2, 4));
@@ -47,11 +47,11 @@ TEST(LiveEntries, NotesGoWithTheLastThatTheySpeakOf) {
 
 TEST(LiveEntries, AreWorthAWriteWhenTheyAreManyOrLarge) {
   LiveEntries entries;
-  for (store::EntryNumber entry = 1; entry <= 3; ++entry) entries.add(entry, 10, 0);
+  for (store::EntryNumber entry = 1; entry <= 3; ++entry) entries.add({entry, 10}, 0);
   EXPECT_FALSE(entries.worth_erasing(4));
   EXPECT_TRUE(entries.worth_erasing(3));
   (void)entries.take_dead();
-  entries.add(4, limits::dead_entry_bytes_max, 0);
+  entries.add({4, limits::dead_entry_bytes_max}, 0);
   EXPECT_TRUE(entries.worth_erasing(100));
 }
 

@@ -25,7 +25,6 @@ class NamedStory : public Story {
     reported = false;
     JournalState state;
     for (const auto& [number, entry] : journal) state.add(number, store::Entry(entry));
-    state.end();
     ASSERT_EQ(state.problem(), "");
     if (state.born) machine.restore(std::move(state), now, effects);
     collect();

@@ -16,7 +16,7 @@ struct PoolBounds {
   std::uint64_t bytes_max = 0;
   std::uint64_t pools_max = 0;      ///< so many named pools at once
   std::chrono::seconds key_ttl{0};  ///< so long after it came the value of a key is forgotten
-  /// Entries of a journal that tell nothing any more are erased when they are so many. Not of those that 0 turns off.
+  /// No bound: entries of a journal that tell nothing any more are erased when they are so many, or large.
   std::size_t dead_entries_max = limits::dead_entries_max;
 };
 

@@ -144,8 +144,7 @@ void take_from(const Tail& tail, JournalState& kept) {
   if (tail.holder) kept.holder = *tail.holder;
   for (const auto& [first, last] : tail.taken.intervals()) kept.taken.add(first, last);
   if (tail.summary) kept.done = std::max(kept.done, tail.summary->done);
-  kept.keys_told = kept.keys_told || (tail.summary && tail.summary->keys_told);
-  kept.end();
+  if (tail.summary && tail.summary->keys_told) kept.tell_keys();
   for (const KeysDropped& dropped : tail.keys) kept.drop_keys(dropped);
 }
 
@@ -199,7 +198,6 @@ Result<RepairedJournal> repair_journal(store::Store& store, store::LogId log) {
   BOOST_OUTCOME_TRYV(put_in_place(store, log, entries));
   repaired.state = std::make_unique<JournalState>();
   for (std::size_t i = 0; i < entries.size(); ++i) repaired.state->add(i + 1, std::move(entries[i]));
-  repaired.state->end();
   BOOST_OUTCOME_TRYV(load_what_is_used(store, *repaired.state));
   return repaired;
 }

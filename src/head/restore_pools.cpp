@@ -18,7 +18,6 @@ Result<void> restore(store::Store& store, store::LogId log, HeadMachine& machine
     store.moved(store::Part::loop);
   };
   Result<void> read = store.replay(log, each, store::Attachments::refer);
-  state.end();
   if (read) read = load_what_is_used(store, state);
   if (!read && read.error().code != ErrorCode::protocol) return read.error();
   std::string problem = read ? state.problem() : read.error().message;

@@ -51,9 +51,10 @@ struct Bundle {
 };
 
 /// Where the encoder puts payloads that are not to stand in the message: those over limits::inline_payload_max, and
-/// those that are elsewhere already.
+/// where slices are allowed those that are elsewhere already.
 struct EncodeScope {
   std::vector<Payload>* external;
+  bool slices = false;       ///< see DecodeScope
   Bundle* bundle = nullptr;  ///< takes those over limits::payload_in_memory_max; null: they stand in the message
   static thread_local const EncodeScope* current;
 };
@@ -164,9 +165,11 @@ MSGPACK_API_VERSION_NAMESPACE(MSGPACK_DEFAULT_API_NS) {
     template <class Stream>
     packer<Stream>& operator()(packer<Stream>& out, const dc::Payload& payload) const {
       const auto* scope = dc::wire::EncodeScope::current;
-      if (const auto outside = scope ? dc::wire::put_outside(*scope, payload) : std::nullopt) {
-        out.pack_ext(outside->body.size(), outside->type);
-        return out.pack_ext_body(outside->body.data(), static_cast<std::uint32_t>(outside->body.size()));
+      if (scope && (scope->slices || payload.size() > dc::limits::inline_payload_max)) {
+        if (const auto outside = dc::wire::put_outside(*scope, payload)) {
+          out.pack_ext(outside->body.size(), outside->type);
+          return out.pack_ext_body(outside->body.data(), static_cast<std::uint32_t>(outside->body.size()));
+        }
       }
       out.pack_bin(static_cast<std::uint32_t>(payload.size()));
       return out.pack_bin_body(payload.data(), static_cast<std::uint32_t>(payload.size()));

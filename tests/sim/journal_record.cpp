@@ -13,7 +13,6 @@ namespace {
 head::JournalState read_all(const SimServer::Entries& log) {
   head::JournalState state;
   for (const auto& [number, entry] : log) state.add(number, store::Entry(entry));
-  state.end();
   return state;
 }
 
