@@ -17,6 +17,9 @@ class FaultyRedisFixture : public RedisFixture {
     store_ = std::make_unique<RedisStore>(faulty_options(server_->address().unix_path, faults_));
     ASSERT_EQ(problem(store_->acquire(first_owner)), "");
   }
+  /// The store says goodbye to Redis, while what the test put into the faults is still there.
+  void TearDown() override { store_.reset(); }
+
   Faults faults_;
   std::unique_ptr<RedisStore> store_;
 };

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ class RedisServer {
     const std::string path = program();
     pid_ = ::fork();
     if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that crashes leaves no server behind, which would hold its output
       ::dup2(input[0], STDIN_FILENO);
       ::execl(path.c_str(), path.c_str(), "-", nullptr);
       ::_exit(127);
