@@ -34,13 +34,17 @@ The password may also come from --password-stdin, --password-file, the variable 
 distributed-computing.password in $CREDENTIALS_DIRECTORY; on a terminal it is asked for otherwise.
 
 `status --json` prints one object:
-  head:  pid, host, address, port, version, epoch, store, store_trouble, uptime_s
+  head:  pid, host, address, port, version, epoch, store, store_trouble,
+         reading: {pools, pools_read, trouble}, uptime_s
   nodes: [id, host, pid, address, connected, leaving,
           slots: [slot, device, gpu, gpu_memory_mib, gpu_memory_free_mib, trouble, state, pool, worker, worker_pid,
                   jobs_done]]
   pools: [id, label, client: {host, pid, connected}, weight, workers, starting, slots_set_aside, jobs_queued,
-          jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver, to_take, kept_bytes, keys, error]
-store_trouble says why named pools take no jobs now, or is null.
+          jobs_running, jobs_done, jobs_rerun, updates, name, to_deliver, to_take, kept_bytes, keys, error,
+          reading: {entries, entries_read}]
+store_trouble says why named pools take no jobs now, or is null. reading is null unless the head has just started and
+reads the journals of named pools that an earlier one kept: who wants such a pool waits until its own is read, and its
+name is its id until then.
 The state of a slot is free, starting, idle, busy, stopping, waiting_to_retry or blocked (trouble says why). Ids are
 hexadecimal strings; pool and worker_pid are null where a slot has no worker, gpu where it has no GPU. name
 is null unless the pool outlives its program: to_deliver counts its jobs whose outcome no program has, to_take those of

@@ -74,6 +74,7 @@ std::string holder_of(const json& pool) {
 
 std::string state_of(const json& pool) {
   if (!pool["error"].is_null()) return "failed";
+  if (!pool["reading"].is_null()) return "unread";
   if (pool["jobs_queued"].get<std::uint64_t>() + pool["jobs_running"].get<std::uint64_t>() > 0) return "running";
   return pool["to_deliver"].get<std::uint64_t>() > 0 ? "done" : "idle";
 }
@@ -115,6 +116,10 @@ Result<std::string> show_pool(const std::string& pools_json, const std::string& 
     line("name", pool["name"].get<std::string>());
     line("class", pool["label"].get<std::string>());
     line("state", state_of(pool));
+    if (const json& reading = pool["reading"]; !reading.is_null()) {
+      line("read", fmt::format("{} of {} entries", reading["entries_read"].dump(), reading["entries"].dump()));
+      return out;
+    }
     if (!pool["error"].is_null()) {
       std::istringstream lines(pool["error"].get<std::string>());
       std::string what = "error";

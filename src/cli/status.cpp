@@ -37,6 +37,11 @@ std::string status_table(const std::string& text) {
   if (const auto& trouble = head["store_trouble"]; !trouble.is_null()) {
     fmt::format_to(to, "store  {}: named pools take no jobs\n", string_of(trouble));
   }
+  if (const auto& reading = head["reading"]; !reading.is_null()) {
+    const std::string trouble = reading["trouble"].is_null() ? "" : ": " + string_of(reading["trouble"]);
+    fmt::format_to(to, "store  {} of {} named pools are read; who wants one of the others waits{}\n",
+                   string_of(reading["pools_read"]), string_of(reading["pools"]), trouble);
+  }
   for (const auto& node : json["nodes"]) {
     const char* state = !node["connected"].get<bool>() ? " (disconnected)"
                         : node["leaving"].get<bool>()  ? " (leaving)"
@@ -61,6 +66,11 @@ std::string status_table(const std::string& text) {
   }
   if (json["nodes"].empty()) fmt::format_to(to, "\nno nodes: start_node on a machine joins it\n");
   for (const auto& pool : json["pools"]) {
+    if (const auto& reading = pool["reading"]; !reading.is_null()) {
+      fmt::format_to(to, "\npool   {} is being read: {} of {} entries of its journal\n", string_of(pool["id"]),
+                     string_of(reading["entries_read"]), string_of(reading["entries"]));
+      continue;
+    }
     fmt::format_to(to, "\npool   {} {} of {} pid {}\n", string_of(pool["id"]), string_of(pool["label"]),
                    string_of(pool["client"]["host"]), string_of(pool["client"]["pid"]));
     fmt::format_to(

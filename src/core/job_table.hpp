@@ -6,11 +6,14 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "core/check.hpp"
 #include "core/ids.hpp"
 
 namespace dc {
@@ -24,7 +27,7 @@ class JobTable {
     std::uint64_t present = 0;  ///< a bit for each
     std::array<T, width> items;
   };
-  using Blocks = std::map<JobSequence, std::unique_ptr<Block>>;  ///< by number / width; none is empty
+  using Blocks = std::map<JobSequence, std::unique_ptr<Block>>;  ///< by number / width; none but the last is empty
 
   template <bool is_const>
   class BasicIterator {
@@ -36,6 +39,11 @@ class JobTable {
       std::conditional_t<is_const, const T, T>& second;
       const Item* operator->() const { return this; }
     };
+    using iterator_category = std::input_iterator_tag;
+    using value_type = Item;
+    using difference_type = std::ptrdiff_t;
+    using pointer = Item;
+    using reference = Item;
     Item operator*() const { return {block_->first * width + place_, block_->second->items[place_]}; }
     Item operator->() const { return **this; }
     BasicIterator& operator++() {
@@ -79,24 +87,48 @@ class JobTable {
     return first_from<const_iterator>(blocks_, sequence);
   }
 
+  /// That of this job, which is there.
+  [[nodiscard]] const T& at(JobSequence sequence) const {
+    const auto found = find(sequence);
+    DC_CHECK(found != end());
+    return found->second;
+  }
+  /// That of this job, if there is one; it is no longer here then.
+  std::optional<T> take(JobSequence sequence) {
+    const auto found = find(sequence);
+    if (found == end()) return std::nullopt;
+    std::optional<T> taken = std::move(found->second);
+    erase(found);
+    return taken;
+  }
+  void clear() { *this = {}; }
   /// That of this job; a new one, if there is none.
   T& operator[](JobSequence sequence) {
-    std::unique_ptr<Block>& block = blocks_[sequence / width];
-    if (!block) block = std::make_unique<Block>();
+    Block& block = block_at(sequence / width);
     const std::uint64_t bit = std::uint64_t{1} << sequence % width;
-    size_ += (block->present & bit) == 0 ? 1 : 0;
-    block->present |= bit;
-    return block->items[sequence % width];
+    size_ += (block.present & bit) == 0 ? 1 : 0;
+    block.present |= bit;
+    return block.items[sequence % width];
   }
   void erase(iterator item) {
     Block& block = *item.block_->second;
     block.items[item.place_] = T();
     block.present &= ~(std::uint64_t{1} << item.place_);
     --size_;
-    if (block.present == 0) blocks_.erase(item.block_);
+    // Jobs come and go one by one, often: the block of the latest waits for the next.
+    if (block.present == 0 && std::next(item.block_) != blocks_.end()) blocks_.erase(item.block_);
   }
 
  private:
+  Block& block_at(JobSequence number) {
+    const auto found = blocks_.find(number);
+    if (found != blocks_.end()) return *found->second;
+    if (blocks_.empty() || blocks_.rbegin()->second->present != 0)
+      return *blocks_.emplace(number, std::make_unique<Block>()).first->second;
+    auto spare = blocks_.extract(std::prev(blocks_.end()));
+    spare.key() = number;
+    return *blocks_.insert(std::move(spare)).position->second;
+  }
   template <class Iterator, class Of>
   static Iterator find_in(Of& blocks, JobSequence sequence) {
     const auto block = blocks.find(sequence / width);

@@ -56,6 +56,19 @@ TEST(JobTable, LeavesWhatItHasWhereItIs) {
   EXPECT_EQ(table[63], "");
 }
 
+TEST(JobTable, UsesTheRoomOfTheLatestAgain) {
+  JobTable<std::string> table;
+  const std::string* const first = &table[64];
+  for (JobSequence sequence = 64; sequence < 64 * 50; ++sequence) {
+    table[sequence] = "there";
+    EXPECT_EQ(&table[sequence], first + sequence % 64);
+    table.erase(table.find(sequence));
+    EXPECT_TRUE(table.empty());
+  }
+  table[1] = "before";
+  EXPECT_EQ(&table[1], first + 1);
+}
+
 TEST(JobTable, TakesTheHighestNumbers) {
   JobTable<int> table;
   table[UINT64_MAX] = 1;

@@ -93,6 +93,9 @@ static_assert(sequences_per_message * 16 <= batch_bytes_max && sequences_per_mes
 inline constexpr std::size_t unread_bytes_max = std::size_t{64} << 20;
 /// The same for answers to a viewer of which payloads are still in the store, in messages.
 inline constexpr std::size_t unread_answers_max = 1024;
+/// So many messages of one session are held back while the head reads the journals of pools that they are for. A client
+/// says little of a pool before it has it.
+inline constexpr std::size_t held_messages_max = 1024;
 /// So many requests for the head's state may wait for the answer before them.
 inline constexpr std::uint32_t status_requests_max = 16;
 /// Default limit of one payload (a job's arguments, a result, an update, a class with its init data).

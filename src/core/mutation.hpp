@@ -28,6 +28,7 @@ inline constexpr bool release_unstored = DC_MUTATION == 14;      ///< nodes forg
 inline constexpr bool confirm_unstored = DC_MUTATION == 15;      ///< acknowledgements count before they are stored
 inline constexpr bool keep_refused_numbers = DC_MUTATION == 16;  ///< jobs that were refused count as taken
 inline constexpr bool forget_keys = DC_MUTATION == 17;           ///< a restarted head does not know values of keys
+inline constexpr bool hear_unread = DC_MUTATION == 29;           ///< who wants a pool that is still to be read is heard
 inline constexpr bool let_go_early = DC_MUTATION == 26;          ///< who leaves hears so before its last word is stored
 
 // Of the journal:

@@ -47,6 +47,10 @@ struct JournalRemove {
   store::Ticket ticket{};
   store::LogId log{};
 };
+/// Read the journal of a pool that an earlier head has kept; pool_read() says what stands there.
+struct JournalRead {
+  store::LogId log{};
+};
 /// Cut the broken journal of a pool; repaired() says what came of it.
 struct JournalRepair {
   store::LogId log{};
@@ -59,7 +63,8 @@ struct HashProgram {
   std::string hash;
   Payload program;
 };
-using Effect = std::variant<Send, CloseSession, Log, JournalWrite, JournalRemove, JournalRepair, HashProgram>;
+using Effect =
+    std::variant<Send, CloseSession, Log, JournalWrite, JournalRemove, JournalRead, JournalRepair, HashProgram>;
 using Effects = std::vector<Effect>;
 
 }  // namespace dc::head

@@ -51,6 +51,7 @@ inline std::string text_of(const Effect& effect) {
     return fmt::format("journal {:x} {}: removed", remove->log, remove->ticket);
   if (const auto* program = std::get_if<HashProgram>(&effect))
     return fmt::format("hash {} of {}", program->hash, program->session.value);
+  if (const auto* read = std::get_if<JournalRead>(&effect)) return fmt::format("journal {:x}: read", read->log);
   if (const auto* repair = std::get_if<JournalRepair>(&effect))
     return fmt::format("journal {:x}: repaired for {}", repair->log, repair->session.value);
   return "log: " + std::get<Log>(effect).text;

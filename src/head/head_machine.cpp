@@ -241,6 +241,7 @@ void HeadMachine::on_messages(SessionId session, std::vector<wire::Message>&& me
   for (wire::Message& message : messages) {
     const auto found = sessions_.find(session);
     if (found == sessions_.end() || found->second.refused) break;
+    if (!unread_.empty() && hold_back(session, message, out)) continue;
     speaking_ = session;
     std::visit(
         [&](auto&& body) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -61,7 +62,16 @@ class HeadMachine {
   void answered(SessionId session, TimePoint now, Effects& out);
   /// Answer to HashProgram; `hash` is that of its content.
   void program_hashed(HashProgram&& asked, const std::string& hash, TimePoint now, Effects& out);
-  /// A named pool that an earlier head kept; before any session opens.
+  /// The journals of named pools that earlier heads kept, and how many entries each has, as far as that is known;
+  /// before any session opens. They are read one after the other, while others are served: who wants one of these pools
+  /// waits until its own is read.
+  void await_pools(const std::vector<store::LogId>& logs, const std::map<store::LogId, std::uint64_t>& sizes,
+                   TimePoint now, Effects& out);
+  /// So many entries of it are read. `trouble`: why it does not go on now, as a sentence; or empty.
+  void reading(store::LogId log, std::uint64_t entries, const std::string& trouble, Effects& out);
+  /// Answers a JournalRead: the pool is restored, or refused if there is a `problem`.
+  void pool_read(store::LogId log, JournalState&& state, std::string problem, TimePoint now, Effects& out);
+  /// A named pool that an earlier head kept.
   void restore(JournalState&& state, TimePoint now, Effects& out);
   /// Why that pool cannot be restored beside those that were, as a sentence; empty: it can.
   [[nodiscard]] std::string objection_to(const JournalState& state) const;
@@ -93,6 +103,11 @@ class HeadMachine {
   [[nodiscard]] std::string what_is_left() const;
 
  private:
+  struct HeldMessage {
+    store::LogId log{};  ///< is to be read before
+    PoolId pool;         ///< as the session calls it; 0: by its name alone
+    wire::Message message;
+  };
   struct Session {
     PeerInfo peer;
     bool refused = false;         ///< it broke the rules and is being closed: nothing of it is heard any more
@@ -102,6 +117,7 @@ class HeadMachine {
     std::set<std::string> programs_asked = {};  ///< that it was asked for and has not sent
     bool answering = false;                     ///< a StatusReply is on its way
     std::uint32_t asks = 0;                     ///< StatusRequests behind it
+    std::vector<HeldMessage> held = {};         ///< for pools that are not read so far, in their order
   };
   struct NodeInfo {
     SessionId session;
@@ -192,6 +208,20 @@ class HeadMachine {
   void refuse(SessionId session, std::string_view what, Effects& out);
   void has_left(SessionId session, PoolId pool);
   void is_past(SessionId session, PoolId pool);
+
+  // Pools that are not read so far: head_unread.cpp.
+  struct UnreadPool {
+    std::uint64_t entries_read = 0;
+    std::optional<std::uint64_t> entries;  ///< none: unknown
+    std::string trouble;                   ///< why it cannot be read now
+  };
+  template <class Body>
+  [[nodiscard]] std::optional<HeldMessage> held_back(const Session& session, const Body& body) const;
+  bool hold_back(SessionId session, wire::Message& message, Effects& out);
+  void read_next(Effects& out) const;
+  void hear_held(store::LogId log, TimePoint now, Effects& out);
+  [[nodiscard]] nlohmann::json unread_json() const;
+  [[nodiscard]] nlohmann::json unread_json(store::LogId log, const UnreadPool& pool) const;
 
   /// A named pool whose journal is broken.
   struct RefusedPool {
@@ -294,6 +324,8 @@ class HeadMachine {
   // Named pools.
   std::map<std::string, KeptPool*> names_;
   std::map<store::LogId, RefusedPool> refused_;
+  std::map<store::LogId, UnreadPool> unread_;
+  std::size_t unread_at_first_ = 0;
   store::Ticket last_ticket_ = 0;
   struct OnItsWay {
     PoolId pool;

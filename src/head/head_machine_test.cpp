@@ -268,7 +268,7 @@ TEST_F(Story, TheStatusIsJson) {
   const auto json = nlohmann::json::parse(told<wire::StatusReply>(SessionId{3}).at(0).json.view());
   EXPECT_EQ(json, nlohmann::json::parse(R"({
     "head": {"pid": 1, "host": "head", "address": "127.0.0.1", "port": 8899, "version": "0.1.0", "epoch": 77,
-             "store": null, "store_trouble": null, "uptime_s": 90.0},
+             "store": null, "store_trouble": null, "reading": null, "uptime_s": 90.0},
     "nodes": [{"id": "00000000000000c8", "host": "there", "pid": 4711, "address": "unix", "connected": true,
                "leaving": false,
                "slots": [{"slot": 0, "device": "cpu", "gpu": null, "gpu_memory_mib": 0, "gpu_memory_free_mib": 0,
@@ -278,7 +278,7 @@ TEST_F(Story, TheStatusIsJson) {
                "weight": 1.0, "gpus_per_worker": 1, "workers": 1, "starting": 0, "slots_eligible": 1,
                "slots_set_aside": 0, "waits_for": null, "jobs_queued": 2, "jobs_running": 1, "jobs_done": 0,
                "jobs_rerun": 0, "updates": 0, "name": null, "to_deliver": 0, "to_take": 0,
-               "kept_bytes": 0, "keys": 0, "error": null}]})"));
+               "kept_bytes": 0, "keys": 0, "error": null, "reading": null}]})"));
 }
 
 TEST_F(Story, TheStatusSaysWhyTheStoreTakesNothing) {

@@ -128,7 +128,7 @@ HeadPool* HeadMachine::open_kept(SessionId session, wire::OpenPool&& message, Ti
 
 /// Why no other named pool can be kept beside those that are, as a sentence; empty: it can.
 std::string HeadMachine::no_room_for_a_pool() const {
-  const std::size_t kept = names_.size() + refused_.size();
+  const std::size_t kept = names_.size() + refused_.size() + unread_.size();
   if (facts_.bounds.pools_max == 0 || kept < facts_.bounds.pools_max) return {};
   return fmt::format(
       "the head keeps {} named pools, and --pools-max allows {}: end one that nobody needs (`distributed-computing "

@@ -10,7 +10,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "core/lock_file.hpp"
 #include "core/log.hpp"
@@ -23,8 +26,7 @@
 #include "head/head_sessions.hpp"
 #include "head/headship_machine.hpp"
 #include "head/kept_files.hpp"
-#include "head/repair_journal.hpp"
-#include "head/restore_pools.hpp"
+#include "head/store_work.hpp"
 #include "head/take_store.hpp"
 #include "head/unused_memory.hpp"
 #include "head/wall_clock.hpp"
@@ -47,11 +49,9 @@ class HeadService {
         store_(std::move(taken.store)) {}
 
   int run() {
-    machine_.wall_time(wall_now());
-    if (const auto restored = store_ ? restore_pools(*store_, machine_, effects_) : boost::outcome_v2::success();
-        !restored) {
-      output::to_stderr(fmt::format("start_node: {}\n", restored.error().message));
-      return restored.error().code == ErrorCode::fenced ? exit_fenced : exit_error;
+    if (const auto found = store_ ? find_pools() : boost::outcome_v2::success(); !found) {
+      output::to_stderr(fmt::format("start_node: {}\n", found.error().message));
+      return found.error().code == ErrorCode::fenced ? exit_fenced : exit_error;
     }
     raise_open_files_limit();  // the node beside this head is a process of its own already
     auto listener = net::listen(loop_, listen_options(), handler());
@@ -71,11 +71,24 @@ class HeadService {
     schedule_flush();
     loop_.run();
     listener_.reset();
+    store_work_.reset();
     journal_.reset();
     return exit_code_;
   }
 
  private:
+  /// Those that earlier heads have kept. They are read when the journal's thread runs.
+  Result<void> find_pools() {
+    BOOST_OUTCOME_TRY(logs, store_->logs());
+    machine_.await_pools(logs, store_->sizes(), net::EventLoop::now(), effects_);
+    // The head before may still speak.
+    while (store_->silence_left() > Duration::zero()) {
+      std::this_thread::sleep_for(std::min<Duration>(store_->silence_left(), limits::store_hold_look_interval));
+      store_->moved(store::Part::loop);
+    }
+    return boost::outcome_v2::success();
+  }
+
   net::ListenOptions listen_options() {
     net::ListenOptions listen;
     listen.addresses = options_.addresses;
@@ -93,6 +106,7 @@ class HeadService {
     store::JournalThread::Handler handler;
     handler.wake = [this] { loop_.post([this] { journal_moved(); }); };
     journal_ = std::make_unique<store::JournalThread>(std::move(store_), std::move(handler));
+    store_work_ = std::make_unique<StoreWork>(*journal_, loop_, machine_, effects_);
     look_at_hold();
   }
 
@@ -114,17 +128,9 @@ class HeadService {
   }
 
   void take_done() {
+    machine_.wall_time(wall_now());
     std::vector<store::Journaled> done = journal_->take_done();
-    std::erase_if(done, [this](const store::Journaled& one) {
-      const auto repair = repairs_.find(one.ticket);
-      if (repair == repairs_.end()) return false;
-      auto [wanted, journal] = std::move(repair->second);
-      repairs_.erase(repair);
-      Result<RepairedJournal> repaired = fail(ErrorCode::io, one.refused);
-      if (one.refused.empty()) repaired = std::move(*journal);
-      machine_.repaired(wanted, std::move(repaired), net::EventLoop::now(), effects_);
-      return true;
-    });
+    std::erase_if(done, [this](const store::Journaled& one) { return store_work_->ended(one); });
     machine_.journaled(std::move(done), net::EventLoop::now(), effects_);
     sessions_.loaded(journal_->take_loaded());
   }
@@ -268,17 +274,8 @@ class HeadService {
                     write.refusable);
   }
   void carry_out(JournalRemove& remove) { journal_->remove(remove.ticket, remove.log); }
-  void carry_out(JournalRepair& repair) {
-    const auto journal = std::make_shared<RepairedJournal>();
-    // Far from the tickets of the machine, which count from 1.
-    const store::Ticket ticket = ~store::Ticket{0} - next_repair_++;
-    repairs_[ticket] = {repair, journal};
-    journal_->run(ticket, [log = repair.log, journal](store::Store& store) -> Result<void> {
-      BOOST_OUTCOME_TRY(repaired, repair_journal(store, log));
-      *journal = std::move(repaired);
-      return boost::outcome_v2::success();
-    });
-  }
+  void carry_out(JournalRead& read) { store_work_->read(read); }
+  void carry_out(JournalRepair& repair) { store_work_->repair(repair); }
   void carry_out(HashProgram& program) {
     side_.run([this, post = loop_.poster(), asked = std::make_shared<HashProgram>(std::move(program))] {
       std::string hash = net::content_hash(asked->program.bytes());
@@ -312,17 +309,13 @@ class HeadService {
   KeptFiles& files_;
   std::optional<TimePoint> asked_at_;  ///< to end, by a signal
   std::uint32_t epoch_;
-  struct Repair {
-    JournalRepair wanted;
-    std::shared_ptr<RepairedJournal> journal;  // shared with the journal's thread, which fills it
-  };
-
   HeadshipMachine headship_;
   std::string store_name_;
   net::EventLoop loop_;
   HeadMachine machine_;
   std::unique_ptr<store::Store> store_;  ///< until the journal's thread has it
   std::unique_ptr<store::JournalThread> journal_;
+  std::unique_ptr<StoreWork> store_work_;
   std::unique_ptr<net::Listener> listener_;
   std::unique_ptr<net::EventLoop::SignalWatch> signals_;
   std::unique_ptr<net::FdWatch> child_;
@@ -337,8 +330,6 @@ class HeadService {
   Effects effects_;
   std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
   UnusedMemory unused_memory_;
-  std::map<store::Ticket, Repair> repairs_;
-  std::uint64_t next_repair_ = 0;
   bool flush_scheduled_ = false;
   int exit_code_ = exit_fine;
   SideThread side_;  ///< hashes programs

@@ -164,7 +164,7 @@ void JournalState::apply(JobsTaken&& entry) {
   for (SubmittedJob& job : entry.jobs) {
     if (!taken.add(job.sequence)) continue;
     const JobSequence sequence = job.sequence;
-    unfinished.emplace(sequence, JournaledJob{std::move(job), at_.number});
+    unfinished[sequence] = {std::move(job), at_.number};
     ++open;
   }
   entries.add(at_, open);
@@ -206,7 +206,7 @@ bool JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
   if (found == unfinished.end()) {
     if (undelivered.contains(sequence)) return false;
     taken.add(sequence);
-    undelivered.emplace(sequence, JournaledOutcome{std::move(outcome), at_.number});
+    undelivered[sequence] = {std::move(outcome), at_.number};
     ++done;
     return true;
   }
@@ -216,7 +216,7 @@ bool JournalState::finish(JobSequence sequence, StoredOutcome outcome) {
   const store::EntryNumber told_by = job.entry;
   unfinished.erase(found);
   entries.release(told_by);
-  undelivered.emplace(sequence, JournaledOutcome{std::move(outcome), at_.number, told_by});
+  undelivered[sequence] = {std::move(outcome), at_.number, told_by};
   ++done;
   return true;
 }
@@ -228,13 +228,12 @@ void JournalState::apply(UpdateCame&& entry) {
 void JournalState::apply(const Delivered& entry) {
   std::vector<store::EntryNumber> about, released;
   for (const JobSequence sequence : entry.sequences) {
-    if (const auto outcome = undelivered.extract(sequence)) {
-      const JournaledOutcome& is = outcome.mapped();
-      about.insert(about.end(), {is.entry, is.job_entry});
-      released.push_back(is.entry != 0 ? is.entry : is.job_entry);
-    } else if (const auto job = unfinished.extract(sequence)) {  // the entry of its outcome is gone
-      about.push_back(job.mapped().entry);
-      released.push_back(job.mapped().entry);
+    if (const auto outcome = undelivered.take(sequence)) {
+      about.insert(about.end(), {outcome->entry, outcome->job_entry});
+      released.push_back(outcome->entry != 0 ? outcome->entry : outcome->job_entry);
+    } else if (const auto job = unfinished.take(sequence)) {  // the entry of its outcome is gone
+      about.push_back(job->entry);
+      released.push_back(job->entry);
     }
   }
   entries.add_note(at_, std::move(about), released);
@@ -242,8 +241,8 @@ void JournalState::apply(const Delivered& entry) {
 
 void JournalState::apply(PoolBroke&& entry) {
   if (!broken) broken = std::move(entry.error);
-  for (auto& [sequence, job] : unfinished) {
-    undelivered.emplace(sequence, JournaledOutcome{{{}, broken}, 0, job.entry});
+  for (const auto& [sequence, job] : unfinished) {
+    undelivered[sequence] = {{{}, broken}, 0, job.entry};
     ++done;
   }
   unfinished.clear();
@@ -324,9 +323,9 @@ std::vector<store::Entry> JournalState::take() {
   Packer<JobsTaken, SubmittedJob> jobs(out, &JobsTaken::jobs);
   Packer<ValuesCame, wire::ValueItem> values(out, &ValuesCame::items);
   constexpr std::size_t overhead = 32;
-  for (auto& [sequence, outcome] : undelivered) jobs.add({sequence, 0, {}, {}}, overhead);
+  for (const auto& [sequence, outcome] : undelivered) jobs.add({sequence, 0, {}, {}}, overhead);
   jobs.close();
-  for (auto& [sequence, outcome] : undelivered) {
+  for (const auto& [sequence, outcome] : undelivered) {
     if (outcome.error && outcome.error.same_as(broken)) continue;  // ended by PoolBroke
     if (outcome.error) {
       out.push_back(encode(ErrorCame{sequence, *outcome.error, outcome.payload}));
@@ -337,7 +336,7 @@ std::vector<store::Entry> JournalState::take() {
     values.add({sequence, std::move(outcome.payload)}, size + overhead);
   }
   values.close();
-  for (auto& [sequence, job] : unfinished) {
+  for (const auto& [sequence, job] : unfinished) {
     const std::size_t size = job.arguments.size();
     if (stands_beside(job.arguments)) jobs.note_large();
     jobs.add(std::move(job), size + overhead);

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "core/job.hpp"
 #include "core/job_numbers.hpp"
+#include "core/job_table.hpp"
 #include "core/result.hpp"
 #include "head/live_entries.hpp"
 #include "store/store.hpp"
@@ -197,8 +197,8 @@ class JournalState {
 
   std::optional<PoolBorn> born;
   JobNumbers taken;
-  std::map<JobSequence, JournaledJob> unfinished;
-  std::map<JobSequence, JournaledOutcome> undelivered;
+  JobTable<JournaledJob> unfinished;
+  JobTable<JournaledOutcome> undelivered;
   std::vector<Payload> updates;
   std::unordered_map<std::string, KeyValue> keys;
   std::unordered_map<std::string, std::uint64_t> key_times;  ///< of those whose time is known

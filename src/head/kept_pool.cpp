@@ -91,7 +91,7 @@ KeptPool::KeptPool(JournalState&& state, store::LogId log, const PoolBounds& bou
   done_ = state.done;
   broken_ = state.broken;
   restore_keys(state, wall, out);
-  for (auto& [sequence, outcome] : state.undelivered) {
+  for (const auto& [sequence, outcome] : state.undelivered) {
     Record& record = records_[sequence];
     record.job_entry = outcome.job_entry;
     record.outcome_entry = outcome.entry;

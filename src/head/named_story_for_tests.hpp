@@ -13,8 +13,8 @@ class NamedStory : public Story {
  protected:
   NamedStory() { restart(); }
 
-  /// A new head on what the journal has; sessions 1 and 2 are opened again by the test.
-  void restart() {
+  /// A new head on what the journal has; sessions 1 and 2 are opened again. `reads`: it has read all there is before.
+  void restart(bool reads = true) {
     machine.~HeadMachine();
     new (&machine) HeadMachine(
         HeadFacts{journal.empty() ? 77U : 78U, 1, 8899, "head", "127.0.0.1", true, "a test", log_of, bounds}, now);
@@ -23,13 +23,26 @@ class NamedStory : public Story {
     waiting.clear();
     last_seen = 0;
     reported = false;
-    JournalState state;
-    for (const auto& [number, entry] : journal) state.add(number, store::Entry(entry));
-    ASSERT_EQ(state.problem(), "");
-    if (state.born) machine.restore(std::move(state), now, effects);
+    const std::size_t entries = journal.size();
+    if (entries > 0) machine.await_pools({log_of("sweep")}, {{log_of("sweep"), entries}}, now, effects);
+    if (entries > 0 && reads) machine.pool_read(log_of("sweep"), read_journal(), "", now, effects);
     collect();
     join(client, wire::Role::client, client_id);
     join(node, wire::Role::node, node_id);
+  }
+  JournalState read_journal() {
+    JournalState state;
+    for (const auto& [number, entry] : journal) state.add(number, store::Entry(entry));
+    EXPECT_EQ(state.problem(), "");
+    return state;
+  }
+  /// The journal that a restarted head has not read so far, is.
+  Lines journal_is_read(const std::string& problem = {}) {
+    effects.clear();
+    machine.pool_read(log_of("sweep"), read_journal(), problem, now, effects);
+    machine.flush(now, effects);
+    collect();
+    return text_of(effects);
   }
   void node_says(std::vector<WorkerReport> workers = {}, std::vector<wire::HeldPool> pools = {}) {
     hear(node, wire::NodeState{{{0, "cpu", 0}}, std::move(pools), std::move(workers), {}});

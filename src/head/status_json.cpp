@@ -99,7 +99,8 @@ nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
           {"to_take", figures.to_take},
           {"kept_bytes", figures.kept_bytes},
           {"keys", figures.keys},
-          {"error", text_or_null(broken ? broken->message : "")}};
+          {"error", text_or_null(broken ? broken->message : "")},
+          {"reading", nullptr}};
 }
 
 std::string HeadMachine::status_json(TimePoint now) const {
@@ -113,6 +114,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
                   {"epoch", facts_.epoch},
                   {"store", text_or_null(facts_.store)},
                   {"store_trouble", text_or_null(store_trouble_)},
+                  {"reading", unread_json()},
                   {"uptime_s", std::chrono::duration<double>(now - start_).count()}};
   json["nodes"] = nlohmann::json::array();
   for (const scheduler::NodeStatus& node : status.nodes) {
@@ -140,6 +142,7 @@ std::string HeadMachine::status_json(TimePoint now) const {
     json["pools"].push_back(pool_json(failed));
   }
   for (const auto& [id, pool] : refused_) json["pools"].push_back(refused_json(id, pool));
+  for (const auto& [id, pool] : unread_) json["pools"].push_back(unread_json(id, pool));
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);  // ASCII: it ends up on terminals
 }
 

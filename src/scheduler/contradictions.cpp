@@ -49,8 +49,9 @@ std::string Scheduler::State::foreign(WorkerId id, NodeId node) const {
 std::string Scheduler::State::wrong_in(const JobFinished& event, const Worker* worker, const Job* job) const {
   if (worker && worker->node->id != event.node) return "a result of another node's worker";
   if (worker && worker->pool && worker->pool_id != event.pool) return "a result of another pool than its worker's";
-  if (!job || job->token != event.attempt.token) return {};
-  if (job->node == event.node && (job->worker.value == 0 || job->worker == event.worker)) return {};
+  if (!job || job->token() != event.attempt.token) return {};
+  const Progress& progress = *job->progress;
+  if (progress.node == event.node && (progress.worker.value == 0 || progress.worker == event.worker)) return {};
   return fmt::format("a result of job {}, which it was not given", event.attempt.sequence);
 }
 
@@ -93,9 +94,10 @@ std::string Scheduler::State::wrong_claim(PoolId id, const Attempt& attempt, Nod
   const auto found = pool->second->jobs.find(attempt.sequence);
   if (found == pool->second->jobs.end()) return {};
   const Job& job = found->second;
-  if (attempt.token.epoch == epoch && attempt.token.attempt > job.attempts)
+  const std::uint32_t attempts = job.progress ? job.progress->attempts : pool->second->attempts_before;
+  if (attempt.token.epoch == epoch && attempt.token.attempt > attempts)
     return fmt::format("with job {}, which was never given to it", attempt.sequence);
-  if (job.state == JobState::assigned && job.token == attempt.token && job.node != node)
+  if (job.state == JobState::assigned && job.token() == attempt.token && job.progress->node != node)
     return fmt::format("with job {} of another node", attempt.sequence);
   return {};
 }

@@ -21,31 +21,40 @@ std::size_t prefetch_depth(const Pool& pool) {
 }  // namespace
 
 void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
-  const auto [entry, is_new] = pool.jobs.try_emplace(submitted.sequence);
-  if (!is_new) return;
-  Job& job = entry->second;
-  job.sequence = submitted.sequence;
-  job.attempts = pool.attempts_before;
+  const JobSequence sequence = submitted.sequence;
+  if (pool.jobs.contains(sequence)) return;
+  Job& job = pool.jobs[sequence];
   job.after_update = submitted.after_update;
   job.arguments = std::move(submitted.arguments);
   pool.argument_bytes += job.arguments.size();
-  if (const auto claim = pool.claims.find(job.sequence); claim != pool.claims.end()) {
+  if (const auto claim = pool.claims.find(sequence); claim != pool.claims.end()) {
     job.state = JobState::assigned;
-    job.token = claim->second.attempt.token;
-    if (job.token.epoch == epoch) job.attempts = std::max(job.attempts, job.token.attempt);
-    job.worker = claim->second.worker;
-    job.node = claim->second.node;
+    Progress& progress = progress_of(pool, sequence, job);
+    progress.token = claim->second.attempt.token;
+    if (progress.token.epoch == epoch) progress.attempts = std::max(progress.attempts, progress.token.attempt);
+    progress.worker = claim->second.worker;
+    progress.node = claim->second.node;
     ++pool.assigned;
     pool.claims.erase(claim);
     return;
   }
-  pool.queue.push_back(job.sequence);
+  pool.queue.push_back(sequence);
   ++pool.queued;
+}
+
+/// There is some from now on.
+Progress& Scheduler::State::progress_of(const Pool& pool, JobSequence sequence, Job& job) {
+  if (!job.progress) {
+    job.progress = std::make_unique<Progress>();
+    job.progress->sequence = sequence;
+    job.progress->attempts = pool.attempts_before;
+  }
+  return *job.progress;
 }
 
 /// These attempts had begun, or may have: the next ones are not the first that the user's code sees.
 void Scheduler::State::count_begun(Pool& pool, const std::vector<JobSequence>& sequences) {
-  for (const JobSequence sequence : sequences) ++find_job(pool, sequence)->begun;
+  for (const JobSequence sequence : sequences) ++find_job(pool, sequence)->progress->begun;
 }
 
 void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
@@ -54,8 +63,8 @@ void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
     Job* job = find_job(pool, sequence);
     DC_CHECK(job && job->state == JobState::assigned);
     job->state = JobState::queued;
-    job->worker = {};
-    job->node = {};
+    job->progress->worker = {};
+    job->progress->node = {};
     --pool.assigned;
     ++pool.queued;
     pool.queue.push_front(sequence);
@@ -68,24 +77,28 @@ void Scheduler::State::requeue(Pool& pool, std::vector<JobSequence> sequences) {
 Job* Scheduler::State::current(Pool& pool, const Attempt& attempt) {
   Job* job = find_job(pool, attempt.sequence);
   if (!job || (job->state != JobState::assigned && !mutation::accept_duplicates)) return nullptr;
-  return job->token == attempt.token || mutation::ignore_tokens ? job : nullptr;
+  return job->token() == attempt.token || mutation::ignore_tokens ? job : nullptr;
 }
 
 void Scheduler::State::finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out) {
   DC_CHECK(job.state == JobState::assigned);
   job.state = JobState::done;
-  job.outcome = std::make_unique<Outcome>(std::move(outcome));
+  Progress& progress = *job.progress;
+  progress.outcome = std::move(outcome);
   pool.argument_bytes -= job.arguments.size();
   job.arguments = {};
-  job.worker = {};
-  job.node = node;
+  progress.worker = {};
+  progress.node = node;
   --pool.assigned;
   ++pool.done;
-  count_landed(pool, job);
-  out.emplace_back(DeliverOutcome{pool.id, job.sequence, *job.outcome});
+  count_landed(pool, progress);
+  out.emplace_back(DeliverOutcome{pool.id, progress.sequence, progress.outcome});
 }
 
-void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
+/// The job is there.
+void Scheduler::State::forget(Pool& pool, JobSequence sequence, Commands& out) {
+  const auto found = pool.jobs.find(sequence);
+  const Job& job = found->second;
   switch (job.state) {
     case JobState::queued:
       --pool.queued;  // its entry in the queue is skipped later
@@ -94,28 +107,28 @@ void Scheduler::State::forget(Pool& pool, Job& job, Commands& out) {
       --pool.assigned;
       break;
     case JobState::done:
-      if (job.node.value != 0 && find_node(job.node)) {
-        out.emplace_back(AckResult{job.node, pool.id, {job.sequence, job.token}});
+      if (const NodeId node = job.progress->node; node.value != 0 && find_node(node)) {
+        out.emplace_back(AckResult{node, pool.id, {sequence, job.token()}});
       }
-      take_landed(pool, job, out);
+      take_landed(pool, *job.progress, out);
       break;
   }
   pool.argument_bytes -= job.arguments.size();
-  pool.jobs.erase(job.sequence);
+  pool.jobs.erase(found);
 }
 
-void Scheduler::State::count_landed(const Pool& pool, const Job& job) {
-  Node* node = find_node(job.node);
+void Scheduler::State::count_landed(const Pool& pool, const Progress& done) {
+  Node* node = find_node(done.node);
   const auto has = node ? node->pools.find(pool.id) : decltype(node->pools.end()){};
-  if (node && has != node->pools.end()) has->second.landed += job.outcome->payload.size();
+  if (node && has != node->pools.end()) has->second.landed += done.outcome.payload.size();
 }
 
 /// The client has it. A node that was given up and is back has new results and old ones: which of them went does not
 /// matter, as long as no byte is counted for ever.
-void Scheduler::State::take_landed(Pool& pool, const Job& job, Commands& out) {
-  if (job.node.value == 0) return;
-  std::uint64_t bytes = job.outcome->payload.size();
-  Node* node = find_node(job.node);
+void Scheduler::State::take_landed(Pool& pool, const Progress& done, Commands& out) {
+  if (done.node.value == 0) return;
+  std::uint64_t bytes = done.outcome.payload.size();
+  Node* node = find_node(done.node);
   const auto has = node ? node->pools.find(pool.id) : decltype(node->pools.end()){};
   if (node && has != node->pools.end()) {
     const std::uint64_t taken = std::min(has->second.landed, bytes);
@@ -142,18 +155,20 @@ void Scheduler::State::hand_over(Pool& pool, Worker& worker, std::size_t depth, 
   while (worker.held.size() < depth && (worker.held.empty() || worker.held_bytes < limits::prefetch_bytes_max)) {
     Job* job = next_queued(pool);
     if (!job) return;
+    const JobSequence sequence = pool.queue.front();
     pool.queue.pop_front();
     job->state = JobState::assigned;
-    job->token = {epoch, ++job->attempts};
-    job->worker = worker.id;
-    job->node = worker.node->id;
+    Progress& progress = progress_of(pool, sequence, *job);
+    progress.token = {epoch, ++progress.attempts};
+    progress.worker = worker.id;
+    progress.node = worker.node->id;
     --pool.queued;
     ++pool.assigned;
     if (worker.held.empty()) worker.last_progress = now;
-    worker.held.push_back({{job->sequence, job->token}, job->arguments.size()});
+    worker.held.push_back({{sequence, progress.token}, job->arguments.size()});
     worker.held_bytes += job->arguments.size();
-    out.emplace_back(RunJob{worker.node->id, worker.id, pool.id, job->sequence, job->token, job->after_update,
-                            job->arguments, job->begun + 1});
+    out.emplace_back(RunJob{worker.node->id, worker.id, pool.id, sequence, progress.token, job->after_update,
+                            job->arguments, progress.begun + 1});
   }
 }
 
@@ -213,7 +228,7 @@ void Scheduler::on(JobsSubmitted event, TimePoint now, Commands&) {
 void Scheduler::State::not_awaited(Pool& pool, NodeId node, const Attempt& attempt, Commands& out) {
   // Sent again after a reconnection, and on its way to the client: the node keeps it until the client has it.
   const Job* done = find_job(pool, attempt.sequence);
-  if (done && done->state == JobState::done && done->token == attempt.token && done->node == node) return;
+  if (done && done->state == JobState::done && done->token() == attempt.token && done->progress->node == node) return;
   // The attempt was given up (its node was lost for a while) or the job is done: first outcome wins.
   out.emplace_back(AckResult{node, pool.id, attempt});
 }
@@ -234,16 +249,17 @@ void Scheduler::on(JobFinished event, TimePoint now, Commands& out) {
   }
   if (!pool) return;
   if (!job) return State::not_awaited(*pool, event.node, event.attempt, out);
-  state.forget_on_way(*job, event.pool);
+  Progress& progress = State::progress_of(*pool, event.attempt.sequence, *job);
+  state.forget_on_way(progress, event.pool);
   const Duration sample = std::max(event.run_time, Duration{1});
   pool->mean = pool->mean ? *pool->mean + (sample - *pool->mean) / 16 : sample;
   const bool raised = event.outcome.error && event.outcome.error->kind == ErrorKind::job_error;
-  if (raised && pool->options.retry_exceptions && ++job->charges < std::max(1U, pool->options.max_retries)) {
+  if (raised && pool->options.retry_exceptions && ++progress.charges < std::max(1U, pool->options.max_retries)) {
     out.emplace_back(AckResult{event.node, event.pool, event.attempt});
     ++pool->rerun;
-    ++job->begun;
-    job->raised = event.attempt.token;
-    state.requeue(*pool, {job->sequence});
+    ++progress.begun;
+    progress.raised = event.attempt.token;
+    state.requeue(*pool, {progress.sequence});
     return;
   }
   if (mutation::acknowledge_early) out.emplace_back(AckResult{event.node, event.pool, event.attempt});
@@ -263,9 +279,9 @@ void Scheduler::on(const ResultsParked& event, TimePoint now, Commands& out) {
   if (!pool || !node || !node->pools.contains(event.pool)) return;
   for (const Attempt& attempt : event.attempts) {
     Job* job = State::current(*pool, attempt);
-    if (job && job->node == event.node) {  // as one whose result is on its way
-      job->worker = {};
-      node->pools.at(event.pool).on_way.insert(job->sequence);
+    if (job && job->progress->node == event.node) {  // as one whose result is on its way
+      job->progress->worker = {};
+      node->pools.at(event.pool).on_way.insert(attempt.sequence);
     } else if (!job && !pool->resuming) {
       State::not_awaited(*pool, event.node, attempt, out);
     }
@@ -296,13 +312,13 @@ void Scheduler::on(const OutcomesAcknowledged& event, TimePoint now, Commands& o
   Pool* pool = state_->find_pool(event.pool);
   if (!pool) return;
   for (const JobSequence sequence : event.sequences) {
-    Job* job = State::find_job(*pool, sequence);
+    const Job* job = State::find_job(*pool, sequence);
     if (!job) continue;  // acknowledged before
     if (job->state != JobState::done) {
       out.emplace_back(Contradiction{fmt::format("AckOutcomes of job {}, which has not ended", sequence)});
       return;
     }
-    state_->forget(*pool, *job, out);
+    state_->forget(*pool, sequence, out);
   }
 }
 

@@ -43,8 +43,8 @@ void Scheduler::State::lose_results(Pool& pool, const Node& node, NodePool& has,
   const auto from_here = [&](NodeId where, WorkerId worker) { return where == node.id && worker.value == 0; };
   for (const JobSequence sequence : std::exchange(has.on_way, {})) {
     const Job* job = find_job(pool, sequence);
-    if (job && job->state == JobState::assigned && from_here(job->node, job->worker) &&
-        !kept.contains({sequence, job->token}))
+    if (job && job->state == JobState::assigned && from_here(job->progress->node, job->progress->worker) &&
+        !kept.contains({sequence, job->token()}))
       again.push_back(sequence);
     const auto claim = pool.claims.find(sequence);
     if (claim != pool.claims.end() && from_here(claim->second.node, claim->second.worker)) pool.claims.erase(claim);
@@ -54,11 +54,11 @@ void Scheduler::State::lose_results(Pool& pool, const Node& node, NodePool& has,
 }
 
 /// Its result is here.
-void Scheduler::State::forget_on_way(const Job& job, PoolId pool) {
-  if (job.worker.value != 0) return;
-  Node* node = find_node(job.node);
+void Scheduler::State::forget_on_way(const Progress& progress, PoolId pool) {
+  if (progress.worker.value != 0) return;
+  Node* node = find_node(progress.node);
   const auto has = node ? node->pools.find(pool) : decltype(node->pools.end()){};
-  if (node && has != node->pools.end()) has->second.on_way.erase(job.sequence);
+  if (node && has != node->pools.end()) has->second.on_way.erase(progress.sequence);
 }
 
 /// What a node claims to run or to have finished, met with what we know of the job.
@@ -68,29 +68,26 @@ void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) 
     pool.claims[claimed.attempt.sequence] = claimed;
     return;
   }
-  if (job && job->raised.epoch != 0 && job->raised == claimed.attempt.token) {
+  const auto is_tried = [&] { return job && job->token() == claimed.attempt.token; };
+  if (job && job->progress && job->progress->raised.epoch != 0 && job->progress->raised == claimed.attempt.token) {
     out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
     return;
   }
   if (job && job->state == JobState::queued) {
     job->state = JobState::assigned;  // its entry in the queue is skipped later
-    job->token = claimed.attempt.token;
-    if (job->token.epoch == epoch) job->attempts = std::max(job->attempts, job->token.attempt);
+    Progress& progress = progress_of(pool, claimed.attempt.sequence, *job);
+    progress.token = claimed.attempt.token;
+    if (progress.token.epoch == epoch) progress.attempts = std::max(progress.attempts, progress.token.attempt);
     --pool.queued;
     ++pool.assigned;
-  } else if (!job || job->state != JobState::assigned || job->token != claimed.attempt.token) {
-    if (claimed.worker.value == 0 && (!job || job->token != claimed.attempt.token || job->state == JobState::done)) {
-      if (!job) out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
-      if (job && job->state == JobState::done)
-        job->node = job->token == claimed.attempt.token ? claimed.node : job->node;
-      if (job && job->token != claimed.attempt.token) {
-        out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
-      }
-    }
+  } else if (!is_tried() || job->state != JobState::assigned) {
+    if (claimed.worker.value != 0) return;
+    if (!is_tried()) out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
+    if (is_tried()) job->progress->node = claimed.node;  // it is done
     return;
   }
-  job->worker = claimed.worker;
-  job->node = claimed.node;
+  job->progress->worker = claimed.worker;
+  job->progress->node = claimed.node;
 }
 
 /// Jobs that we gave to this node and that it does not know: the message was lost with the connection.

@@ -119,14 +119,14 @@ void Scheduler::on(const ClientReturned& event, TimePoint now, Commands& out) {
   for (const JobSequence sequence : outstanding) {
     Job* job = State::find_job(*pool, sequence);
     if (!job) missing.sequences.push_back(sequence);
-    if (job && job->state == JobState::done) out.emplace_back(DeliverOutcome{pool->id, sequence, *job->outcome});
+    if (job && job->state == JobState::done)
+      out.emplace_back(DeliverOutcome{pool->id, sequence, job->progress->outcome});
   }
   std::vector<JobSequence> known;
   for (const auto& [sequence, job] : pool->jobs) known.push_back(sequence);
-  std::sort(known.begin(), known.end());
   for (const JobSequence sequence : known) {
     if (std::binary_search(outstanding.begin(), outstanding.end(), sequence)) continue;
-    state.forget(*pool, pool->jobs.at(sequence), out);
+    state.forget(*pool, sequence, out);
   }
   out.emplace_back(std::move(missing));
   state.note_change(*pool);
@@ -157,10 +157,10 @@ void Scheduler::State::expire(TimePoint now, Commands& out) {
     wake_at(node->lost_at);
     std::vector<PoolId> forgotten;
     for (auto& [pool_id, has] : node->pools) {
-      if (has.forget_at <= now)
-        forgotten.push_back(pool_id);
-      else
+      if (has.forget_at > now)
         wake_at(has.forget_at);
+      else if (!pools_awaited)
+        forgotten.push_back(pool_id);
     }
     for (const PoolId pool_id : forgotten) {
       node->pools.erase(pool_id);
@@ -185,6 +185,11 @@ void Scheduler::State::expire(TimePoint now, Commands& out) {
 void Scheduler::door_opened(TimePoint now) {
   state_->heard_at = now;
   state_->last_call = now;
+}
+
+void Scheduler::await_pools(bool awaited, TimePoint now) {
+  state_->pools_awaited = awaited;
+  state_->wake_at(now);
 }
 
 void Scheduler::flush(TimePoint now, Commands& out) {

@@ -86,6 +86,10 @@ class Scheduler {
   /// Nodes can come from now on: the recovery hold begins. Without this it begins with the head's life.
   void door_opened(TimePoint now);
 
+  /// Pools of earlier heads are still to come, or are all here: what nodes have of pools that are not known is kept as
+  /// long as they are to come.
+  void await_pools(bool awaited, TimePoint now);
+
   /// No node can say this, as the end of a sentence; empty: it can. To be asked before the event is handed in. What
   /// other events say wrong comes out as Contradiction.
   [[nodiscard]] std::string contradiction(const NodeJoined& event) const;

@@ -2,6 +2,7 @@
 // nodes.cpp, pools.cpp, updates.cpp, devices.cpp, sharing.cpp, room.cpp and nested.cpp.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "core/clock.hpp"
+#include "core/job_table.hpp"
 #include "scheduler/commands.hpp"
 #include "scheduler/events.hpp"
 #include "scheduler/scheduler.hpp"
@@ -25,23 +27,63 @@ struct Slot;
 
 enum class JobState : std::uint8_t { queued, assigned, done };
 
-struct Job {
+/// What became of a job that was given to a worker.
+struct Progress {
   JobSequence sequence{};
-  UpdateNumber after_update{};
-  Payload arguments;
-  JobState state = JobState::queued;
-  std::uint8_t out_of_memory = 0;  ///< workers that the kernel ended for lack of memory while they ran it
-  Token token;                     ///< of the current or last attempt
+  Token token;   ///< of the current or last attempt
   Token raised;  ///< of the attempt that raised last, if it is retried: a node that still keeps that result is late
   std::uint32_t attempts = 0;
-  std::uint32_t charges = 0;         ///< workers that died or were killed because of it
-  std::uint32_t begun = 0;           ///< attempts that had, or may have, begun and ended without an outcome
-  WorkerId worker;                   ///< assigned: who runs it; 0 while a finished result is on its way
-  NodeId node;                       ///< assigned or done: where the result is kept; 0: nowhere
-  std::unique_ptr<Outcome> outcome;  ///< done: kept until acknowledged; beside the job, for there may be millions
+  std::uint32_t charges = 0;        ///< workers that died or were killed because of it
+  std::uint32_t begun = 0;          ///< attempts that had, or may have, begun and ended without an outcome
+  std::uint32_t out_of_memory = 0;  ///< workers that the kernel ended for lack of memory while they ran it
+  WorkerId worker;                  ///< assigned: who runs it; 0 while a finished result is on its way
+  NodeId node;                      ///< assigned or done: where the result is kept; 0: nowhere
+  Outcome outcome;                  ///< done: kept until acknowledged
 };
 
-static_assert(limits::out_of_memory_retries < 255, "Job::out_of_memory counts one more");
+/// Millions may be queued: what one that waits has no use for stands beside it.
+struct Job {
+  Payload arguments;
+  std::unique_ptr<Progress> progress;  ///< null: queued, and no worker has had it
+  UpdateNumber after_update : 61 = 0;
+  JobState state : 3 = JobState::queued;
+  /// Of the current or last attempt.
+  [[nodiscard]] Token token() const { return progress ? progress->token : Token{}; }
+};
+static_assert(sizeof(Job) == 56, "there may be millions");
+static_assert(limits::number_max < std::uint64_t{1} << 61, "Job::after_update");
+
+/// Numbers of jobs, in an order that is theirs mostly.
+class JobQueue {
+ public:
+  [[nodiscard]] bool empty() const { return runs_.empty(); }
+  [[nodiscard]] JobSequence front() const { return runs_.front().first; }
+  void push_back(JobSequence sequence) {
+    if (!runs_.empty() && runs_.back().last + 1 == sequence)
+      runs_.back().last = sequence;
+    else
+      runs_.push_back({sequence, sequence});
+  }
+  void push_front(JobSequence sequence) {
+    if (!runs_.empty() && sequence + 1 == runs_.front().first)
+      runs_.front().first = sequence;
+    else
+      runs_.push_front({sequence, sequence});
+  }
+  void pop_front() {
+    if (runs_.front().first++ == runs_.front().last) runs_.pop_front();
+  }
+  [[nodiscard]] bool contains(JobSequence sequence) const {
+    return std::any_of(runs_.begin(), runs_.end(),
+                       [&](const Run& run) { return run.first <= sequence && sequence <= run.last; });
+  }
+
+ private:
+  struct Run {
+    JobSequence first, last;
+  };
+  std::deque<Run> runs_;
+};
 
 /// An attempt in a worker's hands.
 struct Held {
@@ -138,8 +180,8 @@ struct Pool {
   bool resuming = false;
   bool earlier = false;               ///< older than this head: nothing of it is given out during the recovery hold
   std::uint32_t attempts_before = 0;  ///< opened again: numbers of attempts begin behind those of its earlier life
-  std::unordered_map<JobSequence, Job> jobs;
-  std::deque<JobSequence> queue;  ///< entries of jobs that are no longer queued are skipped
+  JobTable<Job> jobs;
+  JobQueue queue;  ///< entries of jobs that are no longer queued are skipped
   std::uint64_t queued = 0, assigned = 0, done = 0, rerun = 0;
   std::uint64_t argument_bytes = 0;  ///< of those queued and assigned
   std::uint64_t stranded = 0;        ///< bytes of results from nodes that are gone, until its client acknowledges them
@@ -203,6 +245,7 @@ struct Scheduler::State {
   /// The recovery hold counts from here: the door opened, or the latest node with something of earlier pools came.
   TimePoint heard_at{};
   bool hold_over = false;
+  bool pools_awaited = false;  ///< see Scheduler::await_pools
   std::map<NodeId, std::unique_ptr<Node>> nodes;
   std::map<PoolId, std::unique_ptr<Pool>> pools;
   std::unordered_map<WorkerId, Worker*> workers;
@@ -242,9 +285,10 @@ struct Scheduler::State {
   static void count_begun(Pool& pool, const std::vector<JobSequence>& sequences);
   void requeue(Pool& pool, std::vector<JobSequence> sequences);
   void finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out);
-  void forget(Pool& pool, Job& job, Commands& out);
-  void count_landed(const Pool& pool, const Job& job);
-  void take_landed(Pool& pool, const Job& job, Commands& out);
+  static Progress& progress_of(const Pool& pool, JobSequence sequence, Job& job);
+  void forget(Pool& pool, JobSequence sequence, Commands& out);
+  void count_landed(const Pool& pool, const Progress& done);
+  void take_landed(Pool& pool, const Progress& done, Commands& out);
   /// True when this attempt is the job's current one and it is assigned.
   static Job* current(Pool& pool, const Attempt& attempt);
   static void not_awaited(Pool& pool, NodeId node, const Attempt& attempt, Commands& out);
@@ -287,7 +331,7 @@ struct Scheduler::State {
   void join_pools(Node& node, std::vector<NodeJoined::HeldPool>& reported, TimePoint now, Commands& out);
   void drop_stranded_jobs(Node& node, const NodeJoined& event);
   void lose_results(Pool& pool, const Node& node, NodePool& has, const std::set<Attempt>& kept);
-  void forget_on_way(const Job& job, PoolId pool);
+  void forget_on_way(const Progress& progress, PoolId pool);
   void adopt_reported(Pool& pool, Commands& out);
   void activate_on_nodes(Pool& pool, Commands& out);
 

@@ -70,7 +70,7 @@ std::optional<JobView> Scheduler::find_job(PoolId id, JobSequence sequence) cons
   const auto state = job->state == JobState::queued     ? JobView::State::queued
                      : job->state == JobState::assigned ? JobView::State::assigned
                                                         : JobView::State::done;
-  return JobView{state, job->token};
+  return JobView{state, job->token()};
 }
 
 Status Scheduler::status() const {
@@ -132,20 +132,21 @@ void check_jobs(const Pool& pool, const std::set<WorkerId>& workers) {
       bytes += held.bytes;
       const auto job = pool.jobs.find(held.attempt.sequence);
       if (job == pool.jobs.end() || job->second.state != JobState::assigned) continue;
-      if (job->second.token == held.attempt.token) {
+      if (job->second.token() == held.attempt.token) {
         ++holders[job->first];
-        DC_CHECK(job->second.worker == worker->id);
+        DC_CHECK(job->second.progress->worker == worker->id);
       }
     }
     DC_CHECK(bytes == worker->held_bytes);
   }
   for (const auto& [sequence, job] : pool.jobs) {
-    DC_CHECK(job.sequence == sequence);
+    DC_CHECK(!job.progress || job.progress->sequence == sequence);
+    DC_CHECK(job.progress || job.state == JobState::queued);
     queued += job.state == JobState::queued;
     assigned += job.state == JobState::assigned;
-    if (job.state == JobState::assigned) DC_CHECK(holders[sequence] == (job.worker.value ? 1 : 0));
+    if (job.state == JobState::assigned) DC_CHECK(holders[sequence] == (job.progress->worker.value ? 1 : 0));
     if (job.state == JobState::queued) {
-      DC_CHECK(std::find(pool.queue.begin(), pool.queue.end(), sequence) != pool.queue.end());
+      DC_CHECK(pool.queue.contains(sequence));
     }
   }
   DC_CHECK(queued == pool.queued && assigned == pool.assigned);

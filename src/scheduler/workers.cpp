@@ -137,13 +137,14 @@ void Scheduler::State::charge(Pool& pool, Job& job, const WorkerExited& event, s
   const bool out_of_memory = event.cause == ExitCause::out_of_memory;
   const std::uint32_t allowed =
       out_of_memory ? limits::out_of_memory_retries + 1 : std::max(1U, pool.options.max_retries);
-  const std::uint32_t deaths = out_of_memory ? ++job.out_of_memory : ++job.charges;
+  Progress& progress = *job.progress;
+  const std::uint32_t deaths = out_of_memory ? ++progress.out_of_memory : ++progress.charges;
   if (deaths < allowed) {
     ++pool.rerun;
-    ++job.begun;
-    again.push_back(job.sequence);
+    ++progress.begun;
+    again.push_back(progress.sequence);
     out.emplace_back(Notice{pool.id, fmt::format("{}; job {} runs again (death {} of {})", event.error.message,
-                                                 job.sequence, deaths, allowed)});
+                                                 progress.sequence, deaths, allowed)});
     return;
   }
   Outcome outcome;
@@ -244,7 +245,7 @@ void Scheduler::on(WorkerExited event, TimePoint now, Commands& out) {
     if (ran && blamed) {
       state.charge(*pool, *job, event, again, out);
     } else {
-      job->begun += ran ? 1 : 0;
+      job->progress->begun += ran ? 1 : 0;
       again.push_back(held.attempt.sequence);
     }
   }

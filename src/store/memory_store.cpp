@@ -59,6 +59,13 @@ Result<std::vector<LogId>> MemoryStore::logs() {
   return ids;
 }
 
+std::map<LogId, std::uint64_t> MemoryStore::sizes() {
+  const std::lock_guard lock(disk_->mutex);
+  std::map<LogId, std::uint64_t> sizes;
+  for (const auto& [id, entries] : disk_->logs) sizes[id] = entries.size();
+  return sizes;
+}
+
 Result<void> MemoryStore::write(std::span<Change> changes) {
   const std::lock_guard lock(disk_->mutex);
   BOOST_OUTCOME_TRYV(check_held());

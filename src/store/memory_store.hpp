@@ -30,6 +30,7 @@ class MemoryStore : public Store {
   Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
+  std::map<LogId, std::uint64_t> sizes() override;
   Result<void> write(std::span<Change> changes) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(EntryNumber, Entry&&)>& each) override;

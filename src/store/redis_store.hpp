@@ -44,6 +44,7 @@ class RedisStore : public Store {
   Result<std::uint64_t> raise_term(std::uint64_t above) override { return lease_.raise_term(above); }
   void release() override;
   Result<std::vector<LogId>> logs() override;
+  std::map<LogId, std::uint64_t> sizes() override { return {unread_.begin(), unread_.end()}; }
   Result<void> write(std::span<Change> changes) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(EntryNumber, Entry&&)>& each) override;

@@ -43,7 +43,7 @@ inline std::string sqlite_schema() {
 struct SqliteStore::Statements {
   explicit Statements(SqliteDb& db)
       : logs(db, "SELECT min(log) FROM entries WHERE log > ?1"),
-        noted(db, "SELECT log FROM logs ORDER BY log"),
+        noted(db, "SELECT log, entries FROM logs ORDER BY log"),
         count(db,
               "INSERT INTO logs VALUES(?1, ?2) ON CONFLICT(log) DO UPDATE SET entries = entries + excluded.entries"),
         forget(db, "DELETE FROM logs WHERE log = ?1"),

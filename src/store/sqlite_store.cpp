@@ -156,7 +156,9 @@ Result<void> SqliteStore::logs_noted(std::set<LogId>& ids) {
   while (true) {
     BOOST_OUTCOME_TRY(row, statements_->noted.step());
     if (!row) return boost::outcome_v2::success();
-    ids.insert(static_cast<LogId>(statements_->noted.integer(0)));
+    const auto id = static_cast<LogId>(statements_->noted.integer(0));
+    ids.insert(id);
+    sizes_[id] = static_cast<std::uint64_t>(statements_->noted.integer(1));
   }
 }
 
@@ -164,6 +166,7 @@ Result<void> SqliteStore::logs_noted(std::set<LogId>& ids) {
 Result<std::vector<LogId>> SqliteStore::logs() {
   BOOST_OUTCOME_TRYV(check_held());
   std::set<LogId> ids;
+  sizes_.clear();
   const Result<void> told = logs_of_entries(ids);
   if (!told && told.error().code != ErrorCode::protocol) return told.error();
   const Result<void> noted = logs_noted(ids);

@@ -29,6 +29,7 @@ class SqliteStore : public Store {
   Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
+  std::map<LogId, std::uint64_t> sizes() override { return sizes_; }
   Result<void> write(std::span<Change> changes) override;
   Result<bool> read(LogId log, Position& position, Attachments attachments,
                     const std::function<void(EntryNumber, Entry&&)>& each) override;
@@ -72,6 +73,7 @@ class SqliteStore : public Store {
   LockFile lock_;
   std::unique_ptr<SqliteDb> db_;
   std::unique_ptr<Statements> statements_;
+  std::map<LogId, std::uint64_t> sizes_;  ///< see sizes()
   bool unsynced_ = false;
   bool shrunk_ = false;  ///< not all of it has come to the file
 };

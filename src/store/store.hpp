@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -126,6 +127,8 @@ class Store {
 
   /// The logs that exist, in rising order. (This call and all below need acquire() first.)
   virtual Result<std::vector<LogId>> logs() = 0;
+  /// How many entries those that logs() told last should have, as far as that is known: for people.
+  virtual std::map<LogId, std::uint64_t> sizes() { return {}; }
   /// All of these changes or none. A log comes into being with its first entry and is no more without its last one.
   /// Putting an entry under a number that stands replaces it, erasing one that does not stand changes nothing: so a
   /// call of which nobody knows whether it happened is repeated harmlessly. When it succeeds, a store that is not in

@@ -103,6 +103,7 @@ TEST_P(StoreConformance, ALogIsNoMoreWithoutItsLastEntry) {
             "");
   ASSERT_EQ(problem(write(*store_, {erase(1, 2)})), "");
   EXPECT_EQ(store_->logs().value(), (std::vector<LogId>{1, 2}));
+  EXPECT_EQ(store_->sizes().at(1), 1U);
   ASSERT_EQ(problem(write(*store_, {erase(1, 1), erase(1, 2)})), "");
   EXPECT_EQ(store_->logs().value(), std::vector<LogId>{2});
   EXPECT_EQ(read_log(*store_, 1), std::vector<Entry>{});

@@ -75,24 +75,34 @@ void HeadProcess::has_store(std::uint64_t term) {
   effects_.clear();
   broken_off_.clear();
   journal_.keep();
-  restore();
-  const bool reads = !cluster_.journal.logs().empty() && world_.chance.percent(30);
-  const Duration reading = reads ? world_.chance.skewed(1ms, 8s) : Duration::zero();
-  const Duration silence = std::max(reading, journal_.store().silence_left());
+  find_pools();
+  const Duration silence = journal_.store().silence_left();
   if (silence == Duration::zero()) return open_door();
   run_after(silence, [this] { open_door(); });
 }
 
-/// The named pools that an earlier head kept.
-void HeadProcess::restore() {
+/// The named pools that an earlier head kept: they are read when the door is open.
+void HeadProcess::find_pools() {
   holders_.clear();
   left_.clear();
   journal_.start();
   ledger_.head_restarted();
-  for (const auto& [log, entries] : cluster_.journal.logs()) {
-    machine_->restore(cluster_.journal.read(log), world_.now(), effects_);
-    world_.note(name(), "has pool {} from its journal", short_name(log));
-  }
+  reads_slowly_ = world_.chance.percent(30);
+  std::vector<store::LogId> logs;
+  for (const auto& [log, entries] : cluster_.journal.logs()) logs.push_back(log);
+  machine_->await_pools(logs, {}, world_.now(), effects_);
+}
+
+void HeadProcess::carry_out(head::JournalRead& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
+  run_after(world_.chance.skewed(1us, reads_slowly_ ? Duration(8s) : 1ms), [this, log = effect.log] { has_read(log); });
+}
+
+void HeadProcess::has_read(store::LogId log) {
+  if (headship_->over()) return;
+  if (!is_head()) return run_after(limits::store_hold_look_interval, [this, log] { has_read(log); });
+  world_.note(name(), "has pool {} from its journal", short_name(log));
+  machine_->pool_read(log, cluster_.journal.read(log), "", world_.now(), effects_);
+  schedule_flush();
 }
 
 void HeadProcess::open_door() {

@@ -42,7 +42,7 @@ class HeadProcess : public Endpoint {
 
   /// `standby`: it waits for the store.
   void start(bool standby);
-  /// It reads its journal before anybody can reach it.
+  /// It has its store before anybody can reach it.
   [[nodiscard]] bool listens() const override { return alive() && door_open_; }
   [[nodiscard]] bool admits() const override { return journal_.hold() == store::Hold::ours; }
   [[nodiscard]] std::uint64_t term() const override { return headship_->term(); }
@@ -64,7 +64,8 @@ class HeadProcess : public Endpoint {
   // head_life.cpp
   void try_store(TimePoint asked);
   void has_store(std::uint64_t term);
-  void restore();
+  void find_pools();
+  void has_read(store::LogId log);
   void open_door();
   bool is_head();
   void look_at_hold();
@@ -86,6 +87,7 @@ class HeadProcess : public Endpoint {
   void carry_out(head::JournalRemove& effect, std::map<SessionId, std::vector<wire::Outgoing>>&) {
     journal_.remove(effect);
   }
+  void carry_out(head::JournalRead& effect, std::map<SessionId, std::vector<wire::Outgoing>>& sends);
   void carry_out(head::JournalRepair&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
   void carry_out(head::HashProgram& effect, std::map<SessionId, std::vector<wire::Outgoing>>&);
   void carry_out(head::Log&, std::map<SessionId, std::vector<wire::Outgoing>>&) {}
@@ -111,7 +113,7 @@ class HeadProcess : public Endpoint {
   std::optional<head::HeadshipMachine> headship_;
   std::optional<head::HeadMachine> machine_;
   head::Effects effects_;
-  bool flush_scheduled_ = false, door_open_ = false, ended_ = false;
+  bool flush_scheduled_ = false, door_open_ = false, ended_ = false, reads_slowly_ = false;
   TimePoint armed_for_ = never, started_at_{};
   std::uint64_t turns_ = 0;
   std::map<SessionId, ConnectionPtr> sessions_;

@@ -31,19 +31,17 @@ bool same_keys(const head::JournalState& a, const head::JournalState& b) {
          });
 }
 
-template <class Map>
-std::vector<typename Map::key_type> keys_of(const Map& map) {
-  std::vector<typename Map::key_type> keys;
-  for (const auto& [key, value] : map) keys.push_back(key);
-  std::sort(keys.begin(), keys.end());
-  return keys;
+std::vector<JobSequence> numbers_of(const JobTable<head::JournaledOutcome>& outcomes) {
+  std::vector<JobSequence> numbers;
+  for (const auto& [sequence, outcome] : outcomes) numbers.push_back(sequence);
+  return numbers;
 }
 
 /// What differs; empty: nothing.
 std::string difference(const head::JournalState& a, const head::JournalState& b) {
   if (a.taken.intervals() != b.taken.intervals()) return "the numbers taken";
   if (!same_jobs(a, b)) return "the jobs";
-  if (keys_of(a.undelivered) != keys_of(b.undelivered)) return "the outcomes";
+  if (numbers_of(a.undelivered) != numbers_of(b.undelivered)) return "the outcomes";
   for (const auto& [sequence, outcome] : a.undelivered) {
     const head::StoredOutcome& other = b.undelivered.at(sequence);
     const bool same_error = outcome.error ? other.error && *outcome.error == *other.error : !other.error;

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cluster, free_port, recorder_items, runs, wait_until
+from conftest import Cluster, free_port, recorder_items, run_counts, runs, wait_until
 from distributed_computing.api import Pool
 from own_redis import PROGRAM, Redis
 from workers import Recorder
@@ -71,7 +71,7 @@ def test_the_map_goes_on_when_the_head_is_killed(pair, notes, measured, name):
         pool.close()
     measured(f"head killed beside a standby, {name or 'unnamed'} pool: longest pause of the map", consumer.longest, 15)
     assert sorted(consumer.seen) == list(range(120)), "each result once"
-    assert all(runs(notes, i) == 1 for i in range(120)), "what ran was adopted, not run again"
+    assert run_counts(notes, 120) == [1] * 120, "what ran was adopted, not run again"
     assert "is free, this head takes over" in pair.log("standby")
 
 
@@ -91,7 +91,7 @@ def test_the_map_goes_on_when_the_head_is_frozen_and_that_one_steps_down(pair, n
         pool.close()
     measured(f"head frozen beside a standby, {name or 'unnamed'} pool: longest pause of the map", consumer.longest, 15)
     assert sorted(consumer.seen) == list(range(120)), "each result once"
-    assert all(runs(notes, i) == 1 for i in range(120)), "what ran was adopted, not run again"
+    assert run_counts(notes, 120) == [1] * 120, "what ran was adopted, not run again"
     assert "another head has taken the store" in pair.log("head") and "this one steps down" in pair.log("head")
     joined = [line for line in pair.log("node").splitlines() if "joined the head at" in line]
     assert [f":{pair.port} " in line for line in joined] == [True, False], "the node went over once"
@@ -110,7 +110,7 @@ def test_a_head_that_was_frozen_without_a_standby_goes_on(redis, cluster, pool_a
         consumer.take(40)
     assert head.poll() is None
     assert sorted(consumer.seen) == list(range(60))
-    assert all(runs(notes, i) == 1 for i in range(60)), "what ran was adopted, not run again"
+    assert run_counts(notes, 60) == [1] * 60, "what ran was adopted, not run again"
 
 
 def test_a_standby_ends_in_order_when_it_is_told_to(pair):
@@ -140,7 +140,7 @@ def test_a_named_pools_head_killed_at_twenty_random_points(redis, cluster, pool_
         pool.close()
     measured(f"head of a named pool killed ({store}), slowest of 20: it answers", slowest, 5)
     assert sorted(seen) == list(range(1000)), "1,000 results, none twice"
-    assert all(runs(notes, i) == 1 for i in range(1000)), "what ran was adopted, not run again"
+    assert run_counts(notes, 1000) == [1] * 1000, "what ran was adopted, not run again"
 
 
 def test_a_redis_that_is_killed_and_then_frozen_costs_nothing(redis, cluster, pool_arguments, notes):
@@ -171,4 +171,4 @@ def test_a_redis_that_is_killed_and_then_frozen_costs_nothing(redis, cluster, po
     assert head.poll() is None
     told = cluster.log("head")
     assert "has not confirmed for 10 s that this is the head" in told and "confirms that this is the head" in told
-    assert [runs(notes, i) for i in range(6)] == [1] * 6, "running work went on"
+    assert run_counts(notes, 6) == [1] * 6, "running work went on"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import alive, runs, wait_until
+from conftest import alive, run_counts, runs, wait_until
 from conftest import recorder_items as items
 from distributed_computing.api import Pool
 from workers import Hostile, Recorder
@@ -88,7 +88,7 @@ def test_a_head_that_is_told_to_end_tells_everybody_and_they_wait_for_the_next(c
         cluster.head()
         seen += results
     assert [r[0] for r in seen] == list(range(40))
-    assert all(runs(notes, i) == 1 for i in range(40)) and node.poll() is None
+    assert run_counts(notes, 40) == [1] * 40 and node.poll() is None
 
 
 START = """

@@ -16,7 +16,7 @@ import time
 import msgpack
 import pytest
 
-from conftest import BIN, HERE, recorder_items, rss_mib, runs, wait_until
+from conftest import BIN, HERE, recorder_items, rss_mib, run_counts, wait_until
 from distributed_computing.api import AuthenticationError, Pool
 from workers import Hostile, Recorder
 
@@ -287,7 +287,7 @@ def test_somebody_else_on_the_port_of_a_dead_head_ends_nobody(cluster, pool_argu
         cluster.head()
         done += results
     assert sorted(item for item, *_ in done) == list(range(8))
-    assert [runs(notes, i) for i in range(8)] == [1] * 8, "adopted, not run again"
+    assert run_counts(notes, 8) == [1] * 8, "adopted, not run again"
     assert node.poll() is None
     told += capfd.readouterr().err
     for log in (cluster.log("node"), told):
