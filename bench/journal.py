@@ -16,6 +16,7 @@ from pathlib import Path
 
 from run import Cluster, Echo
 
+JOBS_OF_A_PROGRAM = 1_000_000
 HEAD = ("--head", "--workers", "0", "--store", "sqlite", "--durability", "interval")
 
 
@@ -30,12 +31,24 @@ def journal_mib(root: Path) -> float:
     return sum(file.stat().st_size for pattern in ("*.db", "*.db-wal") for file in root.rglob(pattern)) / 2**20
 
 
-def start_head(cluster: Cluster) -> float:
-    """Start the head and return after how many seconds it answers."""
+def start_head(cluster: Cluster) -> tuple[float, float]:
+    """Start the head and return after how many seconds it answers, and after how many it has read all pools."""
     start = time.perf_counter()
     cluster.start("head", *HEAD)
     cluster.wait("the head answers", lambda _: True)
-    return time.perf_counter() - start
+    answers = time.perf_counter() - start
+    cluster.wait("its pools are read", lambda status: status["head"]["reading"] is None)
+    return answers, time.perf_counter() - start
+
+
+def submit(cluster: Cluster, jobs: int) -> None:
+    """Submit no-op jobs, by one program after the other: each keeps a future for every job of its own."""
+    from distributed_computing.api import Pool
+
+    for first in range(0, jobs, JOBS_OF_A_PROGRAM):
+        with Pool(Echo, None, cluster.password, "localhost", cluster.port, name="journal") as pool:
+            for i in range(first, min(first + JOBS_OF_A_PROGRAM, jobs)):
+                pool.submit(i)
 
 
 def measure(cluster: Cluster, jobs: int) -> None:
@@ -46,18 +59,17 @@ def measure(cluster: Cluster, jobs: int) -> None:
     start_head(cluster)
     head = cluster.processes["head"]
     start = time.perf_counter()
-    with Pool(Echo, None, *where, name="journal") as pool:
-        for i in range(jobs):
-            pool.submit(i)
+    submit(cluster, jobs)
     seconds = time.perf_counter() - start
-    print(f"{jobs:,} jobs accepted in {seconds:.1f} s; head {memory_mib(head.pid, 'VmRSS')} MiB", flush=True)
+    print(f"{jobs:,} jobs accepted in {seconds:.1f} s; head {memory_mib(head.pid, 'VmRSS')} MiB")
     print(f"journal {journal_mib(cluster.root):.0f} MiB", flush=True)
 
     head.kill()
     head.wait()
-    seconds = start_head(cluster)
+    answers, has_read = start_head(cluster)
     head = cluster.processes["head"]
-    print(f"killed; the next head answers after {seconds:.2f} s, with {memory_mib(head.pid, 'VmRSS')} MiB", flush=True)
+    print(f"killed; the next head answers after {answers:.2f} s, and has read the pool after {has_read:.2f} s", end="")
+    print(f", with {memory_mib(head.pid, 'VmRSS')} MiB, {memory_mib(head.pid, 'VmHWM')} at most", flush=True)
 
     cluster.start("node", "--workers", "2")
     start = time.perf_counter()
