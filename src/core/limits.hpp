@@ -209,7 +209,7 @@ inline constexpr std::uint64_t result_window_bytes = std::uint64_t{64} << 20;
 inline constexpr std::uint64_t result_window_min = std::uint64_t{128} << 10;
 inline constexpr std::uint64_t result_turns_bytes = std::uint64_t{192} << 20;
 /// The same for a named pool, whose results are on their way to the store.
-inline constexpr std::uint64_t kept_window_bytes = std::uint64_t{16} << 20;
+inline constexpr std::uint64_t kept_window_bytes = std::uint64_t{8} << 20;
 inline constexpr std::uint64_t kept_turns_bytes = std::uint64_t{16} << 20;
 /// Of payloads that are in the store a session is loaded so many bytes ahead of what it reads, but always one payload.
 inline constexpr std::uint64_t loaded_bytes_max = std::uint64_t{16} << 20;

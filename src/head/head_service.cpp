@@ -68,6 +68,7 @@ class HeadService {
     if (store_) start_journal();
     if (options_.on_listening) options_.on_listening(listener_->fingerprint(), store_name_);
     machine_.door_opened(net::EventLoop::now());
+    look_at_memory();
     schedule_flush();
     loop_.run();
     listener_.reset();
@@ -193,8 +194,13 @@ class HeadService {
     if (headship_.term() == 0) return;
     journal_->loop_moved();
     (void)is_head();
-    unused_memory_.give_back(net::EventLoop::now());
     hold_timer_ = loop_.call_at(net::EventLoop::now() + limits::store_hold_look_interval, [this] { look_at_hold(); });
+  }
+
+  void look_at_memory() {
+    const TimePoint now = net::EventLoop::now();
+    unused_memory_.give_back(now);
+    memory_timer_ = loop_.call_at(now + limits::unused_memory_interval, [this] { look_at_memory(); });
   }
 
   // --- Sessions ---------------------------------------------------------------------------------------------------
@@ -328,7 +334,7 @@ class HeadService {
        .answered = [this](SessionId id) { answered(id); },
        .lost = [this](SessionId id) { session_closed(id); }}};
   Effects effects_;
-  std::unique_ptr<net::Timer> hold_timer_, lost_timer_;
+  std::unique_ptr<net::Timer> hold_timer_, lost_timer_, memory_timer_;
   UnusedMemory unused_memory_;
   bool flush_scheduled_ = false;
   int exit_code_ = exit_fine;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <string>
 
 #include "core/check.hpp"
 #include "core/mutation.hpp"
@@ -10,6 +12,31 @@
 #include "head/stand_in.hpp"
 
 namespace dc::head {
+namespace {
+
+/// Small arguments, which stay in memory, without the message or entry in which they came: they share a buffer.
+void pack_small(std::vector<SubmittedJob>& jobs) {
+  const auto is_small = [](const SubmittedJob& job) {
+    return !job.arguments.is_elsewhere() && job.arguments.size() <= limits::payload_in_memory_max;
+  };
+  std::string bytes;
+  bytes.reserve(std::accumulate(jobs.begin(), jobs.end(), std::size_t{0}, [&](std::size_t sum, const auto& job) {
+    return sum + (is_small(job) ? job.arguments.size() : 0);
+  }));
+  for (const SubmittedJob& job : jobs) {
+    if (is_small(job)) bytes += job.arguments.view();
+  }
+  const Payload all(std::move(bytes));
+  std::size_t offset = 0;
+  for (SubmittedJob& job : jobs) {
+    if (!is_small(job)) continue;
+    const std::size_t size = job.arguments.size();
+    job.arguments = all.slice(offset, size);
+    offset += size;
+  }
+}
+
+}  // namespace
 
 // --- Jobs -------------------------------------------------------------------------------------------------------
 
@@ -153,6 +180,7 @@ void KeptPool::start(std::vector<SubmittedJob>&& jobs, PoolEffects& out) {
     keys_of_running_[job.sequence] = job.key;
     started.push_back(std::move(job));
   }
+  pack_small(started);
   if (!started.empty()) out.emplace_back(scheduler::JobsSubmitted{id, std::move(started)});
 }
 

@@ -103,8 +103,8 @@ def test_many_small_results_that_nobody_takes_are_not_in_the_heads_memory_either
 
     assert sum(taken) < count // 2
     wait_until(all_there, "all results are in the store", 200)
-    # 2 GiB of results, and for a moment 200,000 jobs in the queue.
-    assert largest.look() < 100, f"the head grew by {largest.look():.0f} MiB"
+    # 2 GiB of results, and for a moment most of 200,000 jobs in the queue.
+    assert largest.look() < 64, f"the head grew by {largest.look():.0f} MiB"
     head.send_signal(signal.SIGKILL)
     head.wait()
     head = cluster.head()
