@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/backup.hpp"
 #include "cli/did_you_mean.hpp"
 #include "cli/doctor.hpp"
 #include "cli/options.hpp"
@@ -27,6 +28,10 @@ Examples:
   distributed-computing pools results sweep-1 -r 123456 --output results
   distributed-computing pools forget sweep-1 KEY -r 123456
                                  the next job with this key runs anew
+  distributed-computing pools export pools.db
+                                 all named pools of this machine's head into a file, while it runs on
+  distributed-computing pools import pools.db
+                                 and into the store of another, before it is started
   distributed-computing doctor -a 194.173.121.37
                                  what a node on this machine would find, what is wrong, and what to do
 
@@ -51,8 +56,9 @@ is null unless the pool outlives its program: to_deliver counts its jobs whose o
 them that are done, kept_bytes what counts against --pool-bytes-max, keys those that have a value, and error says why it
 failed.
 
-Exit codes: 0 fine, 1 the head cannot be reached or the doctor found something wrong, 2 wrong usage,
-3 refused by the head (wrong password or version; another program has the pool), 4 no such pool)";
+Exit codes: 0 fine, 1 the head cannot be reached, something failed, or the doctor found something wrong, 2 wrong usage,
+3 refused (wrong password or version; another program has the pool; another pool or key is where one is imported),
+4 no such pool or file, 5 a head has the store)";
 
 int complain(int code, const std::string& text) {
   fmt::print(stderr, "distributed-computing: {}\n", dc::printable(text, dc::limits::log_line_bytes_max));
@@ -65,6 +71,7 @@ struct Arguments {
   bool json = false, steal = false, all_keys = false;
   std::string name, output;
   std::vector<std::string> keys;
+  dc::cli::BackupArguments backup;
 };
 
 int complain(const dc::Error& error) {
@@ -135,6 +142,30 @@ int forget_keys(const Arguments& arguments) {
   return told ? show(told.value() + "\n") : complain(told.error());
 }
 
+using Copied = dc::Result<std::vector<dc::head::CopiedPool>>;
+
+int show_copied(const Copied& copied) {
+  if (copied) return show(dc::cli::copied_table(copied.value()));
+  switch (copied.error().code) {
+    case dc::ErrorCode::invalid:
+      return complain(2, copied.error().message);
+    case dc::ErrorCode::fenced:
+      return complain(5, copied.error().message);
+    default:
+      return complain(copied.error());
+  }
+}
+
+int export_pools(const Arguments& arguments) { return show_copied(dc::cli::export_pools(arguments.backup)); }
+int import_pools(const Arguments& arguments) { return show_copied(dc::cli::import_pools(arguments.backup)); }
+
+void add_password_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
+  command.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
+  command.add_flag("--password-stdin", arguments.password.standard_input,
+                   "Read the password from the first line of standard input");
+}
+
 void add_head_options(CLI::App& command, Arguments& arguments) {
   command.add_option("-a,--address", arguments.head.address, "The head's address, or several: HOST1,HOST2[:PORT]")
       ->capture_default_str()
@@ -142,10 +173,7 @@ void add_head_options(CLI::App& command, Arguments& arguments) {
   command.add_option("-p,--port", arguments.head.port, "The head's port")
       ->capture_default_str()
       ->check(CLI::Range(1, 65535));
-  command.add_option("-r,--password", arguments.password.argument, "The password of the cluster");
-  command.add_option("--password-file", arguments.password.file, "A file that holds the password (mode 600)");
-  command.add_flag("--password-stdin", arguments.password.standard_input,
-                   "Read the password from the first line of standard input");
+  add_password_options(command, arguments);
   command
       .add_option("--fingerprint", arguments.head.fingerprint,
                   "The head's key, as the head shows it; several with commas")
@@ -158,20 +186,22 @@ void add_forget(CLI::App& command, Arguments& arguments) {
   command.add_flag("--all", arguments.all_keys, "All keys of the pool")->excludes(keys);
 }
 
-/// A command that talks to a head; `run` gives the exit code.
+/// `run` gives the exit code.
 struct Command {
   CLI::App* app;
   int (*run)(const Arguments&);
 };
 
+/// Those that talk to a head.
 std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
   std::vector<Command> commands;
   CLI::App* status = app.add_subcommand("status", "Show head, nodes, workers, pools and jobs");
   status->footer(footer);
   status->add_flag("--json", arguments.json, "Print JSON");
   commands.push_back({status, show_status});
-  CLI::App* pools =
-      app.add_subcommand("pools", "Show named pools and what is in them; remove or repair one, forget its keys");
+  CLI::App* pools = app.add_subcommand("pools",
+                                       "Show named pools and what is in them; remove or repair one, forget its keys; "
+                                       "export and import them");
   pools->footer(footer);
   pools->require_subcommand(1);
   const auto of_one_pool = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
@@ -198,6 +228,28 @@ std::vector<Command> add_commands(CLI::App& app, Arguments& arguments) {
   return commands;
 }
 
+/// Those that talk to a store.
+std::vector<Command> add_backup_commands(CLI::App& pools, Arguments& arguments) {
+  CLI::App* to_file = pools.add_subcommand(
+      "export",
+      "Copy named pools into a new file (a store of SQLite itself); a head that keeps them in SQLite runs on");
+  dc::cli::declare_export(*to_file, arguments.backup);
+  CLI::App* from_file =
+      pools.add_subcommand("import", "Copy the named pools of such a file into a store whose head does not run");
+  dc::cli::declare_import(*from_file, arguments.backup);
+  const std::vector<Command> commands{{to_file, export_pools}, {from_file, import_pools}};
+  for (const Command& command : commands) add_password_options(*command.app, arguments);
+  return commands;
+}
+
+/// Only some stores want the password: nobody is asked for it.
+int run_backup(const Command& command, Arguments& arguments) {
+  auto password = dc::cli::read_password(arguments.password);
+  if (!password) return complain(2, password.error().message);
+  arguments.backup.password = std::move(password.value().text);
+  return command.run(arguments);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -210,6 +262,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   CLI::App* show_version = app.add_subcommand("version", "Show the version");
   const std::vector<Command> commands = add_commands(app, arguments);
+  const std::vector<Command> backup_commands = add_backup_commands(*app.get_subcommand("pools"), arguments);
   dc::cli::DoctorOptions examined;
   examined.port = dc::limits::default_port;
   CLI::App* doctor = app.add_subcommand("doctor", "Look at this machine as a node would: GPUs, masks, network, limits");
@@ -226,6 +279,9 @@ int main(int argc, char** argv) {
   dc::cli::hide_secrets(argc, argv);
   if (show_version->parsed()) return fmt::print("{}\n", version), 0;
   if (doctor->parsed()) return dc::cli::doctor(examined);
+  for (const Command& command : backup_commands) {
+    if (command.app->parsed()) return run_backup(command, arguments);
+  }
   if (const int code = take_password(arguments); code != 0) return code;
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run(arguments);

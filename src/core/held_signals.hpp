@@ -15,4 +15,12 @@ bool take_held_signal(std::chrono::milliseconds time);
 /// They are delivered: there is a handler now.
 void release_signals();
 
+/// They wait as long as this lives.
+struct SignalsHeld {
+  SignalsHeld() { hold_signals(); }
+  ~SignalsHeld() { release_signals(); }
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
+};
+
 }  // namespace dc

@@ -4,19 +4,10 @@
 
 #include "core/check.hpp"
 #include "head/head_machine.hpp"
+#include "head/message_checks.hpp"
 
 namespace dc::head {
 namespace {
-
-std::string name_problem(const std::string& name) {
-  if (name.size() > limits::pool_name_bytes_max)
-    return fmt::format("the pool's name has {} bytes: at most {} are allowed", name.size(),
-                       limits::pool_name_bytes_max);
-  for (const char letter : name) {
-    if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) return "the pool's name has control characters";
-  }
-  return {};
-}
 
 PoolId scattered(PoolId pool, std::uint32_t epoch, std::uint64_t salt) {
   std::uint64_t id = pool.value ^ (std::uint64_t{epoch} << 32) ^ salt;  // as splitmix64 does
@@ -95,7 +86,7 @@ HeadPool* HeadMachine::open_kept(SessionId session, wire::OpenPool&& message, Ti
     fail_pool(session, message.pool, kind, std::move(text), out);
     return nullptr;
   };
-  if (std::string problem = name_problem(message.pool_name); !problem.empty())
+  if (std::string problem = problem_of_name(message.pool_name); !problem.empty())
     return fail(ErrorKind::pool_closed, std::move(problem));
   if (!facts_.has_store)
     return fail(ErrorKind::not_stored, "the head keeps no named pools: it was started with --store none");

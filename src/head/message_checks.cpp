@@ -69,6 +69,16 @@ std::string wrong_in(const wire::ForgetKeys& message) {
   return {};
 }
 
+std::string problem_of_name(const std::string& pool) {
+  if (pool.size() > limits::pool_name_bytes_max)
+    return fmt::format("the pool's name has {} bytes: at most {} are allowed", pool.size(),
+                       limits::pool_name_bytes_max);
+  for (const char letter : pool) {
+    if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) return "the pool's name has control characters";
+  }
+  return {};
+}
+
 bool is_hash(const std::string& text) {
   return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char letter) {
            return (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'f');

@@ -19,6 +19,9 @@ std::string wrong_in(const Other&) {
   return {};
 }
 
+/// Why no pool may be called so, as a sentence; empty: it may.
+std::string problem_of_name(const std::string& pool);
+
 /// SHA-256 in hexadecimal digits: the name of a program.
 bool is_hash(const std::string& text);
 

@@ -17,19 +17,8 @@
 #include "store/choose.hpp"
 
 namespace dc::head {
-namespace {
 
-/// The signals that end a head wait as long as this lives.
-struct SignalsHeld {
-  SignalsHeld() { hold_signals(); }
-  ~SignalsHeld() { release_signals(); }
-  SignalsHeld(const SignalsHeld&) = delete;
-  SignalsHeld& operator=(const SignalsHeld&) = delete;
-};
-
-}  // namespace
-
-Result<TakenStore> take_store(const HeadOptions& options) {
+store::StoreOptions wanted_store(const HeadOptions& options) {
   store::StoreOptions wanted;
   wanted.url = options.store;
   if (wanted.url.empty()) {
@@ -47,12 +36,15 @@ Result<TakenStore> take_store(const HeadOptions& options) {
   wanted.durability = options.durability;
   wanted.content_hash = net::content_hash;
   wanted.dial_tls = net::dial_tls_stream;
+  return wanted;
+}
+
+Result<TakenStore> take_store(const store::StoreOptions& wanted, bool standby) {
   BOOST_OUTCOME_TRY(store, store::open_store(wanted));
   TakenStore taken;
   if (!store) return taken;
   const store::Owner owner{net::host_name(), static_cast<std::uint32_t>(::getpid())};
-  const SignalsHeld signals;
-  CandidateMachine candidate(options.standby);
+  CandidateMachine candidate(standby);
   while (true) {
     const auto term = store->acquire(owner);
     if (term) {
@@ -71,6 +63,11 @@ Result<TakenStore> take_store(const HeadOptions& options) {
       return taken;
     }
   }
+}
+
+Result<TakenStore> take_store(const HeadOptions& options) {
+  const SignalsHeld signals;
+  return take_store(wanted_store(options), options.standby);
 }
 
 }  // namespace dc::head

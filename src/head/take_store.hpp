@@ -17,7 +17,13 @@ struct TakenStore {
   bool stopped = false;  ///< a signal ended the waiting
 };
 
-/// Opens the store and takes it; a standby waits for that, until SIGTERM, SIGINT or SIGHUP.
+/// The store of this head: the one that is named, else the one that is found on this machine.
+store::StoreOptions wanted_store(const HeadOptions& options);
+
+/// Opens the store and takes it; a standby waits for that, until SIGTERM, SIGINT or SIGHUP, which the caller holds
+/// (held_signals.hpp). Errors: those of store::open_store() and Store::acquire().
+Result<TakenStore> take_store(const store::StoreOptions& wanted, bool standby);
+/// The same with the store of this head. Holds the signals itself.
 Result<TakenStore> take_store(const HeadOptions& options);
 
 }  // namespace dc::head

@@ -16,6 +16,23 @@ TEST(OpenStore, NamesTheStore) {
   EXPECT_EQ(open("none").value(), nullptr);
 }
 
+TEST(OpenStore, OnlySqliteIsReadBesideAHead) {
+  for (const char* url : {"redis://localhost", "memory", "none"}) {
+    const auto snapshot = open_snapshot({.url = url, .content_hash = test_hash});
+    EXPECT_EQ(problem(snapshot), "") << url;
+    EXPECT_EQ(snapshot.value(), nullptr) << url;
+  }
+  const TemporaryDir dir;
+  const StoreOptions options{.url = "sqlite", .default_path = dir.file("head.db"), .content_hash = test_hash};
+  EXPECT_EQ(code_of(open_snapshot(options)), ErrorCode::not_found);
+  const auto head = open_store(options);
+  ASSERT_EQ(problem(head.value()->acquire(first_owner)), "");
+  ASSERT_EQ(problem(write(*head.value(), {put(1, 1, entry("a"))})), "");
+  const auto snapshot = open_snapshot(options);
+  ASSERT_EQ(problem(snapshot), "");
+  EXPECT_EQ(read_all(*snapshot.value()), (Logs{{1, {entry("a")}}}));
+}
+
 TEST(OpenStore, SaysWhatIsWrongWithAUrl) {
   for (const char* url : {"sqlite://relative.db", "sqlite:///", "Memory", "redis"}) {
     const auto opened = open(url);

@@ -59,21 +59,27 @@ Result<void> SqliteStore::check_version() {
     BOOST_OUTCOME_TRYV(db_->execute(sqlite_schema()));
     return transaction.commit();
   }
+  BOOST_OUTCOME_TRY(version, known_version());
+  if (version == sqlite_schema_without_orphans) return upgrade();
+  return boost::outcome_v2::success();
+}
+
+/// Of the schema.
+Result<std::int64_t> SqliteStore::known_version() {
   BOOST_OUTCOME_TRY(id, db_->number("PRAGMA application_id"));
   BOOST_OUTCOME_TRY(version, db_->number("PRAGMA user_version"));
   if (id != sqlite_application_id) {
     return fail(ErrorCode::protocol,
                 fmt::format("{} is the database of another program: name another file with --store", options_.path));
   }
-  if (version == sqlite_schema_without_orphans) return upgrade();
-  if (version != sqlite_schema_version) {
+  if (version != sqlite_schema_without_orphans && version != sqlite_schema_version) {
     return fail(
         ErrorCode::protocol,
         fmt::format("the store {} has version {}, and this head knows version {}: start the head of the version "
                     "that wrote it, or name another file with --store",
                     options_.path, version, sqlite_schema_version));
   }
-  return boost::outcome_v2::success();
+  return version;
 }
 
 Result<void> SqliteStore::open() {

@@ -26,6 +26,9 @@ class SqliteStore : public Store {
 
   [[nodiscard]] std::string description() const override;
   Result<std::uint64_t> acquire(const Owner& owner) override;
+  /// In the place of acquire(), for reading only: what stands in the file now, until release(), whatever a head writes
+  /// meanwhile, which is not kept from it. `not_found`: there is no such file. (sqlite_snapshot.cpp)
+  Result<void> take_snapshot();
   Result<void> check_hold() override;
   void release() override;
   Result<std::vector<LogId>> logs() override;
@@ -46,6 +49,7 @@ class SqliteStore : public Store {
   Result<void> open();
   Result<void> prepare();
   Result<void> check_version();
+  Result<std::int64_t> known_version();
   Result<void> take_lock(const Owner& owner);
   Result<void> check_held() const;
   Result<void> logs_of_entries(std::set<LogId>& ids);

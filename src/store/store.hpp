@@ -201,4 +201,8 @@ struct StoreOptions {
 /// Opens what the URL names, without taking it. `invalid`: the URL is wrong; the message says how. Null for "none".
 Result<std::unique_ptr<Store>> open_store(const StoreOptions& options);
 
+/// What stands in it now, to be read (acquired already) while a head may have it and write on. Null: such a store
+/// cannot be read beside a head, which is all but SQLite. Errors: those of open_store(), and `not_found`.
+Result<std::unique_ptr<Store>> open_snapshot(const StoreOptions& options);
+
 }  // namespace dc::store
