@@ -89,6 +89,7 @@ class Window {
     bytes_ -= job->second.bytes;
     if (options_.bounded) bytes_ += bytes;
     result_bytes_ = (result_bytes_ * 7 + bytes) / 8;
+    ++at_once_;
     if (options_.ordered)
       line_[job->second.index - handed_out_] = Arrived{bytes, std::move(outcome)};
     else
@@ -114,11 +115,13 @@ class Window {
   /// wait for their turn and workers would be idle.
   Duration begin_wait() {
     idle_ = in_flight_ <= workers_ && size_ < options_.jobs_max;
+    at_once_ = 0;
     return idle_ ? Duration::zero() : look_again;
   }
-  /// It has waited so long, and some came, or none. When they come quickly more jobs must be under way.
+  /// It has waited so long, and some came, or none. When they come quickly more jobs must be under way; and when many
+  /// come at once, for then it is the way there and back that takes long, and not the jobs.
   void end_wait(bool came, Duration waited, std::size_t workers) {
-    if (idle_ || (came && waited < short_wait)) size_ *= 2;
+    if (idle_ || (came && (waited < short_wait || 4 * at_once_ >= size_))) size_ *= 2;
     widen(workers);
   }
 
@@ -149,6 +152,7 @@ class Window {
   std::size_t batch_ = 1;  ///< items to submit at once
   std::uint64_t submitted_ = 0, handed_out_ = 0;
   std::size_t in_flight_ = 0;
+  std::size_t at_once_ = 0;       ///< outcomes that arrived since the last wait began
   std::size_t bytes_ = 0;         ///< arguments in flight, and results not handed out where they count
   std::size_t result_bytes_ = 0;  ///< mean size of a result
   std::unordered_map<JobSequence, Job> under_way_;

@@ -130,6 +130,7 @@ TEST(Window, WidensWhenJobsAreShortOrWorkersWouldBeIdle) {
   EXPECT_EQ(read_all(jobs, last), 0U) << "they took long";
   jobs.end_wait(true, Jobs::short_wait - 1ns, workers);
   EXPECT_EQ(read_all(jobs, last), 16U);
+  EXPECT_EQ(jobs.begin_wait(), Jobs::look_again);
   jobs.end_wait(false, Jobs::look_again, 20);
   EXPECT_EQ(read_all(jobs, last), 8U) << "two for each of the workers that there are now";
   // All but the first are there and wait for it: nobody has anything to do.
@@ -142,6 +143,23 @@ TEST(Window, WidensWhenJobsAreShortOrWorkersWouldBeIdle) {
   jobs.end_wait(false, Duration::zero(), 20);
   EXPECT_EQ(read_all(jobs, last), 20U) << "there is a limit";
   EXPECT_EQ(jobs.begin_wait(), Jobs::look_again);
+}
+
+TEST(Window, WidensWhenManyResultsComeAtOnceAfterALongWay) {
+  Jobs jobs({.ordered = false, .jobs_max = 100}, workers);
+  JobSequence last = 0;
+  EXPECT_EQ(read_all(jobs, last), 16U);
+  const auto come = [&](JobSequence first, JobSequence end) {
+    EXPECT_EQ(jobs.begin_wait(), Jobs::look_again);
+    for (JobSequence sequence = first; sequence <= end; ++sequence) arrive(jobs, sequence);
+    jobs.end_wait(true, 2 * Jobs::short_wait, workers);
+    handed_out(jobs);
+    return read_all(jobs, last);
+  };
+  EXPECT_EQ(come(1, 3), 3U) << "the jobs take long";
+  EXPECT_EQ(come(4, 7), 4U + 16U);
+  EXPECT_EQ(come(8, 14), 7U);
+  EXPECT_EQ(come(15, 30), 16U + 32U);
 }
 
 }  // namespace
