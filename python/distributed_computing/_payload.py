@@ -26,6 +26,8 @@ from distributed_computing._fingerprint import by_value_modules
 MAGIC = b"\x00DCPY01\x00"
 DEFINITIONS_MAGIC = b"\x00DCDEF1\x00"  # dc::definitions_mark
 ALIGNMENT = 64
+# Their pickles refer to nothing, and have nothing beside them.
+PLAIN_TYPES = (int, float)
 # What is in a pickle that refers to something of a script.
 _MAIN = b"_main__"
 _names_main = re.compile(_MAIN).search
@@ -96,6 +98,11 @@ def dumps_call(
 ) -> bytes | list[Any]:
     """Pickle a call's (args, kwargs), see `dumps`."""
     return dumps((tuple(map(_beside, args)), {name: _beside(value) for name, value in kwargs.items()}), definitions)
+
+
+def dumps_plain(item: Any) -> bytes:
+    """Pickle a call with one argument of one of `PLAIN_TYPES`, as `dumps_call` does, which looks at more."""
+    return pickle.dumps(((item,), {}), 5)
 
 
 def dumps(value: Any, definitions: Definitions | None = None) -> bytes | list[Any]:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from distributed_computing import _client
 from distributed_computing._named import split_key
+from distributed_computing._payload import PLAIN_TYPES, dumps_plain
 from distributed_computing._stream import (
     ASKS_AGAIN,
     FOREVER,
@@ -153,10 +154,16 @@ class ResultIterator(_Results):
                 item = next(self._items)
                 where = self._index
                 self._index += 1
-                if self._named:
-                    item, key = split_key(item, f"item {where}")
-                payload = pickled_item(item, f"item {where}", self._stream.definitions)
-                size = len(payload) if type(payload) is bytes else payload_size(payload)
+                key = ""
+                payload: bytes | list[Any]
+                if type(item) in PLAIN_TYPES:
+                    payload = dumps_plain(item)
+                    size = len(payload)
+                else:
+                    if self._named:
+                        item, key = split_key(item, f"item {where}")
+                    payload = pickled_item(item, f"item {where}", self._stream.definitions)
+                    size = payload_size(payload)
                 if self._named:
                     keys.append(key)
                 batch.append(payload)
