@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CTEST := ctest --output-on-failure --no-tests=error -j2 -E DISABLED
 
-.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench bench-compare bench-journal soak lint tidy format clean
+.PHONY: fuzz sim mutants help setup build test test-unit test-asan test-tsan test-python test-gpu demo bench bench-compare bench-journal bench-scheduler soak lint tidy format clean
 
 help:            ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,11 @@ bench-compare: build ## 11 interleaved pairs of this build and the one in BASE=<
 
 bench-journal: build ## memory, replay and journal of a named pool with JOBS=1000000
 	@$(PY) bench/journal.py --jobs $(or $(JOBS),1000000)
+
+bench-scheduler: setup ## what the scheduler costs at sizes up to 10,000 workers; RECORD=1 adds to bench/scheduler.jsonl
+	@[ -f build/dev/build.ninja ] || cmake --preset dev >/dev/null
+	@cmake --build --preset dev --target bench_scheduler >/dev/null
+	@bench/scheduler.sh $(RECORD)
 
 soak: build      ## kill something every few seconds for MINUTES=30; nothing may be lost or left
 	@PYTHONPATH=tests/system $(PY) tests/system/soak.py --minutes $(or $(MINUTES),30)
