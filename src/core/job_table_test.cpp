@@ -38,8 +38,12 @@ TEST(JobTable, IsAMapFromNumbersOfJobs) {
     const auto next = table.lower_bound(sequence);
     const auto expected = map.lower_bound(sequence);
     ASSERT_EQ(next == table.end(), expected == map.end());
-    if (expected != map.end()) EXPECT_EQ(next->first, expected->first);
-    if (i % 100 == 0) ASSERT_EQ(items_of(table), items_of(map));
+    if (expected != map.end()) {
+      EXPECT_EQ(next->first, expected->first);
+    }
+    if (i % 100 == 0) {
+      ASSERT_EQ(items_of(table), items_of(map));
+    }
   }
   for (const auto& [sequence, text] : map) table.erase(table.find(sequence));
   EXPECT_TRUE(table.empty());

@@ -200,6 +200,8 @@ inline constexpr std::size_t submit_jobs_max = std::size_t{64} << 10;
 /// imap and imap_unordered read the caller's iterator at most this far ahead of what was consumed, but always
 /// one job for each worker.
 inline constexpr std::size_t imap_window_jobs = 2048;
+/// Of a named pool so many times as far: a job passes the store twice.
+inline constexpr std::size_t named_window_factor = 4;
 inline constexpr std::size_t imap_window_bytes = std::size_t{64} << 20;
 
 /// Results of a pool that are under way to its client: so many bytes, shared by the nodes that have the pool, but no
@@ -248,6 +250,9 @@ inline constexpr std::size_t prefetch_bytes_max = std::size_t{1} << 20;
 // --- Sharing ----------------------------------------------------------------------------------------------------
 /// A worker that was idle for this long may be given up to another pool that has work.
 inline constexpr auto lend_after = 500ms;
+/// Between two rounds of sharing, where these are dear; a shorter pause is none.
+inline constexpr auto sharing_pause_min = 1ms;
+inline constexpr auto sharing_pause_max = 100ms;
 /// A pool's weight: beyond these it would have all slots, or none.
 inline constexpr double weight_min = 0.01;
 inline constexpr double weight_max = 100;

@@ -219,9 +219,11 @@ void Scheduler::on(JobsSubmitted event, TimePoint now, Commands&) {
   state_->thaw(now);
   Pool* pool = state_->find_pool(event.pool);
   if (!pool) return;
+  // Who could use every slot before wants no more now.
+  const bool wanted_all = pool->queued >= state_->slots_total;
   for (SubmittedJob& job : event.jobs) state_->submit(*pool, std::move(job), now);
   state_->touch(*pool);
-  if (state_->pools.size() > 1 || pool->workers.empty()) state_->sharing_dirty = true;
+  if (pool->workers.empty() || (state_->pools.size() > 1 && !wanted_all)) state_->sharing_dirty = true;
 }
 
 /// A result of an attempt that is not current.

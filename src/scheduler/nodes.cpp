@@ -32,6 +32,7 @@ void Scheduler::State::lose_node(Node& node, Commands& out) {
     pool->stranded += has.landed;
     out.emplace_back(ResultsStranded{pool_id, pool->stranded});
   }
+  slots_total -= node.slots.size();
   nodes.erase(id);
   sharing_dirty = true;
   note_change_everywhere();
@@ -209,6 +210,7 @@ void Scheduler::on(NodeJoined event, TimePoint now, Commands& out) {
       entry->slots.back()->info = info;
       entry->slots.back()->node = entry.get();
     }
+    state.slots_total += entry->slots.size();
   }
   Node& node = *entry;
   State::update_slots(node, event.slots);

@@ -196,16 +196,10 @@ void Scheduler::flush(TimePoint now, Commands& out) {
   State& state = *state_;
   state.thaw(now);
   if (state.wake <= now) state.expire(now, out);
-  // With many pools one round of sharing is dear; a few milliseconds later it decides the same.
-  constexpr auto sharing_pause = 10ms;
-  if (state.sharing_dirty) {
-    if (state.pools.size() <= 64 || now - state.shared_at >= sharing_pause) {
-      state.share_slots(now, out);
-      state.fail_hopeless_pools(out);
-      state.watch_devices(now, out);
-    } else {
-      state.wake_at(state.shared_at + sharing_pause);
-    }
+  if (state.share_at() <= now) {
+    state.share_slots(now, out);
+    state.fail_hopeless_pools(out);
+    state.watch_devices(now, out);
   }
   if (state.nested_waits) state.watch_nested(now, out);
   const std::vector<PoolId> dirty = std::move(state.dirty);

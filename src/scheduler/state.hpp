@@ -258,6 +258,7 @@ struct Scheduler::State {
   bool nested_waits = false;  ///< there may be a pool whose client waits in a job
   TimePoint nested_look_at{};
   bool sharing_dirty = false;
+  std::uint64_t slots_total = 0;  ///< of all nodes
   TimePoint shared_at{};
   TimePoint wake = never;  ///< flush() looks at all deadlines when this is past
   TimePoint last_call{};
@@ -350,6 +351,7 @@ struct Scheduler::State {
   void tell_why_slots_wait(Pool& pool, TimePoint now, Commands& out);
 
   // sharing.cpp
+  TimePoint share_at() const;
   std::uint32_t demand(const Pool& pool, TimePoint now) const;
   std::vector<Part> parts_of(const std::vector<Slot*>& slots, TimePoint now);
   void give_free_slots(Round& round, bool beyond_target, Commands& out);

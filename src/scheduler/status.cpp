@@ -14,9 +14,7 @@ Scheduler::Scheduler(std::uint32_t epoch, TimePoint now) : state_(std::make_uniq
 }
 Scheduler::~Scheduler() = default;
 
-TimePoint Scheduler::next_deadline() const {
-  return state_->sharing_dirty && state_->pools.size() <= 64 ? TimePoint{} : state_->wake;
-}
+TimePoint Scheduler::next_deadline() const { return std::min(state_->wake, state_->share_at()); }
 
 Load Scheduler::load(PoolId id) const {
   const auto pool = state_->pools.find(id);
@@ -159,7 +157,9 @@ void check_jobs(const Pool& pool, const std::set<WorkerId>& workers) {
 void Scheduler::check_invariants() const {
   const State& state = *state_;
   std::set<WorkerId> seen;
+  std::size_t slots = 0;
   for (const auto& [node_id, node] : state.nodes) {
+    slots += node->slots.size();
     for (const auto& slot : node->slots) {
       DC_CHECK(slot->node == node.get());
       const Worker* worker = slot->worker.get();
@@ -177,7 +177,7 @@ void Scheduler::check_invariants() const {
       DC_CHECK(std::count(workers.begin(), workers.end(), worker) == 1);
     }
   }
-  DC_CHECK(seen.size() == state.workers.size());
+  DC_CHECK(seen.size() == state.workers.size() && slots == state.slots_total);
   for (const auto& [pool_id, pool] : state.pools) check_jobs(*pool, seen);
 }
 

@@ -18,7 +18,7 @@ TEST(OpenStore, NamesTheStore) {
 
 TEST(OpenStore, OnlySqliteIsReadBesideAHead) {
   for (const char* url : {"redis://localhost", "memory", "none"}) {
-    const auto snapshot = open_snapshot({.url = url, .content_hash = test_hash});
+    const auto snapshot = open_snapshot({.url = url, .default_path = "", .content_hash = test_hash});
     EXPECT_EQ(problem(snapshot), "") << url;
     EXPECT_EQ(snapshot.value(), nullptr) << url;
   }
