@@ -64,19 +64,19 @@ class _Results:
 class ResultIterator(_Results):
     """Yields results while it reads items: ordered (`imap`) or as they come (`imap_unordered`).
 
-    Reads only a bounded number of items, and bytes, ahead of what was consumed: about two for each worker, more when jobs
-    are short. An item whose job failed raises at its place; the iterator goes on with the next one after that. Leaving it
-    unfinished (break, `close`) reads no more items and discards the results of the jobs that were submitted: these, 2,048
-    at most, still run, before later jobs of the pool, unless that is closed. Threads may share it: each result goes to one
-    of them, and `items` are read by one at a time. `Results` of the C++ interface is for one thread, and does the same in
-    the same words.
+    Reads only a bounded number of items, and bytes, ahead of what was consumed: about two for each worker, more when
+    jobs are short. An item whose job failed raises at its place; the iterator goes on with the next one after that.
+    Leaving it unfinished (break, `close`) reads no more items and discards the results of the jobs that were submitted:
+    these, 2,048 at most (8,192 of a named pool), still run, before later jobs of the pool, unless that is closed.
+    Threads may share it: each result goes to one of them, and `items` are read by one at a time. `Results` of the C++
+    interface is for one thread, and does the same in the same words.
 
     Args:
         stream: of the pool where the jobs run; the iterator's own.
         items: what to run, see `Pool.map`.
         ordered: results in the order of the items.
         bounded: False when results that wait to be consumed do not count (map keeps them all anyway).
-        window: jobs under way at most.
+        window: jobs under way at most; four times as many of a named pool, whose jobs pass its store twice.
         whole: the caller needs all results, or none of them counts as delivered.
     """
 
@@ -95,6 +95,8 @@ class ResultIterator(_Results):
         self._items = iter(items)
         self._named = stream.named
         self._whole: list[int] | None = [] if whole else None  # named pools: sequences that were yielded
+        if self._named and bounded:
+            window *= _client.NAMED_WINDOW_FACTOR
         self._window = _client.Window(ordered=ordered, bounded=bounded, jobs_max=window, workers=stream.workers())
         self._index = 0  # items read so far
         self._item_error: BaseException | None = None  # raised by the caller's iterator or for an item

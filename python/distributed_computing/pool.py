@@ -234,7 +234,8 @@ class Pool(PoolBase):
     def imap(self, data: Iterable[Any] | None = None) -> ResultIterator | EarlierResults:
         """Like :meth:`map`, but yields results in order as they become available; reads `data` only a bounded number of
         items ahead of what was consumed, so that an endless generator is fine. Of an iterator that is left early, the jobs
-        that were submitted, 2,048 at most, still run, before later jobs of the pool; `close()` of the pool ends them.
+        that were submitted, 2,048 at most (8,192 of a named pool), still run, before later jobs of the pool; `close()` of
+        the pool ends them.
 
         A named pool, without `data`: yields the results of earlier programs' jobs that no program has so far, in the order
         in which they were submitted (after those that are under way to an ``imap_unordered()`` of this program).
