@@ -62,7 +62,8 @@ class ResultIterator {
 /// what was consumed (about two for each worker, more when jobs are short), so that an endless range is fine. A
 /// single-pass input range: iterate once, do not move it meanwhile. Destroying it early discards the
 /// results that were not read; jobs that were submitted, 2,048 at most (8,192 of a named pool), still run, before later
-/// jobs of the pool, unless that is closed. Dereferencing throws when that job failed; incrementing goes on with the next one.
+/// jobs of the pool, unless that is closed. Dereferencing throws when that job failed; incrementing goes on with the
+/// next one.
 template <class Worker, std::ranges::input_range Items>
 class Results {
  public:
