@@ -17,12 +17,15 @@ Error not_ours() { return {ErrorCode::fenced, "another head has taken the store"
 
 void SimServer::write(std::span<const store::Change> changes, bool unanswered) {
   std::map<store::LogId, Entries> whole;  // what logs would be of which nothing was erased
+  std::set<Place> put_now;
   for (const store::Change& one : changes) {
     if (!one.entry) {
+      if (unanswered && put_now.contains({one.log, one.number})) note_passing(one);
       erase(one, whole);
       continue;
     }
     put(one, unanswered);
+    put_now.insert({one.log, one.number});
     if (const auto log = whole.find(one.log); log != whole.end()) log->second[one.number] = *one.entry;
   }
   for (const auto& [id, entries] : whole) reader_.erased(entries, logs_.at(id));
@@ -40,6 +43,13 @@ void SimServer::put(const store::Change& one, bool unanswered) {
   }
   doubtful_.erase({one.log, one.number});
   reader_.written(one.log, *one.entry);
+}
+
+/// Put and erased by one call, of which nobody knows so far: it has been there if that call counts.
+void SimServer::note_passing(const store::Change& one) {
+  const auto log = logs_.find(one.log);
+  if (log != logs_.end() && log->second.contains(one.number))
+    passing_.emplace_back(one.log, log->second.at(one.number));
 }
 
 void SimServer::erase(const store::Change& one, std::map<store::LogId, Entries>& whole) {
@@ -66,6 +76,7 @@ Result<void> SimStore::unanswered(Effect effect) {
 }
 
 void SimStore::settle() {
+  for (const auto& [log, entry] : std::exchange(server_.passing_, {})) server_.reader_.written(log, entry);
   for (const auto& [log, number] : std::exchange(server_.doubtful_, {})) {
     const store::Entry& entry = server_.logs_.at(log).at(number);
     haunts_(log, entry);
@@ -212,6 +223,7 @@ Result<void> SimStore::remove(store::LogId log) {
   const auto effect = [&] {
     if (!has()) return;
     std::erase_if(server_.doubtful_, [log](const auto& entry) { return entry.first == log; });
+    std::erase_if(server_.passing_, [log](const auto& entry) { return entry.first == log; });
     if (server_.logs_.erase(log) > 0) server_.reader_.removed(log);
   };
   if (away()) return unanswered(effect);

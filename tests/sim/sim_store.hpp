@@ -63,6 +63,7 @@ class SimServer {
   /// `unanswered`: nobody hears that it has happened.
   void write(std::span<const store::Change> changes, bool unanswered = false);
   void put(const store::Change& one, bool unanswered);
+  void note_passing(const store::Change& one);
   void erase(const store::Change& one, std::map<store::LogId, Entries>& whole);
 
   World& world_;
@@ -71,7 +72,9 @@ class SimServer {
   std::map<store::LogId, Entries> logs_;
   /// Entries that stand although their writer does not know it: it puts them again, or gives them up and erases them,
   /// or they stand for good.
-  std::set<std::pair<store::LogId, store::EntryNumber>> doubtful_;
+  using Place = std::pair<store::LogId, store::EntryNumber>;
+  std::set<Place> doubtful_;
+  std::vector<std::pair<store::LogId, store::Entry>> passing_;  ///< put and erased by calls without an answer
   TimePoint full_until_{}, silent_until_{};
   bool loses_answers_ = true;
   Lease lease_;
