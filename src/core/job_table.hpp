@@ -102,14 +102,16 @@ class JobTable {
     return taken;
   }
   void clear() { *this = {}; }
-  /// That of this job; a new one, if there is none.
-  T& operator[](JobSequence sequence) {
+  /// That of this job; true: a new one, for there was none.
+  std::pair<T&, bool> try_emplace(JobSequence sequence) {
     Block& block = block_at(sequence / width);
     const std::uint64_t bit = std::uint64_t{1} << sequence % width;
-    size_ += (block.present & bit) == 0 ? 1 : 0;
+    const bool is_new = (block.present & bit) == 0;
+    size_ += is_new ? 1 : 0;
     block.present |= bit;
-    return block.items[sequence % width];
+    return {block.items[sequence % width], is_new};
   }
+  T& operator[](JobSequence sequence) { return try_emplace(sequence).first; }
   void erase(iterator item) {
     Block& block = *item.block_->second;
     block.items[item.place_] = T();

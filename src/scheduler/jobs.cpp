@@ -22,24 +22,29 @@ std::size_t prefetch_depth(const Pool& pool) {
 
 void Scheduler::State::submit(Pool& pool, SubmittedJob&& submitted, TimePoint) {
   const JobSequence sequence = submitted.sequence;
-  if (pool.jobs.contains(sequence)) return;
-  Job& job = pool.jobs[sequence];
+  const auto [job, is_new] = pool.jobs.try_emplace(sequence);
+  if (!is_new) return;
   job.after_update = submitted.after_update;
   job.arguments = std::move(submitted.arguments);
   pool.argument_bytes += job.arguments.size();
   if (const auto claim = pool.claims.find(sequence); claim != pool.claims.end()) {
-    job.state = JobState::assigned;
-    Progress& progress = progress_of(pool, sequence, job);
-    progress.token = claim->second.attempt.token;
-    if (progress.token.epoch == epoch) progress.attempts = std::max(progress.attempts, progress.token.attempt);
-    progress.worker = claim->second.worker;
-    progress.node = claim->second.node;
-    ++pool.assigned;
+    adopt(pool, job, claim->second);
     pool.claims.erase(claim);
     return;
   }
   pool.queue.push_back(sequence);
   ++pool.queued;
+}
+
+/// The job, which nobody has, runs at this node, or its result is on the way from there.
+void Scheduler::State::adopt(Pool& pool, Job& job, const Claimed& claimed) {
+  job.state = JobState::assigned;
+  Progress& progress = progress_of(pool, claimed.attempt.sequence, job);
+  progress.token = claimed.attempt.token;
+  if (progress.token.epoch == epoch) progress.attempts = std::max(progress.attempts, progress.token.attempt);
+  progress.worker = claimed.worker;
+  progress.node = claimed.node;
+  ++pool.assigned;
 }
 
 /// There is some from now on.

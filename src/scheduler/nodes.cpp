@@ -75,13 +75,11 @@ void Scheduler::State::claim(Pool& pool, const Claimed& claimed, Commands& out) 
     return;
   }
   if (job && job->state == JobState::queued) {
-    job->state = JobState::assigned;  // its entry in the queue is skipped later
-    Progress& progress = progress_of(pool, claimed.attempt.sequence, *job);
-    progress.token = claimed.attempt.token;
-    if (progress.token.epoch == epoch) progress.attempts = std::max(progress.attempts, progress.token.attempt);
-    --pool.queued;
-    ++pool.assigned;
-  } else if (!is_tried() || job->state != JobState::assigned) {
+    --pool.queued;  // its entry in the queue is skipped later
+    adopt(pool, *job, claimed);
+    return;
+  }
+  if (!is_tried() || job->state != JobState::assigned) {
     if (claimed.worker.value != 0) return;
     if (!is_tried()) out.emplace_back(AckResult{claimed.node, pool.id, claimed.attempt});
     if (is_tried()) job->progress->node = claimed.node;  // it is done

@@ -287,6 +287,7 @@ struct Scheduler::State {
   void requeue(Pool& pool, std::vector<JobSequence> sequences);
   void finish(Pool& pool, Job& job, Outcome&& outcome, NodeId node, Commands& out);
   static Progress& progress_of(const Pool& pool, JobSequence sequence, Job& job);
+  void adopt(Pool& pool, Job& job, const Claimed& claimed);
   void forget(Pool& pool, JobSequence sequence, Commands& out);
   void count_landed(const Pool& pool, const Progress& done);
   void take_landed(Pool& pool, const Progress& done, Commands& out);
