@@ -294,6 +294,7 @@ class HeadMachine {
   void send_to_client(PoolId pool, wire::Message message, wire::Lane lane, Effects& out);
   NodeId node_of(SessionId session) const;
   nlohmann::json pool_json(const scheduler::PoolStatus& pool) const;
+  nlohmann::json journal_json(store::LogId log, const std::string& name) const;
   wire::Lane lane_of_pool(WorkerId worker) const;
   [[nodiscard]] std::shared_ptr<JobLabel> label_of(const scheduler::RunJob& command) const;
   void tell_nodes(ResultFlow::Says&& says, Effects& out);

@@ -34,10 +34,7 @@ void HeadMachine::refuse_pool(store::LogId log, const JournalState& state, std::
 }
 
 nlohmann::json HeadMachine::refused_json(store::LogId log, const RefusedPool& pool) const {
-  scheduler::PoolStatus status;
-  status.pool = PoolId{log};
-  nlohmann::json json = pool_json(status);
-  json["name"] = pool.name;
+  nlohmann::json json = journal_json(log, pool.name);
   json["error"] = refusal(pool);
   return json;
 }

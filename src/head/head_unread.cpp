@@ -129,10 +129,7 @@ nlohmann::json HeadMachine::unread_json() const {
 }
 
 nlohmann::json HeadMachine::unread_json(store::LogId log, const UnreadPool& pool) const {
-  scheduler::PoolStatus status;
-  status.pool = PoolId{log};
-  nlohmann::json json = pool_json(status);
-  json["name"] = fmt::format("{:016x}", log);
+  nlohmann::json json = journal_json(log, fmt::format("{:016x}", log));
   json["reading"] = {{"entries", pool.entries ? nlohmann::json(*pool.entries) : nlohmann::json()},
                      {"entries_read", pool.entries_read}};
   return json;

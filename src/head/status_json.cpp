@@ -103,6 +103,15 @@ nlohmann::json HeadMachine::pool_json(const scheduler::PoolStatus& pool) const {
           {"reading", nullptr}};
 }
 
+/// Of a pool of which there is nothing but its journal.
+nlohmann::json HeadMachine::journal_json(store::LogId log, const std::string& name) const {
+  scheduler::PoolStatus status;
+  status.pool = PoolId{log};
+  nlohmann::json json = pool_json(status);
+  json["name"] = name;
+  return json;
+}
+
 std::string HeadMachine::status_json(TimePoint now) const {
   const scheduler::Status status = scheduler_.status();
   nlohmann::json json;
