@@ -322,7 +322,6 @@ void define_limits(nb::module_& module) {
   module.attr("POOL_NAME_BYTES_MAX") = limits::pool_name_bytes_max;
   module.attr("JOB_KEY_BYTES_MAX") = limits::job_key_bytes_max;
   module.attr("IMAP_WINDOW_JOBS") = limits::imap_window_jobs;
-  module.attr("NAMED_WINDOW_FACTOR") = limits::named_window_factor;
   module.attr("WEIGHT_MIN") = limits::weight_min;
   module.attr("WEIGHT_MAX") = limits::weight_max;
   module.attr("GPUS_PER_WORKER_MAX") = limits::gpus_per_worker_max;

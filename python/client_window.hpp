@@ -47,10 +47,12 @@ inline void define_window(nb::module_& module) {
   window
       .def(
           "__init__",
-          [](JobsWindow* self, bool ordered, bool bounded, std::size_t jobs_max, std::size_t workers) {
-            new (self) JobsWindow({.ordered = ordered, .bounded = bounded, .jobs_max = jobs_max}, workers);
+          [](JobsWindow* self, bool ordered, bool bounded, bool named, std::size_t jobs_max, std::size_t workers) {
+            const ReadAhead options{.ordered = ordered, .bounded = bounded, .jobs_max = jobs_max};
+            new (self) JobsWindow(client::read_ahead_of(options, named), workers);
           },
-          nb::kw_only(), nb::arg("ordered"), nb::arg("bounded"), nb::arg("jobs_max"), nb::arg("workers"))
+          nb::kw_only(), nb::arg("ordered"), nb::arg("bounded"), nb::arg("named"), nb::arg("jobs_max"),
+          nb::arg("workers"))
       .def("due", &JobsWindow::due)
       .def("slow", &JobsWindow::slow)
       .def("empty", &JobsWindow::empty)

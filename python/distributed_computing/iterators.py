@@ -95,9 +95,9 @@ class ResultIterator(_Results):
         self._items = iter(items)
         self._named = stream.named
         self._whole: list[int] | None = [] if whole else None  # named pools: sequences that were yielded
-        if self._named and bounded:
-            window *= _client.NAMED_WINDOW_FACTOR
-        self._window = _client.Window(ordered=ordered, bounded=bounded, jobs_max=window, workers=stream.workers())
+        self._window = _client.Window(
+            ordered=ordered, bounded=bounded, named=self._named, jobs_max=window, workers=stream.workers()
+        )
         self._index = 0  # items read so far
         self._item_error: BaseException | None = None  # raised by the caller's iterator or for an item
         self._ready: deque[tuple[int, Any, Any]] = deque()  # outcomes to be consumed, in this order

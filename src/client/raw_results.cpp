@@ -25,13 +25,7 @@ struct RawResults::State {
         stream(pool->open_stream()),
         named(pool->named()),
         whole(options.whole),
-        window(widened(options, named), pool->workers()) {}
-
-  /// A job of a named pool is on its way for longer: it passes the store twice.
-  static ReadAhead widened(ReadAhead options, bool named) {
-    if (named && options.bounded) options.jobs_max *= limits::named_window_factor;
-    return options;
-  }
+        window(client::read_ahead_of(options, named), pool->workers()) {}
 
   /// Reads and submits some items as far as the window allows; false when it could not read any.
   bool feed(const ReadItem& read) {

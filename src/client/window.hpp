@@ -19,6 +19,12 @@
 
 namespace dc::client {
 
+/// As far as that, or farther: a job of a named pool passes the store twice, and is on its way for longer.
+inline ReadAhead read_ahead_of(ReadAhead options, bool named) {
+  if (named && options.bounded) options.jobs_max *= limits::named_window_factor;
+  return options;
+}
+
 /// The jobs of one map or imap, from the reading of an item to the handing out of its outcome. Whoever has it goes
 /// round: when an item is due() reads as many as there is room() for, and tells what was submitted(); hands out what is
 /// next(); if that is nothing, takes what has arrived(), reads more, and waits as long as begin_wait() says.
