@@ -69,6 +69,18 @@ def rss_mib(pid: int) -> float:
     return 0.0
 
 
+class Largest:
+    """How much a process has grown since this began, in MiB, as far as it was looked at."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.before = self.most = rss_mib(process.pid)
+
+    def look(self) -> float:
+        self.most = max(self.most, rss_mib(self.process.pid))
+        return self.most - self.before
+
+
 class Cluster:
     """Processes of one cluster below one directory."""
 

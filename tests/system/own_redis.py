@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from conftest import free_port, wait_until
+from proxy import Proxy
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 
@@ -71,3 +74,17 @@ class Redis:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+@contextlib.contextmanager
+def away(tmp_path: Path, one_way_s: float) -> Iterator[tuple[Redis, Proxy]]:
+    """A server of the test's own, and the line to it, on which everything takes so many seconds each way."""
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    server = Redis(directory)
+    try:
+        with Proxy(server.port) as proxy:
+            proxy.slow(one_way_s)
+            yield server, proxy
+    finally:
+        server.kill()

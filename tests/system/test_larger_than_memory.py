@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from conftest import rss_mib, wait_until
+from conftest import Largest, rss_mib, wait_until
 from distributed_computing.api import NotStored, Pool, WorkerInterface
 
 MIB = 1 << 20
@@ -27,18 +27,6 @@ class Numbered(WorkerInterface):
 
 def pools(cluster):
     return {pool["name"]: pool for pool in cluster.status()["pools"]}
-
-
-class Largest:
-    """The memory of a process, as far as it was looked at."""
-
-    def __init__(self, process):
-        self.process = process
-        self.before = self.most = rss_mib(process.pid)
-
-    def look(self):
-        self.most = max(self.most, rss_mib(self.process.pid))
-        return self.most - self.before
 
 
 def take_all(cluster, pool_arguments, largest, count, size):

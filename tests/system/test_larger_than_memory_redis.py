@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import rss_mib, wait_until
+from conftest import Largest, wait_until
 from distributed_computing.api import Pool
-from own_redis import PROGRAM, Redis
+from own_redis import PROGRAM, away
 from proxy import Proxy
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
@@ -33,13 +33,8 @@ class Echo:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Proxy]:
-    directory = tmp_path / "redis"
-    directory.mkdir()
-    server = Redis(directory)
-    with Proxy(server.port) as proxy:
-        proxy.slow(ONE_WAY_S)
+    with away(tmp_path, ONE_WAY_S) as (_, proxy):
         yield proxy
-    server.kill()
 
 
 class Beside:
@@ -75,7 +70,7 @@ def test_results_that_nobody_takes_lie_in_the_redis(line, cluster, pool_argument
     store = ["--store", f"redis://127.0.0.1:{line.port}"]
     head = cluster.head(*store)
     cluster.node(workers=2)
-    before = most = rss_mib(head.pid)
+    largest = Largest(head)
     beside = Beside(pool_arguments)
     with Pool(Blocks, None, *pool_arguments, name="sweep") as pool:
         futures = [pool.submit(number, size) for number in range(count)]
@@ -83,13 +78,12 @@ def test_results_that_nobody_takes_lie_in_the_redis(line, cluster, pool_argument
     taken = {number for number, future in enumerate(futures) if not future.cancelled() and not future.exception()}
 
     def all_there() -> bool:
-        nonlocal most
-        most = max(most, rss_mib(head.pid))
+        largest.look()
         sweep = next(pool for pool in cluster.status()["pools"] if pool["name"] == "sweep")
         return sweep["to_take"] == count - len(taken)
 
     wait_until(all_there, "all results are in the store", 60 + TOTAL_MIB)
-    assert most - before < 64, f"the head grew by {most - before:.0f} MiB"
+    assert largest.look() < 64, f"the head grew by {largest.look():.0f} MiB"
     what = f"beside {TOTAL_MIB} MiB of {size >> 10} KiB in a Redis 10 ms away, 99 of 100 jobs of another pool"
     measured(f"{what} while they come", beside.slowest_of_a_hundred(), 1)
 
@@ -99,14 +93,14 @@ def test_results_that_nobody_takes_lie_in_the_redis(line, cluster, pool_argument
     head = cluster.head(*store)
     wait_until(lambda: cluster.status()["head"]["reading"] is None, "the pool is read")
     measured("a head on it is back, after the lease of the killed one", time.monotonic() - began, 20)
-    before = most = rss_mib(head.pid)
+    largest = Largest(head)
     beside = Beside(pool_arguments)
     with Pool.attach("sweep", *pool_arguments) as pool:
         for result in pool.imap_unordered():
             number = int.from_bytes(result[:4], "little")
             assert number not in taken and result == result[:4] * (size // 4), number
             taken.add(number)
-            most = max(most, rss_mib(head.pid))
+            largest.look()
     assert taken == set(range(count))
-    assert most - before < 64, f"the head grew by {most - before:.0f} MiB"
+    assert largest.look() < 64, f"the head grew by {largest.look():.0f} MiB"
     measured(f"{what} while they are taken", beside.slowest_of_a_hundred(), 1)

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Cluster, free_port, wait_until
 from distributed_computing.api import Pool
-from own_redis import PROGRAM, Redis
+from own_redis import PROGRAM, Redis, away
 from proxy import Proxy
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed")
@@ -28,19 +28,19 @@ class Echo:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Redis]:
-    directory = tmp_path / "redis"
-    directory.mkdir()
-    redis = Redis(directory)
-    yield redis
-    redis.kill()
+def server_and_line(tmp_path: Path) -> Iterator[tuple[Redis, Proxy]]:
+    with away(tmp_path, ONE_WAY_S) as both:
+        yield both
 
 
 @pytest.fixture
-def line(server: Redis) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        proxy.slow(ONE_WAY_S)
-        yield proxy
+def server(server_and_line: tuple[Redis, Proxy]) -> Redis:
+    return server_and_line[0]
+
+
+@pytest.fixture
+def line(server_and_line: tuple[Redis, Proxy]) -> Proxy:
+    return server_and_line[1]
 
 
 def large(number: int) -> bytes:
